@@ -1,0 +1,1 @@
+//! What several instances share: counters and notices.

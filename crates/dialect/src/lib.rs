@@ -1,0 +1,1 @@
+//! The providers' wire formats: pure functions over bytes.

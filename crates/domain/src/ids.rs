@@ -1,0 +1,35 @@
+//! Ids are types, so that a key's id is never taken for an upstream's.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// A person who signs in to the management plane, and the owner of what they made.
+    UserId,
+    /// A configured place to send calls.
+    UpstreamId,
+    /// A secret that a provider gave us.
+    ProviderKeyId,
+    /// A secret that we gave a caller.
+    ServiceKeyId,
+    /// A model name that callers may ask for.
+    RouteId,
+    /// The number that grows with every change of the catalog.
+    Revision,
+}

@@ -1,0 +1,80 @@
+//! A service key: a secret that we gave a caller.
+
+use chrono::{DateTime, Utc};
+
+use crate::{Faults, ServiceKeyId, Upstream, UpstreamId, UserId};
+
+/// A secret that we gave a caller; only its digest is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceKey {
+    /// Its id.
+    pub id: ServiceKeyId,
+    /// Whose it is: it never reaches more than its owner does.
+    pub owner: UserId,
+    /// What people call it.
+    pub name: String,
+    /// The part of the key by which it is found, in clear.
+    pub public_id: String,
+    /// HMAC-SHA-256 of the whole key, the only thing it is compared with.
+    pub digest: [u8; 32],
+    /// Its last four characters, for people.
+    pub last_four: String,
+    /// Whether it is accepted.
+    pub enabled: bool,
+    /// From when on it is no longer accepted.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The only upstreams it may reach; empty means all that its owner may.
+    pub allowed_upstreams: Vec<UpstreamId>,
+    /// The only models it may ask for, by the name it asks with; empty means any.
+    pub allowed_models: Vec<String>,
+}
+
+impl ServiceKey {
+    /// Everything about it that could not be served.
+    pub fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        if self.name.trim().is_empty() || self.name.len() > 128 {
+            faults.add("name", "must be 1 to 128 bytes");
+        }
+        if self.allowed_models.iter().any(|m| m.is_empty() || m.len() > 256) {
+            faults.add("allowed_models", "each must be 1 to 256 bytes");
+        }
+        faults
+    }
+}
+
+/// Whoever a service key stands for, as compiled into a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The key it shows.
+    pub key: ServiceKey,
+    /// Whether the owner exists and may sign in.
+    pub owner_active: bool,
+    /// Whether the owner may use the upstreams of others.
+    pub owner_uses_all: bool,
+}
+
+impl Caller {
+    /// Why the key is not accepted at `now`, if it is not.
+    pub fn refused_at(&self, now: DateTime<Utc>) -> Option<&'static str> {
+        if !self.key.enabled || !self.owner_active {
+            Some("disabled")
+        } else if self.key.expires_at.is_some_and(|end| end <= now) {
+            Some("expired")
+        } else {
+            None
+        }
+    }
+
+    /// Whether this caller may send calls to `upstream`.
+    pub fn may_reach(&self, upstream: &Upstream) -> bool {
+        (self.owner_uses_all || upstream.owner == self.key.owner)
+            && (self.key.allowed_upstreams.is_empty()
+                || self.key.allowed_upstreams.contains(&upstream.id))
+    }
+
+    /// Whether this caller may ask for `model`.
+    pub fn may_ask_for(&self, model: &str) -> bool {
+        self.key.allowed_models.is_empty() || self.key.allowed_models.iter().any(|m| m == model)
+    }
+}

@@ -1,0 +1,272 @@
+//! An upstream: a configured place to send calls.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BaseUrl, Dialect, Fault, Faults, KeyPlacement, Provider, UpstreamId, UserId};
+
+/// A configured place to send calls: provider, address, timeouts. Its keys stand beside it in
+/// [`UpstreamEntry`](crate::UpstreamEntry).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// Its id.
+    pub id: UpstreamId,
+    /// Who made it, and besides administrators the only one who may use it.
+    pub owner: UserId,
+    /// Its name in `/proxy/{name}/…` and in `name/model`; unique.
+    pub name: String,
+    /// Whose API it is.
+    pub provider: Provider,
+    /// Where it is.
+    pub base_url: BaseUrl,
+    /// What it speaks.
+    pub dialects: Vec<Dialect>,
+    /// The models it serves; empty means any.
+    pub models: Vec<String>,
+    /// Whether calls are sent there.
+    pub enabled: bool,
+    /// How a key of its pool is chosen.
+    pub strategy: Strategy,
+    /// How many attempts may follow the first.
+    pub retry_count: u32,
+    /// How long each part of a call may take.
+    pub timeouts: Timeouts,
+    /// Where the provider key goes in a request.
+    pub key_placement: KeyPlacement,
+    /// Which of the client's headers go along.
+    pub header_policy: HeaderPolicy,
+    /// What is set or removed after the policy, in order.
+    pub header_rules: Vec<HeaderRule>,
+    /// Whether request and answer bodies are recorded (capped and masked).
+    pub record_bodies: bool,
+}
+
+impl Upstream {
+    /// Longest name.
+    pub const NAME_MAX: usize = 64;
+    /// Most attempts after the first.
+    pub const RETRY_MAX: u32 = 10;
+
+    /// What an upstream at `base_url` is like when nothing else is said.
+    pub fn new(id: UpstreamId, owner: UserId, name: impl Into<String>, base_url: BaseUrl) -> Self {
+        let provider = Provider::of_host(base_url.host());
+        Self {
+            id,
+            owner,
+            name: name.into(),
+            provider,
+            base_url,
+            dialects: provider.dialects(),
+            models: Vec::new(),
+            enabled: true,
+            strategy: Strategy::RoundRobin,
+            retry_count: 2,
+            timeouts: Timeouts::default(),
+            key_placement: provider.key_placement(),
+            header_policy: HeaderPolicy::Hide,
+            header_rules: Vec::new(),
+            record_bodies: false,
+        }
+    }
+
+    /// Whether it may be asked for `model`.
+    pub fn serves(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|m| m == model)
+    }
+
+    /// Everything about it that could not be served.
+    pub fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+        let starts_plain =
+            self.name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if !starts_plain || self.name.len() > Self::NAME_MAX || !self.name.bytes().all(plain) {
+            faults.add(
+                "name",
+                "must be 1 to 64 of a-z, 0-9, `.`, `_`, `-`, starting with a letter or digit",
+            );
+        }
+        if self.retry_count > Self::RETRY_MAX {
+            faults.add("retry_count", format!("must be at most {}", Self::RETRY_MAX));
+        }
+        if self.models.iter().any(|m| m.is_empty() || m.len() > 256) {
+            faults.add("models", "each must be 1 to 256 bytes");
+        }
+        self.timeouts.faults(&mut faults);
+        for (i, rule) in self.header_rules.iter().enumerate() {
+            if let Some(message) = rule.fault() {
+                faults.add(format!("header_rules[{i}]"), message);
+            }
+        }
+        faults
+    }
+}
+
+/// How long each part of a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To a ready connection, TLS included.
+    pub connect: Duration,
+    /// From the request sent to the first byte of the answer's body or head.
+    pub first_byte: Duration,
+    /// Between two bytes of the answer.
+    pub idle: Duration,
+    /// All attempts and the whole answer together.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(300),
+            idle: Duration::from_secs(120),
+            total: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Timeouts {
+    fn faults(&self, faults: &mut Faults) {
+        let day = Duration::from_secs(86_400);
+        for (field, value) in [
+            ("connect_timeout", self.connect),
+            ("timeout", self.first_byte),
+            ("idle_timeout", self.idle),
+            ("total_timeout", self.total),
+        ] {
+            if value.is_zero() || value > day {
+                faults.add(field, "must be more than 0 seconds and at most a day");
+            }
+        }
+    }
+}
+
+/// How a key of a pool is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// One after the other.
+    RoundRobin,
+    /// In proportion to the keys' weights, evenly spread.
+    Weighted,
+    /// Any, with equal chance.
+    Random,
+}
+
+impl Strategy {
+    /// All strategies, in the order in which they are listed to people.
+    pub const ALL: [Strategy; 3] = [Strategy::RoundRobin, Strategy::Weighted, Strategy::Random];
+
+    /// The name in configuration and columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Strategy::RoundRobin => "round_robin",
+            Strategy::Weighted => "weighted",
+            Strategy::Random => "random",
+        }
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        Strategy::ALL
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .ok_or_else(|| Fault::new("strategy", "must be round_robin, weighted or random"))
+    }
+}
+
+/// Which of a client's headers reach the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderPolicy {
+    /// All but what tells who the client is.
+    Hide,
+    /// All but hop-by-hop headers and credentials.
+    Keep,
+    /// Only what the providers' protocols need.
+    Strict,
+}
+
+impl HeaderPolicy {
+    /// All policies, in the order in which they are listed to people.
+    pub const ALL: [HeaderPolicy; 3] =
+        [HeaderPolicy::Hide, HeaderPolicy::Keep, HeaderPolicy::Strict];
+
+    /// The name in configuration and columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            HeaderPolicy::Hide => "hide",
+            HeaderPolicy::Keep => "keep",
+            HeaderPolicy::Strict => "strict",
+        }
+    }
+}
+
+impl fmt::Display for HeaderPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for HeaderPolicy {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        HeaderPolicy::ALL
+            .into_iter()
+            .find(|p| p.as_str() == text)
+            .ok_or_else(|| Fault::new("header_policy", "must be hide, keep or strict"))
+    }
+}
+
+/// One step after the header policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderRule {
+    /// The header's name, lowercase.
+    pub name: String,
+    /// The value to set; `None` removes the header.
+    pub value: Option<String>,
+}
+
+impl HeaderRule {
+    /// Headers that frame or address a message; a rule may not touch them.
+    const FRAMING: [&'static str; 8] = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+
+    fn fault(&self) -> Option<&'static str> {
+        let token =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.!#$%&'*+^`|~".contains(&b);
+        if self.name.is_empty() || self.name.len() > 128 || !self.name.bytes().all(token) {
+            return Some("the name must be a lowercase header name");
+        }
+        if Self::FRAMING.contains(&self.name.as_str()) {
+            return Some(
+                "the gateway frames and addresses messages itself; this header cannot be set",
+            );
+        }
+        let value = self.value.as_deref().unwrap_or_default();
+        if value.len() > 4096 || value.bytes().any(|b| b < 0x20 || b == 0x7f) {
+            return Some("the value must be at most 4096 bytes without control characters");
+        }
+        None
+    }
+}

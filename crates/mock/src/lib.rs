@@ -1,0 +1,1 @@
+//! Scripted providers on loopback, for the demo, the tests and the bench.

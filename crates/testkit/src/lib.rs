@@ -1,0 +1,1 @@
+//! Fixtures and a gateway in a box; only ever a dev-dependency.
