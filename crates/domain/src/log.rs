@@ -190,3 +190,15 @@ pub struct Considered {
     /// Why it was passed over; none where it was kept.
     pub passed_over: Option<String>,
 }
+
+/// How far a journal has been brought into the database. It is stored in the same transaction as
+/// the entries before it, so that nothing is written twice after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct JournalPosition {
+    /// Which journal: one per instance.
+    pub journal: String,
+    /// The number of the segment.
+    pub segment: u64,
+    /// Bytes of that segment that are done with.
+    pub offset: u64,
+}

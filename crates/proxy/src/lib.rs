@@ -1,1 +1,3 @@
 //! The data plane, on Pingora.
+
+pub mod journal;
