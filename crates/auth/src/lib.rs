@@ -1,1 +1,30 @@
 //! Who is asking and what they may do: keys, passwords, sessions, sealing of secrets.
+//!
+//! Everything here is computing over values: no file is read, no database asked, no request seen.
+//! One [`MasterKey`] stands behind it all; each use has its own sub-key, so that what is learned
+//! from one use is worth nothing in another.
+
+pub mod actor;
+pub mod audit;
+pub mod csrf;
+pub mod error;
+pub mod master_key;
+pub mod opaque;
+pub mod passwords;
+mod random;
+pub mod role;
+pub mod sealer;
+pub mod service_keys;
+pub mod sessions;
+
+pub use actor::Actor;
+pub use audit::AuditChain;
+pub use csrf::Csrf;
+pub use error::{MasterKeyError, PasswordError, SealError, SessionError};
+pub use master_key::MasterKey;
+pub use opaque::{Opaque, OpaqueKind};
+pub use passwords::{Passwords, Verdict};
+pub use role::{Permission, Role};
+pub use sealer::{Place, Sealer};
+pub use service_keys::{Minted, Presented, ServiceKeys};
+pub use sessions::{AccessToken, Session, Sessions};

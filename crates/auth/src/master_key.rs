@@ -1,0 +1,200 @@
+//! The one key behind all others. Where it is kept is the front door's business.
+
+use std::fmt;
+
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD_PAD_INDIFFERENT, URL_SAFE_PAD_INDIFFERENT},
+};
+use ring::{hkdf, hmac};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::{
+    AuditChain, Csrf, MasterKeyError, Passwords, Sealer, ServiceKeys, Sessions, random,
+    sealer::KeyId,
+};
+
+/// 32 bytes from which every key of the gateway is derived. Whoever has them and the database has
+/// every secret.
+#[derive(Clone)]
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+/// What a sub-key is for. The labels are part of everything that was ever stored: they never
+/// change.
+#[derive(Debug, Clone, Copy)]
+enum Label {
+    Secrets,
+    ServiceKeyPepper,
+    PasswordPepper,
+    Session,
+    Csrf,
+    AuditChain,
+    KeyId,
+}
+
+impl Label {
+    const fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Label::Secrets => b"secrets",
+            Label::ServiceKeyPepper => b"api-key-pepper",
+            Label::PasswordPepper => b"password-pepper",
+            Label::Session => b"session",
+            Label::Csrf => b"csrf",
+            Label::AuditChain => b"audit-chain",
+            Label::KeyId => b"key-id",
+        }
+    }
+}
+
+impl MasterKey {
+    /// A new random key.
+    pub fn generate() -> Self {
+        Self(Zeroizing::new(random::bytes()))
+    }
+
+    /// The key that `text` spells in hex or base64; white space around it is ignored.
+    pub fn parse(text: &str) -> Result<Self, MasterKeyError> {
+        let text = text.trim();
+        let mut key = Zeroizing::new([0; 32]);
+        let hex = text.len() == 64 && hex::decode_to_slice(text, key.as_mut()).is_ok();
+        if !hex {
+            let decoded = STANDARD_PAD_INDIFFERENT
+                .decode(text)
+                .or_else(|_| URL_SAFE_PAD_INDIFFERENT.decode(text))
+                .map(Zeroizing::new)
+                .map_err(|_| MasterKeyError::Form)?;
+            if decoded.len() != key.len() {
+                return Err(MasterKeyError::Form);
+            }
+            key.copy_from_slice(&decoded);
+        }
+        let mut distinct = key.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if distinct.len() < 8 {
+            return Err(MasterKeyError::Guessable);
+        }
+        Ok(Self(key))
+    }
+
+    /// The key in hex, to be written to the one file that holds it.
+    pub fn to_text(&self) -> SecretString {
+        hex::encode(self.0.as_ref()).into()
+    }
+
+    /// What seals secrets for the database.
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(KeyId::of(&self.derive(Label::KeyId)), &self.derive(Label::Secrets))
+    }
+
+    /// What makes and reads service keys.
+    pub fn service_keys(&self) -> ServiceKeys {
+        ServiceKeys::new(self.hmac(Label::ServiceKeyPepper))
+    }
+
+    /// What hashes and compares passwords.
+    pub fn passwords(&self) -> Passwords {
+        Passwords::new(self.hmac(Label::PasswordPepper))
+    }
+
+    /// What makes and reads access tokens of the management plane.
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(&self.derive(Label::Session))
+    }
+
+    /// What proves that a cookie-authenticated call comes from our own page.
+    pub fn csrf(&self) -> Csrf {
+        Csrf::new(self.hmac(Label::Csrf))
+    }
+
+    /// What chains the audit entries.
+    pub fn audit_chain(&self) -> AuditChain {
+        AuditChain::new(self.hmac(Label::AuditChain))
+    }
+
+    fn hmac(&self, label: Label) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, self.derive(label).as_ref())
+    }
+
+    fn derive(&self, label: Label) -> Zeroizing<[u8; 32]> {
+        let mut key = Zeroizing::new([0; 32]);
+        hkdf::Salt::new(hkdf::HKDF_SHA256, b"tollgate")
+            .extract(self.0.as_ref())
+            .expand(&[label.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|derived| derived.fill(key.as_mut()))
+            .expect("32 bytes is what HKDF-SHA-256 gives");
+        key
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_from_hex_and_from_base64() {
+        let key = MasterKey::generate();
+        let hex = key.to_text();
+        let base64 = STANDARD_PAD_INDIFFERENT.encode(key.0.as_ref());
+        let url_safe = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(key.0.as_ref());
+        for text in [hex.expose_secret(), &format!("{base64}\n"), &url_safe] {
+            assert_eq!(*MasterKey::parse(text).unwrap().0, *key.0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_or_a_guessable_one_is_refused() {
+        let check = |text: &str, error| assert_eq!(MasterKey::parse(text).unwrap_err(), error);
+        check("", MasterKeyError::Form);
+        check("short", MasterKeyError::Form);
+        check(&"ab".repeat(31), MasterKeyError::Form);
+        check(&"zz".repeat(32), MasterKeyError::Form);
+        check(&"00".repeat(32), MasterKeyError::Guessable);
+        check(&"0123".repeat(16), MasterKeyError::Guessable);
+        check(&"A".repeat(43), MasterKeyError::Guessable);
+    }
+
+    #[test]
+    fn each_use_has_its_own_key() {
+        let key = MasterKey::generate();
+        let labels = [
+            Label::Secrets,
+            Label::ServiceKeyPepper,
+            Label::PasswordPepper,
+            Label::Session,
+            Label::Csrf,
+            Label::AuditChain,
+            Label::KeyId,
+        ];
+        let mut derived: Vec<_> = labels.iter().map(|label| *key.derive(*label)).collect();
+        derived.sort_unstable();
+        derived.dedup();
+        assert_eq!(derived.len(), labels.len());
+    }
+
+    /// What is stored depends on these bytes, so they are fixed for ever.
+    #[test]
+    fn the_way_to_derive_never_changes() {
+        let key = MasterKey::parse(&hex::encode((0..32).collect::<Vec<u8>>())).unwrap();
+        assert_eq!(
+            hex::encode(key.derive(Label::Secrets).as_ref()),
+            "ac8c304b96b75b412fcac19e91d120013011c285d5a1e710bd5612739869aa3f"
+        );
+    }
+
+    #[test]
+    fn the_key_never_shows_when_printed() {
+        let key = MasterKey::generate();
+        assert_eq!(format!("{key:?} {:?}", key.to_text()).matches("***").count(), 1);
+        assert!(!format!("{:?}", key.to_text()).contains(key.to_text().expose_secret()));
+    }
+}
