@@ -1,0 +1,150 @@
+//! Provider keys and service keys as they are entered, changed and read. A secret goes in and
+//! never comes out: what is read holds its mask.
+
+use chrono::{DateTime, Utc};
+use domain::{KeyState, ProviderKeyId, ServiceKey, ServiceKeyId, UpstreamId, UserId};
+use secrecy::SecretString;
+
+/// A provider key to be entered into the pool of an upstream.
+#[derive(Debug, Clone)]
+pub struct NewProviderKey {
+    /// Whose pool.
+    pub upstream: UpstreamId,
+    /// What people call it; unique in the pool.
+    pub name: String,
+    /// The secret.
+    pub secret: SecretString,
+    /// Whether it may be used; it may when nothing is said.
+    pub state: Option<KeyState>,
+    /// Its share under `weighted`; 1 when not given.
+    pub weight: Option<u32>,
+    /// Whether its quota counts.
+    pub enable_quota: bool,
+    /// How many requests it may make a day.
+    pub quota_total: Option<u64>,
+    /// What people noted about it.
+    pub note: String,
+    /// Who owns it; whoever enters it when not given.
+    pub owner: Option<UserId>,
+}
+
+impl NewProviderKey {
+    /// A key with a name and a secret, and everything else as usual.
+    pub fn new(upstream: UpstreamId, name: impl Into<String>, secret: SecretString) -> Self {
+        Self {
+            upstream,
+            name: name.into(),
+            secret,
+            state: None,
+            weight: None,
+            enable_quota: false,
+            quota_total: None,
+            note: String::new(),
+            owner: None,
+        }
+    }
+}
+
+/// What to change of a provider key; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub struct ProviderKeyEdit {
+    /// A new name.
+    pub name: Option<String>,
+    /// A new secret in place of the old one.
+    pub secret: Option<SecretString>,
+    /// Whether it may be used.
+    pub state: Option<KeyState>,
+    /// Its share under `weighted`.
+    pub weight: Option<u32>,
+    /// Whether its quota counts.
+    pub enable_quota: Option<bool>,
+    /// How many requests it may make a day; `Some(None)` forgets the number.
+    pub quota_total: Option<Option<u64>>,
+    /// What people noted about it.
+    pub note: Option<String>,
+}
+
+/// A provider key as stored, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderKeyRow {
+    /// Its id.
+    pub id: ProviderKeyId,
+    /// Whose pool it is in.
+    pub upstream: UpstreamId,
+    /// Who owns it.
+    pub owner: UserId,
+    /// What people call it.
+    pub name: String,
+    /// What people see of the secret.
+    pub mask: String,
+    /// Whether it may be used.
+    pub state: KeyState,
+    /// Its share under `weighted`.
+    pub weight: u32,
+    /// Whether its quota counts.
+    pub enable_quota: bool,
+    /// How many requests it may make a day.
+    pub quota_total: Option<u64>,
+    /// What people noted about it.
+    pub note: String,
+    /// When it was entered.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A service key to be stored. It was minted before: the key itself never comes here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewServiceKey {
+    /// What people call it.
+    pub name: String,
+    /// The part by which it is found.
+    pub public_id: String,
+    /// The digest of the whole key.
+    pub digest: [u8; 32],
+    /// Its last four characters.
+    pub last_four: String,
+    /// Whether it is accepted; it is when nothing is said.
+    pub enabled: Option<bool>,
+    /// From when on it is no longer accepted.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The only upstreams it may reach; empty means all that its owner may.
+    pub allowed_upstreams: Vec<UpstreamId>,
+    /// The only models it may ask for; empty means any.
+    pub allowed_models: Vec<String>,
+    /// Who owns it; whoever makes it when not given.
+    pub owner: Option<UserId>,
+}
+
+/// What to change of a service key; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceKeyEdit {
+    /// A new name.
+    pub name: Option<String>,
+    /// Whether it is accepted.
+    pub enabled: Option<bool>,
+    /// From when on it is no longer accepted; `Some(None)` lets it live for ever.
+    pub expires_at: Option<Option<DateTime<Utc>>>,
+    /// The only upstreams it may reach.
+    pub allowed_upstreams: Option<Vec<UpstreamId>>,
+    /// The only models it may ask for.
+    pub allowed_models: Option<Vec<String>>,
+}
+
+/// A service key as stored. It holds the digest, which the API never shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceKeyRow {
+    /// The key.
+    pub key: ServiceKey,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl ServiceKeyRow {
+    /// Its id.
+    pub fn id(&self) -> ServiceKeyId {
+        self.key.id
+    }
+}

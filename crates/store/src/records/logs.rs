@@ -1,0 +1,86 @@
+//! Log entries as they are asked for and read.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ProviderKeyId, ServiceKeyId, UpstreamId, UserId,
+    log::{LogEntry, Outcome},
+};
+use uuid::Uuid;
+
+/// How far a journal has been moved into the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalPosition {
+    /// Which journal: the name of an instance's.
+    pub journal: String,
+    /// The segment file.
+    pub segment: u64,
+    /// The first byte in it that has not been moved.
+    pub offset: u64,
+}
+
+/// From (inclusive) to (exclusive).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The first moment.
+    pub from: DateTime<Utc>,
+    /// The moment after the last.
+    pub to: DateTime<Utc>,
+}
+
+/// Which log entries are wanted; `None` wants all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Not before.
+    pub from: Option<DateTime<Utc>>,
+    /// Before.
+    pub to: Option<DateTime<Utc>>,
+    /// Answered by, or last tried at.
+    pub upstream: Option<UpstreamId>,
+    /// With this provider key.
+    pub provider_key: Option<ProviderKeyId>,
+    /// Asked with this service key.
+    pub service_key: Option<ServiceKeyId>,
+    /// Asked with a service key of this user.
+    pub owner: Option<UserId>,
+    /// This model, as asked for or as used.
+    pub model: Option<String>,
+    /// Statuses of this class.
+    pub status: Option<StatusClass>,
+    /// Ended so.
+    pub outcome: Option<Outcome>,
+    /// The answer's `x-request-id`.
+    pub request_id: Option<String>,
+}
+
+/// A class of statuses, or one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusClass {
+    /// Exactly this one; 0 where nothing was answered.
+    Exactly(u16),
+    /// `2` for 200 to 299, and so on.
+    Hundred(u8),
+    /// 400 and above, and where nothing was answered.
+    Errors,
+}
+
+/// A log entry as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRow {
+    /// The entry.
+    pub entry: LogEntry,
+    /// When the database got it.
+    pub stored_at: DateTime<Utc>,
+}
+
+/// A recorded body; kept apart from the log entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedBody {
+    /// Of which log entry.
+    pub log: Uuid,
+    /// Whether it is the answer's; the request's otherwise.
+    pub answer: bool,
+    /// The bytes, capped and masked before they came here.
+    pub bytes: Vec<u8>,
+    /// Whether it was longer.
+    pub cut: bool,
+}
