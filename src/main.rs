@@ -1,1 +1,4 @@
+//! The front door: reads the command line and the configuration, and hands over.
+mod config;
+
 fn main() {}

@@ -1,0 +1,45 @@
+# The one face for people. `make help` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+SCRIPTS := scripts/setup .ci/run .githooks/pre-commit
+
+.PHONY: help run demo test check bench coverage audit example
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: ## build everything and start the gateway on embedded defaults
+	@scripts/setup run
+	cargo run
+
+demo: ## walk through the main job against pretended providers, and show what happened
+	@scripts/setup run
+	@cargo run --quiet -- demo
+
+test: ## every test
+	@scripts/setup test
+	TOLLGATE_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --workspace
+
+check: ## format, lints with warnings denied, licences, unused dependencies, script syntax
+	@scripts/setup check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check licenses bans sources
+	cargo machete --with-metadata .
+	@for script in $(SCRIPTS); do bash -n $$script || exit 1; done
+
+audit: ## known vulnerabilities of dependencies (fetches the advisory database)
+	@scripts/setup check
+	cargo deny check advisories
+
+bench: ## measure against nginx, bare Pingora and bare hyper, side by side
+	@scripts/setup bench
+	scripts/bench
+
+coverage: ## line coverage of the Rust code; fails below 80 %
+	@scripts/setup coverage
+	TOLLGATE_TEST_PYTHON=$(CURDIR)/.venv/bin/python LLVM_COV=/usr/bin/llvm-cov-19 LLVM_PROFDATA=/usr/bin/llvm-profdata-19 \
+		cargo llvm-cov --workspace --fail-under-lines 80
+
+example: ## write tollgate.example.yaml and its schema anew from the code
+	UPDATE_EXAMPLE=1 cargo test --quiet --bin tollgate example

@@ -1,0 +1,490 @@
+//! The start-up configuration: defaults, then the file, its overlay, the variables, the flags.
+//!
+//! This is the one place that reads the environment. All faults are told at once, each with the
+//! place where it was said. What can change while running is not here: that is the catalog.
+
+mod example;
+mod layers;
+mod settings;
+mod value;
+
+use std::{
+    fmt, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+
+use self::{
+    layers::{Layers, Origin},
+    settings::{Kind, SETTINGS},
+    value::Value,
+};
+
+/// Everything that is set before the start and stays until the end.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) enable_proxy: bool,
+    pub(crate) enable_management: bool,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) shutdown_grace: Duration,
+    pub(crate) master_key: MasterKeySource,
+    pub(crate) admin_password: Option<SecretString>,
+    pub(crate) log: Log,
+    pub(crate) proxy: Proxy,
+    pub(crate) journal: Journal,
+    pub(crate) management: Management,
+    pub(crate) database: Database,
+    pub(crate) redis_url: Option<SecretString>,
+    pub(crate) outbound_allow: Vec<IpNet>,
+    /// What was said and by whom, for `check --print`.
+    effective: String,
+}
+
+/// Where the master key comes from.
+#[derive(Debug)]
+pub(crate) enum MasterKeySource {
+    /// It was given.
+    Given(SecretString),
+    /// This command prints it.
+    Command(String),
+    /// It lies here, and is made here when it does not.
+    DataDir(PathBuf),
+}
+
+/// How log lines look, for each plane and for what belongs to neither.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    pub(crate) common: LogStyle,
+    pub(crate) proxy: LogStyle,
+    pub(crate) management: LogStyle,
+    /// `RUST_LOG`, for those who look for something: it then says all about levels.
+    pub(crate) directives: Option<String>,
+}
+
+/// How much is logged, and how it looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogStyle {
+    pub(crate) level: String,
+    pub(crate) json: bool,
+}
+
+/// The data plane.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) addr: SocketAddr,
+    pub(crate) threads: usize,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) mask_ip: String,
+    pub(crate) snapshot_max_age: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) buffer_request: u64,
+    pub(crate) buffer_total: u64,
+}
+
+/// What one client may ask of the data plane.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub(crate) head: u64,
+    pub(crate) target: u64,
+    pub(crate) fields: u64,
+    pub(crate) head_timeout: Duration,
+    pub(crate) body: u64,
+    pub(crate) body_idle: Duration,
+    pub(crate) keepalive: Duration,
+    pub(crate) requests_per_connection: u64,
+    pub(crate) connections: u64,
+    pub(crate) connections_per_address: u64,
+}
+
+/// Where log entries wait for the database.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    /// Whether an answer waits until its entry would survive a power cut.
+    pub(crate) power: bool,
+    pub(crate) cap: u64,
+}
+
+/// The management plane.
+#[derive(Debug)]
+pub(crate) struct Management {
+    pub(crate) addr: SocketAddr,
+}
+
+/// Where everything else is kept.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) url: SecretString,
+    /// Whether it is a file that one data plane at a time may use.
+    pub(crate) embedded: bool,
+    pub(crate) max_connections: u32,
+}
+
+/// What the command line says about the configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Flags {
+    /// The file; `-` is the standard input.
+    pub(crate) file: Option<PathBuf>,
+    /// Path of the setting, name of the flag, value.
+    pub(crate) settings: Vec<(&'static str, &'static str, String)>,
+}
+
+/// One thing that is wrong, and where it was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) origin: Origin,
+    pub(crate) path: String,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.origin, self.path.is_empty()) {
+            (Origin::Default, _) => write!(f, "{} {}", self.path, self.message),
+            (origin, true) => write!(f, "{origin}: {}", self.message),
+            (origin, false) => write!(f, "{origin}: {} {}", self.path, self.message),
+        }
+    }
+}
+
+/// Every fault of a configuration that cannot be used.
+#[derive(Debug)]
+pub(crate) struct Faults(pub(crate) Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.0.len();
+        write!(f, "the configuration has {n} fault{}", if n == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl Config {
+    /// Reads everything that there is to read.
+    pub(crate) fn load(flags: Flags) -> Result<Self, Faults> {
+        Self::from_sources(flags, environment(), Path::new("."))
+    }
+
+    /// As [`Config::load`], from these variables and this folder.
+    fn from_sources(flags: Flags, vars: Vec<(String, String)>, dir: &Path) -> Result<Self, Faults> {
+        let var = |name: &str| vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+        let mut layers = Layers::default();
+        let file = flags.file.clone().or_else(|| var("TOLLGATE_CONFIG").map(PathBuf::from));
+        add_files(&mut layers, file.as_deref(), var("TOLLGATE_PROFILE").as_deref(), dir);
+        layers.add_variables(vars.clone());
+        for (path, flag, value) in flags.settings {
+            layers.add_flag(path, flag, value);
+        }
+        Reader { layers }.config(var("RUST_LOG"))
+    }
+
+    /// The values in force, each with who said it, secrets hidden.
+    pub(crate) fn effective(&self) -> &str {
+        &self.effective
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+const PROFILES: [&str; 3] = ["dev", "test", "prod"];
+
+fn add_files(layers: &mut Layers, file: Option<&Path>, profile: Option<&str>, dir: &Path) {
+    let (base, asked) = match file {
+        Some(file) => (dir.join(file), true),
+        None => (dir.join("tollgate.yaml"), false),
+    };
+    if file == Some(Path::new("-")) {
+        match io::read_to_string(io::stdin()) {
+            Ok(text) => layers.add_yaml("stdin", &text),
+            Err(error) => unreadable(layers, "stdin", &error),
+        }
+    } else {
+        add_file(layers, &base, asked);
+    }
+    match profile.filter(|profile| !profile.is_empty()) {
+        None => {}
+        Some(profile) if PROFILES.contains(&profile) => {
+            add_file(layers, &base.with_extension(format!("{profile}.yaml")), false);
+        }
+        Some(_) => layers.faults.push(Fault {
+            origin: Origin::Variable("TOLLGATE_PROFILE".into()),
+            path: String::new(),
+            message: format!("must be one of {}", PROFILES.join(", ")),
+        }),
+    }
+}
+
+fn add_file(layers: &mut Layers, path: &Path, must_be_there: bool) {
+    let name = path.strip_prefix(".").unwrap_or(path).display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => layers.add_yaml(&name, &text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !must_be_there => {}
+        Err(error) => unreadable(layers, &name, &error),
+    }
+}
+
+fn unreadable(layers: &mut Layers, name: &str, error: &io::Error) {
+    let origin = Origin::File { name: name.into(), line: 1, column: 1 };
+    let message = format!("cannot be read: {error}");
+    layers.faults.push(Fault { origin, path: String::new(), message });
+}
+
+/// The layers while they are turned into a [`Config`].
+struct Reader {
+    layers: Layers,
+}
+
+impl Reader {
+    fn config(mut self, directives: Option<String>) -> Result<Config, Faults> {
+        let common =
+            LogStyle { level: self.text("log.level"), json: self.text("log.format") == "json" };
+        let proxy_log = self.log_style("proxy", &common);
+        let management_log = self.log_style("management", &common);
+        let data_dir = match self.value("data_dir") {
+            Value::Path(path) => path,
+            _ => PathBuf::from("data"),
+        };
+        let database = self.database(&data_dir);
+        let config = Config {
+            enable_proxy: self.switch("enable_proxy"),
+            enable_management: self.switch("enable_management"),
+            shutdown_grace: self.duration("shutdown_grace"),
+            master_key: self.master_key(&data_dir),
+            admin_password: self.secret("admin_password"),
+            log: Log { common, proxy: proxy_log, management: management_log, directives },
+            proxy: self.proxy(),
+            journal: Journal {
+                power: self.text("journal.durability") == "power",
+                cap: self.number("journal.cap"),
+            },
+            management: Management { addr: self.address("management.addr", "management_port") },
+            database,
+            redis_url: self.secret("redis.url"),
+            outbound_allow: self.networks("outbound.allow"),
+            data_dir,
+            effective: String::new(),
+        };
+        self.relations(&config);
+        if self.layers.faults.is_empty() {
+            let effective = self.render();
+            Ok(Config { effective, ..config })
+        } else {
+            Err(Faults(self.layers.faults))
+        }
+    }
+
+    fn proxy(&mut self) -> Proxy {
+        Proxy {
+            addr: self.address("proxy.addr", "proxy_port"),
+            threads: self.number("proxy.threads") as usize,
+            trusted_proxies: self.networks("proxy.trusted_proxies"),
+            mask_ip: self.text("proxy.mask_ip"),
+            snapshot_max_age: self.duration("proxy.snapshot_max_age"),
+            limits: Limits {
+                head: self.number("proxy.limits.head"),
+                target: self.number("proxy.limits.target"),
+                fields: self.number("proxy.limits.fields"),
+                head_timeout: self.duration("proxy.limits.head_timeout"),
+                body: self.number("proxy.limits.body"),
+                body_idle: self.duration("proxy.limits.body_idle"),
+                keepalive: self.duration("proxy.limits.keepalive"),
+                requests_per_connection: self.number("proxy.limits.requests_per_connection"),
+                connections: self.number("proxy.limits.connections"),
+                connections_per_address: self.number("proxy.limits.connections_per_address"),
+            },
+            buffer_request: self.number("proxy.buffers.request"),
+            buffer_total: self.number("proxy.buffers.total"),
+        }
+    }
+
+    fn log_style(&mut self, plane: &str, common: &LogStyle) -> LogStyle {
+        let level = self.text(&format!("{plane}.log_level"));
+        let format = self.text(&format!("{plane}.log_format"));
+        LogStyle {
+            level: if level.is_empty() { common.level.clone() } else { level },
+            json: if format.is_empty() { common.json } else { format == "json" },
+        }
+    }
+
+    fn master_key(&mut self, data_dir: &Path) -> MasterKeySource {
+        let command = self.text("master_key_command");
+        match self.secret("master_key") {
+            Some(_) if !command.is_empty() => {
+                self.fault("master_key_command", "stands beside master_key; use one of them");
+                MasterKeySource::Command(command)
+            }
+            Some(text) => MasterKeySource::Given(text),
+            None if !command.is_empty() => MasterKeySource::Command(command),
+            None => MasterKeySource::DataDir(data_dir.join("master.key")),
+        }
+    }
+
+    fn database(&mut self, data_dir: &Path) -> Database {
+        let max_connections = self.number("database.max_connections") as u32;
+        let given = self.secret("database.url");
+        let text = given.as_ref().map(ExposeSecret::expose_secret);
+        let known = |text: &str| {
+            ["sqlite:", "postgres://", "postgresql://"]
+                .iter()
+                .any(|scheme| text.starts_with(scheme))
+        };
+        if text.is_some_and(|text| !known(text)) {
+            self.fault("database.url", "must begin with postgres:// or sqlite:");
+        }
+        let embedded = text.is_none_or(|text| text.starts_with("sqlite:"));
+        let url = given
+            .unwrap_or_else(|| format!("sqlite:{}", data_dir.join("tollgate.db").display()).into());
+        Database { url, embedded, max_connections }
+    }
+
+    /// Values that are fine alone and not together.
+    fn relations(&mut self, config: &Config) {
+        let (proxy, management) = (config.proxy.addr, config.management.addr);
+        let both = config.enable_proxy && config.enable_management;
+        if !config.enable_proxy && !config.enable_management {
+            self.fault("enable_proxy", "and enable_management are both off: nothing would run");
+        }
+        if both && proxy.port() == management.port() && proxy.port() != 0 {
+            self.fault("management.addr", "has the port of proxy.addr; the planes need one each");
+        }
+        if config.proxy.buffer_request > config.proxy.buffer_total {
+            self.fault("proxy.buffers.request", "is more than proxy.buffers.total");
+        }
+        if config.proxy.limits.body > config.proxy.buffer_total {
+            self.fault("proxy.limits.body", "is more than proxy.buffers.total");
+        }
+        if config.redis_url.as_ref().is_some_and(|url| !url.expose_secret().starts_with("redis")) {
+            self.fault("redis.url", "must begin with redis:// or rediss://");
+        }
+    }
+
+    fn fault(&mut self, path: &'static str, message: &str) {
+        let origin = self.layers.said.get(path).map_or(Origin::Default, |said| said.origin.clone());
+        self.layers.faults.push(Fault { origin, path: path.into(), message: message.into() });
+    }
+
+    /// The value of a setting; a fault leaves it unset.
+    fn value(&mut self, path: &str) -> Value {
+        let setting = settings::find(path).expect("only settings of the table are read");
+        let parsed = match self.layers.said.get(setting.path) {
+            None => value::parse(&setting.kind, &[setting.default.to_owned()]),
+            Some(said) if said.in_file => {
+                read_secret(&said.items).and_then(|text| value::parse(&setting.kind, &[text]))
+            }
+            Some(said) => value::parse(&setting.kind, &said.items),
+        };
+        match parsed {
+            Ok(Value::Unset) if !setting.default.is_empty() => {
+                self.fault(setting.path, "is empty");
+                Value::Unset
+            }
+            Ok(value) => value,
+            Err(message) => {
+                self.fault(setting.path, &message);
+                Value::Unset
+            }
+        }
+    }
+
+    fn switch(&mut self, path: &str) -> bool {
+        matches!(self.value(path), Value::Switch(true))
+    }
+
+    fn number(&mut self, path: &str) -> u64 {
+        match self.value(path) {
+            Value::Number(number) => number,
+            _ => 0,
+        }
+    }
+
+    fn duration(&mut self, path: &str) -> Duration {
+        match self.value(path) {
+            Value::Duration(duration) => duration,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn text(&mut self, path: &str) -> String {
+        match self.value(path) {
+            Value::Text(text) => text,
+            _ => String::new(),
+        }
+    }
+
+    fn networks(&mut self, path: &str) -> Vec<IpNet> {
+        match self.value(path) {
+            Value::Networks(networks) => networks,
+            _ => Vec::new(),
+        }
+    }
+
+    fn secret(&mut self, path: &str) -> Option<SecretString> {
+        match self.value(path) {
+            Value::Secret(secret) => Some(secret),
+            _ => None,
+        }
+    }
+
+    fn address(&mut self, path: &str, port: &str) -> SocketAddr {
+        let mut addr = match self.value(path) {
+            Value::Address(addr) => addr,
+            _ => SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        if let Value::Number(port) = self.value(port) {
+            addr.set_port(port as u16);
+        }
+        addr
+    }
+
+    fn render(&self) -> String {
+        let mut lines = String::new();
+        for setting in SETTINGS {
+            let said = self.layers.said.get(setting.path);
+            let words = said.map_or(setting.default.to_owned(), |said| said.items.join(", "));
+            let shown = match (&setting.kind, said) {
+                (_, Some(said)) if said.in_file => format!("(in {words})"),
+                (Kind::Secret | Kind::OutsideSecret, Some(_)) => "***".into(),
+                _ if words.is_empty() => "(not set)".into(),
+                _ => words,
+            };
+            let origin = said.map_or(Origin::Default, |said| said.origin.clone());
+            lines.push_str(&format!("{:<38} {shown:<24} # {origin}\n", setting.path));
+        }
+        lines
+    }
+}
+
+fn read_secret(items: &[String]) -> Result<String, String> {
+    let file = items.first().map(String::as_str).unwrap_or_default();
+    let text = fs::read_to_string(file).map_err(|e| format!("cannot be read from {file}: {e}"))?;
+    match text.trim() {
+        "" => Err(format!("is empty in {file}")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// What a command of the configuration prints; it gets no variable of ours to see.
+pub(crate) fn output_of(command: &str) -> io::Result<SecretString> {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).env_remove("TOLLGATE_ADMIN_PASSWORD");
+    let output = shell.output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("it ended with {}", output.status)));
+    }
+    let text = String::from_utf8(output.stdout).map_err(io::Error::other)?;
+    Ok(text.trim().into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! Who said what: the file, its overlay, the variables and the flags, laid over each other. Each
+//! value keeps its origin, so that a fault can be pointed at. What a value means is not here.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Location, Spanned};
+
+use super::{
+    Fault,
+    settings::{self, Kind},
+};
+
+/// Where a value was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In the code: nobody said anything.
+    Default,
+    /// In a file.
+    File { name: String, line: u64, column: u64 },
+    /// In a variable.
+    Variable(String),
+    /// On the command line.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
+            Origin::Variable(name) | Origin::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What was said for one setting.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    /// The words; more than one where a list was written.
+    pub(crate) items: Vec<String>,
+    /// Whether the words name a file that holds the value.
+    pub(crate) in_file: bool,
+    /// Who said it.
+    pub(crate) origin: Origin,
+}
+
+/// What was said, by the path of the setting; later layers win.
+#[derive(Debug, Default)]
+pub(crate) struct Layers {
+    pub(crate) said: BTreeMap<&'static str, Said>,
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl Layers {
+    /// Lays a YAML file on top.
+    pub(crate) fn add_yaml(&mut self, name: &str, text: &str) {
+        if text.trim().is_empty() {
+            return;
+        }
+        match serde_saphyr::from_str::<Spanned<Node>>(text) {
+            Ok(root) => {
+                let mut file = File { name, layers: self };
+                file.walk("", &root);
+            }
+            Err(error) => {
+                let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+                let message = error.without_snippet().to_string();
+                let message = message.lines().next().unwrap_or_default().to_owned();
+                let origin = Origin::File { name: name.into(), line, column };
+                self.faults.push(Fault { origin, path: String::new(), message });
+            }
+        }
+    }
+
+    /// Lays variables on top: `TOLLGATE_PROXY__ADDR` is `proxy.addr`.
+    pub(crate) fn add_variables(&mut self, vars: impl IntoIterator<Item = (String, String)>) {
+        let mut vars: Vec<_> = vars.into_iter().collect();
+        vars.sort();
+        let mut spoken: BTreeMap<&'static str, String> = BTreeMap::new();
+        for (name, value) in vars {
+            let Some(rest) = name.strip_prefix("TOLLGATE_") else { continue };
+            if RESERVED.contains(&rest) || set_by_kubernetes(rest) {
+                continue;
+            }
+            let path = rest.to_ascii_lowercase().replace("__", ".");
+            let origin = Origin::Variable(name.clone());
+            if let Some(setting) = self.add(&path, vec![value], origin.clone())
+                && let Some(other) = spoken.insert(setting, name)
+            {
+                let message = format!("is also said by {other}; say it once");
+                self.faults.push(Fault { origin, path: setting.into(), message });
+            }
+        }
+    }
+
+    /// Lays a flag on top.
+    pub(crate) fn add_flag(&mut self, path: &str, flag: &str, value: String) {
+        self.add(path, vec![value], Origin::Flag(flag.into()));
+    }
+
+    /// Notes what was said for `path`; answers the setting's own path.
+    fn add(&mut self, path: &str, items: Vec<String>, origin: Origin) -> Option<&'static str> {
+        let secret = |setting: &&settings::Setting| setting.kind.is_secret();
+        let of_file =
+            path.strip_suffix("_file").and_then(|path| settings::find(path).filter(secret));
+        let Some(setting) = settings::find(path).or(of_file) else {
+            self.faults.push(Fault { origin, path: path.into(), message: unknown(path) });
+            return None;
+        };
+        let in_file = setting.path != path;
+        let outside = matches!(setting.kind, Kind::OutsideSecret);
+        if outside && !in_file && matches!(origin, Origin::File { .. }) {
+            let variable = variable(setting.path);
+            let message = format!(
+                "does not belong in a file that is copied and shared; use {path}_file or {variable}"
+            );
+            self.faults.push(Fault { origin, path: path.into(), message });
+            return None;
+        }
+        self.said.insert(setting.path, Said { items, in_file, origin });
+        Some(setting.path)
+    }
+}
+
+/// The variable of a setting.
+pub(crate) fn variable(path: &str) -> String {
+    format!("TOLLGATE_{}", path.to_ascii_uppercase().replace('.', "__"))
+}
+
+/// Variables with our prefix that are no settings.
+const RESERVED: [&str; 2] = ["PROFILE", "CONFIG"];
+
+/// Kubernetes sets these in every pod when a service is called `tollgate`.
+fn set_by_kubernetes(rest: &str) -> bool {
+    rest == "SERVICE_HOST"
+        || rest.starts_with("SERVICE_PORT")
+        || rest == "PORT"
+        || rest.starts_with("PORT_")
+        // A service `tollgate-proxy` or the like: TOLLGATE_PROXY_PORT_8080_TCP_ADDR.
+        || rest.contains("_SERVICE_HOST")
+        || rest.contains("_SERVICE_PORT")
+        || rest.contains("_PORT_")
+        || rest.ends_with("_PORT") && !matches!(rest, "PROXY_PORT" | "MANAGEMENT_PORT")
+}
+
+fn unknown(path: &str) -> String {
+    match settings::nearest(path) {
+        Some(known) => format!("is not a setting; did you mean `{known}`?"),
+        None => "is not a setting; see tollgate.example.yaml".into(),
+    }
+}
+
+/// A file while it is laid on top.
+struct File<'a> {
+    name: &'a str,
+    layers: &'a mut Layers,
+}
+
+impl File<'_> {
+    fn walk(&mut self, path: &str, node: &Spanned<Node>) {
+        let section = path.is_empty() || settings::is_section(path);
+        match &node.value {
+            Node::Null if section => {}
+            Node::Map(entries) if section => {
+                for (key, value) in entries {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    let path = format!("{path}{dot}{}", key.value);
+                    let known = settings::find(&path).is_some();
+                    if settings::is_section(&path) {
+                        self.walk(&path, value);
+                    } else if !known && matches!(value.value, Node::Map(_)) {
+                        self.fault(key, &path, unknown(&path));
+                    } else {
+                        // A wrong name is shown where the name is, a wrong value where that is.
+                        let at = if known { value.referenced } else { key.referenced };
+                        self.leaf(&path, value, at);
+                    }
+                }
+            }
+            _ if section => {
+                self.fault(node, path, "must hold settings, each on its own line".into())
+            }
+            _ => self.leaf(path, node, node.referenced),
+        }
+    }
+
+    fn leaf(&mut self, path: &str, node: &Spanned<Node>, at: Location) {
+        let items = match &node.value {
+            Node::Null => return,
+            Node::Scalar(text) => vec![text.clone()],
+            Node::List(items) => items
+                .iter()
+                .map(|item| match &item.value {
+                    Node::Scalar(text) => text.clone(),
+                    _ => String::new(),
+                })
+                .collect(),
+            Node::Map(_) => return self.fault(node, path, "must be a value, not a section".into()),
+        };
+        let origin = Origin::File { name: self.name.into(), line: at.line(), column: at.column() };
+        self.layers.add(path, items, origin);
+    }
+
+    fn fault<T>(&mut self, at: &Spanned<T>, path: &str, message: String) {
+        let (line, column) = (at.referenced.line(), at.referenced.column());
+        let origin = Origin::File { name: self.name.into(), line, column };
+        self.layers.faults.push(Fault { origin, path: path.into(), message });
+    }
+}
+
+/// A piece of YAML, before anybody asks what it means.
+#[derive(Debug)]
+enum Node {
+    Null,
+    Scalar(String),
+    List(Vec<Spanned<Node>>),
+    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value, a list or a section")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Scalar(value.to_string()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.to_string()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.to_string()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.to_string()))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Scalar(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Node::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Node::Map(entries))
+    }
+}
