@@ -1,0 +1,217 @@
+//! Keeps the house: which crate may use which, what none of them may use, and that the map in
+//! `docs/ARCHITECTURE.md` shows streets that exist. To change a row here is a decision; write down
+//! why in `docs/adr/`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// One crate's row: what it may use of ours, and what it must never use.
+struct Row {
+    dir: &'static str,
+    ours: &'static [&'static str],
+    never: &'static [&'static str],
+}
+
+const ALL_BUT_TABLES: &[&str] =
+    &["auth", "cluster", "dialect", "domain", "management", "mock", "proxy", "store"];
+const FRAMEWORKS: &[&str] = &["axum", "pingora", "sea-orm", "sqlx", "redis"];
+const VALUES_ONLY: &[&str] =
+    &["tokio", "axum", "pingora", "sea-orm", "sqlx", "redis", "reqwest", "hyper", "async-std"];
+const BENCH: &[&str] = &["dialect", "mock"];
+
+const TABLE: &[Row] = &[
+    Row { dir: "crates/domain", ours: &[], never: VALUES_ONLY },
+    Row { dir: "crates/dialect", ours: &[], never: VALUES_ONLY },
+    Row { dir: "crates/auth", ours: &["domain"], never: FRAMEWORKS },
+    Row { dir: "crates/cluster", ours: &["domain"], never: &["sea-orm", "axum", "pingora"] },
+    Row { dir: "entity", ours: &[], never: &["axum", "pingora", "redis"] },
+    Row { dir: "migration", ours: &[], never: &["axum", "pingora", "redis"] },
+    Row {
+        dir: "crates/store",
+        ours: &["domain", "auth", "entity", "migration"],
+        never: &["redis", "axum", "pingora"],
+    },
+    Row {
+        dir: "crates/proxy",
+        ours: &["domain", "dialect", "auth", "cluster"],
+        never: &["sea-orm", "sqlx", "axum"],
+    },
+    Row {
+        dir: "crates/management",
+        ours: &["domain", "auth", "cluster", "store"],
+        never: &["pingora", "sea-orm", "sqlx"],
+    },
+    Row { dir: "crates/mock", ours: &["dialect"], never: &["pingora", "sea-orm"] },
+    Row { dir: "crates/testkit", ours: ALL_BUT_TABLES, never: &["sea-orm"] },
+    Row { dir: "crates/bench", ours: BENCH, never: &["sea-orm"] },
+    Row { dir: ".", ours: ALL_BUT_TABLES, never: &["sea-orm", "sqlx"] },
+];
+
+const OURS: &[&str] = &[
+    "auth",
+    "bench",
+    "cluster",
+    "dialect",
+    "domain",
+    "entity",
+    "management",
+    "migration",
+    "mock",
+    "proxy",
+    "store",
+    "testkit",
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The names under `[dependencies]` and its like, by the name of the section.
+fn dependencies(manifest: &Path) -> BTreeMap<String, Vec<String>> {
+    let text = fs::read_to_string(manifest).unwrap();
+    let mut sections: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut open = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            let last = section.rsplit('.').next().unwrap_or(section);
+            open = last.ends_with("dependencies").then(|| last.to_owned());
+            if section.starts_with("workspace.") {
+                open = None;
+            }
+        } else if let (Some(section), Some((key, _))) = (&open, line.split_once('=')) {
+            let name = key.trim().split('.').next().unwrap_or(key).trim();
+            if !name.starts_with('#') {
+                sections.entry(section.clone()).or_default().push(name.to_owned());
+            }
+        }
+    }
+    sections
+}
+
+fn crates() -> Vec<PathBuf> {
+    let mut dirs = vec![root().to_path_buf(), root().join("entity"), root().join("migration")];
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let dir = entry.unwrap().path();
+        if dir.join("Cargo.toml").exists() {
+            dirs.push(dir);
+        }
+    }
+    dirs
+}
+
+fn files_below(dir: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" && name != "node_modules" {
+                files_below(&path, extension, found);
+            }
+        } else if path.extension().is_some_and(|e| e == extension) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_crate_has_a_row_in_the_table() {
+    for dir in crates() {
+        let found = TABLE
+            .iter()
+            .any(|row| root().join(row.dir) == dir || (row.dir == "." && dir == root()));
+        assert!(found, "{} has no row in the table of tests/architecture.rs", dir.display());
+    }
+}
+
+#[test]
+fn crates_use_only_what_the_table_allows() {
+    for row in TABLE.iter().filter(|row| root().join(row.dir).join("Cargo.toml").exists()) {
+        let used = dependencies(&root().join(row.dir).join("Cargo.toml"));
+        for name in used.get("dependencies").into_iter().flatten() {
+            let ours = OURS.contains(&name.as_str());
+            assert!(!ours || row.ours.contains(&name.as_str()), "{} may not use {name}", row.dir);
+            let never =
+                |banned: &&&str| name == **banned || name.starts_with(&format!("{banned}-"));
+            assert!(!row.never.iter().any(|b| never(&b)), "{} may never use {name}", row.dir);
+        }
+    }
+}
+
+#[test]
+fn the_testkit_is_only_ever_a_dev_dependency() {
+    for dir in crates() {
+        for (section, names) in dependencies(&dir.join("Cargo.toml")) {
+            let testkit = names.iter().any(|name| name == "testkit");
+            assert!(!testkit || section == "dev-dependencies", "{} in [{section}]", dir.display());
+        }
+    }
+}
+
+#[test]
+fn one_tls_library_and_one_crypto_provider_are_in_the_lock_file() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    for banned in
+        ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls", "boring", "rsa"]
+    {
+        assert!(!lock.contains(&format!("name = \"{banned}\"\n")), "{banned} is in Cargo.lock");
+    }
+}
+
+#[test]
+fn every_file_opens_with_what_it_is_for() {
+    let mut files = Vec::new();
+    files_below(root(), "rs", &mut files);
+    assert!(files.len() > 20);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//! "), "{} does not open with //!", file.display());
+    }
+}
+
+#[test]
+fn only_the_configuration_reads_the_environment() {
+    let mut files = Vec::new();
+    files_below(&root().join("src"), "rs", &mut files);
+    for dir in crates().iter().filter(|dir| dir.as_path() != root()) {
+        files_below(&dir.join("src"), "rs", &mut files);
+    }
+    for file in files.iter().filter(|file| {
+        let not = ["src/config.rs", "src/config/example.rs", "crates/testkit/", "crates/bench/"];
+        !not.iter().any(|allowed| file.strip_prefix(root()).unwrap().starts_with(allowed))
+    }) {
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        assert!(!code.contains("env::var"), "{} reads the environment", file.display());
+    }
+}
+
+#[test]
+fn what_the_map_cites_exists() {
+    let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let mut cited = 0;
+    for quoted in map.split('`').skip(1).step_by(2) {
+        let Some((file, symbol)) = quoted.split_once(".rs::") else { continue };
+        let file = root().join(format!("{file}.rs"));
+        let text = fs::read_to_string(&file)
+            .unwrap_or_else(|_| panic!("`{quoted}`: there is no {}", file.display()));
+        for name in symbol.split("::") {
+            let name = name.trim_end_matches("()");
+            let declared =
+                ["fn ", "struct ", "enum ", "trait ", "const ", "static ", "mod ", "type "]
+                    .iter()
+                    .any(|kind| {
+                        text.match_indices(&format!("{kind}{name}")).any(|(at, found)| {
+                            !text[at + found.len()..]
+                                .starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                        })
+                    })
+                    || text.contains(&format!("impl {name}"));
+            assert!(declared, "`{quoted}`: {name} is not declared there");
+        }
+        cited += 1;
+    }
+    assert!(cited >= 10, "the map cites only {cited} places");
+}
