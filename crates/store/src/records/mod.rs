@@ -7,6 +7,7 @@ mod logs;
 mod paging;
 mod routes;
 mod upstreams;
+mod users;
 
 pub use dashboard::{Dashboard, Hour, KeyCounts, Share, Totals};
 pub use keys::{
@@ -16,3 +17,7 @@ pub use logs::{JournalPosition, LogFilter, LogRow, RecordedBody, StatusClass, Ti
 pub use paging::{Listed, Page, Sort, SortBy};
 pub use routes::{NewRoute, RouteEdit, RouteRow};
 pub use upstreams::{NewUpstream, UpstreamEdit, UpstreamRow};
+pub use users::{
+    AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, RefreshToken, Spent, UserEdit,
+    UserRow,
+};

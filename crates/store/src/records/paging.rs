@@ -1,5 +1,7 @@
 //! Pages of lists. Paging is by key, never by offset: the last page costs what the first does.
 
+use domain::UserId;
+
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -10,6 +12,8 @@ pub struct Page {
     /// Only what has these characters in its name (for logs: in model, path or request id),
     /// whatever their case.
     pub search: Option<String>,
+    /// Only what this user owns: for whoever may not see the things of others.
+    pub owner: Option<UserId>,
     /// In which order. Log entries and audit entries come newest first, whatever is said here.
     pub sort: Sort,
 }
@@ -20,7 +24,7 @@ impl Page {
 
     /// The first `limit` items in the usual order.
     pub fn first(limit: u32) -> Self {
-        Self { cursor: None, limit, search: None, sort: Sort::default() }
+        Self { cursor: None, limit, search: None, owner: None, sort: Sort::default() }
     }
 
     /// The page after one that ended at `cursor`.

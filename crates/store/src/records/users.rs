@@ -1,0 +1,133 @@
+//! Users, their credentials and what they did. Password hashes and token digests are made by
+//! `auth`; here they are opaque.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use domain::UserId;
+use uuid::Uuid;
+
+/// A user to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// The name to sign in with; unique whatever its case, spacing at the ends or spelling in
+    /// Unicode.
+    pub name: String,
+    /// Where to write to.
+    pub email: Option<String>,
+    /// What they may do.
+    pub role: auth::Role,
+    /// The hash of the password; without one nobody can sign in.
+    pub password_hash: Option<String>,
+}
+
+/// What to change of a user; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserEdit {
+    /// A new name.
+    pub name: Option<String>,
+    /// Where to write to; `Some(None)` forgets it.
+    pub email: Option<Option<String>>,
+    /// What they may do. Ends all their sessions.
+    pub role: Option<auth::Role>,
+    /// The hash of a new password. Ends all their sessions.
+    pub password_hash: Option<String>,
+    /// Whether they may sign in. Ends all their sessions when they may not.
+    pub active: Option<bool>,
+}
+
+/// A user as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRow {
+    /// Their id.
+    pub id: UserId,
+    /// The name they sign in with, as it was entered.
+    pub name: String,
+    /// Where to write to.
+    pub email: Option<String>,
+    /// What they may do.
+    pub role: auth::Role,
+    /// Whether they may sign in.
+    pub active: bool,
+    /// Grows when all their sessions must end; sessions carry it.
+    pub epoch: i64,
+    /// When they were made.
+    pub created_at: DateTime<Utc>,
+    /// When they were last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What a sign-in is checked against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Who it would be.
+    pub user: UserRow,
+    /// The hash of their password.
+    pub password_hash: Option<String>,
+}
+
+/// A refresh token to be remembered: the digest of it, never the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// The digest of the token.
+    pub digest: [u8; 32],
+    /// From when on it is no longer accepted.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What became of a refresh token that was shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spent {
+    /// It was good; the next one of its family is stored in its place.
+    Renewed {
+        /// Whose it is, as they are now.
+        user: UserRow,
+        /// The session it belongs to.
+        session: Uuid,
+    },
+    /// It had been spent before: somebody has a copy. The whole session is ended.
+    Reused,
+    /// It is unknown, expired, or its user may not sign in (any more).
+    Refused,
+}
+
+/// How often signing in has failed lately.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoginFailures {
+    /// How often in a row.
+    pub count: u32,
+    /// When it last did.
+    pub last_at: Option<DateTime<Utc>>,
+}
+
+/// One line of the audit trail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRow {
+    /// Its place in the chain.
+    pub id: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who; none is the gateway itself.
+    pub user: Option<UserId>,
+    /// What they were called then.
+    pub actor: String,
+    /// From where.
+    pub ip: Option<IpAddr>,
+    /// What was done: `created`, `edited`, `deleted`, `signed_in`, …
+    pub action: String,
+    /// To which kind of thing.
+    pub subject: String,
+    /// To which one.
+    pub subject_id: Option<i64>,
+    /// Before and after, field by field; secrets only as `changed`.
+    pub detail: serde_json::Value,
+}
+
+/// What became of checking the audit trail from end to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditVerdict {
+    /// How many lines were read.
+    pub lines: u64,
+    /// The first line that is not as it was written, or before which one is missing.
+    pub broken_at: Option<i64>,
+}
