@@ -1,0 +1,175 @@
+//! OpenAI's dialects: Chat Completions with everything beside it, and Responses.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use serde_json::json;
+
+use crate::grammar::{ErrorWords, EventKind, Grammar, mentions, type_of};
+
+/// OpenAI Chat Completions, Embeddings, Images, Audio, Models and the rest of that API.
+pub static OPENAI_CHAT: &dyn Grammar = &OpenAiChat;
+
+/// OpenAI Responses.
+pub static OPENAI_RESPONSES: &dyn Grammar = &OpenAiResponses;
+
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
+
+#[derive(Debug)]
+struct OpenAiChat;
+
+impl Grammar for OpenAiChat {
+    fn error(&self, words: &ErrorWords<'_>) -> Vec<u8> {
+        json!({ "error": error(words) }).to_string().into()
+    }
+
+    fn error_event(&self, words: &ErrorWords<'_>) -> Vec<u8> {
+        format!("data: {}\n\n", json!({ "error": error(words) })).into()
+    }
+
+    fn event(&self, _name: Option<&[u8]>, data: &[u8]) -> EventKind {
+        chat_event(data)
+    }
+}
+
+/// A chunk of Chat Completions says nothing of its kind; three members tell it.
+pub(crate) fn chat_event(data: &[u8]) -> EventKind {
+    if data.trim_ascii() == b"[DONE]" {
+        return EventKind { finish: true, end: true, ..EventKind::default() };
+    }
+    EventKind {
+        telling: mentions(data, &USAGE) || mentions(data, &ERROR),
+        finish: mentions(data, &FINISH),
+        ..EventKind::default()
+    }
+}
+
+#[derive(Debug)]
+struct OpenAiResponses;
+
+impl Grammar for OpenAiResponses {
+    fn error(&self, words: &ErrorWords<'_>) -> Vec<u8> {
+        OPENAI_CHAT.error(words)
+    }
+
+    fn error_event(&self, words: &ErrorWords<'_>) -> Vec<u8> {
+        let data = json!({
+            "type": "error",
+            "code": words.code,
+            "message": words.message,
+            "param": null,
+            "sequence_number": 0,
+        });
+        format!("event: error\ndata: {data}\n\n").into()
+    }
+
+    fn event(&self, name: Option<&[u8]>, data: &[u8]) -> EventKind {
+        responses_event(type_of(name, data))
+    }
+}
+
+/// An event of a Responses stream by its type.
+pub(crate) fn responses_event(kind: &[u8]) -> EventKind {
+    match kind {
+        b"response.completed" | b"response.incomplete" => {
+            EventKind { telling: true, finish: true, end: true, ping: false }
+        }
+        b"response.failed" | b"error" => {
+            EventKind { telling: true, end: true, ..EventKind::default() }
+        }
+        b"keepalive" | b"ping" => EventKind { ping: true, ..EventKind::default() },
+        _ => EventKind::default(),
+    }
+}
+
+fn error(words: &ErrorWords<'_>) -> serde_json::Value {
+    json!({
+        "message": words.message,
+        "type": error_type(words),
+        "param": null,
+        "code": words.code,
+    })
+}
+
+fn error_type(words: &ErrorWords<'_>) -> &'static str {
+    match (words.status, words.code) {
+        (_, "insufficient_quota") => "insufficient_quota",
+        (401, _) => "authentication_error",
+        (403, _) => "permission_error",
+        (429, _) => "rate_limit_error",
+        (500.., _) => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(status: u16) -> ErrorWords<'static> {
+        ErrorWords { status, code: "some_code", message: "say \"why\"", request_id: "r1" }
+    }
+
+    #[test]
+    fn errors_have_the_shape_that_the_sdks_read() {
+        let cases = [
+            (400, "invalid_request_error"),
+            (401, "authentication_error"),
+            (403, "permission_error"),
+            (404, "invalid_request_error"),
+            (413, "invalid_request_error"),
+            (429, "rate_limit_error"),
+            (431, "invalid_request_error"),
+            (499, "invalid_request_error"),
+            (500, "server_error"),
+            (504, "server_error"),
+        ];
+        for (status, kind) in cases {
+            let body = String::from_utf8(OPENAI_CHAT.error(&words(status))).unwrap();
+            let want = format!(
+                r#"{{"error":{{"message":"say \"why\"","type":"{kind}","param":null,"code":"some_code"}}}}"#
+            );
+            assert_eq!(body, want);
+            assert_eq!(OPENAI_RESPONSES.error(&words(status)), want.as_bytes());
+        }
+        let poor = ErrorWords { code: "insufficient_quota", ..words(429) };
+        assert_eq!(error_type(&poor), "insufficient_quota");
+    }
+
+    #[test]
+    fn errors_in_streams_are_whole_events() {
+        let event = String::from_utf8(OPENAI_CHAT.error_event(&words(500))).unwrap();
+        assert!(event.starts_with("data: {\"error\":{") && event.ends_with("}}\n\n"), "{event}");
+        let event = String::from_utf8(OPENAI_RESPONSES.error_event(&words(500))).unwrap();
+        assert!(event.starts_with("event: error\ndata: {\"type\":\"error\",\"code\""), "{event}");
+    }
+
+    #[test]
+    fn a_chunk_is_known_by_what_it_mentions() {
+        let check = |data: &str, telling, finish, end| {
+            let want = EventKind { telling, finish, end, ping: false };
+            assert_eq!(chat_event(data.as_bytes()), want, "{data}");
+        };
+        check(r#"{"choices":[{"delta":{"content":"a"}}],"usage":null}"#, false, false, false);
+        check(r#"{"choices":[{"finish_reason":null}],"usage": {"x":1}}"#, true, false, false);
+        check(r#"{"choices":[{"finish_reason":"stop"}]}"#, false, true, false);
+        check(r#"{"choices":[{"delta":{"content":"\"usage\":1"}}]}"#, false, false, false);
+        check(r#"{"error":{"message":"x"}}"#, true, false, false);
+        check("[DONE] ", false, true, true);
+    }
+
+    #[test]
+    fn a_response_event_is_known_by_its_name_or_type() {
+        let event = |name: Option<&str>, data: &str| {
+            OPENAI_RESPONSES.event(name.map(str::as_bytes), data.as_bytes())
+        };
+        assert!(event(Some("response.completed"), "{}").end);
+        assert!(event(None, r#"{"type":"response.failed"}"#).telling);
+        assert!(event(None, r#"{"sequence_number":1,"type":"error"}"#).end);
+        assert!(event(None, r#"{"type":"keepalive"}"#).ping);
+        assert_eq!(event(Some("response.created"), "{}"), EventKind::default());
+        assert_eq!(event(None, "x"), EventKind::default());
+    }
+}
