@@ -124,11 +124,9 @@ impl Gleaner {
             b'"' => self.open_string(watched),
             b'{' | b'[' => self.open(piece[at]),
             b'}' | b']' => self.close(),
-            b',' => {
-                if watched {
-                    self.value_ended();
-                    self.name_next = true;
-                }
+            b',' if watched => {
+                self.value_ended();
+                self.name_next = true;
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     Block, ErrorWords, Fields, Gleaner, Grammar, ProviderError, Splitter, Tokens, members,
-    tokens::Reported,
+    tokens::Reported, validate,
 };
 
 /// Events up to this size are read; larger ones pass, and only their usage is picked out.
@@ -133,7 +133,7 @@ impl Tap {
     /// The provider has ended; what was still held back is added to `out`.
     pub fn finish(&mut self, out: &mut Vec<Bytes>) {
         if let Some(block) = self.splitter.finish() {
-            let hidden = self.block(&block);
+            let hidden = is_whole(&block) && self.block(&block);
             if self.hide_usage_event && !hidden {
                 let (Block::Event(bytes) | Block::Oversized(bytes)) = block;
                 out.push(bytes);
@@ -315,6 +315,13 @@ impl Tap {
         gleaner.push(part);
         self.reported = *gleaner.reported();
     }
+}
+
+/// Whether an event that lacks its empty line is there to its end.
+fn is_whole(block: &Block) -> bool {
+    let Block::Event(bytes) = block else { return false };
+    let fields = Fields::read(bytes);
+    fields.data.is_some_and(|data| data.trim_ascii() == b"[DONE]" || validate(&data).is_ok())
 }
 
 /// The chunk of an OpenAI chat stream that carries nothing but usage.
