@@ -5,14 +5,32 @@
 //! database does with the entries is not known here: [`Drain`] hands them out in batches and is
 //! told when they are safe.
 
+mod drain;
 mod error;
 mod intent;
+mod keeper;
+mod record;
+mod scan;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 
-use domain::log::{JournalPosition, LogEntry};
+use domain::log::LogEntry;
+use uuid::Uuid;
 
+use record::Kind;
+use segment::RealDisk;
+use writer::{Ticket, Writer};
+
+pub use drain::{Batch, Drain};
 pub use error::JournalError;
 pub use intent::Intent;
 
@@ -64,34 +82,78 @@ pub enum Health {
 
 /// The writing side, shared by all calls.
 #[derive(Debug, Clone)]
-pub struct Journal {}
+pub struct Journal(Arc<Owner>);
+
+/// Ends the keeper with the last [`Journal`].
+#[derive(Debug)]
+struct Owner {
+    writer: Arc<Writer>,
+    keeper: Option<JoinHandle<()>>,
+}
 
 impl Journal {
-    /// Opens the journal in `settings.dir`: adopts what dead instances left there, and gives what
-    /// they had begun its entry. Ready when it returns; nothing waits for the database.
+    /// Opens the journal in `settings.dir`: adopts what dead instances left there, and gives the
+    /// calls that they had begun an entry. Ready when it returns; nothing waits for the database.
     pub fn open(settings: Settings) -> Result<(Journal, Drain), JournalError> {
-        std::fs::create_dir_all(&settings.dir)
-            .map_err(|cause| JournalError::io("cannot make the journal", cause))?;
-        Ok((Journal {}, Drain {}))
+        Journal::open_on(settings, Box::new(RealDisk))
     }
 
-    /// Notes that a call is about to be sent to a provider. An error means: refuse the call.
-    pub async fn intend(&self, _intent: &Intent<'_>) -> Result<(), JournalError> {
-        Ok(())
+    fn open_on(
+        settings: Settings,
+        disk: Box<dyn segment::Disk>,
+    ) -> Result<(Journal, Drain), JournalError> {
+        let root = settings.dir.clone();
+        let failed = |cause| JournalError::io(format!("cannot open {}", root.display()), cause);
+        segment::make_dir(&root).map_err(failed)?;
+        let mut found = scan::claim_all(&root).map_err(failed)?.into_iter();
+        let own = match found.next() {
+            Some(own) => own,
+            None => scan::make(&root).map_err(failed)?,
+        };
+        let bytes = own.bytes();
+        let writer = Writer::new(settings, own.dir, own.lock, own.segments, disk);
+        writer.waiting.store(own.settles, Ordering::Relaxed);
+        writer.bytes.store(bytes, Ordering::Relaxed);
+        writer.begin()?;
+        let writer = Arc::new(writer);
+        interrupt(&writer, &own.open);
+        let mut drain = Drain::new(Arc::clone(&writer));
+        found.for_each(|journal| drain.take_over(journal));
+        let keeper = Some(keeper::start(Arc::clone(&writer))?);
+        Ok((Journal(Arc::new(Owner { writer, keeper })), drain))
+    }
+
+    /// Notes that a call is about to be sent to a provider. An error means: refuse the call, and
+    /// do not settle it. Otherwise the call must be settled, also when it is dropped while this
+    /// waits for the disk.
+    pub async fn intend(&self, intent: &Intent<'_>) -> Result<(), JournalError> {
+        let writer = &self.0.writer;
+        let write = |out: &mut Vec<u8>| intent.write(out);
+        let ticket = with_record(Kind::Intent, intent.id, write, |record| writer.intend(record))?;
+        let safe = writer.safe(ticket).await;
+        if safe.is_err() {
+            // It may reach the disk yet; so does this then.
+            drop(with_record(Kind::Void, intent.id, |_| (), |record| writer.append(record)));
+        }
+        safe
     }
 
     /// Notes how a call ended. The entry is kept in memory when it cannot be written at once, so
     /// an error tells only that the end of the process would lose it.
-    pub async fn settle(&self, _entry: &LogEntry) -> Result<(), JournalError> {
-        Ok(())
+    pub async fn settle(&self, entry: &LogEntry) -> Result<(), JournalError> {
+        let ticket = settle(&self.0.writer, entry)?;
+        self.0.writer.safe(ticket).await
     }
 
     /// [`Journal::settle`] for a `Drop`: does not wait for the disk, whatever the durability.
-    pub fn settle_now(&self, _entry: &LogEntry) {}
+    pub fn settle_now(&self, entry: &LogEntry) {
+        // An entry that cannot be written is kept in memory, and the writer has said so.
+        drop(settle(&self.0.writer, entry));
+    }
 
     /// Log entries that the database does not have yet.
     pub fn len(&self) -> u64 {
-        0
+        self.0.writer.waiting.load(Ordering::Relaxed)
     }
 
     /// Whether the database has everything.
@@ -101,53 +163,58 @@ impl Journal {
 
     /// Bytes on disk.
     pub fn bytes(&self) -> u64 {
-        0
+        self.0.writer.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether new calls are taken.
     pub fn health(&self) -> Health {
-        Health::Good
+        self.0.writer.health()
     }
 }
 
-/// The reading side: one task takes batches from here to the database.
-///
-/// After the start, tell it with [`Drain::skip_to`] what the database has of each of
-/// [`Drain::journals`]; then, again and again: [`Drain::next_batch`], commit, [`Drain::release`].
-#[derive(Debug)]
-pub struct Drain {}
-
-/// Entries to bring into the database in one transaction, together with the position.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
-    /// The entries, oldest first.
-    pub entries: Vec<LogEntry>,
-    /// What is done with once they are committed.
-    pub position: JournalPosition,
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.writer.tail.lock().closed = true;
+        self.writer.work.notify_one();
+        if self.keeper.take().is_some_and(|keeper| keeper.join().is_err()) {
+            tracing::error!("the journal's thread panicked");
+        }
+    }
 }
 
-impl Drain {
-    /// The journals that this process drains: its own, and those that it adopted.
-    pub fn journals(&self) -> Vec<String> {
-        Vec::new()
+fn settle(writer: &Writer, entry: &LogEntry) -> Result<Ticket, JournalError> {
+    let write = |out: &mut Vec<u8>| {
+        serde_json::to_writer(out, entry).expect("a log entry has no maps and a vector takes all");
+    };
+    with_record(Kind::Settle, entry.id, write, |record| writer.append(record))
+}
+
+/// Settles calls that a dead process had begun.
+fn interrupt(writer: &Writer, open: &HashMap<Uuid, Vec<u8>>) {
+    for (id, payload) in open {
+        match Intent::read(*id, payload) {
+            // An entry that cannot be written is kept in memory, and the writer has said so.
+            Some(intent) => drop(settle(writer, &intent.interrupted())),
+            None => tracing::error!(%id, "an intent cannot be read: the call is lost"),
+        }
     }
+}
 
-    /// Passes over what the database already has.
-    pub fn skip_to(&mut self, _position: &JournalPosition) {}
+thread_local! {
+    /// Room to build a record in, used again and again.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-    /// Waits until there is something, then gives at most `max` entries. What was given and not
-    /// released comes again from the database's position at the next start only, so keep the
-    /// batch until it is committed. May be dropped while it waits.
-    pub async fn next_batch(&mut self, _max: usize) -> Result<Batch, JournalError> {
-        tokio::time::sleep(Duration::from_secs(u64::MAX / 4)).await;
-        std::future::pending().await
-    }
-
-    /// What is there now, without waiting: for the end of the process.
-    pub fn batch_now(&mut self, _max: usize) -> Result<Option<Batch>, JournalError> {
-        Ok(None)
-    }
-
-    /// `batch` is committed: what lies before it may go.
-    pub fn release(&mut self, _batch: &Batch) {}
+fn with_record<T>(
+    kind: Kind,
+    id: Uuid,
+    payload: impl FnOnce(&mut Vec<u8>),
+    then: impl FnOnce(&[u8]) -> T,
+) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        record::build(scratch, kind, id, payload);
+        let done = then(scratch);
+        scratch.shrink_to(64 << 10);
+        done
+    })
 }

@@ -1,0 +1,406 @@
+//! The reading side: one task takes batches from here to the database.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use domain::log::{JournalPosition, LogEntry};
+use uuid::Uuid;
+
+use super::record::{self, HEAD, Kind, Next, Reader};
+use super::scan::{self, Found};
+use super::writer::Writer;
+use super::{JournalError, interrupt, segment};
+
+/// After the first news, so long others are awaited: a commit costs the same for many.
+const GATHER: Duration = Duration::from_millis(20);
+/// So often the journals of instances that died meanwhile are looked for.
+const LOOK_FOR_ORPHANS: Duration = Duration::from_secs(30);
+
+/// The reading side: one task takes batches from here to the database.
+///
+/// After the start, tell it with [`Drain::skip_to`] what the database has of each of
+/// [`Drain::journals`]; then, again and again: [`Drain::next_batch`], commit, [`Drain::release`].
+#[derive(Debug)]
+pub struct Drain {
+    writer: Arc<Writer>,
+    own: Track,
+    adopted: Vec<Track>,
+}
+
+/// Entries to bring into the database in one transaction, together with the position.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The entries, oldest first.
+    pub entries: Vec<LogEntry>,
+    /// What is done with once they are committed.
+    pub position: JournalPosition,
+    /// Whether the entries could not be written and were taken from memory.
+    kept: bool,
+}
+
+/// How far one journal has been read.
+#[derive(Debug)]
+struct Track {
+    name: String,
+    dir: PathBuf,
+    /// Held while the journal is ours; the writer holds that of its own.
+    _lock: Option<File>,
+    /// The segments of a journal that nobody writes any more.
+    segments: BTreeMap<u64, u64>,
+    segment: u64,
+    offset: u64,
+    reader: Option<Reader>,
+    /// Calls of this process that had begun and not ended where we stand, with the segment that
+    /// holds their intent.
+    open: HashMap<Uuid, (u64, Vec<u8>)>,
+    /// Whether everything was read that there was.
+    finished: bool,
+}
+
+impl Drain {
+    pub(super) fn new(writer: Arc<Writer>) -> Drain {
+        let own = Track::new(writer.name.clone(), writer.dir.clone());
+        Drain { writer, own, adopted: Vec::new() }
+    }
+
+    /// The journals that this process drains: its own, and those that it adopted.
+    pub fn journals(&self) -> Vec<String> {
+        let tracks = std::iter::once(&self.own).chain(&self.adopted);
+        tracks.map(|track| track.name.clone()).collect()
+    }
+
+    /// Passes over what the database already has.
+    pub fn skip_to(&mut self, position: &JournalPosition) -> Result<(), JournalError> {
+        let own = own_segments(&self.writer);
+        let mut skipped = Vec::new();
+        if self.own.name == position.journal {
+            self.own.skip_to(position, &own, &mut skipped)?;
+        }
+        for track in &mut self.adopted {
+            if track.name == position.journal {
+                let segments = track.segments.clone();
+                track.skip_to(position, &segments, &mut skipped)?;
+            }
+        }
+        let skipped = skipped.len() as u64;
+        self.writer.waiting.fetch_sub(skipped, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Waits until there is something, then gives at most `max` entries. Release a batch before
+    /// asking for the next; when the database fails, keep it and commit it later. May be dropped
+    /// while it waits.
+    pub async fn next_batch(&mut self, max: usize) -> Result<Batch, JournalError> {
+        loop {
+            if let Some(batch) = self.batch_now(max)? {
+                return Ok(batch);
+            }
+            let writer = Arc::clone(&self.writer);
+            match tokio::time::timeout(LOOK_FOR_ORPHANS, writer.news.notified()).await {
+                Ok(()) => tokio::time::sleep(GATHER).await,
+                Err(_) => self.adopt()?,
+            }
+        }
+    }
+
+    /// What is there now, without waiting: for the end of the process.
+    pub fn batch_now(&mut self, max: usize) -> Result<Option<Batch>, JournalError> {
+        let mut entries = Vec::new();
+        for at in (0..self.adopted.len()).rev() {
+            let track = &mut self.adopted[at];
+            let segments = track.segments.clone();
+            track.fill(&segments, u64::MAX, max, &mut entries, &self.writer)?;
+            let position = track.position();
+            if !entries.is_empty() {
+                return Ok(Some(Batch::new(entries, position, false)));
+            }
+            self.release_adopted(&position);
+        }
+        let segments = own_segments(&self.writer);
+        let first = self.writer.first;
+        self.own.fill(&segments, first, max, &mut entries, &self.writer)?;
+        let mut kept = false;
+        if entries.is_empty() {
+            let records = self.writer.kept(max);
+            kept = true;
+            entries.extend(records.iter().filter_map(|record| entry(&record[HEAD..])));
+        }
+        let position = self.own.position();
+        Ok((!entries.is_empty()).then(|| Batch::new(entries, position, kept)))
+    }
+
+    /// `batch` is committed: what lies before its position may go.
+    pub fn release(&mut self, batch: &Batch) {
+        let mut done = batch.entries.len() as u64;
+        if batch.kept {
+            let ids: Vec<Uuid> = batch.entries.iter().map(|entry| entry.id).collect();
+            done = self.writer.forget(&ids);
+            ids.iter().for_each(|id| drop(self.own.open.remove(id)));
+        }
+        self.writer.waiting.fetch_sub(done, Ordering::Relaxed);
+        if batch.position.journal == self.own.name {
+            self.release_own(&batch.position);
+        } else {
+            self.release_adopted(&batch.position);
+        }
+    }
+
+    /// Deletes our segments before `position`, after the intents of calls that still go on were
+    /// written again behind it.
+    fn release_own(&mut self, position: &JournalPosition) {
+        let segments = own_segments(&self.writer);
+        let before: Vec<u64> = segments.range(..position.segment).map(|(n, _)| *n).collect();
+        let Some(last) = before.last() else { return };
+        // What our predecessors had begun was settled at the start; that must be on file first.
+        if *before.first().unwrap_or(last) < self.writer.first && !self.writer.kept(1).is_empty() {
+            return;
+        }
+        let (ids, records): (Vec<Uuid>, Vec<Vec<u8>>) = self
+            .own
+            .open
+            .iter()
+            .filter(|(_, (segment, _))| segment <= last)
+            .map(|(id, (_, payload))| {
+                let mut bytes = Vec::new();
+                record::build(&mut bytes, Kind::Carried, *id, |out| out.extend(payload));
+                (*id, bytes)
+            })
+            .unzip();
+        let Some(now_in) = self.writer.carry(&records) else { return };
+        for id in ids {
+            if let Some((segment, _)) = self.own.open.get_mut(&id) {
+                *segment = now_in;
+            }
+        }
+        if !self.writer.on_disk() {
+            return;
+        }
+        for number in before {
+            if !delete(&segment::path(&self.own.dir, number)) {
+                return;
+            }
+            self.writer.tail.lock().sealed.remove(&number);
+            self.writer.freed(segments[&number]);
+        }
+    }
+
+    /// Deletes the segments before `position` of a journal that nobody writes any more, and the
+    /// journal with its last.
+    fn release_adopted(&mut self, position: &JournalPosition) {
+        let found = self.adopted.iter().position(|t| t.name == position.journal);
+        let Some(at) = found else { return };
+        if !self.writer.kept(1).is_empty() || !self.writer.on_disk() {
+            return;
+        }
+        let track = &mut self.adopted[at];
+        let finished = track.finished && *position == track.position();
+        while let Some(first) = track.segments.first_entry() {
+            if *first.key() >= position.segment && !finished {
+                return;
+            }
+            if !delete(&segment::path(&track.dir, *first.key())) {
+                return;
+            }
+            self.writer.freed(first.remove());
+        }
+        if !finished {
+            return;
+        }
+        scan::remove(&track.dir);
+        self.adopted.remove(at);
+    }
+
+    /// Takes over the journals of instances that died: their entries are drained with ours, and
+    /// calls that they had begun get an entry from us.
+    pub(super) fn adopt(&mut self) -> Result<(), JournalError> {
+        let root = &self.writer.settings.dir;
+        let found = scan::claim_all(root)
+            .map_err(|cause| JournalError::io(format!("cannot read {}", root.display()), cause))?;
+        found.into_iter().for_each(|journal| self.take_over(journal));
+        Ok(())
+    }
+
+    pub(super) fn take_over(&mut self, found: Found) {
+        let journal = found.dir.display();
+        tracing::info!(%journal, entries = found.settles, "adopted the journal of a dead instance");
+        let writer = &self.writer;
+        writer.waiting.fetch_add(found.settles, Ordering::Relaxed);
+        writer.bytes.fetch_add(found.bytes(), Ordering::Relaxed);
+        interrupt(writer, &found.open);
+        let name = found.dir.file_name().unwrap_or_default();
+        let mut track = Track::new(name.to_string_lossy().into_owned(), found.dir.clone());
+        track.segments = found.segments;
+        track._lock = Some(found.lock);
+        self.adopted.push(track);
+    }
+}
+
+impl Batch {
+    fn new(entries: Vec<LogEntry>, position: JournalPosition, kept: bool) -> Batch {
+        Batch { entries, position, kept }
+    }
+}
+
+impl Track {
+    fn new(name: String, dir: PathBuf) -> Track {
+        Track {
+            name,
+            dir,
+            _lock: None,
+            segments: BTreeMap::new(),
+            segment: 0,
+            offset: 0,
+            reader: None,
+            open: HashMap::new(),
+            finished: false,
+        }
+    }
+
+    fn position(&self) -> JournalPosition {
+        JournalPosition { journal: self.name.clone(), segment: self.segment, offset: self.offset }
+    }
+
+    /// Reads on until there are `max` entries or no more records.
+    fn fill(
+        &mut self,
+        segments: &BTreeMap<u64, u64>,
+        first: u64,
+        max: usize,
+        entries: &mut Vec<LogEntry>,
+        writer: &Writer,
+    ) -> Result<(), JournalError> {
+        while entries.len() < max {
+            let read = self.step(segments, first).map_err(|cause| self.unreadable(cause))?;
+            match read {
+                Step::Entry(Some(entry)) => entries.push(*entry),
+                Step::Entry(None) => {
+                    tracing::error!(at = ?self.position(), "a log entry cannot be read: it is lost");
+                    writer.waiting.fetch_sub(1, Ordering::Relaxed);
+                }
+                Step::Other => {}
+                Step::End => {
+                    self.finished = true;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads up to `position`; the entries before it are only counted.
+    fn skip_to(
+        &mut self,
+        position: &JournalPosition,
+        segments: &BTreeMap<u64, u64>,
+        skipped: &mut Vec<()>,
+    ) -> Result<(), JournalError> {
+        let until: BTreeMap<u64, u64> = segments
+            .range(..=position.segment)
+            .map(|(number, length)| match *number == position.segment {
+                true => (*number, position.offset.min(*length)),
+                false => (*number, *length),
+            })
+            .collect();
+        loop {
+            let step = self.step(&until, u64::MAX);
+            match step.map_err(|cause| self.unreadable(cause))? {
+                Step::Entry(_) => skipped.push(()),
+                Step::Other => {}
+                Step::End => return Ok(()),
+            }
+        }
+    }
+
+    fn unreadable(&self, cause: io::Error) -> JournalError {
+        let path = segment::path(&self.dir, self.segment);
+        JournalError::io(format!("cannot read {}", path.display()), cause)
+    }
+
+    fn step(&mut self, segments: &BTreeMap<u64, u64>, first: u64) -> io::Result<Step> {
+        let Some((&number, &end)) = segments.range(self.segment..).next() else {
+            return Ok(Step::End);
+        };
+        if number != self.segment {
+            (self.segment, self.offset, self.reader) = (number, 0, None);
+        }
+        if self.reader.is_none() {
+            let path = segment::path(&self.dir, number);
+            match File::open(&path) {
+                Ok(file) => self.reader = Some(Reader::new(file, self.offset)),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                    tracing::error!(path = %path.display(), "a segment is missing");
+                    self.segment = number + 1;
+                    return Ok(Step::Other);
+                }
+                Err(cause) => return Err(cause),
+            }
+        }
+        let reader = self.reader.as_mut().expect("it was opened above");
+        let step = match reader.next(end)? {
+            Next::Record(record) => match record.kind {
+                Some(Kind::Settle) => {
+                    self.open.remove(&record.id);
+                    Step::Entry(entry(record.payload).map(Box::new))
+                }
+                Some(Kind::Intent) if number >= first => {
+                    let kept = (number, record.payload.to_vec());
+                    self.open.insert(record.id, kept);
+                    Step::Other
+                }
+                Some(Kind::Void) => {
+                    self.open.remove(&record.id);
+                    Step::Other
+                }
+                _ => Step::Other,
+            },
+            Next::Damaged(until) => {
+                let path = segment::path(&self.dir, number);
+                tracing::error!(path = %path.display(), until, "damaged records are passed over");
+                Step::Other
+            }
+            Next::End => Step::End,
+        };
+        self.offset = reader.offset();
+        if matches!(step, Step::End) && segments.range(number + 1..).next().is_some() {
+            (self.segment, self.offset, self.reader) = (number + 1, 0, None);
+            return Ok(Step::Other);
+        }
+        Ok(step)
+    }
+}
+
+/// What was read.
+enum Step {
+    /// A log entry; none when it could not be understood.
+    Entry(Option<Box<LogEntry>>),
+    /// Something else.
+    Other,
+    /// Nothing: this is the end.
+    End,
+}
+
+fn entry(payload: &[u8]) -> Option<LogEntry> {
+    serde_json::from_slice(payload).ok()
+}
+
+fn own_segments(writer: &Writer) -> BTreeMap<u64, u64> {
+    let tail = writer.tail.lock();
+    let mut segments = tail.sealed.clone();
+    segments.insert(tail.number, tail.written);
+    segments
+}
+
+fn delete(path: &Path) -> bool {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            tracing::error!(path = %path.display(), %cause, "a segment cannot be deleted");
+            false
+        }
+        _ => true,
+    }
+}
