@@ -1,0 +1,283 @@
+//! `/api/auth`: signing in, staying signed in, signing out, and the very first start.
+
+use ::auth::{
+    Actor, Opaque, OpaqueKind, Passwords, Permission, Role as UserRole, Sessions, Verdict,
+};
+use axum::{
+    Json as Answer,
+    extract::{FromRequestParts, State},
+    http::{HeaderMap, StatusCode, request::Parts},
+};
+use chrono::Utc;
+use domain::Faults;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use store::{NewUser, RefreshToken, Spent, StoreError, UserRow};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    app::Management, error::ApiError, first_start::USERNAME, gate::SignedIn, input::Json,
+    render::Failure, throttle::Throttle, words::Role,
+};
+
+/// A sign-in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"username": "admin", "password": "…"}))]
+pub(crate) struct Login {
+    username: String,
+    #[schema(value_type = String)]
+    password: SecretString,
+}
+
+/// The very first start.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Setup {
+    /// The one-time token from the log.
+    #[schema(value_type = String)]
+    token: SecretString,
+    /// 10 to 256 bytes, hard to guess.
+    #[schema(value_type = String)]
+    password: SecretString,
+    /// `admin` when not given.
+    username: Option<String>,
+}
+
+/// A session. The refresh token is in the cookie that comes along.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SessionAnswer {
+    /// To be sent as `Authorization: Bearer …`.
+    access_token: String,
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds until a new one is needed.
+    expires_in: i64,
+    /// To be sent as `x-csrf-token` to `/api/auth/refresh` and `/api/auth/logout`.
+    csrf_token: String,
+    user: Me,
+}
+
+/// Whoever is signed in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Me {
+    id: i64,
+    username: String,
+    email: Option<String>,
+    role: Role,
+    /// What the role allows.
+    #[schema(value_type = Vec<String>, example = json!(["upstream.read"]))]
+    permissions: Vec<Permission>,
+}
+
+/// Sign in. The answer carries an access token, and in a cookie what renews it.
+#[utoipa::path(post, path = "/api/auth/login", tag = "sign-in", request_body = Login, security(()),
+    responses((status = 200, body = SessionAnswer), (status = "4XX", body = Failure)))]
+pub(crate) async fn login(
+    caller: Caller,
+    State(app): State<Management>,
+    Json(login): Json<Login>,
+) -> Result<(HeaderMap, Answer<SessionAnswer>), ApiError> {
+    let throttle = Throttle::new(&app.store, Some(&login.username), caller.ip);
+    throttle.check(Utc::now()).await?;
+    let turn = app.hashing.turn().await?;
+    // Those who waited for the same turn may have failed meanwhile.
+    throttle.check(Utc::now()).await?;
+    let known = app.store.credentials(&login.username).await?;
+    let (user, stored) = match known {
+        Some(known) => (Some(known.user), known.password_hash),
+        None => (None, None),
+    };
+    let verdict = turn.compare(login.password.clone(), stored).await?;
+    let Some(user) = user.filter(|user| user.active && verdict != Verdict::Wrong) else {
+        throttle.failed().await?;
+        return Err(ApiError::WrongCredentials);
+    };
+    throttle.succeeded().await?;
+    if verdict == Verdict::RightButOutdated {
+        let hash = turn.hash(login.password).await?;
+        app.store.rehash_password(user.id, hash).await?;
+    }
+    drop(turn);
+    app.open_session(user, caller.ip).await
+}
+
+/// Make the first administrator with the one-time token, and sign them in.
+#[utoipa::path(post, path = "/api/auth/setup", tag = "sign-in", request_body = Setup, security(()),
+    responses((status = 201, body = SessionAnswer), (status = "4XX", body = Failure)))]
+pub(crate) async fn setup(
+    caller: Caller,
+    State(app): State<Management>,
+    Json(setup): Json<Setup>,
+) -> Result<(StatusCode, HeaderMap, Answer<SessionAnswer>), ApiError> {
+    let throttle = Throttle::new(&app.store, None, caller.ip);
+    throttle.check(Utc::now()).await?;
+    let digest = Opaque::digest_of(OpaqueKind::Setup, setup.token.expose_secret());
+    let Some(digest) = digest else {
+        throttle.failed().await?;
+        return Err(ApiError::WrongSetupToken);
+    };
+    let username = setup.username.unwrap_or_else(|| USERNAME.to_owned());
+    let mut faults = Passwords::faults(&username, &setup.password);
+    check_username(&username, &mut faults);
+    faults.none_or(()).map_err(ApiError::Invalid)?;
+    if !app.store.needs_setup().await? {
+        return Err(ApiError::WrongSetupToken);
+    }
+    let turn = app.hashing.turn().await?;
+    throttle.check(Utc::now()).await?;
+    let first = NewUser {
+        name: username,
+        email: None,
+        role: UserRole::SuperAdmin,
+        password_hash: Some(turn.hash(setup.password).await?),
+    };
+    let id = match app.store.set_up(&digest, first).await {
+        Ok(id) => id,
+        Err(StoreError::NotFound(_) | StoreError::Conflict { .. }) => {
+            throttle.failed().await?;
+            return Err(ApiError::WrongSetupToken);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    drop(turn);
+    let user = app.store.user(id).await?;
+    let (headers, answer) = app.open_session(user, caller.ip).await?;
+    Ok((StatusCode::CREATED, headers, answer))
+}
+
+/// Renew the access token with the refresh cookie. The cookie is good once: each answer brings
+/// the next.
+#[utoipa::path(post, path = "/api/auth/refresh", tag = "sign-in", security(("refresh_cookie" = [])),
+    params(("x-csrf-token" = String, Header, description = "From the sign-in, or the csrf cookie")),
+    responses((status = 200, body = SessionAnswer), (status = "4XX", body = Failure)))]
+pub(crate) async fn refresh(
+    State(app): State<Management>,
+    parts: Parts,
+) -> Result<(HeaderMap, Answer<SessionAnswer>), ApiError> {
+    let (session, token) = app.refresh_cookie(&parts).ok_or(ApiError::Unauthenticated)?;
+    app.own_page(&parts, session)?;
+    let digest = Opaque::digest_of(OpaqueKind::Refresh, token).ok_or(ApiError::Unauthenticated)?;
+    let (next, stored) = app.mint_refresh();
+    match app.store.spend_refresh_token(&digest, stored).await? {
+        Spent::Renewed { user, session: of_token } if of_token == session => {
+            Ok(app.session_answer(user, session, &next))
+        }
+        // A token under another session's name: nobody honest sends that.
+        Spent::Renewed { session: of_token, .. } => {
+            app.store.end_session(of_token).await?;
+            app.session_cache.forget();
+            Err(ApiError::SessionExpired)
+        }
+        Spent::Reused => {
+            tracing::warn!(session = %session, "a spent refresh token was shown; its session is ended");
+            app.session_cache.forget();
+            Err(ApiError::SessionExpired)
+        }
+        Spent::Refused => Err(ApiError::SessionExpired),
+    }
+}
+
+/// Sign out: the session ends at once, with its access token and its cookie.
+#[utoipa::path(post, path = "/api/auth/logout", tag = "sign-in",
+    security(("access_token" = []), ("refresh_cookie" = [])),
+    responses((status = 204), (status = "4XX", body = Failure)))]
+pub(crate) async fn logout(
+    State(app): State<Management>,
+    parts: Parts,
+) -> Result<(StatusCode, HeaderMap), ApiError> {
+    let cookie = app.refresh_cookie(&parts);
+    match app.signed_in(&parts).await {
+        Ok(who) => app.store.end_session(who.session.id).await?,
+        Err(refused) => {
+            let Some((session, token)) = cookie else { return Err(refused) };
+            app.own_page(&parts, session)?;
+            if let Some(digest) = Opaque::digest_of(OpaqueKind::Refresh, token) {
+                app.store.end_session_of_token(&digest).await?;
+            }
+        }
+    }
+    app.session_cache.forget();
+    let mut headers = HeaderMap::new();
+    app.clear_cookies(&mut headers);
+    Ok((StatusCode::NO_CONTENT, headers))
+}
+
+/// Who is signed in, and what they may do.
+#[utoipa::path(get, path = "/api/auth/me", tag = "sign-in",
+    responses((status = 200, body = Me), (status = "4XX", body = Failure)))]
+pub(crate) async fn me(who: SignedIn) -> Answer<Me> {
+    Answer(who.user.into())
+}
+
+/// From where a call comes that nobody has signed in for yet.
+pub(crate) struct Caller {
+    ip: Option<std::net::IpAddr>,
+}
+
+impl FromRequestParts<Management> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Management) -> Result<Self, ApiError> {
+        Ok(Self { ip: app.client_ip(parts) })
+    }
+}
+
+impl Management {
+    async fn open_session(
+        &self,
+        user: UserRow,
+        ip: Option<std::net::IpAddr>,
+    ) -> Result<(HeaderMap, Answer<SessionAnswer>), ApiError> {
+        let (refresh, stored) = self.mint_refresh();
+        let actor = Actor::User { id: user.id, name: user.name.clone(), role: user.role, ip };
+        let session = self.store.open_session(&actor, user.id, stored).await?;
+        Ok(self.session_answer(user, session, &refresh))
+    }
+
+    fn mint_refresh(&self) -> (SecretString, RefreshToken) {
+        let minted = Opaque::mint(OpaqueKind::Refresh);
+        let expires_at = Utc::now() + self.settings.session_idle;
+        (minted.token, RefreshToken { digest: minted.digest, expires_at })
+    }
+
+    fn session_answer(
+        &self,
+        user: UserRow,
+        session: Uuid,
+        refresh: &SecretString,
+    ) -> (HeaderMap, Answer<SessionAnswer>) {
+        let access = self.sessions.issue(session, user.id, user.epoch, Utc::now());
+        let mut headers = HeaderMap::new();
+        let csrf_token = self.set_cookies(&mut headers, session, refresh);
+        let answer = SessionAnswer {
+            access_token: access.token.expose_secret().to_owned(),
+            token_type: "Bearer",
+            expires_in: Sessions::LIFETIME.num_seconds(),
+            csrf_token,
+            user: user.into(),
+        };
+        (headers, Answer(answer))
+    }
+}
+
+/// Names are shown in lists and in the audit: no white space, nothing that cannot be seen.
+fn check_username(name: &str, faults: &mut Faults) {
+    let plain = |c: char| c.is_alphanumeric() || "._-@+".contains(c);
+    if !(1..=64).contains(&name.chars().count()) || !name.chars().all(plain) {
+        faults.add("username", "must be 1 to 64 letters, digits, `.`, `_`, `-`, `@` or `+`");
+    }
+}
+
+impl From<UserRow> for Me {
+    fn from(user: UserRow) -> Self {
+        Self {
+            id: user.id.0,
+            username: user.name,
+            email: user.email,
+            role: user.role.into(),
+            permissions: user.role.permissions().collect(),
+        }
+    }
+}

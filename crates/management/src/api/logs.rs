@@ -1,0 +1,311 @@
+//! `/api/admin/logs`: what each admitted call did.
+
+use axum::{
+    Json as Answer,
+    extract::{Path, State},
+};
+use chrono::{DateTime, Utc};
+use domain::{Faults, ProviderKeyId, ServiceKeyId, UpstreamId, UserId, log};
+use serde::{Deserialize, Serialize};
+use store::{LogFilter, LogRow, StatusClass};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::visible;
+use crate::{
+    app::Management,
+    error::ApiError,
+    input::Query,
+    listing::{ListOf, ListQuery},
+    permit::{ReadLogs, With},
+    render::Failure,
+    words::{Dialect, Outcome, UsageSource},
+};
+
+/// What one admitted call did. Times are in milliseconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LogEntry {
+    id: Uuid,
+    /// The `x-request-id` of the answer.
+    request_id: String,
+    /// When the call was admitted.
+    started_at: DateTime<Utc>,
+    service_key_id: i64,
+    /// What that key was called then.
+    service_key_name: String,
+    /// The user who owns that key.
+    owner_id: i64,
+    /// Where the answer came from, or the last attempt went.
+    upstream_id: Option<i64>,
+    /// What that upstream was called then.
+    upstream: Option<String>,
+    /// The provider key of that attempt.
+    provider_key_id: Option<i64>,
+    /// What that provider key was called then.
+    provider_key: Option<String>,
+    model_asked: Option<String>,
+    model_used: Option<String>,
+    /// The dialect that the client spoke; none on `/proxy/…`.
+    dialect: Option<Dialect>,
+    method: String,
+    path: String,
+    /// The status that went to the client; 0 when none did.
+    status: u16,
+    outcome: Outcome,
+    bytes_in: u64,
+    bytes_out: u64,
+    latency_ms: f64,
+    /// To the first byte of the answer.
+    first_byte_ms: Option<f64>,
+    /// Whether the answer was an event stream.
+    streamed: bool,
+    usage: Usage,
+    usage_source: UsageSource,
+    /// In billionths of a dollar, where a price is known.
+    cost_nano: Option<i64>,
+    /// Every try at a provider, in order.
+    attempts: Vec<Attempt>,
+    error: Option<String>,
+    /// The client's address, masked as configured.
+    client_ip: Option<String>,
+    /// Who could have answered, and why each was passed over.
+    decision: Vec<Considered>,
+}
+
+/// Tokens of one call.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Usage {
+    /// All that went in.
+    input: u64,
+    /// Part of `input`: read from the provider's prompt cache.
+    cached: u64,
+    /// Part of `input`: written to the provider's prompt cache.
+    cache_written: u64,
+    /// Part of `input`.
+    input_audio: u64,
+    /// All that came out.
+    output: u64,
+    /// Part of `output`.
+    reasoning: u64,
+    /// Part of `output`.
+    output_audio: u64,
+}
+
+/// One try at one upstream with one provider key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Attempt {
+    upstream_id: i64,
+    upstream: String,
+    provider_key_id: Option<i64>,
+    provider_key: Option<String>,
+    /// When it began, after the call did.
+    started_ms: f64,
+    duration_ms: f64,
+    /// The provider's status, where one came.
+    status: Option<u16>,
+    /// `answered`, or why it did not count as an answer.
+    #[schema(example = "rate_limited")]
+    result: String,
+}
+
+/// One place that could have answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Considered {
+    candidate: String,
+    passed_over: Option<String>,
+}
+
+/// Which log entries are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogsQuery {
+    /// Where the page before ended: its `next_cursor`.
+    cursor: Option<String>,
+    /// At most this many items.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// Only entries with these characters in model, path or request id.
+    search: Option<String>,
+    /// Not before.
+    from: Option<DateTime<Utc>>,
+    /// Before.
+    to: Option<DateTime<Utc>>,
+    upstream_id: Option<i64>,
+    provider_key_id: Option<i64>,
+    service_key_id: Option<i64>,
+    /// Only calls with service keys of this user.
+    owner_id: Option<i64>,
+    /// As asked for or as used.
+    model: Option<String>,
+    /// `200`, `4xx` or `errors`.
+    status: Option<String>,
+    outcome: Option<Outcome>,
+    /// The answer's `x-request-id`.
+    request_id: Option<String>,
+}
+
+/// Log entries, the newest first.
+#[utoipa::path(get, path = "/api/admin/logs", tag = "logs", params(LogsQuery),
+    responses((status = 200, body = ListOf<LogEntry>), (status = "4XX", body = Failure)))]
+pub(crate) async fn list_logs(
+    actor: With<ReadLogs>,
+    State(app): State<Management>,
+    Query(query): Query<LogsQuery>,
+) -> Result<Answer<ListOf<LogEntry>>, ApiError> {
+    let (mut filter, list) = query.split()?;
+    let own = actor.confined_to();
+    if own.is_some() {
+        filter.owner = own;
+    }
+    let rows = app.store.log_entries(filter, list.page(own)?).await?;
+    Ok(Answer(ListOf::of(rows, LogEntry::from)))
+}
+
+/// One log entry.
+#[utoipa::path(get, path = "/api/admin/logs/{id}", tag = "logs", params(("id" = Uuid, Path)),
+    responses((status = 200, body = LogEntry), (status = "4XX", body = Failure)))]
+pub(crate) async fn read_log(
+    actor: With<ReadLogs>,
+    State(app): State<Management>,
+    id: Result<Path<Uuid>, axum::extract::rejection::PathRejection>,
+) -> Result<Answer<LogEntry>, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::NoSuchPath)?;
+    let row = app.store.log_entry(id).await?;
+    Ok(Answer(visible(&actor, row.entry.owner, "log entry", row)?.into()))
+}
+
+impl LogsQuery {
+    fn split(self) -> Result<(LogFilter, ListQuery), ApiError> {
+        let mut faults = Faults::default();
+        let status = match self.status.map(|text| status(&text)) {
+            Some(None) => {
+                faults
+                    .add("status", "must be a status such as 200, a class such as 4xx, or errors");
+                None
+            }
+            Some(known) => known,
+            None => None,
+        };
+        if self.from.zip(self.to).is_some_and(|(from, to)| from >= to) {
+            faults.add("to", "must be later than `from`");
+        }
+        let filter = LogFilter {
+            from: self.from,
+            to: self.to,
+            upstream: self.upstream_id.map(UpstreamId),
+            provider_key: self.provider_key_id.map(ProviderKeyId),
+            service_key: self.service_key_id.map(ServiceKeyId),
+            owner: self.owner_id.map(UserId),
+            model: self.model,
+            status,
+            outcome: self.outcome.map(Into::into),
+            request_id: self.request_id,
+        };
+        let list =
+            ListQuery { cursor: self.cursor, limit: self.limit, search: self.search, sort: None };
+        faults.none_or((filter, list)).map_err(ApiError::Invalid)
+    }
+}
+
+fn status(text: &str) -> Option<StatusClass> {
+    match text {
+        "errors" => Some(StatusClass::Errors),
+        "1xx" | "2xx" | "3xx" | "4xx" | "5xx" => {
+            Some(StatusClass::Hundred(text.as_bytes()[0] - b'0'))
+        }
+        _ => text.parse().ok().filter(|status| *status < 600).map(StatusClass::Exactly),
+    }
+}
+
+fn millis(micros: u64) -> f64 {
+    micros as f64 / 1000.0
+}
+
+impl From<LogRow> for LogEntry {
+    fn from(row: LogRow) -> Self {
+        let entry = row.entry;
+        Self {
+            id: entry.id,
+            request_id: entry.request_id,
+            started_at: DateTime::from_timestamp_micros(entry.started_us).unwrap_or_default(),
+            service_key_id: entry.service_key.0,
+            service_key_name: entry.service_key_name,
+            owner_id: entry.owner.0,
+            upstream_id: entry.upstream.map(|id| id.0),
+            upstream: entry.upstream_name,
+            provider_key_id: entry.provider_key.map(|id| id.0),
+            provider_key: entry.provider_key_name,
+            model_asked: entry.model_asked,
+            model_used: entry.model_used,
+            dialect: entry.dialect.map(Into::into),
+            method: entry.method,
+            path: entry.path,
+            status: entry.status,
+            outcome: entry.outcome.into(),
+            bytes_in: entry.bytes_in,
+            bytes_out: entry.bytes_out,
+            latency_ms: millis(entry.latency_us),
+            first_byte_ms: entry.first_byte_us.map(millis),
+            streamed: entry.streamed,
+            usage: entry.usage.into(),
+            usage_source: entry.usage_source.into(),
+            cost_nano: entry.cost_nano,
+            attempts: entry.attempts.into_iter().map(Attempt::from).collect(),
+            error: entry.error,
+            client_ip: entry.client_ip,
+            decision: entry.decision.into_iter().map(Considered::from).collect(),
+        }
+    }
+}
+
+impl From<log::Usage> for Usage {
+    fn from(usage: log::Usage) -> Self {
+        Self {
+            input: usage.input,
+            cached: usage.cached,
+            cache_written: usage.cache_written,
+            input_audio: usage.input_audio,
+            output: usage.output,
+            reasoning: usage.reasoning,
+            output_audio: usage.output_audio,
+        }
+    }
+}
+
+impl From<log::Attempt> for Attempt {
+    fn from(attempt: log::Attempt) -> Self {
+        Self {
+            upstream_id: attempt.upstream.0,
+            upstream: attempt.upstream_name,
+            provider_key_id: attempt.provider_key.map(|id| id.0),
+            provider_key: attempt.provider_key_name,
+            started_ms: millis(attempt.started_us),
+            duration_ms: millis(attempt.duration_us),
+            status: attempt.status,
+            result: attempt.result,
+        }
+    }
+}
+
+impl From<log::Considered> for Considered {
+    fn from(considered: log::Considered) -> Self {
+        Self { candidate: considered.candidate, passed_over: considered.passed_over }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_one_a_class_or_all_errors() {
+        assert_eq!(status("200"), Some(StatusClass::Exactly(200)));
+        assert_eq!(status("0"), Some(StatusClass::Exactly(0)));
+        assert_eq!(status("4xx"), Some(StatusClass::Hundred(4)));
+        assert_eq!(status("errors"), Some(StatusClass::Errors));
+        for text in ["", "6xx", "600", "-1", "ok", "2x"] {
+            assert_eq!(status(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The handlers, one file for each part of the address. A handler says in its arguments what it
+//! needs, does one thing, and knows neither SQL nor notices.
+
+pub(crate) mod auth;
+pub(crate) mod dashboard;
+pub(crate) mod health;
+pub(crate) mod home;
+pub(crate) mod logs;
+pub(crate) mod provider_keys;
+pub(crate) mod routes;
+pub(crate) mod service_keys;
+pub(crate) mod upstreams;
+
+use ::auth::Actor;
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domain::UserId;
+use serde::Serialize;
+
+use crate::error::ApiError;
+
+/// What was just made, and its address.
+pub(crate) struct Created<T> {
+    location: String,
+    body: T,
+}
+
+impl<T> Created<T> {
+    pub(crate) fn at(location: String, body: T) -> Self {
+        Self { location, body }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let location = HeaderValue::try_from(self.location).expect("paths of ids are plain ASCII");
+        let mut response = (StatusCode::CREATED, axum::Json(self.body)).into_response();
+        response.headers_mut().insert(header::LOCATION, location);
+        response
+    }
+}
+
+/// Lets `row` pass to whoever may see it; to the others it does not exist.
+fn visible<T>(actor: &Actor, owner: UserId, what: &'static str, row: T) -> Result<T, ApiError> {
+    match actor.confined_to() {
+        Some(own) if own != owner => Err(ApiError::NotFound(what)),
+        _ => Ok(row),
+    }
+}

@@ -1,0 +1,247 @@
+//! `/api/admin/keys`: provider keys. A secret goes in and never comes out.
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use domain::{ProviderKeyId, UpstreamId};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use store::ProviderKeyRow;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Created, visible};
+use crate::{
+    app::Management,
+    error::ApiError,
+    input::{Id, Json, Query, nullable},
+    listing::{ListOf, ListQuery, Order},
+    permit::{ManageProviderKeys, ReadProviderKeys, With},
+    render::Failure,
+    words::KeyState,
+};
+
+/// A provider key, masked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProviderKey {
+    id: i64,
+    /// Whose pool it is in.
+    upstream_id: i64,
+    /// Who entered it.
+    owner_id: i64,
+    name: String,
+    /// What people see of the secret.
+    #[schema(example = "sk-…abcd")]
+    mask: String,
+    /// What it is like now.
+    state: LiveState,
+    /// Until when it rests, where it does.
+    until: Option<DateTime<Utc>>,
+    /// Why it rests: `rate_limited` or `auth`.
+    reason: Option<&'static str>,
+    /// Its share under `weighted`.
+    weight: u32,
+    /// Whether its quota counts.
+    enable_quota: bool,
+    /// How many requests it may make a day.
+    quota_total: Option<u64>,
+    note: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// What a provider key is like now: as people set it, and `cooling` while it rests.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum LiveState {
+    Active,
+    Cooling,
+    DisabledManual,
+    Banned,
+}
+
+/// A provider key to be entered into the pool of an upstream.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "upstream_id": 1, "name": "Key 1", "key_value": "sk-xxxxx",
+    "enable_quota": true, "quota_total": 1000,
+}))]
+pub(crate) struct NewProviderKey {
+    upstream_id: i64,
+    /// Unique in the pool.
+    name: String,
+    /// The secret; it is never shown again.
+    #[schema(value_type = String)]
+    key_value: SecretString,
+    state: Option<KeyState>,
+    /// 1 to 1000.
+    weight: Option<u32>,
+    #[serde(default)]
+    enable_quota: bool,
+    /// How many requests it may make a day.
+    quota_total: Option<u64>,
+    #[serde(default)]
+    note: String,
+}
+
+/// What to change of a provider key; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditProviderKey {
+    name: Option<String>,
+    /// Another secret in place of the old one.
+    #[schema(value_type = Option<String>)]
+    key_value: Option<SecretString>,
+    state: Option<KeyState>,
+    weight: Option<u32>,
+    enable_quota: Option<bool>,
+    /// `null` forgets the number.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>)]
+    quota_total: Option<Option<u64>>,
+    note: Option<String>,
+}
+
+/// Which provider keys are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProviderKeysQuery {
+    /// Only the pool of this upstream.
+    upstream_id: Option<i64>,
+    /// Where the page before ended: its `next_cursor`.
+    cursor: Option<String>,
+    /// At most this many items.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// Only items with these characters in their name.
+    search: Option<String>,
+    /// The order; `-` in front turns it round.
+    sort: Option<Order>,
+}
+
+/// Provider keys, a page at a time.
+#[utoipa::path(get, path = "/api/admin/keys", tag = "provider keys", params(ProviderKeysQuery),
+    responses((status = 200, body = ListOf<ProviderKey>), (status = "4XX", body = Failure)))]
+pub(crate) async fn list_provider_keys(
+    actor: With<ReadProviderKeys>,
+    State(app): State<Management>,
+    Query(query): Query<ProviderKeysQuery>,
+) -> Result<Answer<ListOf<ProviderKey>>, ApiError> {
+    let ProviderKeysQuery { upstream_id, cursor, limit, search, sort } = query;
+    let page = ListQuery { cursor, limit, search, sort }.page(actor.confined_to())?;
+    let rows = app.store.provider_keys(upstream_id.map(UpstreamId), page).await?;
+    Ok(Answer(ListOf::of(rows, |row| app.shown(row))))
+}
+
+/// Enter a provider key.
+#[utoipa::path(post, path = "/api/admin/keys", tag = "provider keys", request_body = NewProviderKey,
+    responses((status = 201, body = ProviderKey), (status = "4XX", body = Failure)))]
+pub(crate) async fn create_provider_key(
+    actor: With<ManageProviderKeys>,
+    State(app): State<Management>,
+    Json(new): Json<NewProviderKey>,
+) -> Result<Created<ProviderKey>, ApiError> {
+    let id = app.store.create_provider_key(&actor, new.into()).await?;
+    let made = app.shown(app.store.provider_key(id).await?);
+    Ok(Created::at(format!("/api/admin/keys/{id}"), made))
+}
+
+/// One provider key.
+#[utoipa::path(get, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
+    responses((status = 200, body = ProviderKey), (status = "4XX", body = Failure)))]
+pub(crate) async fn read_provider_key(
+    actor: With<ReadProviderKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<Answer<ProviderKey>, ApiError> {
+    let row = app.store.provider_key(ProviderKeyId(id)).await?;
+    Ok(Answer(app.shown(visible(&actor, row.owner, "provider key", row)?)))
+}
+
+/// Change a provider key.
+#[utoipa::path(patch, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
+    request_body = EditProviderKey,
+    responses((status = 200, body = ProviderKey), (status = "4XX", body = Failure)))]
+pub(crate) async fn edit_provider_key(
+    actor: With<ManageProviderKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Json(edit): Json<EditProviderKey>,
+) -> Result<Answer<ProviderKey>, ApiError> {
+    let id = ProviderKeyId(id);
+    app.store.edit_provider_key(&actor, id, edit.into()).await?;
+    Ok(Answer(app.shown(app.store.provider_key(id).await?)))
+}
+
+/// Delete a provider key.
+#[utoipa::path(delete, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
+    responses((status = 204), (status = "4XX", body = Failure)))]
+pub(crate) async fn delete_provider_key(
+    actor: With<ManageProviderKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<StatusCode, ApiError> {
+    app.store.delete_provider_key(&actor, ProviderKeyId(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Management {
+    /// A stored key with what the data plane knows of it now.
+    fn shown(&self, row: ProviderKeyRow) -> ProviderKey {
+        let live = self.live.as_ref();
+        let rest = live.and_then(|live| live.rest(row.upstream, row.id));
+        let rest = rest.filter(|_| row.state == domain::KeyState::Active);
+        let state = match row.state {
+            domain::KeyState::Active if rest.is_some() => LiveState::Cooling,
+            domain::KeyState::Active => LiveState::Active,
+            domain::KeyState::Disabled => LiveState::DisabledManual,
+            domain::KeyState::Banned => LiveState::Banned,
+        };
+        ProviderKey {
+            id: row.id.0,
+            upstream_id: row.upstream.0,
+            owner_id: row.owner.0,
+            name: row.name,
+            mask: row.mask,
+            state,
+            until: rest.as_ref().map(|rest| rest.until),
+            reason: rest.as_ref().map(|rest| rest.reason),
+            weight: row.weight,
+            enable_quota: row.enable_quota,
+            quota_total: row.quota_total,
+            note: row.note,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl From<NewProviderKey> for store::NewProviderKey {
+    fn from(new: NewProviderKey) -> Self {
+        Self {
+            upstream: UpstreamId(new.upstream_id),
+            name: new.name,
+            secret: new.key_value,
+            state: new.state.map(Into::into),
+            weight: new.weight,
+            enable_quota: new.enable_quota,
+            quota_total: new.quota_total,
+            note: new.note,
+            owner: None,
+        }
+    }
+}
+
+impl From<EditProviderKey> for store::ProviderKeyEdit {
+    fn from(edit: EditProviderKey) -> Self {
+        Self {
+            name: edit.name,
+            secret: edit.key_value,
+            state: edit.state.map(Into::into),
+            weight: edit.weight,
+            enable_quota: edit.enable_quota,
+            quota_total: edit.quota_total,
+            note: edit.note,
+        }
+    }
+}

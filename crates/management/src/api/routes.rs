@@ -1,0 +1,170 @@
+//! `/api/admin/routes`: model names and who could answer them.
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use domain::{RouteId, UpstreamId};
+use serde::{Deserialize, Serialize};
+use store::RouteRow;
+use utoipa::ToSchema;
+
+use super::{Created, visible};
+use crate::{
+    app::Management,
+    error::ApiError,
+    input::{Id, Json, Query},
+    listing::{ListOf, ListQuery},
+    permit::{ManageUpstreams, ReadUpstreams, With},
+    render::Failure,
+};
+
+/// A model name and its targets.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Route {
+    id: i64,
+    /// Who made it.
+    owner_id: i64,
+    /// The model name that callers ask for.
+    name: String,
+    enabled: bool,
+    targets: Vec<Target>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// One place that could answer.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    upstream_id: i64,
+    /// The model to ask there; `null` keeps the name that was asked for.
+    model: Option<String>,
+    /// Its share among targets of equal priority, 1 to 1000.
+    #[serde(default = "one")]
+    #[schema(default = 1)]
+    weight: u32,
+    /// Lower is tried first; the others follow when it fails.
+    #[serde(default)]
+    priority: u32,
+}
+
+/// A route to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "fast", "targets": [{"upstream_id": 1, "model": "gpt-5-mini"}]}))]
+pub(crate) struct NewRoute {
+    /// Unique.
+    name: String,
+    enabled: Option<bool>,
+    targets: Vec<Target>,
+}
+
+/// What to change of a route; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditRoute {
+    name: Option<String>,
+    enabled: Option<bool>,
+    /// All targets anew.
+    targets: Option<Vec<Target>>,
+}
+
+/// Routes, a page at a time.
+#[utoipa::path(get, path = "/api/admin/routes", tag = "routes", params(ListQuery),
+    responses((status = 200, body = ListOf<Route>), (status = "4XX", body = Failure)))]
+pub(crate) async fn list_routes(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Query(query): Query<ListQuery>,
+) -> Result<Answer<ListOf<Route>>, ApiError> {
+    let page = app.store.routes(query.page(actor.confined_to())?).await?;
+    Ok(Answer(ListOf::of(page, Route::from)))
+}
+
+/// Make a route.
+#[utoipa::path(post, path = "/api/admin/routes", tag = "routes", request_body = NewRoute,
+    responses((status = 201, body = Route), (status = "4XX", body = Failure)))]
+pub(crate) async fn create_route(
+    actor: With<ManageUpstreams>,
+    State(app): State<Management>,
+    Json(new): Json<NewRoute>,
+) -> Result<Created<Route>, ApiError> {
+    let targets = new.targets.into_iter().map(Into::into).collect();
+    let new = store::NewRoute { name: new.name, enabled: new.enabled, targets, owner: None };
+    let id = app.store.create_route(&actor, new).await?;
+    let made = app.store.route(id).await?.into();
+    Ok(Created::at(format!("/api/admin/routes/{id}"), made))
+}
+
+/// One route.
+#[utoipa::path(get, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
+    responses((status = 200, body = Route), (status = "4XX", body = Failure)))]
+pub(crate) async fn read_route(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<Answer<Route>, ApiError> {
+    let row = app.store.route(RouteId(id)).await?;
+    Ok(Answer(visible(&actor, row.route.owner, "route", row)?.into()))
+}
+
+/// Change a route.
+#[utoipa::path(patch, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
+    request_body = EditRoute,
+    responses((status = 200, body = Route), (status = "4XX", body = Failure)))]
+pub(crate) async fn edit_route(
+    actor: With<ManageUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Json(edit): Json<EditRoute>,
+) -> Result<Answer<Route>, ApiError> {
+    let id = RouteId(id);
+    let targets = edit.targets.map(|targets| targets.into_iter().map(Into::into).collect());
+    let edit = store::RouteEdit { name: edit.name, enabled: edit.enabled, targets };
+    app.store.edit_route(&actor, id, edit).await?;
+    Ok(Answer(app.store.route(id).await?.into()))
+}
+
+/// Delete a route.
+#[utoipa::path(delete, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
+    responses((status = 204), (status = "4XX", body = Failure)))]
+pub(crate) async fn delete_route(
+    actor: With<ManageUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<StatusCode, ApiError> {
+    app.store.delete_route(&actor, RouteId(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+const fn one() -> u32 {
+    1
+}
+
+impl From<RouteRow> for Route {
+    fn from(row: RouteRow) -> Self {
+        let route = row.route;
+        Self {
+            id: route.id.0,
+            owner_id: route.owner.0,
+            name: route.name,
+            enabled: route.enabled,
+            targets: route.targets.into_iter().map(Target::from).collect(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl From<domain::Target> for Target {
+    fn from(target: domain::Target) -> Self {
+        let domain::Target { upstream, model, weight, priority } = target;
+        Self { upstream_id: upstream.0, model, weight, priority }
+    }
+}
+
+impl From<Target> for domain::Target {
+    fn from(target: Target) -> Self {
+        let Target { upstream_id, model, weight, priority } = target;
+        Self { upstream: UpstreamId(upstream_id), model, weight, priority }
+    }
+}

@@ -1,0 +1,191 @@
+//! `/api/admin/service-keys`: the keys we give to callers. A key is shown once, when it is made.
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use domain::{ServiceKeyId, UpstreamId};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use store::ServiceKeyRow;
+use utoipa::ToSchema;
+
+use super::{Created, visible};
+use crate::{
+    app::Management,
+    error::ApiError,
+    input::{Id, Json, Query, nullable},
+    listing::{ListOf, ListQuery},
+    permit::{ManageServiceKeys, ReadServiceKeys, With},
+    render::Failure,
+};
+
+/// A service key, masked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ServiceKey {
+    id: i64,
+    /// Whose it is: it never reaches more than its owner does.
+    owner_id: i64,
+    name: String,
+    /// What people see of it.
+    #[schema(example = "tg-4fGh2kLm-…Ab1x")]
+    mask: String,
+    enabled: bool,
+    /// From when on it is no longer accepted.
+    expires_at: Option<DateTime<Utc>>,
+    /// The only upstreams it may reach; empty means all that its owner may.
+    allowed_upstreams: Vec<i64>,
+    /// The only models it may ask for; empty means any.
+    allowed_models: Vec<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// A service key just made, with the key itself: it is never shown again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MintedServiceKey {
+    /// The key. Keep it: it is shown this once.
+    #[serde(serialize_with = "in_clear")]
+    #[schema(value_type = String, example = "tg-…")]
+    key: SecretString,
+    #[serde(flatten)]
+    service_key: ServiceKey,
+}
+
+/// A service key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "my app"}))]
+pub(crate) struct NewServiceKey {
+    name: String,
+    enabled: Option<bool>,
+    expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    allowed_upstreams: Vec<i64>,
+    #[serde(default)]
+    allowed_models: Vec<String>,
+}
+
+/// What to change of a service key; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditServiceKey {
+    name: Option<String>,
+    enabled: Option<bool>,
+    /// `null` lets it live for ever.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    expires_at: Option<Option<DateTime<Utc>>>,
+    allowed_upstreams: Option<Vec<i64>>,
+    allowed_models: Option<Vec<String>>,
+}
+
+/// Service keys, a page at a time.
+#[utoipa::path(get, path = "/api/admin/service-keys", tag = "service keys", params(ListQuery),
+    responses((status = 200, body = ListOf<ServiceKey>), (status = "4XX", body = Failure)))]
+pub(crate) async fn list_service_keys(
+    actor: With<ReadServiceKeys>,
+    State(app): State<Management>,
+    Query(query): Query<ListQuery>,
+) -> Result<Answer<ListOf<ServiceKey>>, ApiError> {
+    let page = app.store.service_keys(query.page(actor.confined_to())?).await?;
+    Ok(Answer(ListOf::of(page, ServiceKey::from)))
+}
+
+/// Make a service key. The answer is the only one that ever shows it.
+#[utoipa::path(post, path = "/api/admin/service-keys", tag = "service keys", request_body = NewServiceKey,
+    responses((status = 201, body = MintedServiceKey), (status = "4XX", body = Failure)))]
+pub(crate) async fn create_service_key(
+    actor: With<ManageServiceKeys>,
+    State(app): State<Management>,
+    Json(new): Json<NewServiceKey>,
+) -> Result<Created<MintedServiceKey>, ApiError> {
+    let minted = app.service_keys.mint();
+    let new = store::NewServiceKey {
+        name: new.name,
+        public_id: minted.public_id,
+        digest: minted.digest,
+        last_four: minted.last_four,
+        enabled: new.enabled,
+        expires_at: new.expires_at,
+        allowed_upstreams: new.allowed_upstreams.into_iter().map(UpstreamId).collect(),
+        allowed_models: new.allowed_models,
+        owner: None,
+    };
+    let id = app.store.create_service_key(&actor, new).await?;
+    let service_key = app.store.service_key(id).await?.into();
+    let made = MintedServiceKey { key: minted.key, service_key };
+    Ok(Created::at(format!("/api/admin/service-keys/{id}"), made))
+}
+
+/// One service key.
+#[utoipa::path(get, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
+    responses((status = 200, body = ServiceKey), (status = "4XX", body = Failure)))]
+pub(crate) async fn read_service_key(
+    actor: With<ReadServiceKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<Answer<ServiceKey>, ApiError> {
+    let row = app.store.service_key(ServiceKeyId(id)).await?;
+    Ok(Answer(visible(&actor, row.key.owner, "service key", row)?.into()))
+}
+
+/// Change a service key.
+#[utoipa::path(patch, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
+    request_body = EditServiceKey,
+    responses((status = 200, body = ServiceKey), (status = "4XX", body = Failure)))]
+pub(crate) async fn edit_service_key(
+    actor: With<ManageServiceKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Json(edit): Json<EditServiceKey>,
+) -> Result<Answer<ServiceKey>, ApiError> {
+    let id = ServiceKeyId(id);
+    app.store.edit_service_key(&actor, id, edit.into()).await?;
+    Ok(Answer(app.store.service_key(id).await?.into()))
+}
+
+/// Delete a service key. It is refused within a second.
+#[utoipa::path(delete, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
+    responses((status = 204), (status = "4XX", body = Failure)))]
+pub(crate) async fn delete_service_key(
+    actor: With<ManageServiceKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<StatusCode, ApiError> {
+    app.store.delete_service_key(&actor, ServiceKeyId(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn in_clear<S: Serializer>(key: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(key.expose_secret())
+}
+
+impl From<ServiceKeyRow> for ServiceKey {
+    fn from(row: ServiceKeyRow) -> Self {
+        let key = row.key;
+        Self {
+            id: key.id.0,
+            owner_id: key.owner.0,
+            mask: format!("tg-{}-…{}", key.public_id, key.last_four),
+            name: key.name,
+            enabled: key.enabled,
+            expires_at: key.expires_at,
+            allowed_upstreams: key.allowed_upstreams.into_iter().map(|id| id.0).collect(),
+            allowed_models: key.allowed_models,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl From<EditServiceKey> for store::ServiceKeyEdit {
+    fn from(edit: EditServiceKey) -> Self {
+        let upstreams = |ids: Vec<i64>| ids.into_iter().map(UpstreamId).collect();
+        Self {
+            name: edit.name,
+            enabled: edit.enabled,
+            expires_at: edit.expires_at,
+            allowed_upstreams: edit.allowed_upstreams.map(upstreams),
+            allowed_models: edit.allowed_models,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! `/api/admin/upstreams`
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use domain::{Timeouts, UpstreamId};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use store::UpstreamRow;
+use utoipa::ToSchema;
+
+use super::{Created, visible};
+use crate::{
+    app::Management,
+    error::ApiError,
+    input::{Id, Json, Query},
+    listing::{ListOf, ListQuery},
+    permit::{ManageUpstreams, ReadUpstreams, With},
+    render::Failure,
+    words::{Dialect, HeaderPolicy, Provider, Strategy},
+};
+
+/// A configured place to send calls.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Upstream {
+    id: i64,
+    /// Who made it.
+    owner_id: i64,
+    /// Its name in `/proxy/{name}/…` and in `name/model`.
+    name: String,
+    provider: Provider,
+    base_url: String,
+    dialects: Vec<Dialect>,
+    /// The models it serves; empty means any.
+    models: Vec<String>,
+    enabled: bool,
+    strategy: Strategy,
+    /// How many attempts may follow the first.
+    retry_count: u32,
+    /// Seconds to the first byte of the answer.
+    timeout: Seconds,
+    /// Seconds to a ready connection.
+    connect_timeout: Seconds,
+    /// Seconds between two bytes of the answer.
+    idle_timeout: Seconds,
+    /// Seconds for all attempts and the whole answer.
+    total_timeout: Seconds,
+    /// Where the provider key goes: `bearer`, `header:NAME` or `query:NAME`.
+    key_placement: KeyPlacement,
+    header_policy: HeaderPolicy,
+    header_rules: Vec<HeaderRule>,
+    /// Whether request and answer bodies are recorded (capped and masked).
+    record_bodies: bool,
+    /// How many provider keys its pool holds.
+    key_count: u64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// One step after the header policy.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeaderRule {
+    /// The header's name, lowercase.
+    name: String,
+    /// The value to set; `null` removes the header.
+    value: Option<String>,
+}
+
+/// An upstream to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "name": "openai", "base_url": "https://api.openai.com", "timeout": 60, "retry_count": 2,
+}))]
+pub(crate) struct NewUpstream {
+    /// 1 to 64 of a-z, 0-9, `.`, `_`, `-`; unique.
+    name: String,
+    /// `https`, unless the configuration opens the target for plain `http`.
+    base_url: String,
+    /// Follows from the host of the address when not given.
+    provider: Option<Provider>,
+    /// Follow from the provider when not given.
+    dialects: Option<Vec<Dialect>>,
+    #[serde(default)]
+    models: Vec<String>,
+    enabled: Option<bool>,
+    strategy: Option<Strategy>,
+    retry_count: Option<u32>,
+    timeout: Option<Seconds>,
+    connect_timeout: Option<Seconds>,
+    idle_timeout: Option<Seconds>,
+    total_timeout: Option<Seconds>,
+    key_placement: Option<KeyPlacement>,
+    header_policy: Option<HeaderPolicy>,
+    #[serde(default)]
+    header_rules: Vec<HeaderRule>,
+    #[serde(default)]
+    record_bodies: bool,
+}
+
+/// What to change of an upstream; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditUpstream {
+    name: Option<String>,
+    /// Provider keys only go where they were entered: another scheme, host or port is refused
+    /// while the pool holds keys, unless `clear_keys` is set.
+    base_url: Option<String>,
+    /// Deletes every key of the pool when the new address needs that.
+    #[serde(default)]
+    clear_keys: bool,
+    provider: Option<Provider>,
+    dialects: Option<Vec<Dialect>>,
+    models: Option<Vec<String>>,
+    enabled: Option<bool>,
+    strategy: Option<Strategy>,
+    retry_count: Option<u32>,
+    timeout: Option<Seconds>,
+    connect_timeout: Option<Seconds>,
+    idle_timeout: Option<Seconds>,
+    total_timeout: Option<Seconds>,
+    key_placement: Option<KeyPlacement>,
+    header_policy: Option<HeaderPolicy>,
+    header_rules: Option<Vec<HeaderRule>>,
+    record_bodies: Option<bool>,
+}
+
+/// Upstreams, a page at a time.
+#[utoipa::path(get, path = "/api/admin/upstreams", tag = "upstreams", params(ListQuery),
+    responses((status = 200, body = ListOf<Upstream>), (status = "4XX", body = Failure)))]
+pub(crate) async fn list_upstreams(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Query(query): Query<ListQuery>,
+) -> Result<Answer<ListOf<Upstream>>, ApiError> {
+    let page = app.store.upstreams(query.page(actor.confined_to())?).await?;
+    Ok(Answer(ListOf::of(page, Upstream::from)))
+}
+
+/// Make an upstream. The data plane serves it within a second.
+#[utoipa::path(post, path = "/api/admin/upstreams", tag = "upstreams", request_body = NewUpstream,
+    responses((status = 201, body = Upstream), (status = "4XX", body = Failure)))]
+pub(crate) async fn create_upstream(
+    actor: With<ManageUpstreams>,
+    State(app): State<Management>,
+    Json(new): Json<NewUpstream>,
+) -> Result<Created<Upstream>, ApiError> {
+    let id = app.store.create_upstream(&actor, new.into()).await?;
+    let made = app.store.upstream(id).await?.into();
+    Ok(Created::at(format!("/api/admin/upstreams/{id}"), made))
+}
+
+/// One upstream.
+#[utoipa::path(get, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
+    responses((status = 200, body = Upstream), (status = "4XX", body = Failure)))]
+pub(crate) async fn read_upstream(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<Answer<Upstream>, ApiError> {
+    let row = app.store.upstream(UpstreamId(id)).await?;
+    Ok(Answer(visible(&actor, row.upstream.owner, "upstream", row)?.into()))
+}
+
+/// Change an upstream. The data plane serves the change within a second.
+#[utoipa::path(patch, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
+    request_body = EditUpstream,
+    responses((status = 200, body = Upstream), (status = "4XX", body = Failure)))]
+pub(crate) async fn edit_upstream(
+    actor: With<ManageUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Json(edit): Json<EditUpstream>,
+) -> Result<Answer<Upstream>, ApiError> {
+    let id = UpstreamId(id);
+    let now = app.store.upstream(id).await?;
+    let now = visible(&actor, now.upstream.owner, "upstream", now)?;
+    app.store.edit_upstream(&actor, id, edit.onto(now.upstream.timeouts)).await?;
+    Ok(Answer(app.store.upstream(id).await?.into()))
+}
+
+/// Delete an upstream and its key pool. Refused while a route has it as a target.
+#[utoipa::path(delete, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
+    responses((status = 204), (status = "4XX", body = Failure)))]
+pub(crate) async fn delete_upstream(
+    actor: With<ManageUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<StatusCode, ApiError> {
+    app.store.delete_upstream(&actor, UpstreamId(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl From<UpstreamRow> for Upstream {
+    fn from(row: UpstreamRow) -> Self {
+        let upstream = row.upstream;
+        Self {
+            id: upstream.id.0,
+            owner_id: upstream.owner.0,
+            name: upstream.name,
+            provider: upstream.provider.into(),
+            base_url: upstream.base_url.to_string(),
+            dialects: upstream.dialects.into_iter().map(Dialect::from).collect(),
+            models: upstream.models,
+            enabled: upstream.enabled,
+            strategy: upstream.strategy.into(),
+            retry_count: upstream.retry_count,
+            timeout: Seconds(upstream.timeouts.first_byte),
+            connect_timeout: Seconds(upstream.timeouts.connect),
+            idle_timeout: Seconds(upstream.timeouts.idle),
+            total_timeout: Seconds(upstream.timeouts.total),
+            key_placement: KeyPlacement(upstream.key_placement),
+            header_policy: upstream.header_policy.into(),
+            header_rules: upstream.header_rules.into_iter().map(HeaderRule::from).collect(),
+            record_bodies: upstream.record_bodies,
+            key_count: row.keys,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl From<NewUpstream> for store::NewUpstream {
+    fn from(new: NewUpstream) -> Self {
+        let usual = Timeouts::default();
+        let timeouts = Timeouts {
+            connect: new.connect_timeout.map_or(usual.connect, |s| s.0),
+            first_byte: new.timeout.map_or(usual.first_byte, |s| s.0),
+            idle: new.idle_timeout.map_or(usual.idle, |s| s.0),
+            total: new.total_timeout.map_or(usual.total, |s| s.0),
+        };
+        Self {
+            name: new.name,
+            base_url: new.base_url,
+            provider: new.provider.map(Into::into),
+            dialects: new.dialects.map(|all| all.into_iter().map(Into::into).collect()),
+            models: new.models,
+            enabled: new.enabled,
+            strategy: new.strategy.map(Into::into),
+            retry_count: new.retry_count,
+            timeouts: Some(timeouts),
+            key_placement: new.key_placement.map(|placement| placement.0),
+            header_policy: new.header_policy.map(Into::into),
+            header_rules: new.header_rules.into_iter().map(Into::into).collect(),
+            record_bodies: new.record_bodies,
+            owner: None,
+        }
+    }
+}
+
+impl EditUpstream {
+    /// The edit of an upstream that has these timeouts: they are stored as one.
+    fn onto(self, now: Timeouts) -> store::UpstreamEdit {
+        let timeouts = Timeouts {
+            connect: self.connect_timeout.map_or(now.connect, |s| s.0),
+            first_byte: self.timeout.map_or(now.first_byte, |s| s.0),
+            idle: self.idle_timeout.map_or(now.idle, |s| s.0),
+            total: self.total_timeout.map_or(now.total, |s| s.0),
+        };
+        store::UpstreamEdit {
+            name: self.name,
+            base_url: self.base_url,
+            clear_keys: self.clear_keys,
+            provider: self.provider.map(Into::into),
+            dialects: self.dialects.map(|all| all.into_iter().map(Into::into).collect()),
+            models: self.models,
+            enabled: self.enabled,
+            strategy: self.strategy.map(Into::into),
+            retry_count: self.retry_count,
+            timeouts: (timeouts != now).then_some(timeouts),
+            key_placement: self.key_placement.map(|placement| placement.0),
+            header_policy: self.header_policy.map(Into::into),
+            header_rules: self
+                .header_rules
+                .map(|rules| rules.into_iter().map(Into::into).collect()),
+            record_bodies: self.record_bodies,
+        }
+    }
+}
+
+impl From<domain::HeaderRule> for HeaderRule {
+    fn from(rule: domain::HeaderRule) -> Self {
+        Self { name: rule.name, value: rule.value }
+    }
+}
+
+impl From<HeaderRule> for domain::HeaderRule {
+    fn from(rule: HeaderRule) -> Self {
+        Self { name: rule.name, value: rule.value }
+    }
+}
+
+/// A duration in seconds, with decimals where it has them.
+#[derive(Debug, Clone, Copy, PartialEq, ToSchema)]
+#[schema(value_type = f64, example = 60)]
+pub(crate) struct Seconds(Duration);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.subsec_nanos() == 0 {
+            serializer.serialize_u64(self.0.as_secs())
+        } else {
+            serializer.serialize_f64(self.0.as_secs_f64())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        // Milliseconds are what the store keeps.
+        Duration::try_from_secs_f64((seconds * 1000.0).round() / 1000.0)
+            .map(Self)
+            .map_err(|_| D::Error::custom("must be a number of seconds"))
+    }
+}
+
+/// Where a provider key goes in a request: `bearer`, `header:NAME` or `query:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, example = "bearer")]
+pub(crate) struct KeyPlacement(domain::KeyPlacement);
+
+impl fmt::Display for KeyPlacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for KeyPlacement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyPlacement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let placement = domain::KeyPlacement::from_str(&text);
+        placement.map(Self).map_err(|fault| D::Error::custom(fault.message))
+    }
+}

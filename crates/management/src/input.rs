@@ -1,0 +1,283 @@
+//! Reading what callers send: bodies, queries, ids. Every field at fault is told at once, and
+//! nothing of what was sent is repeated in the answer: it may be a secret.
+
+use std::time::Duration;
+
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use domain::Faults;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use utoipa::{
+    PartialSchema,
+    openapi::{RefOr, Schema},
+};
+
+use crate::{app::Management, error::ApiError};
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A body in JSON.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + PartialSchema> FromRequest<Management> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Management) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::NotJson);
+        }
+        let limit = app.settings.body_limit;
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if length.is_some_and(|length| length > limit) {
+            return Err(ApiError::TooLarge(limit));
+        }
+        let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(request.into_body(), limit))
+            .await
+            .map_err(|_| ApiError::BodyTimeout)?
+            .map_err(|_| ApiError::TooLarge(limit))?;
+        let value = serde_json::from_slice(&body)
+            .map_err(|error| ApiError::Malformed(error.to_string()))?;
+        let Value::Object(fields) = value else {
+            return Err(ApiError::Malformed("an object is expected".to_owned()));
+        };
+        read(fields, &required::<T>(), |_| None).map(Self).map_err(ApiError::Invalid)
+    }
+}
+
+/// The fields of the query.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Management> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Management) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let mut fields = Map::new();
+        let mut faults = Faults::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if fields.insert(name.to_string(), Value::from(value)).is_some() {
+                faults.add(name, "is given twice");
+            }
+        }
+        faults.none_or(()).map_err(ApiError::Invalid)?;
+        // All values are texts at first; where a number is wanted, the text is read as one.
+        let as_scalar = |value: &Value| {
+            let scalar = serde_json::from_str::<Value>(value.as_str()?).ok()?;
+            (scalar.is_number() || scalar.is_boolean()).then_some(scalar)
+        };
+        read(fields, &[], as_scalar).map(Self).map_err(ApiError::Invalid)
+    }
+}
+
+/// The id in the path.
+pub(crate) struct Id(pub(crate) i64);
+
+impl FromRequestParts<Management> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Management) -> Result<Self, ApiError> {
+        let id = Path::<i64>::from_request_parts(parts, app).await;
+        id.map(|Path(id)| Self(id)).map_err(|_| ApiError::NoSuchPath)
+    }
+}
+
+/// For fields that may be set to `null`: nothing given, `null` given, or a value given.
+pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// The fields that `T` cannot do without, from its description.
+fn required<T: PartialSchema>() -> Vec<String> {
+    match T::schema() {
+        RefOr::T(Schema::Object(object)) => object.required,
+        _ => Vec::new(),
+    }
+}
+
+/// Reads a `T`. A field that does not fit is noted, taken out, and the rest is tried again, so
+/// that the next one is found too; `mend` may offer another form of a value first.
+fn read<T: DeserializeOwned>(
+    mut fields: Map<String, Value>,
+    required: &[String],
+    mend: impl Fn(&Value) -> Option<Value>,
+) -> Result<T, Faults> {
+    let mut faults = Faults::default();
+    for name in required {
+        if !fields.contains_key(name) {
+            faults.add(name, "is required");
+        }
+    }
+    loop {
+        let error = match serde_path_to_error::deserialize(Value::Object(fields.clone())) {
+            Ok(value) => return faults.none_or(value),
+            Err(error) => error,
+        };
+        let said = error.inner().to_string();
+        let place = error.path().to_string();
+        let unknown = quoted_after(&said, "unknown field ");
+        let missing = quoted_after(&said, "missing field ");
+        let field = match unknown.or(missing) {
+            Some(name) if place == "." || place == name => name.to_owned(),
+            Some(name) if place.ends_with(&format!(".{name}")) => place,
+            Some(name) => format!("{place}.{name}"),
+            None => place,
+        };
+        let top = field.split(['.', '[']).next().unwrap_or_default().to_owned();
+        let Some(value) = fields.get(&top) else {
+            // Only a required field can be missing here, and those are noted already.
+            return Err(if faults.0.is_empty() { one(field, words(&said)) } else { faults });
+        };
+        match mend(value).filter(|mended| mended != value) {
+            Some(mended) => {
+                fields.insert(top, mended);
+            }
+            None => {
+                faults.add(field, words(&said));
+                fields.remove(&top);
+            }
+        }
+    }
+}
+
+fn one(field: String, message: String) -> Faults {
+    let mut faults = Faults::default();
+    faults.add(field, message);
+    faults
+}
+
+fn quoted_after<'a>(said: &'a str, start: &str) -> Option<&'a str> {
+    said.strip_prefix(start)?.strip_prefix('`')?.split('`').next()
+}
+
+/// What serde said, without what was sent.
+fn words(said: &str) -> String {
+    const TIME_WORDS: [&str; 6] = [
+        "input is out of range",
+        "no possible date and time matching input",
+        "input is not enough for unique date and time",
+        "input contains invalid characters",
+        "premature end of input",
+        "trailing input",
+    ];
+    let expected = said.rsplit_once(", expected ").map(|(_, expected)| expected);
+    match expected {
+        _ if said.starts_with("missing field") => "is required".to_owned(),
+        _ if TIME_WORDS.contains(&said) => "must be a time such as 2026-01-31T12:00:00Z".to_owned(),
+        Some(known) if said.starts_with("unknown field") => {
+            format!("is not known here; known is {known}").replace("is one of", "are")
+        }
+        _ if said.starts_with("unknown field") => "is not known here".to_owned(),
+        Some("u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64") => {
+            "must be a whole number that is not negative".to_owned()
+        }
+        Some("f64") => "must be a number".to_owned(),
+        Some("a boolean") => "must be true or false".to_owned(),
+        Some("a sequence") => "must be a list".to_owned(),
+        Some(expected) if expected.starts_with("struct") => "must be an object".to_owned(),
+        Some("an RFC 3339 formatted date and time string") => {
+            "must be a time such as 2026-01-31T12:00:00Z".to_owned()
+        }
+        Some(expected) => format!("must be {expected}"),
+        None => said.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use serde_json::json;
+    use utoipa::ToSchema;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Thing {
+        name: String,
+        size: u64,
+        kind: Option<Kind>,
+        #[serde(default)]
+        parts: Vec<Part>,
+        at: Option<DateTime<Utc>>,
+        #[serde(default, deserialize_with = "nullable")]
+        limit: Option<Option<u64>>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        Big,
+        Small,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Part {
+        weight: u32,
+    }
+
+    fn faults(value: Value) -> String {
+        let Value::Object(fields) = value else { unreachable!() };
+        read::<Thing>(fields, &required::<Thing>(), |_| None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_fits_is_read() {
+        let Value::Object(fields) = json!({"name": "a", "size": 3, "limit": null}) else {
+            unreachable!()
+        };
+        let thing: Thing = read(fields, &required::<Thing>(), |_| None).unwrap();
+        assert_eq!((thing.name.as_str(), thing.size, thing.limit), ("a", 3, Some(None)));
+        assert_eq!(thing.kind, None);
+    }
+
+    #[test]
+    fn every_field_at_fault_is_told_at_once() {
+        let told = faults(json!({
+            "size": -1, "kind": "huge", "colour": 1, "shape": 2, "at": "soon",
+            "parts": [{"weight": 1}, {"weight": "x"}],
+        }));
+        for part in [
+            "name: is required",
+            "size: must be a whole number that is not negative",
+            "kind: must be `big` or `small`",
+            "colour: is not known here; known are `name`,",
+            "shape: is not known here",
+            "at: must be a time such as",
+            "parts[1].weight: must be a whole number",
+        ] {
+            assert!(told.contains(part), "{part:?} is not in {told}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_unknown_inside_is_told_with_its_path() {
+        let told = faults(json!({"name": "a", "size": 1, "parts": [{}]}));
+        assert_eq!(told, "parts[0].weight: is required");
+        let told = faults(json!({"name": "a", "size": 1, "parts": [{"weight": 1, "w": 2}]}));
+        assert!(told.starts_with("parts[0].w: is not known here"), "{told}");
+        assert_eq!(faults(json!({})), "name: is required; size: is required");
+        assert_eq!(faults(json!({"name": "a", "size": 1, "parts": 3})), "parts: must be a list");
+    }
+
+    #[test]
+    fn nothing_that_was_sent_comes_back() {
+        let told =
+            faults(json!({"name": {"x": "sk-secret"}, "size": "sk-secret", "kind": "sk-secret"}));
+        assert!(!told.contains("sk-secret"), "{told}");
+    }
+}

@@ -1,0 +1,59 @@
+//! The description of the API: made from the handlers, kept as a snapshot by a test.
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self, ContactBuilder, LicenseBuilder,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use crate::router;
+
+/// What stands above the list of paths.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tollgate management API",
+        description = "Upstreams, keys, routes, the request log and the dashboard of the gateway. \
+            Sign in with `POST /api/auth/login` and send the access token as `Authorization: Bearer`. \
+            Every refusal has one shape, `Failure`; match on its `code`.",
+    ),
+    security(("access_token" = [])),
+    modifiers(&SecuritySchemes),
+    tags(
+        (name = "sign-in", description = "Sessions of people"),
+        (name = "upstreams", description = "Configured places to send calls"),
+        (name = "provider keys", description = "Secrets that providers gave us"),
+        (name = "service keys", description = "Secrets that we give to callers"),
+        (name = "routes", description = "Model names and who could answer them"),
+        (name = "logs", description = "What each admitted call did"),
+        (name = "dashboard", description = "Numbers"),
+        (name = "health", description = "For whoever starts, balances and watches"),
+    )
+)]
+pub(crate) struct Head;
+
+struct SecuritySchemes;
+
+impl Modify for SecuritySchemes {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let components = document.components.get_or_insert_with(Default::default);
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        components.add_security_scheme("access_token", SecurityScheme::Http(bearer));
+        let cookie = ApiKey::Cookie(ApiKeyValue::new("__Host-tollgate-refresh"));
+        components.add_security_scheme("refresh_cookie", SecurityScheme::ApiKey(cookie));
+        document.info.contact = None::<ContactBuilder>.map(ContactBuilder::build);
+        document.info.license = Some(
+            LicenseBuilder::new()
+                .name("MIT OR Apache-2.0")
+                .identifier(Some("MIT OR Apache-2.0"))
+                .build(),
+        );
+    }
+}
+
+/// The description of everything that the management plane answers.
+pub fn document() -> openapi::OpenApi {
+    router::described().1
+}

@@ -1,0 +1,142 @@
+//! The outermost layer: gives each request its id, bounds its time, and writes and logs every
+//! refusal in one shape, wherever it came from.
+
+use std::{any::Any, time::Instant};
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tracing::{debug, error, warn};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{app::Management, error::ApiError};
+
+/// Why a request was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Failure {
+    error: FailureDetail,
+}
+
+/// What is wrong, for people and for programs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FailureDetail {
+    /// Stable; match on this.
+    #[schema(example = "invalid")]
+    code: &'static str,
+    /// For people; may change.
+    message: String,
+    /// Every field at fault, where fields are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<FieldFault>,
+    /// The `x-request-id` of the answer.
+    request_id: String,
+}
+
+/// One field at fault.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FieldFault {
+    /// Its path.
+    #[schema(example = "targets[2].weight")]
+    field: String,
+    /// What is wrong and what would be right.
+    message: String,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Runs the rest of the plane for one request.
+pub(crate) async fn render(
+    State(app): State<Management>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let request_id = request_id(&request);
+    let mut response = tokio::time::timeout(app.settings.request_timeout, next.run(request))
+        .await
+        .unwrap_or_else(|_| ApiError::TimedOut.into_response());
+
+    let refused = response.extensions_mut().remove::<ApiError>();
+    if let Some(refused) = refused.or_else(|| unnamed(&response)) {
+        let (status, millis) = (response.status().as_u16(), began.elapsed().as_millis());
+        let (code, detail) = (refused.code(), refused.detail().unwrap_or_default());
+        match response.status() {
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                error!(request_id, %method, path, millis, detail, "a request failed: {refused}");
+            }
+            status if status.is_server_error() => {
+                warn!(request_id, %method, path, millis, code, detail, "no answer now: {refused}");
+            }
+            _ => debug!(request_id, %method, path, status, millis, code, "refused: {refused}"),
+        }
+        response = body(&refused, &request_id, response);
+    } else {
+        let (status, millis) = (response.status().as_u16(), began.elapsed().as_millis());
+        debug!(request_id, %method, path, status, millis, "answered {method} {path}");
+    }
+    let id = HeaderValue::from_str(&request_id).expect("it was checked or made of hex digits");
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// What a caught panic becomes.
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let words = panic.downcast_ref::<String>().cloned();
+    let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
+    ApiError::Internal(format!("panic: {}", words.unwrap_or_default())).into_response()
+}
+
+/// The refusals that the framework makes itself.
+fn unnamed(response: &Response) -> Option<ApiError> {
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => Some(ApiError::MethodNotAllowed),
+        status if status.is_client_error() || status.is_server_error() => {
+            Some(ApiError::Other(status))
+        }
+        _ => None,
+    }
+}
+
+fn body(refused: &ApiError, request_id: &str, from: Response) -> Response {
+    let fields = refused.faults().map(|faults| faults.0.clone()).unwrap_or_default();
+    let detail = FailureDetail {
+        code: refused.code(),
+        message: refused.to_string(),
+        fields: fields
+            .into_iter()
+            .map(|fault| FieldFault { field: fault.field, message: fault.message })
+            .collect(),
+        request_id: request_id.to_owned(),
+    };
+    let mut response = (from.status(), Json(Failure { error: detail })).into_response();
+    let headers = response.headers_mut();
+    for kept in [header::ALLOW, header::SET_COOKIE] {
+        for value in from.headers().get_all(&kept) {
+            headers.append(kept.clone(), value.clone());
+        }
+    }
+    if let Some(wait) = refused.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));
+    }
+    if refused.status() == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// A sane id that the client chose, or a new one.
+fn request_id(request: &Request) -> String {
+    let sane = |id: &&str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        (1..=128).contains(&id.len()) && id.bytes().all(plain)
+    };
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    given.filter(sane).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}

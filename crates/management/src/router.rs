@@ -1,0 +1,134 @@
+//! Every route of the management plane. What stands under `/api/admin` is guarded twice: nobody
+//! passes without a session, and no answer goes out for which no permission was asked.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, header},
+    middleware,
+    routing::get,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer, sensitive_headers::SetSensitiveRequestHeadersLayer,
+    set_header::SetResponseHeaderLayer,
+};
+use utoipa::{OpenApi, openapi};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::{
+    api::{auth, dashboard, health, home, logs, provider_keys, routes, service_keys, upstreams},
+    app::Management,
+    error::ApiError,
+    openapi::Head,
+    permit, render,
+};
+
+/// Everything under `/api/admin`.
+fn admin() -> OpenApiRouter<Management> {
+    OpenApiRouter::new()
+        .routes(routes!(upstreams::list_upstreams, upstreams::create_upstream))
+        .routes(routes!(
+            upstreams::read_upstream,
+            upstreams::edit_upstream,
+            upstreams::delete_upstream
+        ))
+        .routes(routes!(provider_keys::list_provider_keys, provider_keys::create_provider_key))
+        .routes(routes!(
+            provider_keys::read_provider_key,
+            provider_keys::edit_provider_key,
+            provider_keys::delete_provider_key
+        ))
+        .routes(routes!(service_keys::list_service_keys, service_keys::create_service_key))
+        .routes(routes!(
+            service_keys::read_service_key,
+            service_keys::edit_service_key,
+            service_keys::delete_service_key
+        ))
+        .routes(routes!(routes::list_routes, routes::create_route))
+        .routes(routes!(routes::read_route, routes::edit_route, routes::delete_route))
+        .routes(routes!(logs::list_logs))
+        .routes(routes!(logs::read_log))
+        .routes(routes!(dashboard::dashboard_stats))
+}
+
+/// Everything that anybody may ask.
+fn open() -> OpenApiRouter<Management> {
+    OpenApiRouter::new()
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::setup))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::logout))
+        .routes(routes!(auth::me))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::healthz))
+}
+
+/// The routes, guarded by `app` where one is given, with their description.
+pub(crate) fn described_with(app: Option<&Management>) -> (Router<Management>, openapi::OpenApi) {
+    let mut admin = admin();
+    if let Some(app) = app {
+        admin = admin.route_layer(middleware::from_fn_with_state(app.clone(), permit::guard));
+    }
+    OpenApiRouter::with_openapi(Head::openapi()).merge(admin).merge(open()).split_for_parts()
+}
+
+/// The routes' description, without a plane behind it.
+pub(crate) fn described() -> (Router<Management>, openapi::OpenApi) {
+    described_with(None)
+}
+
+/// The whole plane.
+pub(crate) fn router(app: Management) -> Router {
+    let (routes, document) = described_with(Some(&app));
+    let document = Arc::new(document);
+    let json = get(move || {
+        let document = document.clone();
+        async move { Json(document.as_ref().clone()) }
+    });
+    routes
+        .route("/", get(home::home))
+        .route("/api/openapi.json", json)
+        .merge(docs())
+        .fallback(|| async { ApiError::NoSuchPath })
+        .layer(DefaultBodyLimit::max(app.settings.body_limit))
+        .layer(CatchPanicLayer::custom(render::panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), render::render))
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
+        .layer(unless_set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
+        .layer(unless_set(header::CACHE_CONTROL, "no-store"))
+        .layer(unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(unless_set(header::REFERRER_POLICY, "no-referrer"))
+        .layer(unless_set(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(unless_set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .layer(unless_set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"))
+        .layer(unless_set(
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        ))
+        .with_state(app)
+}
+
+/// Nothing from elsewhere, no script in a page, no page in a frame.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; \
+    form-action 'self'; frame-ancestors 'none'";
+
+/// The pages that show the API set styles from their own script.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The pages at `/api/docs`, all from this binary.
+fn docs() -> Router<Management> {
+    let config = Config::from("/api/openapi.json").try_it_out_enabled(true).validator_url("none");
+    let pages: Router<Management> = SwaggerUi::new("/api/docs").config(config).into();
+    pages.layer(unless_set(header::CONTENT_SECURITY_POLICY, DOCS_POLICY))
+}
+
+fn unless_set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}

@@ -1,0 +1,51 @@
+//! How the management plane is set up: made from the start-up configuration by the front door.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// The limits and habits of the management plane.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether cookies carry `Secure` and the `__Host-` prefix. Only where browsers reach the
+    /// plane by plain `http` on loopback can it be false: some browsers refuse to keep secure
+    /// cookies there, and nobody else can listen. Everywhere else it must be true, also behind a
+    /// proxy that ends TLS.
+    pub secure_cookies: bool,
+    /// The origins (`https://gate.example`) of our own pages, where they differ from the host
+    /// that a request names: behind a proxy that rewrites `Host`.
+    pub origins: Vec<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long a session lives without being renewed.
+    pub session_idle: Duration,
+    /// Most bytes of a request's body.
+    pub body_limit: usize,
+    /// Most bytes of a request's head.
+    pub head_limit: usize,
+    /// How long a request's head may take to arrive.
+    pub head_timeout: Duration,
+    /// How long a request may take altogether.
+    pub request_timeout: Duration,
+    /// Most connections at once.
+    pub connections: usize,
+    /// How long requests in flight may take when the plane is told to stop.
+    pub grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            secure_cookies: true,
+            origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            session_idle: Duration::from_secs(7 * 86_400),
+            body_limit: 1024 * 1024,
+            head_limit: 16 * 1024,
+            head_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            connections: 1024,
+            grace: Duration::from_secs(10),
+        }
+    }
+}

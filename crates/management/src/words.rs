@@ -1,0 +1,119 @@
+//! The API's own spelling of the domain's closed lists.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident = $domain:path { $($(#[$case_doc:meta])* $case:ident = $text:literal),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        pub(crate) enum $name {$(
+            $(#[$case_doc])*
+            #[serde(rename = $text)]
+            $case,
+        )+}
+
+        impl From<$domain> for $name {
+            fn from(value: $domain) -> Self {
+                use $domain as Domain;
+                match value {$(Domain::$case => $name::$case),+}
+            }
+        }
+
+        impl From<$name> for $domain {
+            fn from(value: $name) -> Self {
+                use $domain as Domain;
+                match value {$($name::$case => Domain::$case),+}
+            }
+        }
+    )+};
+}
+
+words! {
+    /// Whose API an upstream has.
+    Provider = domain::Provider {
+        Openai = "openai",
+        Anthropic = "anthropic",
+        Gemini = "gemini",
+        Custom = "custom",
+    }
+    /// One wire format.
+    Dialect = domain::Dialect {
+        OpenaiChat = "openai_chat",
+        OpenaiResponses = "openai_responses",
+        AnthropicMessages = "anthropic_messages",
+        Gemini = "gemini",
+    }
+    /// How a key of a pool is chosen.
+    Strategy = domain::Strategy {
+        RoundRobin = "round_robin",
+        Weighted = "weighted",
+        Random = "random",
+    }
+    /// Which of a client's headers reach the provider.
+    HeaderPolicy = domain::HeaderPolicy {
+        Hide = "hide",
+        Keep = "keep",
+        Strict = "strict",
+    }
+    /// Whether a provider key may be used, as far as people decided that.
+    KeyState = domain::KeyState {
+        Active = "active",
+        Disabled = "disabled_manual",
+        Banned = "banned",
+    }
+    /// How a call ended.
+    Outcome = domain::log::Outcome {
+        Completed = "completed",
+        Refused = "refused",
+        Failed = "failed",
+        UpstreamBroke = "upstream_broke",
+        ClientGone = "client_gone",
+        TimedOut = "timed_out",
+        Interrupted = "interrupted",
+    }
+    /// Who counted the tokens.
+    UsageSource = domain::log::UsageSource {
+        Provider = "provider",
+        Counted = "counted",
+        None = "none",
+    }
+    /// What a user is.
+    Role = auth::Role {
+        SuperAdmin = "super_admin",
+        Admin = "admin",
+        Operator = "operator",
+        SecurityAuditor = "security_auditor",
+        Analyst = "analyst",
+        Developer = "developer",
+        ServiceAccount = "service_account",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Display;
+
+    use super::*;
+
+    fn check<D: Copy + Display, W: From<D> + Serialize>(all: &[D]) {
+        for value in all {
+            let spelled = serde_json::to_value(W::from(*value)).unwrap();
+            assert_eq!(spelled, value.to_string());
+        }
+    }
+
+    #[test]
+    fn the_api_spells_as_the_columns_do() {
+        check::<_, Provider>(&domain::Provider::ALL);
+        check::<_, Dialect>(&domain::Dialect::ALL);
+        check::<_, Strategy>(&domain::Strategy::ALL);
+        check::<_, HeaderPolicy>(&domain::HeaderPolicy::ALL);
+        check::<_, KeyState>(&domain::KeyState::ALL);
+        check::<_, Role>(&auth::Role::ALL);
+        for outcome in domain::log::Outcome::ALL {
+            let spelled = serde_json::to_value(Outcome::from(outcome)).unwrap();
+            assert_eq!(spelled, outcome.as_str());
+        }
+    }
+}
