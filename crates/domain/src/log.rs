@@ -22,18 +22,25 @@ pub struct LogEntry {
     /// Who owns that key.
     pub owner: UserId,
     /// Where the answer came from, or the last attempt went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamId>,
     /// What that upstream was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_name: Option<String>,
     /// The provider key of that attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_key: Option<ProviderKeyId>,
     /// What that provider key was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_key_name: Option<String>,
     /// The model that the client asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_asked: Option<String>,
     /// The model that the provider was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_used: Option<String>,
     /// The dialect that the client spoke; none on `/proxy/…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
     /// The HTTP method.
     pub method: String,
@@ -50,6 +57,7 @@ pub struct LogEntry {
     /// From admission to the end, in microseconds.
     pub latency_us: u64,
     /// From admission to the first byte of the answer, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_us: Option<u64>,
     /// Whether the answer was an event stream.
     pub streamed: bool,
@@ -58,14 +66,19 @@ pub struct LogEntry {
     /// Who counted them.
     pub usage_source: UsageSource,
     /// What it cost in billionths of a dollar, where a price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nano: Option<i64>,
     /// Every try at a provider, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
     /// What went wrong, in words without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The client's address, masked as configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ip: Option<String>,
     /// Who could have answered, and why each was passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decision: Vec<Considered>,
 }
 
@@ -120,19 +133,31 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// All tokens that went in.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub input: u64,
     /// Those read from the provider's prompt cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cached: u64,
     /// Those written to the provider's prompt cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_written: u64,
     /// Those that were audio.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub input_audio: u64,
     /// All tokens that came out.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub output: u64,
     /// Those spent on reasoning.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning: u64,
     /// Those that were audio.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub output_audio: u64,
+}
+
+/// What is nothing need not be written.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Who counted the tokens.
@@ -167,14 +192,17 @@ pub struct Attempt {
     /// What that upstream was called then.
     pub upstream_name: String,
     /// With which key; none where the upstream has no keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_key: Option<ProviderKeyId>,
     /// What that key was called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_key_name: Option<String>,
     /// When it began, in microseconds after the call.
     pub started_us: u64,
     /// How long it took to answer or fail, in microseconds.
     pub duration_us: u64,
     /// The provider's status, where one came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// How it ended: `answered`, or why it did not count as an answer (`connect`, `tls`,
     /// `timeout`, `rate_limited`, `auth`, `server_fault`, `stream_error`, `empty`, `reset`,
@@ -188,6 +216,7 @@ pub struct Considered {
     /// The place: an upstream's name, with the model where that differs.
     pub candidate: String,
     /// Why it was passed over; none where it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passed_over: Option<String>,
 }
 
