@@ -1,3 +1,32 @@
 //! The data plane, on Pingora.
+//!
+//! A connection comes in at [`server`](service), a call walks the hall in `pipeline`, and an answer goes
+//! out by `relay`. Nothing here waits for a database: configuration comes as a
+//! [`Snapshot`](domain::Snapshot), log entries leave by the [`journal`].
 
+mod admission;
+mod attempt;
+mod balancer;
+mod client;
+mod connections;
+mod gateway;
+mod headers;
+mod health;
+mod http1;
+mod inbound;
 pub mod journal;
+mod line;
+mod local;
+mod models;
+mod outbound;
+mod pipeline;
+mod refusal;
+mod relay;
+mod routing;
+mod server;
+mod settings;
+mod upstream;
+
+pub use gateway::Gateway;
+pub use server::{Front, service};
+pub use settings::{Buffers, ClientIp, Limits, Settings};

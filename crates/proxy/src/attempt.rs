@@ -1,0 +1,557 @@
+//! One try at one target with one provider key: connect, send, and wait until there is an answer.
+//!
+//! An answer begins with its first event. A status that means failure, a stream that begins with
+//! an error, and nothing at all are no answers: they come back as [`Failed`], with whose fault it was.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use dialect::{First, Form, Tap, TapOptions};
+use domain::Upstream;
+use pingora_timeout::timeout;
+use secrecy::ExposeSecret;
+
+use crate::{
+    balancer::Slot,
+    client::Client,
+    health::Fault,
+    http1::{Conn, Decoder, Framing, Piece, ReadError, Reader, ResponseHead, Writer},
+    inbound::{Body, Call, Door},
+    line::{ConnectFault, Connector, Line},
+    outbound::Outgoing,
+    refusal::LastAnswer,
+};
+
+/// Largest head of an answer, and most fields in it.
+const HEAD_MAX: usize = 64 << 10;
+const FIELDS_MAX: usize = 256;
+/// Interim answers (1xx) before the real one.
+const INTERIM_MAX: usize = 8;
+/// How much of a refused answer's body is kept, and how long it is waited for.
+const ERROR_BODY_MAX: usize = 64 << 10;
+const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
+/// How often a connection that waited too long may turn out to be dead.
+const STALE_MAX: usize = 4;
+
+/// An answer that began well.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: ResponseHead,
+    /// The body on its way here.
+    pub(crate) incoming: Incoming,
+    /// The body that is still with the client, on its way to the provider.
+    pub(crate) upload: Option<Upload>,
+    pub(crate) wr: Writer,
+    pub(crate) line: Arc<Line>,
+    pub(crate) hides_usage: bool,
+}
+
+/// The body of an answer on its way here.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    /// Listens to the body as it passes.
+    pub(crate) tap: Tap,
+    /// What is here already, as it goes to the client.
+    pub(crate) ready: Vec<Bytes>,
+    pub(crate) rd: Reader,
+    decoder: Decoder,
+    finished: bool,
+    idle: Duration,
+    /// When all of this must be over.
+    deadline: Instant,
+}
+
+/// Why an attempt is no answer.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// The name in log entries.
+    pub(crate) result: &'static str,
+    pub(crate) status: Option<u16>,
+    pub(crate) party: Party,
+    /// How long the provider wants to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    /// What it said, where it said something.
+    pub(crate) said: Option<LastAnswer>,
+    /// The same for people.
+    pub(crate) words: String,
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Party {
+    /// This key's: another one may do.
+    Key(Fault),
+    /// The provider's, or the way's there.
+    Upstream,
+    /// The client's: it left, or sent what it should not.
+    Client,
+}
+
+impl Failed {
+    fn upstream(result: &'static str, words: impl Into<String>) -> Self {
+        let (words, party) = (words.into(), Party::Upstream);
+        Self { result, status: None, party, retry_after: None, said: None, words }
+    }
+
+    fn client() -> Self {
+        let party = Party::Client;
+        Self { party, ..Self::upstream("client_gone", "the client left") }
+    }
+}
+
+impl From<ConnectFault> for Failed {
+    fn from(fault: ConnectFault) -> Self {
+        Failed::upstream(fault.as_str(), fault.to_string())
+    }
+}
+
+/// Where and with what one attempt is made.
+pub(crate) struct Try<'a> {
+    pub(crate) connector: &'a Connector,
+    pub(crate) line: &'a Arc<Line>,
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) slot: Option<&'a Slot>,
+    pub(crate) outgoing: &'a Outgoing,
+    pub(crate) deadline: Instant,
+}
+
+/// How an exchange on one connection failed.
+enum Broken {
+    /// The connection was dead before a byte of the answer: another one may not be.
+    Stale,
+    Failed(Failed),
+}
+
+impl Try<'_> {
+    /// Makes the attempt.
+    pub(crate) async fn run(&self, client: &mut Client<'_>, call: &Call) -> Result<Answer, Failed> {
+        for _ in 0..STALE_MAX {
+            let Some(conn) = self.line.take() else { break };
+            match self.exchange(conn, client, call).await {
+                // A body that went out and is not held cannot go out again.
+                Err(Broken::Stale) if client.bytes_in == 0 || call.repeatable() => {}
+                Err(Broken::Stale) => return Err(reset()),
+                Err(Broken::Failed(failed)) => return Err(failed),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        let connect = self.connector.connect(self.line, &self.upstream.timeouts);
+        let conn = tokio::select! {
+            biased;
+            conn = connect => conn?,
+            () = client.gone(), if client.body_done() => return Err(Failed::client()),
+        };
+        match self.exchange(conn, client, call).await {
+            Ok(answer) => Ok(answer),
+            Err(Broken::Stale) => Err(reset()),
+            Err(Broken::Failed(failed)) => Err(failed),
+        }
+    }
+
+    /// Sends the call on `conn` and waits for the beginning of the answer.
+    async fn exchange(
+        &self,
+        mut conn: Conn,
+        client: &mut Client<'_>,
+        call: &Call,
+    ) -> Result<Answer, Broken> {
+        let first_byte = self.upstream.timeouts.first_byte.min(self.left());
+        let waited = timeout(first_byte, self.first_byte(&mut conn, client, call)).await;
+        let (head, upload) = match waited {
+            Err(_) => return Err(Broken::Failed(self.too_slow())),
+            Ok(waited) => waited?,
+        };
+        let framing = framing(&head, &self.outgoing.method);
+        let (grammar, form) = match &call.door {
+            Door::Opaque { .. } => (dialect::PLAIN, form(&head)),
+            door => (door.grammar(), form(&head)),
+        };
+        let hides_usage = form == Form::Sse && call.ask_usage.is_some();
+        let tap = Tap::new(grammar, TapOptions { form, hide_usage_event: hides_usage });
+        let Conn { rd, wr } = conn;
+        let mut incoming = Incoming {
+            tap,
+            ready: Vec::new(),
+            rd,
+            decoder: Decoder::new(framing),
+            finished: false,
+            idle: self.upstream.timeouts.idle,
+            deadline: self.deadline,
+        };
+        if incoming.decoder.is_done() {
+            incoming.finish();
+        }
+        let line = self.line.clone();
+        let mut answer = Answer { head, incoming, upload, wr, line, hides_usage };
+        if let Some(party) = self.at_fault(answer.head.status) {
+            let failed = self.refused(answer, party).await;
+            return Err(Broken::Failed(failed));
+        }
+        let readable = form != Form::Opaque || (call.model.is_some() && answer.incoming.finished);
+        if matches!(call.door, Door::Model(_)) && answer.head.status == 200 && readable {
+            self.first_event(&mut answer, client).await.map_err(Broken::Failed)?;
+        }
+        Ok(answer)
+    }
+
+    /// Sends the call and reads the head of the answer, whichever comes first.
+    async fn first_byte(
+        &self,
+        conn: &mut Conn,
+        client: &mut Client<'_>,
+        call: &Call,
+    ) -> Result<(ResponseHead, Option<Upload>), Broken> {
+        let Body::Held { .. } = &call.body else {
+            return self.first_byte_while_uploading(conn, client).await;
+        };
+        let (rd, wr) = (&mut conn.rd, &mut conn.wr);
+        let send = wr.send_parts(&self.outgoing.head, &self.outgoing.body);
+        let head = read_head(rd);
+        tokio::pin!(send, head);
+        let mut sent = false;
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut send, if !sent => {
+                    // A provider may answer and close before it has read everything.
+                    sent = true;
+                    if result.is_err() {
+                        let last_word = timeout(Duration::from_millis(500), &mut head).await;
+                        return match last_word {
+                            Ok(Ok(head)) => Ok((head, None)),
+                            _ => Err(Broken::Stale),
+                        };
+                    }
+                }
+                head = &mut head => return Ok((head?, None)),
+                () = client.gone() => return Err(Broken::Failed(Failed::client())),
+            }
+        }
+    }
+
+    async fn first_byte_while_uploading(
+        &self,
+        conn: &mut Conn,
+        client: &mut Client<'_>,
+    ) -> Result<(ResponseHead, Option<Upload>), Broken> {
+        let mut upload = Upload::new(&self.outgoing.head, client.head.chunked);
+        client.go_ahead().await.map_err(|_| Broken::Failed(Failed::client()))?;
+        let (rd, wr) = (&mut conn.rd, &mut conn.wr);
+        let head = read_head(rd);
+        tokio::pin!(head);
+        loop {
+            tokio::select! {
+                biased;
+                head = &mut head => return Ok((head?, Some(upload))),
+                step = upload.step(client, wr) => match step {
+                    Ok(()) => {}
+                    Err(UploadFault::Client) => return Err(Broken::Failed(Failed::client())),
+                    Err(UploadFault::Provider) => {
+                        let last_word = timeout(Duration::from_millis(500), &mut head).await;
+                        return match last_word {
+                            Ok(Ok(head)) => Ok((head, Some(upload))),
+                            _ => Err(Broken::Stale),
+                        };
+                    }
+                },
+            }
+        }
+    }
+
+    /// Whose fault an answer of this status is; none where it is an answer.
+    fn at_fault(&self, status: u16) -> Option<Party> {
+        match status {
+            401 | 403 if self.slot.is_some() => Some(Party::Key(Fault::Auth)),
+            429 if self.slot.is_some() => Some(Party::Key(Fault::RateLimited)),
+            401 | 403 | 407 | 429 | 500.. => Some(Party::Upstream),
+            _ => None,
+        }
+    }
+
+    /// Takes what a provider said when it refused.
+    async fn refused(&self, mut answer: Answer, party: Party) -> Failed {
+        let status = answer.head.status;
+        let (result, words) = match (party, status) {
+            (Party::Key(fault), _) => (fault.as_str(), format!("the provider answered {status}")),
+            (_, 429) => ("rate_limited", "the provider answered 429".to_owned()),
+            (_, 401 | 403 | 407) => ("auth", format!("the provider answered {status}")),
+            _ => ("server_fault", format!("the provider answered {status}")),
+        };
+        let retry_after = retry_after(&answer.head);
+        let mut body = Vec::new();
+        let read = timeout(ERROR_BODY_TIME, async {
+            while let Ok(Some(piece)) = answer.incoming.rd.body(&mut answer.incoming.decoder).await
+            {
+                body.extend_from_slice(&piece);
+                if body.len() > ERROR_BODY_MAX {
+                    return;
+                }
+            }
+        });
+        let _ = read.await;
+        let whole = answer.incoming.decoder.is_done() && body.len() <= ERROR_BODY_MAX;
+        let content_type = answer.head.get("content-type").map(Bytes::copy_from_slice);
+        if whole && answer.upload.is_none() {
+            self.keep(answer);
+        }
+        // What names our account or our key is not for the client.
+        let secret = self.slot.map(|slot| slot.key.secret.expose_secret().as_bytes());
+        let tells = secret.is_some_and(|secret| memchr::memmem::find(&body, secret).is_some());
+        let fit = whole && !body.is_empty() && !tells && !matches!(status, 401 | 403 | 407);
+        let said =
+            LastAnswer { status, content_type, body: fit.then(|| Bytes::from(body)), retry_after };
+        Failed { result, status: Some(status), party, retry_after, said: Some(said), words }
+    }
+
+    /// Waits for the first event of a stream, or the first of a JSON body.
+    async fn first_event(
+        &self,
+        answer: &mut Answer,
+        client: &mut Client<'_>,
+    ) -> Result<(), Failed> {
+        let status = Some(answer.head.status);
+        let wait = async {
+            loop {
+                match answer.incoming.tap.first() {
+                    First::Pending => {}
+                    First::Content => return Ok(()),
+                    First::Empty => {
+                        let failed = Failed::upstream("empty", "the provider's answer was empty");
+                        return Err(Failed { status, ..failed });
+                    }
+                    First::Error(error) => return Err(self.said_error(error, status)),
+                }
+                let next = tokio::select! {
+                    biased;
+                    next = answer.incoming.pull() => next,
+                    () = client.gone(), if client.body_done() => return Err(Failed::client()),
+                };
+                if next.is_err() {
+                    return Err(Failed { status, ..reset() });
+                }
+            }
+        };
+        match timeout(self.upstream.timeouts.first_byte.min(self.left()), wait).await {
+            Ok(result) => result,
+            Err(_) => Err(Failed { status, ..self.too_slow() }),
+        }
+    }
+
+    /// An error that came where an answer was promised.
+    fn said_error(&self, error: &dialect::ProviderError, status: Option<u16>) -> Failed {
+        let party = match error.status {
+            401 | 403 if self.slot.is_some() => Party::Key(Fault::Auth),
+            429 if self.slot.is_some() => Party::Key(Fault::RateLimited),
+            _ => Party::Upstream,
+        };
+        let words = format!("the provider's answer was an error ({})", error.code);
+        let retry_after = error.retry_after;
+        let said = LastAnswer { status: error.status, content_type: None, body: None, retry_after };
+        Failed { result: "stream_error", status, party, retry_after, said: Some(said), words }
+    }
+
+    fn keep(&self, answer: Answer) {
+        if let Some(conn) = answer.into_reusable() {
+            self.connector.give_back(self.line, conn);
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    fn too_slow(&self) -> Failed {
+        Failed::upstream("timeout", "the provider did not answer in time")
+    }
+}
+
+fn reset() -> Failed {
+    Failed::upstream("reset", "the provider broke the connection")
+}
+
+impl Incoming {
+    /// Reads the next of the body into `ready`; false at its end. May be dropped at any time.
+    pub(crate) async fn pull(&mut self) -> Result<bool, ReadError> {
+        if self.finished {
+            return Ok(false);
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let read = self.rd.body(&mut self.decoder);
+        let piece = match timeout(self.idle.min(left), read).await {
+            Ok(piece) => piece?,
+            Err(_) => return Err(ReadError::TimedOut),
+        };
+        let Some(piece) = piece else {
+            self.finish();
+            return Ok(false);
+        };
+        self.tap.push(piece, &mut self.ready);
+        // More that arrived with it goes out with it.
+        while let Piece::Data(more) = self.decoder.next(&mut self.rd.buf)? {
+            self.tap.push(more, &mut self.ready);
+        }
+        if self.decoder.is_done() {
+            self.finish();
+        }
+        Ok(true)
+    }
+
+    fn finish(&mut self) {
+        if !self.finished {
+            self.finished = true;
+            self.tap.finish(&mut self.ready);
+        }
+    }
+
+    /// How long nothing may come.
+    pub(crate) fn idle(&self) -> Duration {
+        self.idle
+    }
+
+    /// Whether the body is here to its end.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+}
+
+impl Answer {
+    /// How the end of the body is told to the client.
+    pub(crate) fn framing(&self) -> Framing {
+        match self.head.content_length {
+            _ if self.hides_usage => Framing::Chunked,
+            Some(length) => Framing::Length(length),
+            None if self.incoming.finished && !self.head.chunked => Framing::Empty,
+            None => Framing::Chunked,
+        }
+    }
+
+    /// The connection, if it may carry another call.
+    pub(crate) fn into_reusable(self) -> Option<Conn> {
+        let Incoming { rd, decoder, .. } = self.incoming;
+        let reusable = decoder.is_done()
+            && self.head.keeps_alive()
+            && self.upload.is_none_or(|upload| upload.done)
+            && rd.buf.is_empty();
+        reusable.then_some(Conn { rd, wr: self.wr })
+    }
+}
+
+/// A body on its way from the client to the provider, in steps that may be dropped at any time.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    pending: bytes::BytesMut,
+    chunked: bool,
+    read_all: bool,
+    done: bool,
+}
+
+/// Who broke an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UploadFault {
+    Client,
+    Provider,
+}
+
+impl Upload {
+    fn new(head: &[u8], chunked: bool) -> Self {
+        Self { pending: head.into(), chunked, read_all: false, done: false }
+    }
+
+    /// Whether all of the body went out.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Reads a piece, or writes some of what was read. Waits for ever once all went out.
+    pub(crate) async fn step(
+        &mut self,
+        client: &mut Client<'_>,
+        to: &mut Writer,
+    ) -> Result<(), UploadFault> {
+        if !self.pending.is_empty() {
+            let written = to.send_some(&mut self.pending).await;
+            return written.map_err(|_| UploadFault::Provider);
+        }
+        if self.read_all {
+            self.done = true;
+            client.gone().await;
+            return Err(UploadFault::Client);
+        }
+        match client.piece().await.map_err(|_| UploadFault::Client)? {
+            Some(piece) if self.chunked => {
+                let mut line = Vec::new();
+                crate::client::push_hex(&mut line, piece.len());
+                self.pending.extend_from_slice(&line);
+                self.pending.extend_from_slice(&piece);
+                self.pending.extend_from_slice(b"\r\n");
+            }
+            Some(piece) => self.pending.extend_from_slice(&piece),
+            None => {
+                if self.chunked {
+                    self.pending.extend_from_slice(b"0\r\n\r\n");
+                }
+                self.read_all = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn read_head(rd: &mut Reader) -> Result<ResponseHead, Broken> {
+    for _ in 0..=INTERIM_MAX {
+        let fresh = rd.buf.is_empty();
+        let raw = match rd.head_now(HEAD_MAX).await {
+            Ok(raw) => raw,
+            Err(ReadError::Closed | ReadError::Io(_)) if fresh && rd.buf.is_empty() => {
+                return Err(Broken::Stale);
+            }
+            Err(_) => return Err(Broken::Failed(reset())),
+        };
+        let head = ResponseHead::parse(raw, FIELDS_MAX).map_err(|bad| {
+            Broken::Failed(Failed::upstream(
+                "reset",
+                format!("the provider's answer is malformed: {bad}"),
+            ))
+        })?;
+        if head.status == 101 || head.status >= 200 {
+            return Ok(head);
+        }
+    }
+    Err(Broken::Failed(Failed::upstream("reset", "the provider sent too many interim answers")))
+}
+
+/// How the body of an answer ends.
+fn framing(head: &ResponseHead, method: &str) -> Framing {
+    if method == "HEAD" || matches!(head.status, 101 | 204 | 304) {
+        return Framing::Empty;
+    }
+    match (head.chunked, head.content_length) {
+        (true, _) => Framing::Chunked,
+        (false, Some(length)) => Framing::Length(length),
+        (false, None) => Framing::UntilClose,
+    }
+}
+
+/// What can be read from the body as it passes.
+fn form(head: &ResponseHead) -> Form {
+    let coded = head.get("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"));
+    if coded { Form::Opaque } else { Form::of(head.text("content-type").unwrap_or_default()) }
+}
+
+/// When the provider wants to be asked again: `retry-after-ms`, or `retry-after` in seconds or as
+/// a date (RFC 9110, 10.2.3).
+fn retry_after(head: &ResponseHead) -> Option<Duration> {
+    let millis = head.text("retry-after-ms").and_then(|v| v.trim().parse::<f64>().ok());
+    if let Some(millis) = millis {
+        return Duration::try_from_secs_f64(millis / 1000.0).ok();
+    }
+    let value = head.text("retry-after")?.trim();
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = chrono::DateTime::parse_from_rfc2822(value).ok()?;
+    (date.to_utc() - chrono::Utc::now()).to_std().ok()
+}

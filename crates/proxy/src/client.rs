@@ -1,0 +1,269 @@
+//! The client of one call: its request as it is read, and the answer as it goes out.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use pingora_timeout::timeout;
+
+use crate::{
+    http1::{Conn, Decoder, Framing, ReadError, RequestHead},
+    refusal::Refusal,
+    settings::Limits,
+};
+
+/// One call of a client, on a connection that may carry more of them.
+#[derive(Debug)]
+pub(crate) struct Client<'c> {
+    pub(crate) head: RequestHead,
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) request_id: String,
+    pub(crate) started: Instant,
+    /// Whether the connection stays after this call.
+    pub(crate) keep: bool,
+    /// Body bytes from the client and to it.
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    /// Whether it showed a key that we know.
+    pub(crate) known: bool,
+    /// The status that was sent, if any was.
+    pub(crate) status: Option<u16>,
+    conn: &'c mut Conn,
+    decoder: Decoder,
+    limits: Limits,
+    /// The head of the answer, until it goes out together with the first of the body.
+    unsent: Vec<u8>,
+    framing: Framing,
+    answered: bool,
+}
+
+impl<'c> Client<'c> {
+    pub(crate) fn new(
+        conn: &'c mut Conn,
+        head: RequestHead,
+        ip: Option<IpAddr>,
+        request_id: String,
+        limits: Limits,
+    ) -> Self {
+        let framing = match (head.chunked, head.content_length) {
+            (true, _) => Framing::Chunked,
+            (false, Some(length)) => Framing::Length(length),
+            (false, None) => Framing::Empty,
+        };
+        Self {
+            keep: head.keeps_alive(),
+            decoder: Decoder::new(framing),
+            head,
+            ip,
+            request_id,
+            started: Instant::now(),
+            bytes_in: 0,
+            bytes_out: 0,
+            known: false,
+            status: None,
+            conn,
+            limits,
+            unsent: Vec::new(),
+            framing: Framing::Empty,
+            answered: false,
+        }
+    }
+
+    /// Reads the whole body, at most `max` bytes of it.
+    pub(crate) async fn body(&mut self, max: u64) -> Result<Bytes, Refusal> {
+        if self.head.content_length.is_some_and(|length| length > max) {
+            return Err(Refusal::BodyTooLarge(max));
+        }
+        self.go_ahead().await?;
+        let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
+        if self.decoder.is_done() {
+            return Ok(first);
+        }
+        let expected = self.decoder.remaining().unwrap_or(first.len() as u64);
+        let mut whole = BytesMut::with_capacity(first.len() + expected.min(max) as usize);
+        whole.extend_from_slice(&first);
+        drop(first);
+        while let Some(piece) = self.piece().await? {
+            if (whole.len() + piece.len()) as u64 > max {
+                return Err(Refusal::BodyTooLarge(max));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Tells a client that waits for it to send its body.
+    pub(crate) async fn go_ahead(&mut self) -> Result<(), Refusal> {
+        if self.head.expects_continue() && !self.decoder.is_done() && self.conn.rd.buf.is_empty() {
+            let line = b"HTTP/1.1 100 Continue\r\n\r\n";
+            self.conn.wr.send(&[line]).await.map_err(|_| Refusal::ClientGone)?;
+        }
+        Ok(())
+    }
+
+    /// The next piece of the body; `None` at its end. Nothing is lost when this is dropped.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Refusal> {
+        if self.decoder.is_done() {
+            return Ok(None);
+        }
+        let read = timeout(self.limits.body_idle, self.conn.rd.body(&mut self.decoder)).await;
+        match read {
+            Err(_) => Err(Refusal::TooSlow),
+            Ok(Ok(piece)) => {
+                self.bytes_in += piece.as_ref().map_or(0, |p| p.len() as u64);
+                Ok(piece)
+            }
+            Ok(Err(ReadError::BadChunk(_))) => Err(Refusal::BadChunk),
+            Ok(Err(_)) => Err(Refusal::ClientGone),
+        }
+    }
+
+    /// Whether the body was read to its end.
+    pub(crate) fn body_done(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// Waits until the client is gone. To be called only once its body was read.
+    pub(crate) async fn gone(&mut self) {
+        self.conn.rd.gone().await;
+    }
+
+    /// Begins the answer. `fields` are whole header lines; framing and our own headers are added.
+    /// The head goes out with the first of the body, or with [`Client::flush`].
+    pub(crate) fn begin(&mut self, status: u16, fields: &[u8], framing: Framing) {
+        let bodiless = self.head.method() == "HEAD" || matches!(status, 101 | 204 | 304);
+        let framing = match framing {
+            // HTTP/1.0 knows no chunks: there the end of the connection is the end.
+            Framing::Chunked | Framing::UntilClose if !self.head.http11 => Framing::UntilClose,
+            Framing::UntilClose => Framing::Chunked,
+            other => other,
+        };
+        if framing == Framing::UntilClose && !bodiless {
+            self.keep = false;
+        }
+        if !self.decoder.is_done() {
+            // What is left of the body must not be read as the next request.
+            self.keep = false;
+        }
+        let reason = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
+        let out = &mut self.unsent;
+        out.reserve(fields.len() + 192);
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_number(out, u64::from(status));
+        out.push(b' ');
+        out.extend_from_slice(reason.unwrap_or("Unknown").as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(fields);
+        out.extend_from_slice(b"x-request-id: ");
+        out.extend_from_slice(self.request_id.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        match framing {
+            Framing::Length(length) if !matches!(status, 204) => {
+                out.extend_from_slice(b"content-length: ");
+                push_number(out, length);
+                out.extend_from_slice(b"\r\n");
+            }
+            Framing::Empty if !bodiless => out.extend_from_slice(b"content-length: 0\r\n"),
+            Framing::Chunked if !bodiless => {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+            _ => {}
+        }
+        if !self.keep && status != 101 {
+            out.extend_from_slice(b"connection: close\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        self.status = Some(status);
+        self.framing = if bodiless { Framing::Empty } else { framing };
+    }
+
+    /// Whether anything of the answer went out.
+    pub(crate) fn began(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Whether the answer went out whole.
+    pub(crate) fn answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Whether the head still waits to go out.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Sends the head if it waits.
+    pub(crate) async fn flush(&mut self) -> Result<(), Refusal> {
+        self.send(&[], false).await
+    }
+
+    /// Sends pieces of the body; with `last`, they are the end of the answer.
+    pub(crate) async fn send(&mut self, pieces: &[Bytes], last: bool) -> Result<(), Refusal> {
+        let size: usize = pieces.iter().map(Bytes::len).sum();
+        let head = std::mem::take(&mut self.unsent);
+        let mut slices: Vec<&[u8]> = Vec::with_capacity(pieces.len() + 3);
+        slices.push(&head);
+        let mut line = Vec::new();
+        let bare = self.framing == Framing::Empty;
+        if size > 0 && !bare {
+            if self.framing == Framing::Chunked {
+                push_hex(&mut line, size);
+                slices.push(&line);
+            }
+            slices.extend(pieces.iter().map(|piece| &piece[..]));
+            if self.framing == Framing::Chunked {
+                slices.push(b"\r\n");
+            }
+            self.bytes_out += size as u64;
+        }
+        if last && self.framing == Framing::Chunked {
+            slices.push(b"0\r\n\r\n");
+        }
+        if slices.iter().all(|slice| slice.is_empty()) {
+            self.answered |= last;
+            return Ok(());
+        }
+        match timeout(self.limits.body_idle, self.conn.wr.send(&slices)).await {
+            Ok(Ok(())) => {
+                self.answered |= last;
+                Ok(())
+            }
+            _ => Err(Refusal::ClientGone),
+        }
+    }
+
+    /// Sends a whole answer.
+    pub(crate) async fn answer(
+        &mut self,
+        status: u16,
+        fields: &[u8],
+        body: Bytes,
+    ) -> Result<(), Refusal> {
+        self.begin(status, fields, Framing::Length(body.len() as u64));
+        self.send(&[body], true).await
+    }
+
+    /// How long this call has been going on.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The connection itself, for a tunnel.
+    pub(crate) fn conn(&mut self) -> &mut Conn {
+        self.conn
+    }
+}
+
+/// Appends a number in decimal.
+pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
+    use std::io::Write;
+    let _ = write!(out, "{number}");
+}
+
+/// Appends the line before a chunk of `size` bytes.
+pub(crate) fn push_hex(out: &mut Vec<u8>, size: usize) {
+    use std::io::Write;
+    let _ = write!(out, "{size:x}\r\n");
+}

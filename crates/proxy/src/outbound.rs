@@ -1,0 +1,159 @@
+//! What goes to a provider: the head with the provider's key in it, and the body with the model
+//! that this target is asked for. Every other byte is as it came.
+
+use bytes::Bytes;
+use dialect::{Edit, splice_parts};
+use domain::{KeyPlacement, Upstream};
+use secrecy::ExposeSecret;
+
+use crate::{
+    balancer::Slot,
+    client::push_number,
+    headers,
+    http1::RequestHead,
+    inbound::{Body, Call, Door, Endpoint, Operation},
+};
+
+/// A request, ready to be sent to one target with one key.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) method: String,
+    pub(crate) head: Vec<u8>,
+    /// The body where it is held, in pieces of what the client sent.
+    pub(crate) body: Vec<Bytes>,
+}
+
+/// Makes the request for `upstream`, asking for `model` with the key of `slot`.
+pub(crate) fn outgoing(
+    client: &RequestHead,
+    shown_key: &str,
+    call: &Call,
+    upstream: &Upstream,
+    slot: Option<&Slot>,
+    model: Option<&str>,
+) -> Outgoing {
+    let placed = match (&upstream.key_placement, slot) {
+        (KeyPlacement::Query(name), Some(slot)) => {
+            Some((name.as_str(), slot.key.secret.expose_secret()))
+        }
+        _ => None,
+    };
+    let query = headers::query(client, shown_key, placed);
+    let method = client.method().to_owned();
+    let mut head = Vec::with_capacity(1024);
+    head.extend_from_slice(method.as_bytes());
+    head.push(b' ');
+    push_target(&mut head, client.path(), call, upstream, model);
+    if let Some(query) = query {
+        head.push(b'?');
+        head.extend_from_slice(query.as_bytes());
+    }
+    head.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    head.extend_from_slice(upstream.base_url.authority().as_bytes());
+    head.extend_from_slice(b"\r\n");
+    let readable = matches!(call.door, Door::Model(_)) && !call.websocket;
+    let (policy, rules) = (upstream.header_policy, &upstream.header_rules);
+    headers::to_provider(&mut head, client, shown_key, policy, rules, readable);
+    if let Some(slot) = slot {
+        headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
+    }
+    if call.websocket {
+        push_websocket(&mut head, client);
+    }
+    let body = match &call.body {
+        Body::Held { bytes, .. } => edited(call, bytes, model),
+        Body::Streaming => Vec::new(),
+    };
+    push_framing(&mut head, client, &call.body, body.iter().map(Bytes::len).sum());
+    head.extend_from_slice(b"\r\n");
+    Outgoing { method, head, body }
+}
+
+/// The body with the model and the question for usage put in.
+fn edited(call: &Call, bytes: &Bytes, model: Option<&str>) -> Vec<Bytes> {
+    let mut edits: Vec<Edit> = call.ask_usage.iter().cloned().collect();
+    if let (Some(range), Some(model)) = (&call.model_at, model)
+        && call.model.as_deref() != Some(model)
+    {
+        edits.push(Edit::text(range.clone(), model));
+    }
+    splice_parts(bytes, &edits)
+}
+
+fn push_framing(head: &mut Vec<u8>, client: &RequestHead, body: &Body, length: usize) {
+    match body {
+        Body::Streaming if client.chunked => {
+            head.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        Body::Streaming => push_length(head, client.content_length.unwrap_or(0)),
+        // A request without a body says so only if the client did.
+        Body::Held { .. } if length > 0 || client.content_length.is_some() || client.chunked => {
+            push_length(head, length as u64);
+        }
+        Body::Held { .. } => {}
+    }
+}
+
+fn push_length(head: &mut Vec<u8>, length: u64) {
+    head.extend_from_slice(b"content-length: ");
+    push_number(head, length);
+    head.extend_from_slice(b"\r\n");
+}
+
+fn push_target(
+    head: &mut Vec<u8>,
+    path: &str,
+    call: &Call,
+    upstream: &Upstream,
+    model: Option<&str>,
+) {
+    let base = upstream.base_url.path();
+    match &call.door {
+        Door::Opaque { path, .. } => {
+            head.extend_from_slice(base.as_bytes());
+            head.extend_from_slice(path.as_bytes());
+            if base.is_empty() && path.is_empty() {
+                head.push(b'/');
+            }
+        }
+        Door::Model(Endpoint {
+            operation: Operation::ModelInPath { model: asked, version, verb },
+            ..
+        }) => {
+            push_versioned(head, base, &format!("/{version}"));
+            head.extend_from_slice(b"/models/");
+            head.extend_from_slice(model.unwrap_or(asked).as_bytes());
+            head.extend_from_slice(verb.as_bytes());
+        }
+        _ => push_versioned(head, base, path),
+    }
+}
+
+/// Many write the version into the base URL (`https://api.groq.com/openai/v1`): then it is not
+/// said twice.
+fn push_versioned(head: &mut Vec<u8>, base: &str, path: &str) {
+    let version = path[1..].split('/').next().unwrap_or_default();
+    let said = base.rsplit('/').next() == Some(version) && !version.is_empty();
+    head.extend_from_slice(base.as_bytes());
+    let rest = if said { &path[1 + version.len()..] } else { path };
+    head.extend_from_slice(rest.as_bytes());
+}
+
+/// A WebSocket's own headers. `sec-*` stays here under most policies, and extensions stay here
+/// always: compressed frames could not be counted.
+fn push_websocket(head: &mut Vec<u8>, client: &RequestHead) {
+    head.extend_from_slice(b"connection: Upgrade\r\nupgrade: websocket\r\n");
+    for name in ["sec-websocket-key", "sec-websocket-version"] {
+        if let Some(value) = client.get(name) {
+            headers::push(head, name.as_bytes(), value);
+        }
+    }
+    // The key may stand among the protocols; the others are the client's own.
+    let protocols =
+        client.text("sec-websocket-protocol").unwrap_or_default().split(',').map(str::trim);
+    let kept: Vec<&str> =
+        protocols.filter(|p| !p.is_empty() && !p.starts_with("openai-insecure-api-key.")).collect();
+    if !kept.is_empty() {
+        headers::push(head, b"sec-websocket-protocol", kept.join(", ").as_bytes());
+    }
+}

@@ -1,0 +1,106 @@
+//! The main hall: the life of a call, one line a step.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use domain::{Caller, Snapshot, log::Outcome};
+
+use crate::{
+    admission::{self, Permit},
+    client::Client,
+    gateway::{Gateway, World},
+    inbound::{self, Call, Door},
+    local, models,
+    refusal::Refusal,
+    relay, routing, upstream,
+};
+
+/// Answers one call.
+pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {
+    let door = Door::of(&client.head)?; // where it wants to go
+    if let Some(answer) = local::answer(gateway, &door) {
+        return local::send(client, answer?).await; // what needs no key
+    }
+    let world = gateway.world(); // one view of the world, to the end
+    let key = inbound::shown_key(&client.head)?; // whose key
+    let caller = known(gateway, &world.snapshot, &key)?; // by whom
+    client.known = true;
+    let kept = door.clone();
+    let call = match inbound::call(gateway, client, door).await {
+        Ok(call) => call, // what is asked
+        Err(refusal) => return refuse(gateway, client, &caller, &kept, None, refusal).await,
+    };
+    if let Some(list) = models::answer(&world.snapshot, &caller, &call) {
+        return models::send(gateway, client, &caller, &call, list).await; // what it may ask for
+    }
+    let plan = match routing::plan(&world.snapshot, &caller, &call, rand::random()) {
+        Ok(plan) => plan, // who could answer
+        Err(refusal) => {
+            return refuse(gateway, client, &caller, &kept, call.model, refusal).await;
+        }
+    };
+    let mut permit = admission::admit(gateway, client, &caller, &call, &plan).await?; // may they, now
+
+    let outcome = answered(gateway, &world, client, &key, &call, &plan, &mut permit).await;
+
+    if let Err(refusal) = &outcome {
+        close(&mut permit, client, refusal).await; // what it cost, or why it failed
+    }
+    outcome
+}
+
+async fn answered(
+    gateway: &Gateway,
+    world: &World,
+    client: &mut Client<'_>,
+    key: &str,
+    call: &Call,
+    plan: &routing::Plan,
+    permit: &mut Permit,
+) -> Result<(), Refusal> {
+    let answer = // who does answer
+        upstream::first_answer(gateway, world, client, key, call, plan, permit).await?;
+    if answer.head.status == 101 {
+        return relay::tunnel(client, answer, permit).await;
+    }
+    relay::stream(gateway, client, call, answer, permit).await // in the caller's own dialect
+}
+
+/// The caller whose key this is.
+fn known(gateway: &Gateway, snapshot: &Snapshot, key: &str) -> Result<Arc<Caller>, Refusal> {
+    let shown = gateway.service_keys.present(key).ok_or(Refusal::KeyUnknown)?;
+    let caller = snapshot.caller(shown.public_id()).filter(|c| shown.is(&c.key.digest));
+    let caller = caller.ok_or(Refusal::KeyUnknown)?;
+    if let Some(why) = caller.refused_at(Utc::now()) {
+        return Err(Refusal::KeyRefused(why));
+    }
+    // We cannot know what changed since; that is our trouble, not the caller's.
+    if gateway.is_current() { Ok(caller.clone()) } else { Err(Refusal::Stale) }
+}
+
+/// Enters a call of a known caller that goes nowhere.
+async fn refuse(
+    gateway: &Arc<Gateway>,
+    client: &Client<'_>,
+    caller: &Caller,
+    door: &Door,
+    model: Option<String>,
+    refusal: Refusal,
+) -> Result<(), Refusal> {
+    admission::enter_refused(gateway, client, caller, door, model, &refusal).await;
+    Err(refusal)
+}
+
+async fn close(permit: &mut Permit, client: &Client<'_>, refusal: &Refusal) {
+    if !permit.is_open() {
+        return;
+    }
+    let outcome = match refusal {
+        Refusal::ClientGone => Outcome::ClientGone,
+        Refusal::TimedOut => Outcome::TimedOut,
+        Refusal::NoUsableKey(_) | Refusal::AllKeysRest { .. } => Outcome::Refused,
+        _ => Outcome::Failed,
+    };
+    permit.refused(refusal);
+    permit.close(outcome, client, 0).await;
+}

@@ -1,0 +1,213 @@
+//! Every way in which the data plane says no, and how it is said in the caller's own dialect.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dialect::{ErrorWords, Grammar, Malformed};
+
+use crate::{http1::BadHead, journal::JournalError};
+
+/// Why a call got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    BadHead(#[from] BadHead),
+    #[error("the request head is larger than {0} bytes")]
+    HeadTooLarge(usize),
+    #[error("the request did not arrive in time")]
+    TooSlow,
+    #[error("the chunked body is malformed")]
+    BadChunk,
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    #[error("the request body is larger than {0} bytes")]
+    BodyTooLarge(u64),
+    #[error("compressed request bodies are not accepted; send it without content-encoding")]
+    Compressed,
+    #[error("a service key is missing; send it as `Authorization: Bearer tg-…` or `x-api-key`")]
+    KeyMissing,
+    #[error("the service key is unknown")]
+    KeyUnknown,
+    #[error("the service key is {0}")]
+    KeyRefused(&'static str),
+    #[error("the request carries two different service keys; send one")]
+    TwoKeys,
+    #[error(
+        "nothing is served at this path; calls go to /v1/…, /v1beta/… or /proxy/{{upstream}}/…"
+    )]
+    NoSuchPath,
+    #[error("{}", management_hint(*.0))]
+    ManagementPath(Option<u16>),
+    #[error("the method {0} is not served here")]
+    Method(String),
+    #[error("there is no upstream `{0}` that this service key may use")]
+    NoSuchUpstream(String),
+    #[error("this service key may not ask for the model `{0}`")]
+    ModelForbidden(String),
+    #[error("no model is named; the field `model` is required")]
+    ModelMissing,
+    #[error("no route or upstream serves the model `{0}`")]
+    NoRoute(String),
+    #[error("several upstreams serve `{model}`; ask for one of them: {candidates}")]
+    Ambiguous { model: String, candidates: String },
+    #[error(
+        "`{model}` is served by upstreams that speak {served}; a call in the dialect {asked} cannot be sent there, \
+         use an SDK of that dialect"
+    )]
+    OtherDialect { model: String, asked: &'static str, served: String },
+    #[error("the upstream `{0}` is switched off")]
+    UpstreamOff(String),
+    #[error("every key of the upstream `{0}` is switched off")]
+    NoUsableKey(String),
+    #[error("every key of the upstream `{upstream}` rests; try again in {} s", retry_after.as_secs().max(1))]
+    AllKeysRest { upstream: String, retry_after: Duration },
+    #[error("the gateway holds as many request bodies as it may; try again shortly")]
+    Busy,
+    #[error("the gateway cannot record calls now; nothing was sent")]
+    Journal(#[from] JournalError),
+    #[error("the gateway could not refresh its configuration for too long; nothing was sent")]
+    Stale,
+    #[error("no provider answered: {0}")]
+    Unanswered(String),
+    #[error("no provider answered in time")]
+    TimedOut,
+    #[error("the provider refused the call")]
+    Provider(Box<LastAnswer>),
+    #[error(
+        "something went wrong in the gateway; the request id tells which log lines belong to it"
+    )]
+    Internal,
+    #[error("the client left")]
+    ClientGone,
+}
+
+/// The last answer of a provider when none was good: it goes to the client, who can act on it.
+#[derive(Debug)]
+pub(crate) struct LastAnswer {
+    /// The provider's status.
+    pub(crate) status: u16,
+    /// Its `content-type`.
+    pub(crate) content_type: Option<Bytes>,
+    /// Its body, capped, without our key; none where it is not fit to be passed on.
+    pub(crate) body: Option<Bytes>,
+    /// When the first key of the pool is back.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// Stable, for machines: dashboards and callers match on it.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Refusal::BadHead(_) => "bad_request_head",
+            Refusal::HeadTooLarge(_) => "head_too_large",
+            Refusal::TooSlow => "request_timeout",
+            Refusal::BadChunk | Refusal::Malformed(_) => "malformed_request",
+            Refusal::BodyTooLarge(_) => "body_too_large",
+            Refusal::Compressed => "unsupported_content_encoding",
+            Refusal::KeyMissing => "missing_service_key",
+            Refusal::KeyUnknown => "invalid_service_key",
+            Refusal::KeyRefused(_) => "service_key_not_active",
+            Refusal::TwoKeys => "ambiguous_service_key",
+            Refusal::NoSuchPath => "no_such_path",
+            Refusal::ManagementPath(_) => "management_path",
+            Refusal::Method(_) => "method_not_allowed",
+            Refusal::NoSuchUpstream(_) => "no_such_upstream",
+            Refusal::ModelForbidden(_) => "model_not_allowed",
+            Refusal::ModelMissing => "model_missing",
+            Refusal::NoRoute(_) => "no_route",
+            Refusal::Ambiguous { .. } => "ambiguous_model",
+            Refusal::OtherDialect { .. } => "dialect_not_served",
+            Refusal::UpstreamOff(_) => "upstream_disabled",
+            Refusal::NoUsableKey(_) => "no_usable_key",
+            Refusal::AllKeysRest { .. } => "all_keys_resting",
+            Refusal::Busy => "gateway_busy",
+            Refusal::Journal(_) => "journal_unavailable",
+            Refusal::Stale => "stale_configuration",
+            Refusal::Unanswered(_) => "no_upstream_answered",
+            Refusal::TimedOut => "upstream_timeout",
+            Refusal::Provider(_) => "provider_error",
+            Refusal::Internal => "internal_error",
+            Refusal::ClientGone => "client_gone",
+        }
+    }
+
+    /// The HTTP status of the answer.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Refusal::BadHead(BadHead::Expectation) => 417,
+            Refusal::BadHead(BadHead::TargetTooLong) => 414,
+            Refusal::BadHead(BadHead::TooMany) | Refusal::HeadTooLarge(_) => 431,
+            Refusal::BadHead(_) | Refusal::BadChunk | Refusal::Malformed(_) => 400,
+            Refusal::TwoKeys | Refusal::Ambiguous { .. } | Refusal::OtherDialect { .. } => 400,
+            Refusal::ModelMissing => 400,
+            Refusal::TooSlow => 408,
+            Refusal::BodyTooLarge(_) => 413,
+            Refusal::Compressed => 415,
+            Refusal::KeyMissing | Refusal::KeyUnknown | Refusal::KeyRefused(_) => 401,
+            Refusal::ModelForbidden(_) => 403,
+            Refusal::NoSuchPath | Refusal::ManagementPath(_) => 404,
+            Refusal::NoSuchUpstream(_) | Refusal::NoRoute(_) => 404,
+            Refusal::Method(_) => 405,
+            Refusal::AllKeysRest { .. } => 429,
+            Refusal::UpstreamOff(_) | Refusal::NoUsableKey(_) => 503,
+            Refusal::Busy | Refusal::Journal(_) | Refusal::Stale => 503,
+            Refusal::Unanswered(_) => 502,
+            Refusal::TimedOut => 504,
+            // A provider that does not take our key is our trouble, not the client's.
+            Refusal::Provider(last) if matches!(last.status, 401 | 403 | 407) => 502,
+            // Errors that came as the first event of a stream have no status of their own.
+            Refusal::Provider(last) if last.status < 400 => 502,
+            Refusal::Provider(last) => last.status,
+            Refusal::Internal => 500,
+            Refusal::ClientGone => 499,
+        }
+    }
+
+    /// In how many seconds it makes sense to try again, where that is known.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Refusal::AllKeysRest { retry_after, .. } => Some(*retry_after),
+            Refusal::Provider(last) => last.retry_after,
+            Refusal::Busy | Refusal::Journal(_) => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// Whether what follows on the connection could be misread as the next request.
+    pub(crate) fn closes(&self) -> bool {
+        matches!(
+            self,
+            Refusal::BadHead(_)
+                | Refusal::HeadTooLarge(_)
+                | Refusal::TooSlow
+                | Refusal::BadChunk
+                | Refusal::BodyTooLarge(_)
+                | Refusal::ClientGone
+        )
+    }
+
+    /// The body of the answer in the client's dialect, with its media type.
+    pub(crate) fn body(&self, grammar: &dyn Grammar, request_id: &str) -> (Bytes, Bytes) {
+        const JSON: Bytes = Bytes::from_static(b"application/json");
+        if let Refusal::Provider(last) = self
+            && let Some(body) = &last.body
+        {
+            return (body.clone(), last.content_type.clone().unwrap_or(JSON));
+        }
+        let message = self.to_string();
+        (grammar.error(&self.words(&message, request_id)).into(), JSON)
+    }
+
+    /// What the client's dialect has to say.
+    pub(crate) fn words<'a>(&self, message: &'a str, request_id: &'a str) -> ErrorWords<'a> {
+        ErrorWords { status: self.status(), code: self.code(), message, request_id }
+    }
+}
+
+fn management_hint(port: Option<u16>) -> String {
+    let place = match port {
+        Some(port) => format!("the management port, {port}"),
+        None => "the management port of the process that runs it".to_owned(),
+    };
+    format!("the management API is not served here; it is on {place}")
+}

@@ -1,0 +1,245 @@
+//! The front of the hall: accepts connections from Pingora, reads one head after the other, hands
+//! each call to the hall, and renders what the hall refuses. The one file that knows Pingora's
+//! server side.
+
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use pingora_core::{
+    apps::ServerApp,
+    listeners::ListenerConfig,
+    protocols::{Stream, l4::stream::L4BufferSettings},
+    server::ShutdownWatch,
+    services::listening::Service,
+};
+use uuid::Uuid;
+
+use crate::{
+    client::{Client, push_number},
+    connections::{Connections, Counted},
+    gateway::Gateway,
+    http1::{Conn, ReadError, RequestHead, peer_ip},
+    inbound::Door,
+    local, pipeline,
+    refusal::Refusal,
+};
+
+/// How long the last words of a connection may take.
+const LINGER: Duration = Duration::from_secs(1);
+/// How often idle connections to providers are looked through.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// The data plane as a Pingora service that listens where the gateway's settings say.
+pub fn service(gateway: Arc<Gateway>) -> Service<Front> {
+    let addr = gateway.settings.addr.to_string();
+    let front = Front { gateway, connections: Arc::default(), sweeping: std::sync::Once::new() };
+    let mut service = Service::new("proxy".to_owned(), front);
+    // Reads go into our own buffer and writes leave whole: buffers between would only copy.
+    service.add_listener(ListenerConfig::tcp(&addr).l4_buffer(L4BufferSettings::unbuffered()));
+    service
+}
+
+/// Answers connections.
+pub struct Front {
+    gateway: Arc<Gateway>,
+    connections: Arc<Connections>,
+    sweeping: std::sync::Once,
+}
+
+#[async_trait]
+impl ServerApp for Front {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        self.sweeping.call_once(|| drop(tokio::spawn(sweep(Arc::downgrade(&self.gateway)))));
+        let ip = peer_ip(&stream);
+        let counted_ip = ip.filter(|ip| !ip.is_loopback() && !self.trusts(*ip));
+        let counted = self.connections.open(counted_ip, &self.gateway.settings.limits)?;
+        let mut conn = Conn::new(stream);
+        let linger = self.converse(&mut conn, ip, counted, shutdown).await;
+        if linger {
+            conn.close(LINGER).await;
+        }
+        None
+    }
+}
+
+/// How a call left its connection.
+#[derive(PartialEq, Eq)]
+enum After {
+    /// It may carry another call.
+    Next,
+    /// It ends in order, after our last words.
+    Close,
+    /// It ends now, for the client to see that the answer is not whole.
+    Abort,
+}
+
+impl Front {
+    /// One call after the other, until the connection is to be closed; whether in order.
+    async fn converse(
+        &self,
+        conn: &mut Conn,
+        ip: Option<IpAddr>,
+        mut counted: Counted,
+        shutdown: &ShutdownWatch,
+    ) -> bool {
+        let limits = &self.gateway.settings.limits;
+        let mut shutdown = shutdown.clone();
+        for turn in 1..=limits.keep_alive_calls {
+            let head = tokio::select! {
+                biased;
+                head = conn.rd.head(limits.keep_alive, limits.head_time, limits.head) => head,
+                _ = shutdown.wait_for(|down| *down) => return true,
+            };
+            let head = match head {
+                Ok(None) => return false,
+                Ok(Some(raw)) => {
+                    RequestHead::parse(raw, limits.fields, limits.target).map_err(Refusal::from)
+                }
+                Err(ReadError::TooLarge) => Err(Refusal::HeadTooLarge(limits.head)),
+                Err(ReadError::TimedOut) => Err(Refusal::TooSlow),
+                Err(_) => return false,
+            };
+            let last = turn == limits.keep_alive_calls || *shutdown.borrow();
+            let after = match head {
+                // The future of a call is large, and most connections are idle most of the time.
+                Ok(head) => Box::pin(self.call(conn, head, ip, &mut counted, last)).await,
+                Err(refusal) => {
+                    refuse_blind(conn, &refusal).await;
+                    After::Close
+                }
+            };
+            match after {
+                After::Next => {}
+                After::Close => return true,
+                After::Abort => return false,
+            }
+        }
+        true
+    }
+
+    async fn call(
+        &self,
+        conn: &mut Conn,
+        head: RequestHead,
+        peer: Option<IpAddr>,
+        counted: &mut Counted,
+        last: bool,
+    ) -> After {
+        let request_id = request_id(&head);
+        let ip = peer.map(|peer| self.client_ip(peer, &head));
+        let mut client = Client::new(conn, head, ip, request_id, self.gateway.settings.limits);
+        client.keep &= !last && !self.gateway.is_draining();
+        let handled = AssertUnwindSafe(pipeline::handle(&self.gateway, &mut client)).catch_unwind();
+        let outcome = handled.await.unwrap_or_else(|_| {
+            tracing::error!(request_id = client.request_id, "a call broke our own rules");
+            Err(Refusal::Internal)
+        });
+        if client.known {
+            counted.known();
+        }
+        if let Err(refusal) = outcome
+            && render(&mut client, &refusal).await.is_err()
+        {
+            return After::Abort;
+        }
+        match (client.answered(), client.keep && client.body_done()) {
+            (false, _) => After::Abort,
+            (true, true) => After::Next,
+            (true, false) => After::Close,
+        }
+    }
+
+    /// The client's own address: what a load balancer that we trust says it is.
+    fn client_ip(&self, peer: IpAddr, head: &RequestHead) -> IpAddr {
+        if !self.trusts(peer) {
+            return peer;
+        }
+        let hops: Vec<&str> = head
+            .all("x-forwarded-for")
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .flat_map(|value| value.split(','))
+            .collect();
+        let mut client = peer;
+        for hop in hops.into_iter().rev() {
+            let Ok(ip) = hop.trim().parse::<IpAddr>() else { return client };
+            client = ip.to_canonical();
+            if !self.trusts(client) {
+                return client;
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, ip: IpAddr) -> bool {
+        self.gateway.settings.trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
+}
+
+/// Says no in the client's dialect.
+async fn render(client: &mut Client<'_>, refusal: &Refusal) -> Result<(), Refusal> {
+    if client.began() || matches!(refusal, Refusal::ClientGone) {
+        return Err(Refusal::ClientGone);
+    }
+    if refusal.closes() {
+        client.keep = false;
+    }
+    let grammar = Door::of(&client.head).map_or(dialect::PLAIN, |door| door.grammar());
+    let (body, media) = refusal.body(grammar, &client.request_id);
+    let mut fields = b"content-type: ".to_vec();
+    fields.extend_from_slice(&media);
+    fields.extend_from_slice(b"\r\n");
+    push_retry_after(&mut fields, refusal);
+    client.answer(refusal.status(), &fields, body).await
+}
+
+/// In whole seconds, rounded up, and in milliseconds for clients that know them.
+fn push_retry_after(fields: &mut Vec<u8>, refusal: &Refusal) {
+    let Some(after) = refusal.retry_after() else { return };
+    let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    fields.extend_from_slice(b"retry-after: ");
+    push_number(fields, millis.div_ceil(1000).max(1));
+    fields.extend_from_slice(b"\r\nretry-after-ms: ");
+    push_number(fields, millis);
+    fields.extend_from_slice(b"\r\n");
+}
+
+/// Says no to a request whose head could not be read.
+async fn refuse_blind(conn: &mut Conn, refusal: &Refusal) {
+    let request_id = Uuid::now_v7().to_string();
+    let (body, _) = refusal.body(dialect::PLAIN, &request_id);
+    let status = refusal.status();
+    let reason = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
+    let json = String::from_utf8_lossy(local::JSON);
+    let head = format!(
+        "HTTP/1.1 {status} {}\r\n{json}x-request-id: {request_id}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        reason.unwrap_or("Refused"),
+        body.len(),
+    );
+    let _ = pingora_timeout::timeout(LINGER, conn.wr.send(&[head.as_bytes(), &body])).await;
+}
+
+/// The id that the client gave the call, if it is a sane one, or a new one.
+fn request_id(head: &RequestHead) -> String {
+    let sane = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    };
+    match head.text("x-request-id").filter(sane) {
+        Some(id) => id.to_owned(),
+        None => Uuid::now_v7().to_string(),
+    }
+}
+
+/// Looks through the idle connections to providers for as long as there is a gateway.
+async fn sweep(gateway: std::sync::Weak<Gateway>) {
+    loop {
+        pingora_timeout::sleep(SWEEP).await;
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.sweep();
+    }
+}

@@ -1,0 +1,123 @@
+//! What the data plane is started with. Everything else is catalog.
+
+use std::{net::SocketAddr, time::Duration};
+
+use domain::OutboundPolicy;
+use ipnet::IpNet;
+
+/// How the data plane is set up for as long as the process lives.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Where the management plane listens, for the hint at `/api/…`.
+    pub management_addr: Option<SocketAddr>,
+    /// Which addresses calls may be sent to.
+    pub outbound: OutboundPolicy,
+    /// Networks of load balancers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How much of a client's address the log keeps.
+    pub client_ip: ClientIp,
+    /// What one client may ask of the listener.
+    pub limits: Limits,
+    /// What is held in memory so that an attempt can be repeated.
+    pub buffers: Buffers,
+    /// How old the snapshot may be before calls are refused; 0 means any age.
+    pub snapshot_max_age: Duration,
+    /// How many idle connections are kept to each upstream.
+    pub idle_connections: usize,
+    /// A file with the authorities that providers' certificates are checked against; the
+    /// system's where none is named.
+    pub ca_file: Option<String>,
+}
+
+impl Settings {
+    /// The defaults, listening at `addr`.
+    pub fn new(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            management_addr: None,
+            outbound: OutboundPolicy::default(),
+            trusted_proxies: Vec::new(),
+            client_ip: ClientIp::Full,
+            limits: Limits::default(),
+            buffers: Buffers::default(),
+            snapshot_max_age: Duration::from_secs(900),
+            idle_connections: 1024,
+            ca_file: None,
+        }
+    }
+}
+
+/// How much of a client's address the log keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientIp {
+    /// All of it.
+    #[default]
+    Full,
+    /// The network: /24 or /48.
+    Network,
+    /// Nothing.
+    Off,
+}
+
+/// What one client may ask of the listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest head, in bytes.
+    pub head: usize,
+    /// Most header fields.
+    pub fields: usize,
+    /// Longest request target, in bytes.
+    pub target: usize,
+    /// From a head's first byte to its last.
+    pub head_time: Duration,
+    /// Largest body on a model route, in bytes.
+    pub body: u64,
+    /// Between two pieces of a request's body, and for each write to a client.
+    pub body_idle: Duration,
+    /// An idle connection is closed after this.
+    pub keep_alive: Duration,
+    /// A connection is closed after this many calls.
+    pub keep_alive_calls: u32,
+    /// Most connections at once.
+    pub connections: usize,
+    /// Most connections of one address; loopback and trusted proxies are not counted.
+    pub connections_per_ip: usize,
+    /// Most connections of one address that never showed a service key.
+    pub anonymous_per_ip: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: 32 << 10,
+            fields: 100,
+            target: 8 << 10,
+            head_time: Duration::from_secs(10),
+            body: 32 << 20,
+            body_idle: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            keep_alive_calls: 10_000,
+            connections: 100_000,
+            connections_per_ip: 512,
+            anonymous_per_ip: 64,
+        }
+    }
+}
+
+/// What is held in memory so that an attempt can be repeated.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// Largest body outside of JSON that is held to be repeated, in bytes; larger ones are streamed
+    /// and get one attempt.
+    pub per_request: u64,
+    /// All bodies held at once, in bytes.
+    pub total: usize,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { per_request: 1 << 20, total: 512 << 20 }
+    }
+}
