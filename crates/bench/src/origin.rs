@@ -1,0 +1,149 @@
+//! The upstream of the bench: HTTP/1.1 read and written by hand, one write for an answer, one write
+//! for an event. What it answers is asked for in the body, so that it passes through any gateway:
+//! `"stream":true` asks for events, `events=<n>` for how many, `pace=<ms>` for the time between two.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use memchr::memmem;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::{MissedTickBehavior, interval},
+};
+
+/// Answers until the process ends.
+pub(crate) async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(listen).await?;
+    let answers = Arc::new(Answers::new());
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let answers = answers.clone();
+        // An upstream does not care how a connection of its client ended.
+        tokio::spawn(async move { answers.converse(stream).await.ok() });
+    }
+}
+
+struct Answers {
+    chat: Vec<u8>,
+    event: Vec<u8>,
+    last_events: Vec<u8>,
+}
+
+/// What one request asked for.
+struct Wish {
+    stream: bool,
+    events: u64,
+    pace: u64,
+}
+
+impl Answers {
+    fn new() -> Self {
+        let words = "The quick brown fox jumps over the lazy dog. ".repeat(16);
+        let body = format!(
+            r#"{{"id":"chatcmpl-bench","object":"chat.completion","created":1700000000,"model":"gpt-bench","choices":[{{"index":0,"message":{{"role":"assistant","content":"{words}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":180,"completion_tokens":160,"total_tokens":340}}}}"#
+        );
+        let chat = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: bench\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let event = r#"data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"gpt-bench","choices":[{"index":0,"delta":{"content":" word"},"finish_reason":null}]}"#;
+        let usage = r#"data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"gpt-bench","choices":[],"usage":{"prompt_tokens":180,"completion_tokens":200,"total_tokens":380}}"#;
+        let mut last_events = chunk(&format!("{usage}\n\n"));
+        last_events.extend(chunk("data: [DONE]\n\n"));
+        last_events.extend(b"0\r\n\r\n");
+        Self { chat: chat.into_bytes(), event: chunk(&format!("{event}\n\n")), last_events }
+    }
+
+    async fn converse(&self, mut stream: TcpStream) -> anyhow::Result<()> {
+        let mut read = BytesMut::with_capacity(4096);
+        while let Some(wish) = next_request(&mut stream, &mut read).await? {
+            if wish.stream {
+                self.stream(&mut stream, wish).await?
+            } else {
+                stream.write_all(&self.chat).await?
+            }
+        }
+        Ok(())
+    }
+
+    async fn stream(&self, stream: &mut TcpStream, wish: Wish) -> anyhow::Result<()> {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\nx-request-id: bench\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head).await?;
+        let mut pace = (wish.pace > 0).then(|| {
+            let mut pace = interval(Duration::from_millis(wish.pace));
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            pace
+        });
+        for _ in 0..wish.events {
+            if let Some(pace) = &mut pace {
+                pace.tick().await;
+            }
+            stream.write_all(&self.event).await?;
+        }
+        stream.write_all(&self.last_events).await?;
+        Ok(())
+    }
+}
+
+fn chunk(text: &str) -> Vec<u8> {
+    format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()
+}
+
+/// Reads one request and throws its body away. `None` when the client has closed.
+async fn next_request(stream: &mut TcpStream, read: &mut BytesMut) -> anyhow::Result<Option<Wish>> {
+    let head_end = loop {
+        if let Some(at) = memmem::find(read, b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(read).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let head = read[..head_end].to_ascii_lowercase();
+    let length = number_after(&head, b"content-length: ");
+    read.advance(head_end);
+    if length.is_none() && memmem::find(&head, b"transfer-encoding: chunked").is_some() {
+        while !read.ends_with(b"0\r\n\r\n") {
+            anyhow::ensure!(stream.read_buf(read).await? > 0, "closed in mid-body");
+        }
+        let wish = Wish::read(read);
+        read.clear();
+        return Ok(Some(wish));
+    }
+    let mut left = length.unwrap_or(0) as usize;
+    while read.len() < left.min(512) {
+        anyhow::ensure!(stream.read_buf(read).await? > 0, "closed in mid-body");
+    }
+    let wish = Wish::read(&read[..left.min(read.len())]);
+    loop {
+        let here = left.min(read.len());
+        read.advance(here);
+        left -= here;
+        if left == 0 {
+            return Ok(Some(wish));
+        }
+        read.clear();
+        read.reserve(64 * 1024);
+        anyhow::ensure!(stream.read_buf(read).await? > 0, "closed in mid-body");
+    }
+}
+
+impl Wish {
+    /// The wishes stand in the first bytes of the body.
+    fn read(body: &[u8]) -> Self {
+        let start = &body[..body.len().min(512)];
+        Self {
+            stream: memmem::find(start, br#""stream":true"#).is_some(),
+            events: number_after(start, b"events=").unwrap_or(200),
+            pace: number_after(start, b"pace=").unwrap_or(0),
+        }
+    }
+}
+
+fn number_after(text: &[u8], mark: &[u8]) -> Option<u64> {
+    let at = memmem::find(text, mark)? + mark.len();
+    let digits = text[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
