@@ -61,6 +61,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     println!("ready {}", held.len());
-    stdin().read(&mut buffer).await?;
+    // What comes is of no interest, only that it ends.
+    while stdin().read(&mut buffer).await? > 0 {}
     Ok(())
 }

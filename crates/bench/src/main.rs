@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
 
 mod bare_hyper;
 mod bare_pingora;
@@ -63,13 +64,18 @@ enum Role {
 fn main() -> anyhow::Result<()> {
     raise_open_files()?;
     match Arguments::parse().role {
-        Role::Origin { listen, threads } => on_threads(threads, origin::serve(listen)),
+        Role::Origin { listen, threads } => {
+            on_threads(
+                threads,
+                async move { origin::serve(TcpListener::bind(listen).await?).await },
+            )
+        }
         Role::Pingora { listen, upstream, threads, work_stealing } => {
             bare_pingora::serve(listen, upstream, threads, work_stealing)
         }
-        Role::Hyper { listen, upstream, threads } => {
-            on_threads(threads, bare_hyper::serve(listen, upstream))
-        }
+        Role::Hyper { listen, upstream, threads } => on_threads(threads, async move {
+            bare_hyper::serve(TcpListener::bind(listen).await?, upstream).await
+        }),
         Role::Streams(arguments) => on_threads(1, streams::run(arguments)),
         Role::Idle(arguments) => on_threads(1, idle::run(arguments)),
     }

@@ -2,7 +2,7 @@
 //! for an event. What it answers is asked for in the body, so that it passes through any gateway:
 //! `"stream":true` asks for events, `events=<n>` for how many, `pace=<ms>` for the time between two.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, BytesMut};
 use memchr::memmem;
@@ -13,8 +13,7 @@ use tokio::{
 };
 
 /// Answers until the process ends.
-pub(crate) async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(listen).await?;
+pub(crate) async fn serve(listener: TcpListener) -> anyhow::Result<()> {
     let answers = Arc::new(Answers::new());
     loop {
         let (stream, _) = listener.accept().await?;
@@ -146,4 +145,45 @@ fn number_after(text: &[u8], mark: &[u8]) -> Option<u64> {
     let at = memmem::find(text, mark)? + mark.len();
     let digits = text[at..].iter().take_while(|byte| byte.is_ascii_digit());
     Some(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ask(request: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_chat_is_answered_with_its_usage() {
+        let answer = ask("POST /v1 HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"));
+        assert!(answer.contains(r#""total_tokens":340"#));
+    }
+
+    #[tokio::test]
+    async fn a_stream_has_as_many_events_as_the_body_asks_for() {
+        let body = r#"{"stream":true,"user":"events=3 pace=1"}"#;
+        let request = format!("POST /v1 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let answer = ask(&request).await;
+        assert_eq!(answer.matches("data: ").count(), 3 + 2, "the usage and the end come on top");
+        assert!(answer.ends_with("data: [DONE]\n\n\r\n0\r\n\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_chunked_body_is_understood_and_two_requests_fit_on_one_connection() {
+        let chunked = "POST /v1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+        assert_eq!(ask(chunked).await.matches("HTTP/1.1 200").count(), 1);
+        let twice = "POST /v1 HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}".repeat(2);
+        assert_eq!(ask(&twice).await.matches("HTTP/1.1 200").count(), 2);
+    }
 }

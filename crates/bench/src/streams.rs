@@ -42,6 +42,11 @@ struct Read {
 /// Runs them all and prints one line of JSON.
 #[expect(clippy::print_stdout, reason = "the line of JSON is what this process is for")]
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    println!("{}", measure(arguments).await?);
+    Ok(())
+}
+
+async fn measure(arguments: Arguments) -> anyhow::Result<String> {
     let body = format!(
         r#"{{"model":"{}","user":"events={} pace={}","stream":true,"stream_options":{{"include_usage":true}},"messages":[{{"role":"user","content":"Tell me."}}]}}"#,
         arguments.model, arguments.events, arguments.pace
@@ -68,7 +73,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let wholes = sorted(done.iter().map(|one| one.whole));
     let firsts = sorted(done.iter().map(|one| one.first));
-    println!(
+    Ok(format!(
         r#"{{"complete":{},"failed":{failed},"bytes":{},"first_p50_ms":{:.2},"first_p99_ms":{:.2},"p50_ms":{:.2},"p99_ms":{:.2}}}"#,
         done.len(),
         done.iter().map(|one| one.bytes).sum::<usize>(),
@@ -76,8 +81,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         quantile(&firsts, 0.99),
         quantile(&wholes, 0.5),
         quantile(&wholes, 0.99),
-    );
-    Ok(())
+    ))
 }
 
 async fn read_one(to: SocketAddr, request: String) -> anyhow::Result<Read> {
@@ -117,4 +121,27 @@ fn quantile(sorted: &[Duration], share: f64) -> f64 {
     sorted
         .get(at.min(sorted.len().saturating_sub(1)))
         .map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{bare_hyper, origin};
+
+    #[tokio::test]
+    async fn every_stream_is_read_to_its_end_through_a_gateway() {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (behind, to) = (upstream.local_addr().unwrap(), gateway.local_addr().unwrap());
+        tokio::spawn(origin::serve(upstream));
+        tokio::spawn(bare_hyper::serve(gateway, behind));
+        let (model, key) = (String::from("bench/gpt-bench"), String::from("none"));
+        let arguments = Arguments { to, streams: 5, events: 4, pace: 1, model, key };
+
+        let told = measure(arguments).await.unwrap();
+
+        assert!(told.starts_with(r#"{"complete":5,"failed":0,"#), "{told}");
+    }
 }
