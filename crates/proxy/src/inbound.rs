@@ -255,6 +255,11 @@ impl Call {
         matches!(self.body, Body::Held { .. }) && !self.websocket
     }
 
+    /// Gives back the memory of the body, once no attempt can need it again.
+    pub(crate) fn let_go(&mut self) {
+        self.body = Body::Streaming;
+    }
+
     /// The dialect of the call, on a model route.
     pub(crate) fn dialect(&self) -> Option<Dialect> {
         match &self.door {

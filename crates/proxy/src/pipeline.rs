@@ -26,7 +26,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
     let caller = known(gateway, &world.snapshot, &key)?; // by whom
     client.known = true;
     let kept = door.clone();
-    let call = match inbound::call(gateway, client, door).await {
+    let mut call = match inbound::call(gateway, client, door).await {
         Ok(call) => call, // what is asked
         Err(refusal) => return refuse(gateway, client, &caller, &kept, None, refusal).await,
     };
@@ -41,7 +41,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
     };
     let mut permit = admission::admit(gateway, client, &caller, &call, &plan).await?; // may they, now
 
-    let outcome = answered(gateway, &world, client, &key, &call, &plan, &mut permit).await;
+    let outcome = answered(gateway, &world, client, &key, &mut call, &plan, &mut permit).await;
 
     if let Err(refusal) = &outcome {
         close(&mut permit, client, refusal).await; // what it cost, or why it failed
@@ -54,12 +54,13 @@ async fn answered(
     world: &World,
     client: &mut Client<'_>,
     key: &str,
-    call: &Call,
+    call: &mut Call,
     plan: &routing::Plan,
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
     let answer = // who does answer
         upstream::first_answer(gateway, world, client, key, call, plan, permit).await?;
+    call.let_go(); // an answer may take an hour; the question is not needed any more
     if answer.head.status == 101 {
         return relay::tunnel(client, answer, permit).await;
     }

@@ -44,7 +44,10 @@ pub(crate) async fn stream(
         if finished || answer.incoming.tap.ended() {
             enter(client, &answer, permit, size(&pieces)).await;
         }
-        client.send(&pieces, finished).await?;
+        if let Err(refusal) = client.send(&pieces, finished).await {
+            permit.used(answer.incoming.tap.usage());
+            return Err(refusal);
+        }
         if finished {
             break;
         }
