@@ -1,1 +1,27 @@
-//! The tables as SeaORM sees them.
+//! The tables as SeaORM sees them: one file per table, one struct per row.
+//!
+//! Columns that end in `_us` are moments in microseconds since 1970, UTC; money is in billionths of
+//! a dollar (`_nano`). Both are plain integers, the same in SQLite and in PostgreSQL.
+
+pub mod audit;
+pub mod id_counters;
+pub mod journal_positions;
+pub mod latency_statistics;
+pub mod login_throttle;
+pub mod master_key_check;
+pub mod provider_keys;
+pub mod recorded_bodies;
+pub mod refresh_tokens;
+pub mod request_logs;
+pub mod revision;
+pub mod roles;
+pub mod route_targets;
+pub mod routes;
+pub mod rules;
+pub mod service_keys;
+pub mod sessions;
+pub mod setup_token;
+pub mod tombstones;
+pub mod upstreams;
+pub mod usage_statistics;
+pub mod users;

@@ -1,1 +1,48 @@
-//! The history of the tables.
+//! The history of the tables. A migration that was released is never edited: history must not
+//! change when the present does, so nothing here uses `entity`.
+//!
+//! Migrations only add. So an older program reads the tables of a newer one after a rollback, and
+//! going back in history is not offered: restoring a backup is the way to older tables.
+
+use sea_orm_migration::prelude::*;
+
+pub use sea_orm_migration::MigratorTrait;
+
+mod m20261121_000001_users;
+mod m20261121_000002_upstreams;
+mod m20261121_000003_callers;
+mod m20261121_000004_changes;
+mod m20261121_000005_logs;
+
+/// Knows every migration, oldest first.
+#[derive(Debug, Clone, Copy)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261121_000001_users::Migration),
+            Box::new(m20261121_000002_upstreams::Migration),
+            Box::new(m20261121_000003_callers::Migration),
+            Box::new(m20261121_000004_changes::Migration),
+            Box::new(m20261121_000005_logs::Migration),
+        ]
+    }
+}
+
+/// An index over `columns`, named after them.
+fn index(table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
+    let mut index = Index::create();
+    index.name(format!("ix_{table}_{}", columns.join("_"))).table(table);
+    for column in columns {
+        index.col(*column);
+    }
+    index
+}
+
+/// A unique index over `columns`, named after them; the store tells by the name what clashed.
+fn unique(table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
+    let mut index = index(table, columns);
+    index.name(format!("uq_{table}_{}", columns.join("_"))).unique();
+    index
+}

@@ -1,16 +1,284 @@
 //! The catalog: read whole once, and then only what changed since.
+//!
+//! Every row of the catalog carries the revision of the change that last touched it, and what was
+//! deleted leaves a tombstone with the revision of the change that did it. So a catalog is brought
+//! from one revision to another by reading the rows and tombstones in between; the rest is shared
+//! with the catalog before.
 
-use crate::*;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use auth::{Role, Sealer};
+use domain::{
+    Catalog, Faults, Owner, ProviderKey, ProviderKeyId, Revision, Route, RouteId, ServiceKey,
+    ServiceKeyId, UpstreamEntry, UpstreamId, UserId,
+};
+use entity::{provider_keys, revision, routes, service_keys, tombstones, upstreams, users};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use tracing::error;
+
+use crate::{Result, Store, StoreError};
+
+/// Tombstones of this many changes are kept; who fell further behind reads everything.
+pub(crate) const TOMBSTONES_KEPT: i64 = 100_000;
+/// From this many secrets on they are opened beside the async threads.
+const MANY_SECRETS: usize = 256;
+
+/// The newest catalog that was loaded, and from which file.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    generation: u64,
+    catalog: Arc<Catalog>,
+}
+
+impl Loaded {
+    pub(crate) fn nothing() -> Self {
+        Self { generation: 0, catalog: Arc::new(Catalog::empty()) }
+    }
+}
 
 impl Store {
     /// The number of the newest change; one cheap query. Another process may have raised it.
     pub async fn revision(&self) -> Result<Revision> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        revision(&self.0.db.reader().await?).await
     }
 
     /// The catalog at its newest revision. Only what changed since the last call is read; the rest
-    /// is shared with the catalog before.
+    /// is shared with the catalog before. A provider key whose secret does not open is left out.
     pub async fn load_catalog(&self) -> Result<Arc<Catalog>> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let newest = self.revision().await?;
+        let base = self.base(self.0.db.generation());
+        if base.revision == newest {
+            return Ok(base);
+        }
+        let _one = self.0.loading.lock().await;
+        let tx = self.0.db.read().await?;
+        let generation = self.0.db.generation();
+        let base = self.base(generation);
+        let (catalog, rows) = load(&tx, &base, &self.0.sealer).await?;
+        tx.commit().await?;
+        self.0.rows_loaded.fetch_add(rows, Ordering::Relaxed);
+        self.keep(generation, Arc::clone(&catalog));
+        Ok(catalog)
+    }
+
+    /// How many rows the loads of the catalog have read since the store was opened.
+    pub fn rows_loaded(&self) -> u64 {
+        self.0.rows_loaded.load(Ordering::Relaxed)
+    }
+
+    /// The newest catalog that was loaded from this file, or an empty one.
+    pub(crate) fn base(&self, generation: u64) -> Arc<Catalog> {
+        let loaded = self.0.loaded.lock();
+        if loaded.generation == generation {
+            Arc::clone(&loaded.catalog)
+        } else {
+            Arc::new(Catalog::empty())
+        }
+    }
+
+    /// Remembers a catalog, unless a newer one is known already.
+    pub(crate) fn keep(&self, generation: u64, catalog: Arc<Catalog>) {
+        let mut loaded = self.0.loaded.lock();
+        let older = loaded.generation == generation && loaded.catalog.revision > catalog.revision;
+        if generation >= loaded.generation && !older {
+            *loaded = Loaded { generation, catalog };
+        }
+    }
+}
+
+/// The number of the newest change.
+pub(crate) async fn revision(db: &impl ConnectionTrait) -> Result<Revision> {
+    let row = revision::Entity::find_by_id(1).one(db).await?;
+    row.map(|row| Revision(row.revision))
+        .ok_or_else(|| StoreError::Unexpected("there is no revision".into()))
+}
+
+/// Brings `base` to what the tables say now, and tells how many rows were read for it. Must run in
+/// one transaction.
+pub(crate) async fn load(
+    db: &impl ConnectionTrait,
+    base: &Arc<Catalog>,
+    sealer: &Sealer,
+) -> Result<(Arc<Catalog>, u64)> {
+    let newest = revision(db).await?;
+    if newest == base.revision {
+        return Ok((Arc::clone(base), 0));
+    }
+    let behind = newest.0 - base.revision.0;
+    let whole = base.revision.0 == 0 || !(0..=TOMBSTONES_KEPT).contains(&behind);
+    let mut next = if whole { Catalog::empty() } else { Catalog::clone(base) };
+    let mut work = Work { since: next.revision.0, rows: 0, faults: Faults::default() };
+    next.revision = newest;
+    let mut keys = BTreeMap::new();
+    if !whole {
+        work.bury(db, &mut next, &mut keys).await?;
+    }
+    work.upstreams(db, &mut next).await?;
+    work.provider_keys(db, sealer, &mut keys).await?;
+    place_keys(&mut next, keys);
+    work.service_keys(db, &mut next).await?;
+    work.routes(db, &mut next).await?;
+    work.owners(db, &mut next).await?;
+    Ok((Arc::new(work.faults.none_or(next)?), work.rows))
+}
+
+/// Keys by id, changed or (where there is none) deleted.
+type Keys = BTreeMap<ProviderKeyId, Option<Arc<ProviderKey>>>;
+
+struct Work {
+    since: i64,
+    rows: u64,
+    faults: Faults,
+}
+
+impl Work {
+    /// Takes out what was deleted.
+    async fn bury(
+        &mut self,
+        db: &impl ConnectionTrait,
+        next: &mut Catalog,
+        keys: &mut Keys,
+    ) -> Result<()> {
+        let gone = tombstones::Entity::find().filter(tombstones::Column::Revision.gt(self.since));
+        for row in gone.all(db).await? {
+            self.rows += 1;
+            match row.kind.as_str() {
+                "upstreams" => drop(next.upstreams.remove(&UpstreamId(row.id))),
+                "provider_keys" => drop(keys.insert(ProviderKeyId(row.id), None)),
+                "service_keys" => drop(next.service_keys.remove(&ServiceKeyId(row.id))),
+                "routes" => drop(next.routes.remove(&RouteId(row.id))),
+                "users" => drop(next.owners.remove(&UserId(row.id))),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn upstreams(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
+        let changed = upstreams::Entity::find().filter(upstreams::Column::Revision.gt(self.since));
+        for row in changed.all(db).await? {
+            self.rows += 1;
+            let id = UpstreamId(row.id);
+            let keys = next.upstreams.get(&id).map(|e| e.keys.clone()).unwrap_or_default();
+            match crate::upstreams::read(row) {
+                Ok(upstream) => {
+                    next.upstreams.insert(id, Arc::new(UpstreamEntry { upstream, keys }));
+                }
+                Err(faults) => self.blame(format!("upstreams[{id}]"), faults),
+            }
+        }
+        Ok(())
+    }
+
+    async fn provider_keys(
+        &mut self,
+        db: &impl ConnectionTrait,
+        sealer: &Sealer,
+        keys: &mut Keys,
+    ) -> Result<()> {
+        let changed = provider_keys::Entity::find();
+        let changed = changed.filter(provider_keys::Column::Revision.gt(self.since));
+        let rows = changed.all(db).await?;
+        self.rows += rows.len() as u64;
+        let opened = if rows.len() < MANY_SECRETS {
+            open(rows, sealer)
+        } else {
+            let sealer = sealer.clone();
+            let opening = tokio::task::spawn_blocking(move || open(rows, &sealer));
+            opening.await.map_err(|_| StoreError::Unavailable("shutting down".into()))?
+        };
+        keys.extend(opened);
+        Ok(())
+    }
+
+    async fn service_keys(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
+        let changed = service_keys::Entity::find();
+        let changed = changed.filter(service_keys::Column::Revision.gt(self.since));
+        for row in changed.all(db).await? {
+            self.rows += 1;
+            let id = ServiceKeyId(row.id);
+            match crate::service_keys::read(row) {
+                Ok(key) => drop(next.service_keys.insert(id, Arc::<ServiceKey>::new(key))),
+                Err(faults) => self.blame(format!("service_keys[{id}]"), faults),
+            }
+        }
+        Ok(())
+    }
+
+    async fn routes(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
+        let changed = routes::Entity::find().filter(routes::Column::Revision.gt(self.since));
+        let rows = changed.all(db).await?;
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let mut targets = crate::routes::targets(db, &ids).await?;
+        self.rows += targets.values().map(|of| of.len() as u64).sum::<u64>();
+        for row in rows {
+            self.rows += 1;
+            let targets = targets.remove(&row.id).unwrap_or_default();
+            let route: Route = crate::routes::read(&row, targets);
+            next.routes.insert(route.id, Arc::new(route));
+        }
+        Ok(())
+    }
+
+    async fn owners(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
+        let changed = users::Entity::find().filter(users::Column::Revision.gt(self.since));
+        for row in changed.all(db).await? {
+            self.rows += 1;
+            let role = row.role.parse::<Role>();
+            let owner = Owner {
+                active: row.active,
+                uses_all_upstreams: role.is_ok_and(Role::uses_all_upstreams),
+            };
+            next.owners.insert(UserId(row.id), owner);
+        }
+        Ok(())
+    }
+
+    fn blame(&mut self, place: String, faults: Faults) {
+        for fault in faults.0 {
+            self.faults.add(format!("{place}.{}", fault.field), fault.message);
+        }
+    }
+}
+
+/// Opens secrets. One that does not open was sealed for another row or by another key: it is of no
+/// use, and no reason to refuse all the others.
+fn open(rows: Vec<provider_keys::Model>, sealer: &Sealer) -> Keys {
+    let mut keys = Keys::new();
+    for row in rows {
+        let id = ProviderKeyId(row.id);
+        match crate::provider_keys::open(row, sealer) {
+            Ok(key) => drop(keys.insert(id, Some(Arc::new(key)))),
+            Err(words) => {
+                error!(provider_key.id = %id, "a provider key is left out: {words}");
+                keys.insert(id, None);
+            }
+        }
+    }
+    keys
+}
+
+/// Merges changed keys into their pools. Pools that none of them is in stay the same allocation.
+fn place_keys(next: &mut Catalog, changed: Keys) {
+    if changed.is_empty() {
+        return;
+    }
+    let mut added = BTreeMap::<UpstreamId, Vec<Arc<ProviderKey>>>::new();
+    for key in changed.values().flatten() {
+        added.entry(key.upstream).or_default().push(Arc::clone(key));
+    }
+    for (id, entry) in &mut next.upstreams {
+        let new = added.remove(id).unwrap_or_default();
+        let held = |id: &ProviderKeyId| entry.keys.binary_search_by_key(id, |k| k.id).is_ok();
+        if new.is_empty() && !changed.keys().any(held) {
+            continue;
+        }
+        let old = entry.keys.iter().filter(|key| !changed.contains_key(&key.id)).cloned();
+        let mut keys: Vec<_> = old.chain(new).collect();
+        keys.sort_by_key(|key| key.id);
+        *entry = Arc::new(UpstreamEntry { upstream: entry.upstream.clone(), keys });
     }
 }

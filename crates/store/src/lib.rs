@@ -3,12 +3,20 @@
 //!
 //! What is not here: counting for limits (`cluster`), the state of running keys (`proxy::health`)
 //! and the journal (`proxy::journal`), whose entries come here in batches.
+//!
+//! Moments are stored as microseconds since 1970 and money as billionths of a dollar, both as
+//! plain integers: SQLite has no type for either, and so both databases compare, sum and page
+//! alike.
 
 mod audit;
 mod catalog;
+mod change;
 mod dashboard;
+mod database;
 mod error;
 mod logs;
+mod paging;
+mod postgres;
 mod provider_keys;
 mod records;
 mod routes;
@@ -16,23 +24,53 @@ mod service_keys;
 mod sessions;
 mod settings;
 mod setup;
+mod sqlite;
+mod trouble;
 mod upstreams;
 mod users;
+
+use std::{
+    fs::File,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use auth::{AuditChain, MasterKey, Place, Role, Sealer};
+use chrono::{DateTime, Utc};
+use domain::{OutboundPolicy, Revision};
+use entity::{master_key_check, provider_keys as provider_keys_table, roles};
+use sea_orm::{
+    ActiveValue::Set, DatabaseTransaction, EntityTrait, PaginatorTrait, sea_query::OnConflict,
+};
+use secrecy::ExposeSecret;
+use tokio::sync::watch;
+
+use catalog::Loaded;
+use database::Database;
 
 pub use error::{Result, StoreError};
 pub use records::*;
 pub use settings::Settings;
 
-use auth::*;
-use chrono::{DateTime, Utc};
-use domain::{log::LogEntry, *};
-use std::sync::Arc;
-use uuid::Uuid;
-
 /// The one database, opened. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Store {
-    committed: tokio::sync::watch::Sender<Revision>,
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    db: Database,
+    sealer: Sealer,
+    chain: AuditChain,
+    outbound: OutboundPolicy,
+    loaded: parking_lot::Mutex<Loaded>,
+    loading: tokio::sync::Mutex<()>,
+    rows_loaded: AtomicU64,
+    committed: watch::Sender<Revision>,
+}
+
+/// The right to be the only data plane on an SQLite file; gone when dropped.
+#[derive(Debug)]
+pub struct DataPlaneClaim {
+    _lock: Option<File>,
 }
 
 impl Store {
@@ -43,14 +81,103 @@ impl Store {
         master: &MasterKey,
         outbound: OutboundPolicy,
     ) -> Result<Store> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let db = Database::open(settings).await?;
+        let sealer = master.sealer();
+        let tx = db.write().await?;
+        check_master_key(&tx, &sealer).await?;
+        write_roles(&tx).await?;
+        let revision = catalog::revision(&tx).await?;
+        tx.commit().await?;
+        Ok(Store(Arc::new(Inner {
+            db,
+            sealer,
+            chain: master.audit_chain(),
+            outbound,
+            loaded: parking_lot::Mutex::new(Loaded::nothing()),
+            loading: tokio::sync::Mutex::new(()),
+            rows_loaded: AtomicU64::new(0),
+            committed: watch::Sender::new(revision),
+        })))
     }
 
     /// Wakes with every change that this process commits.
-    pub fn committed(&self) -> tokio::sync::watch::Receiver<Revision> {
-        self.committed.subscribe()
+    pub fn committed(&self) -> watch::Receiver<Revision> {
+        self.0.committed.subscribe()
+    }
+
+    /// Claims to be the data plane on this database. Refused while another process is it on the
+    /// same SQLite file: the two would count limits and rest keys without each other. Any number
+    /// may work on PostgreSQL.
+    pub fn claim_data_plane(&self) -> Result<DataPlaneClaim> {
+        let Some(file) = self.0.db.file() else { return Ok(DataPlaneClaim { _lock: None }) };
+        let lock = sqlite::lock_file(file)?;
+        Ok(DataPlaneClaim { _lock: Some(lock) })
     }
 
     /// Closes all connections, so that nothing is left to recover at the next start.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        self.0.db.close().await;
+    }
+}
+
+/// What a right master key opens.
+const CHECK: &str = "tollgate";
+const CHECK_PLACE: Place<'static> =
+    Place { table: "master_key_check", column: "sealed", row: 1, owner: 0 };
+
+async fn check_master_key(tx: &DatabaseTransaction, sealer: &Sealer) -> Result<()> {
+    if let Some(row) = master_key_check::Entity::find_by_id(1).one(tx).await? {
+        return match sealer.open(&CHECK_PLACE, &row.sealed) {
+            Ok(text) if text.expose_secret() == CHECK => Ok(()),
+            _ => Err(StoreError::WrongMasterKey),
+        };
+    }
+    if provider_keys_table::Entity::find().count(tx).await? > 0 {
+        return Err(StoreError::Unusable(
+            "it holds sealed secrets but not the value to check the master key with".into(),
+        ));
+    }
+    let row = master_key_check::ActiveModel {
+        id: Set(1),
+        sealed: Set(sealer.seal(&CHECK_PLACE, CHECK.as_bytes())),
+    };
+    master_key_check::Entity::insert(row).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+/// The code says what a role may do; the table repeats it for reports.
+async fn write_roles(tx: &DatabaseTransaction) -> Result<()> {
+    let rows = Role::ALL.map(|role| {
+        let permissions: Vec<_> = role.permissions().map(|p| p.as_str()).collect();
+        roles::ActiveModel { name: Set(role.to_string()), permissions: Set(json(&permissions)) }
+    });
+    let again = OnConflict::column(roles::Column::Name)
+        .update_column(roles::Column::Permissions)
+        .to_owned();
+    roles::Entity::insert_many(rows).on_conflict(again).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+/// Columns with a list hold it as JSON.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("lists of plain values have a JSON form")
+}
+
+fn now_us() -> i64 {
+    Utc::now().timestamp_micros()
+}
+
+/// A moment as it lies in a column, in the years that it can be in.
+fn moment(us: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(us).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// A count as a column holds it.
+fn count(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A count as it came from a column.
+fn uncount(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
 }

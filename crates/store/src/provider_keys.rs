@@ -1,6 +1,27 @@
-//! Provider keys: entered, changed, read, deleted. Their secrets are sealed on the way in.
+//! Provider keys: entered, changed, read, deleted. Their secrets are sealed on the way in, and
+//! opened only on the way into the catalog.
 
-use crate::*;
+use std::collections::BTreeMap;
+
+use auth::{Actor, Place, Sealer};
+use domain::{
+    Faults, KeyState, ProviderKey, ProviderKeyId, Revision, UpstreamId, UserId, provider_key::mask,
+};
+use entity::{provider_keys, upstreams};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{
+    Listed, NewProviderKey, Page, ProviderKeyEdit, ProviderKeyRow, Result, Store, StoreError,
+    change::{Change, What},
+    count, moment, paging, uncount,
+};
+
+const KIND: &str = "provider_key";
+/// Rows of one statement; SQLite takes at most 32,766 values.
+const ROWS: usize = 1000;
+/// Longest note.
+const NOTE_MAX: usize = 2000;
 
 impl Store {
     /// Enters a key into the pool of an upstream.
@@ -9,7 +30,12 @@ impl Store {
         by: &Actor,
         new: NewProviderKey,
     ) -> Result<ProviderKeyId> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let change = self.begin(by).await?;
+        let rows = self.sealed(&change, vec![new], |_| String::new()).await?;
+        let row = rows.into_iter().next().expect("one key makes one row");
+        insert(&change, vec![row.clone()]).await?;
+        change.commit(What::created(KIND, row.id, &row)).await?;
+        Ok(ProviderKeyId(row.id))
     }
 
     /// Enters many keys as one change: all of them, or none. Field paths of faults begin with the
@@ -19,7 +45,17 @@ impl Store {
         by: &Actor,
         new: Vec<NewProviderKey>,
     ) -> Result<Vec<ProviderKeyId>> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let change = self.begin(by).await?;
+        let rows = self.sealed(&change, new, |i| format!("keys[{i}].")).await?;
+        let ids = rows.iter().map(|row| ProviderKeyId(row.id)).collect();
+        let first = rows.first().map(|row| row.id);
+        let detail = serde_json::json!({ "count": rows.len(), "first_id": first });
+        insert(&change, rows).await?;
+        change.commit(What::about("imported", KIND, detail)).await?;
+        Ok(ids)
     }
 
     /// Changes what `edit` names and leaves the rest.
@@ -29,17 +65,40 @@ impl Store {
         id: ProviderKeyId,
         edit: ProviderKeyEdit,
     ) -> Result<Revision> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let change = self.begin(by).await?;
+        let before = find(&change, id).await?;
+        let (mut row, secret) = (before.clone(), edit.secret.clone());
+        apply(&mut row, edit);
+        let mut faults = faults(&row, secret.as_ref());
+        if secret.is_none() {
+            faults.0.retain(|fault| fault.field != "key_value");
+        }
+        faults.none_or(())?;
+        if let Some(secret) = &secret {
+            row.mask = mask(secret.expose_secret());
+            row.secret = seal(&self.0.sealer, &row, secret);
+        }
+        row.updated_us = change.now_us;
+        row.revision = change.revision;
+        let active: provider_keys::ActiveModel = row.clone().into();
+        active.reset_all().update(change.tx()).await?;
+        let replaced = secret.map(|_| "key_value");
+        change.commit(What::edited(KIND, id.0, &before, &row, replaced)).await
     }
 
     /// Deletes a key.
     pub async fn delete_provider_key(&self, by: &Actor, id: ProviderKeyId) -> Result<Revision> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let change = self.begin(by).await?;
+        let row = find(&change, id).await?;
+        provider_keys::Entity::delete_by_id(id.0).exec(change.tx()).await?;
+        change.bury("provider_keys", [id.0]).await?;
+        change.commit(What::deleted(KIND, id.0, &row)).await
     }
 
     /// One key, masked.
     pub async fn provider_key(&self, id: ProviderKeyId) -> Result<ProviderKeyRow> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let row = provider_keys::Entity::find_by_id(id.0).one(&self.0.db.reader().await?).await?;
+        masked(row.ok_or(StoreError::NotFound(KIND))?)
     }
 
     /// A page of keys, of one upstream or of all.
@@ -48,6 +107,182 @@ impl Store {
         upstream: Option<UpstreamId>,
         page: Page,
     ) -> Result<Listed<ProviderKeyRow>> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let mut select = provider_keys::Entity::find();
+        if let Some(UpstreamId(id)) = upstream {
+            select = select.filter(provider_keys::Column::UpstreamId.eq(id));
+        }
+        let db = self.0.db.reader().await?;
+        let (rows, next_cursor) = paging::page(select, &page, &db).await?;
+        let items = rows.into_iter().map(masked).collect::<Result<_>>()?;
+        Ok(Listed { items, next_cursor })
     }
+
+    /// The rows of new keys, checked and sealed. `at` begins the field paths of the key at a place.
+    async fn sealed(
+        &self,
+        change: &Change<'_>,
+        new: Vec<NewProviderKey>,
+        at: impl Fn(usize) -> String,
+    ) -> Result<Vec<provider_keys::Model>> {
+        let mut upstreams = BTreeMap::new();
+        let mut owners = BTreeMap::new();
+        for key in &new {
+            if let std::collections::btree_map::Entry::Vacant(place) = upstreams.entry(key.upstream)
+            {
+                place.insert(may_hold(change, key.upstream).await?);
+            }
+            if let std::collections::btree_map::Entry::Vacant(place) = owners.entry(key.owner) {
+                place.insert(change.owner(key.owner).await?);
+            }
+        }
+        let first = change.ids("provider_keys", new.len()).await?;
+        let mut all = Faults::default();
+        let mut rows = Vec::with_capacity(new.len());
+        for (i, (key, id)) in new.into_iter().zip(first..).enumerate() {
+            let mut row = row(change, id, owners[&key.owner], &key);
+            let mut found = faults(&row, Some(&key.secret));
+            if !upstreams[&key.upstream] {
+                found.add("upstream_id", "there is no such upstream");
+            }
+            for fault in found.0 {
+                all.add(format!("{}{}", at(i), fault.field), fault.message);
+            }
+            row.secret = seal(&self.0.sealer, &row, &key.secret);
+            rows.push(row);
+        }
+        Ok(all.none_or(rows)?)
+    }
+}
+
+/// Whether there is such an upstream, as far as whoever changes this can see.
+async fn may_hold(change: &Change<'_>, id: UpstreamId) -> Result<bool> {
+    let row = upstreams::Entity::find_by_id(id.0).one(change.tx()).await?;
+    Ok(row.is_some_and(|row| change.owned(row.owner_id, "upstream").is_ok()))
+}
+
+fn row(change: &Change<'_>, id: i64, owner: i64, new: &NewProviderKey) -> provider_keys::Model {
+    provider_keys::Model {
+        id,
+        upstream_id: new.upstream.0,
+        owner_id: owner,
+        name: new.name.clone(),
+        secret: String::new(),
+        mask: mask(new.secret.expose_secret()),
+        state: new.state.unwrap_or(KeyState::Active).to_string(),
+        weight: weight(new.weight.unwrap_or(1)),
+        enable_quota: new.enable_quota,
+        quota_total: new.quota_total.map(count),
+        note: new.note.clone(),
+        created_us: change.now_us,
+        updated_us: change.now_us,
+        revision: change.revision,
+    }
+}
+
+fn apply(row: &mut provider_keys::Model, edit: ProviderKeyEdit) {
+    if let Some(name) = edit.name {
+        row.name = name;
+    }
+    if let Some(state) = edit.state {
+        row.state = state.to_string();
+    }
+    if let Some(share) = edit.weight {
+        row.weight = weight(share);
+    }
+    if let Some(enable) = edit.enable_quota {
+        row.enable_quota = enable;
+    }
+    if let Some(total) = edit.quota_total {
+        row.quota_total = total.map(count);
+    }
+    if let Some(note) = edit.note {
+        row.note = note;
+    }
+}
+
+fn weight(share: u32) -> i32 {
+    i32::try_from(share).unwrap_or(i32::MAX)
+}
+
+/// What the domain says of the key, and of what only we know.
+fn faults(row: &provider_keys::Model, secret: Option<&SecretString>) -> Faults {
+    let secret = secret.cloned().unwrap_or_default();
+    let mut faults = match read(row, secret) {
+        Ok(key) => key.faults(),
+        Err(words) => return Faults(vec![domain::Fault::new("state", words)]),
+    };
+    if row.enable_quota && row.quota_total.is_none() {
+        faults.add("quota_total", "must be given when the quota counts");
+    }
+    if row.note.len() > NOTE_MAX {
+        faults.add("note", format!("must be at most {NOTE_MAX} bytes"));
+    }
+    faults
+}
+
+async fn insert(change: &Change<'_>, rows: Vec<provider_keys::Model>) -> Result<()> {
+    for rows in rows.chunks(ROWS) {
+        let rows = rows.iter().cloned().map(|row| {
+            let row: provider_keys::ActiveModel = row.into();
+            row.reset_all()
+        });
+        provider_keys::Entity::insert_many(rows).exec_without_returning(change.tx()).await?;
+    }
+    Ok(())
+}
+
+async fn find(change: &Change<'_>, id: ProviderKeyId) -> Result<provider_keys::Model> {
+    let row = provider_keys::Entity::find_by_id(id.0).one(change.tx()).await?;
+    let row = row.ok_or(StoreError::NotFound(KIND))?;
+    change.owned(row.owner_id, KIND)?;
+    Ok(row)
+}
+
+fn place(row: &provider_keys::Model) -> Place<'static> {
+    Place { table: "provider_keys", column: "secret", row: row.id, owner: row.owner_id }
+}
+
+fn seal(sealer: &Sealer, row: &provider_keys::Model, secret: &SecretString) -> String {
+    sealer.seal(&place(row), secret.expose_secret().as_bytes())
+}
+
+/// The key of a row with its secret opened, or why it is of no use.
+pub(crate) fn open(row: provider_keys::Model, sealer: &Sealer) -> Result<ProviderKey, String> {
+    let secret = sealer.open(&place(&row), &row.secret).map_err(|error| error.to_string())?;
+    read(&row, secret)
+}
+
+fn read(row: &provider_keys::Model, secret: SecretString) -> Result<ProviderKey, String> {
+    Ok(ProviderKey {
+        id: ProviderKeyId(row.id),
+        upstream: UpstreamId(row.upstream_id),
+        owner: UserId(row.owner_id),
+        name: row.name.clone(),
+        secret,
+        state: state(row)?,
+        weight: u32::try_from(row.weight).unwrap_or_default(),
+        quota: row.quota_total.filter(|_| row.enable_quota).map(uncount),
+    })
+}
+
+fn state(row: &provider_keys::Model) -> Result<KeyState, String> {
+    row.state.parse().map_err(|fault: domain::Fault| fault.message)
+}
+
+fn masked(row: provider_keys::Model) -> Result<ProviderKeyRow> {
+    let state = state(&row).map_err(StoreError::Unexpected)?;
+    Ok(ProviderKeyRow {
+        id: ProviderKeyId(row.id),
+        upstream: UpstreamId(row.upstream_id),
+        owner: UserId(row.owner_id),
+        name: row.name,
+        mask: row.mask,
+        state,
+        weight: u32::try_from(row.weight).unwrap_or_default(),
+        enable_quota: row.enable_quota,
+        quota_total: row.quota_total.map(uncount),
+        note: row.note,
+        created_at: moment(row.created_us),
+        updated_at: moment(row.updated_us),
+    })
 }

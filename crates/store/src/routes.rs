@@ -1,30 +1,179 @@
 //! Routes: made, changed, read, deleted.
 
-use crate::*;
+use std::collections::BTreeMap;
+
+use auth::Actor;
+use domain::{Revision, Route, RouteId, Target, UpstreamId, UserId};
+use entity::{route_targets, routes};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+    QueryOrder,
+};
+use serde::Serialize;
+
+use crate::{
+    Listed, NewRoute, Page, Result, RouteEdit, RouteRow, Store, StoreError,
+    change::{Change, What},
+    moment, paging,
+};
+
+const KIND: &str = "route";
+
+/// A route as the audit trail tells it: the row and its targets.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    row: &'a routes::Model,
+    targets: Vec<String>,
+}
 
 impl Store {
     /// Makes a route.
     pub async fn create_route(&self, by: &Actor, new: NewRoute) -> Result<RouteId> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let change = self.begin(by).await?;
+        let row = routes::Model {
+            owner_id: change.owner(new.owner).await?,
+            id: change.ids("routes", 1).await?,
+            name: new.name,
+            enabled: new.enabled.unwrap_or(true),
+            created_us: change.now_us,
+            updated_us: change.now_us,
+            revision: change.revision,
+        };
+        let active: routes::ActiveModel = row.clone().into();
+        routes::Entity::insert(active.reset_all()).exec_without_returning(change.tx()).await?;
+        aim(&change, row.id, &new.targets).await?;
+        change.commit(What::created(KIND, row.id, &told(&row, &new.targets))).await?;
+        Ok(RouteId(row.id))
     }
 
     /// Changes what `edit` names and leaves the rest.
     pub async fn edit_route(&self, by: &Actor, id: RouteId, edit: RouteEdit) -> Result<Revision> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let change = self.begin(by).await?;
+        let before = find(&change, id).await?;
+        let old = targets(change.tx(), &[id.0]).await?.remove(&id.0).unwrap_or_default();
+        let old = read(&before, old).targets;
+        let mut row = before.clone();
+        if let Some(name) = edit.name {
+            row.name = name;
+        }
+        if let Some(enabled) = edit.enabled {
+            row.enabled = enabled;
+        }
+        row.updated_us = change.now_us;
+        row.revision = change.revision;
+        let active: routes::ActiveModel = row.clone().into();
+        active.reset_all().update(change.tx()).await?;
+        if let Some(targets) = &edit.targets {
+            let of = route_targets::Column::RouteId.eq(id.0);
+            route_targets::Entity::delete_many().filter(of).exec(change.tx()).await?;
+            aim(&change, id.0, targets).await?;
+        }
+        let new = edit.targets.as_ref().unwrap_or(&old);
+        let (before, after) = (told(&before, &old), told(&row, new));
+        let what = What::edited(KIND, id.0, &before, &after, None);
+        change.commit(what).await
     }
 
     /// Deletes a route.
     pub async fn delete_route(&self, by: &Actor, id: RouteId) -> Result<Revision> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let change = self.begin(by).await?;
+        let row = find(&change, id).await?;
+        routes::Entity::delete_by_id(id.0).exec(change.tx()).await?;
+        change.bury("routes", [id.0]).await?;
+        change.commit(What::deleted(KIND, id.0, &row)).await
     }
 
     /// One route with its targets.
     pub async fn route(&self, id: RouteId) -> Result<RouteRow> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let db = self.0.db.reader().await?;
+        let row = routes::Entity::find_by_id(id.0).one(&db).await?;
+        let rows = whole(vec![row.ok_or(StoreError::NotFound(KIND))?], &db).await?;
+        rows.into_iter().next().ok_or(StoreError::NotFound(KIND))
     }
 
     /// A page of routes.
     pub async fn routes(&self, page: Page) -> Result<Listed<RouteRow>> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let db = self.0.db.reader().await?;
+        let (rows, next_cursor) = paging::page(routes::Entity::find(), &page, &db).await?;
+        Ok(Listed { items: whole(rows, &db).await?, next_cursor })
     }
+}
+
+fn told<'a>(row: &'a routes::Model, targets: &[Target]) -> Told<'a> {
+    let target = |t: &Target| {
+        let model = t.model.as_deref().unwrap_or("*");
+        format!("{}/{model} weight {} priority {}", t.upstream, t.weight, t.priority)
+    };
+    Told { row, targets: targets.iter().map(target).collect() }
+}
+
+/// Stores the targets of a route. Too many are not stored at all: the compiler sees that they are.
+async fn aim(change: &Change<'_>, route: i64, targets: &[Target]) -> Result<()> {
+    let kept = &targets[..targets.len().min(Route::TARGETS_MAX + 1)];
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let rows = (0..).zip(kept).map(|(position, target)| route_targets::ActiveModel {
+        route_id: Set(route),
+        position: Set(position),
+        upstream_id: Set(target.upstream.0),
+        model: Set(target.model.clone()),
+        weight: Set(i32::try_from(target.weight).unwrap_or(i32::MAX)),
+        priority: Set(i32::try_from(target.priority).unwrap_or(i32::MAX)),
+    });
+    route_targets::Entity::insert_many(rows).exec_without_returning(change.tx()).await?;
+    Ok(())
+}
+
+async fn find(change: &Change<'_>, id: RouteId) -> Result<routes::Model> {
+    let row = routes::Entity::find_by_id(id.0).one(change.tx()).await?;
+    let row = row.ok_or(StoreError::NotFound(KIND))?;
+    change.owned(row.owner_id, KIND)?;
+    Ok(row)
+}
+
+/// The targets of routes, with one query.
+pub(crate) async fn targets(
+    db: &impl ConnectionTrait,
+    of: &[i64],
+) -> Result<BTreeMap<i64, Vec<route_targets::Model>>> {
+    let mut targets = BTreeMap::<i64, Vec<_>>::new();
+    for ids in of.chunks(1000) {
+        let rows = route_targets::Entity::find()
+            .filter(route_targets::Column::RouteId.is_in(ids.iter().copied()))
+            .order_by_asc(route_targets::Column::Position);
+        for target in rows.all(db).await? {
+            targets.entry(target.route_id).or_default().push(target);
+        }
+    }
+    Ok(targets)
+}
+
+/// The route of a row and its targets, which are in order.
+pub(crate) fn read(row: &routes::Model, targets: Vec<route_targets::Model>) -> Route {
+    let target = |target: route_targets::Model| Target {
+        upstream: UpstreamId(target.upstream_id),
+        model: target.model,
+        weight: u32::try_from(target.weight).unwrap_or_default(),
+        priority: u32::try_from(target.priority).unwrap_or_default(),
+    };
+    Route {
+        id: RouteId(row.id),
+        owner: UserId(row.owner_id),
+        name: row.name.clone(),
+        enabled: row.enabled,
+        targets: targets.into_iter().map(target).collect(),
+    }
+}
+
+async fn whole(rows: Vec<routes::Model>, db: &impl ConnectionTrait) -> Result<Vec<RouteRow>> {
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let mut targets = targets(db, &ids).await?;
+    let whole = |row: routes::Model| RouteRow {
+        route: read(&row, targets.remove(&row.id).unwrap_or_default()),
+        created_at: moment(row.created_us),
+        updated_at: moment(row.updated_us),
+    };
+    Ok(rows.into_iter().map(whole).collect())
 }

@@ -1,11 +1,17 @@
 //! The first start: a one-time token, and the first user made with it.
 
-use crate::*;
+use auth::Actor;
+use chrono::{DateTime, Utc};
+use domain::UserId;
+use entity::{setup_token, users};
+use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait, sea_query::OnConflict};
+
+use crate::{NewUser, Result, Store, StoreError, change::What};
 
 impl Store {
     /// Whether nobody can sign in yet.
     pub async fn needs_setup(&self) -> Result<bool> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        Ok(users::Entity::find().count(&self.0.db.reader().await?).await? == 0)
     }
 
     /// Remembers the digest of a set-up token, in place of any before.
@@ -14,12 +20,35 @@ impl Store {
         digest: &[u8; 32],
         expires_at: DateTime<Utc>,
     ) -> Result<()> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let tx = self.0.db.write().await?;
+        let row = setup_token::ActiveModel {
+            id: Set(1),
+            digest: Set(digest.to_vec()),
+            expires_us: Set(expires_at.timestamp_micros()),
+        };
+        let again = OnConflict::column(setup_token::Column::Id)
+            .update_columns([setup_token::Column::Digest, setup_token::Column::ExpiresUs])
+            .to_owned();
+        setup_token::Entity::insert(row).on_conflict(again).exec_without_returning(&tx).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Spends the set-up token and makes the first user, in one step. `NotFound` when the token is
     /// unknown, spent or expired; `Conflict` when there is a user already.
     pub async fn set_up(&self, digest: &[u8; 32], first: NewUser) -> Result<UserId> {
-        Err(StoreError::Unavailable("not built yet".into()))
+        let change = self.begin(&Actor::System).await?;
+        let token = setup_token::Entity::find_by_id(1).one(change.tx()).await?;
+        let good =
+            |row: &setup_token::Model| row.digest == digest && row.expires_us > change.now_us;
+        if !token.as_ref().is_some_and(good) {
+            return Err(StoreError::NotFound("set-up token"));
+        }
+        if users::Entity::find().count(change.tx()).await? > 0 {
+            return Err(StoreError::conflict("token", "the set-up was done before"));
+        }
+        setup_token::Entity::delete_by_id(1).exec(change.tx()).await?;
+        let id = crate::users::add(&change, first).await?;
+        change.commit(What::about("set_up", "user", serde_json::json!({ "id": id }))).await?;
+        Ok(id)
     }
 }

@@ -1,0 +1,214 @@
+//! A change of the configuration: whole, or not at all.
+//!
+//! Opening one raises the revision row and thereby locks it, so changes queue up and each is
+//! checked against all before it. Committing writes the audit entry, loads the catalog as it would
+//! be inside the same transaction, and compiles it. What cannot be served is rolled back.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use auth::Actor;
+use domain::{Fault, Faults, Revision, Snapshot, UserId};
+use entity::{revision, tombstones, users};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
+    Statement, sea_query::Expr,
+};
+use serde_json::{Map, Value};
+
+use crate::{Result, Store, StoreError, audit, catalog, now_us};
+
+/// An open change.
+pub(crate) struct Change<'a> {
+    store: &'a Store,
+    by: &'a Actor,
+    tx: DatabaseTransaction,
+    generation: u64,
+    /// The number of this change; rows that it touches carry it.
+    pub(crate) revision: i64,
+    /// The moment of the change.
+    pub(crate) now_us: i64,
+}
+
+/// What a change did, as the audit trail tells it.
+pub(crate) struct What {
+    pub(crate) action: &'static str,
+    pub(crate) subject: &'static str,
+    pub(crate) id: Option<i64>,
+    pub(crate) detail: Value,
+    /// The thing as field paths of the compiler begin with it: `upstreams[3]`.
+    place: String,
+}
+
+impl Store {
+    /// Opens a change.
+    pub(crate) async fn begin<'a>(&'a self, by: &'a Actor) -> Result<Change<'a>> {
+        // What others changed is loaded before the lock is taken, so that under it only this
+        // change is. A stored catalog that cannot be served must not keep anyone from mending it.
+        match self.load_catalog().await {
+            Ok(_) | Err(StoreError::Unservable(_)) => {}
+            Err(other) => return Err(other),
+        }
+        let tx = self.0.db.write().await?;
+        let raised = revision::Entity::update_many()
+            .col_expr(revision::Column::Revision, Expr::col(revision::Column::Revision).add(1))
+            .filter(Expr::col(revision::Column::Id).eq(1))
+            .exec_with_returning(&tx)
+            .await?;
+        let revision = raised.first().map(|row| row.revision);
+        let revision =
+            revision.ok_or_else(|| StoreError::Unexpected("there is no revision".into()))?;
+        let generation = self.0.db.generation();
+        Ok(Change { store: self, by, tx, generation, revision, now_us: now_us() })
+    }
+}
+
+impl Change<'_> {
+    pub(crate) fn tx(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+
+    /// The first of `n` ids of `table` that were never given before.
+    pub(crate) async fn ids(&self, table: &str, n: usize) -> Result<i64> {
+        let n = i64::try_from(n).expect("memory does not hold that many rows");
+        let sql = "INSERT INTO id_counters (name, last) VALUES ($1, $2) ON CONFLICT (name) \
+                   DO UPDATE SET last = id_counters.last + excluded.last RETURNING last";
+        let backend = self.tx.get_database_backend();
+        let statement = Statement::from_sql_and_values(backend, sql, [table.into(), n.into()]);
+        let row = self.tx.query_one_raw(statement).await?;
+        let row = row.ok_or_else(|| StoreError::Unexpected("no id was given".into()))?;
+        Ok(row.try_get_by_index::<i64>(0)? - n + 1)
+    }
+
+    /// Who will own what is made: whoever makes it, or the user they name.
+    pub(crate) async fn owner(&self, named: Option<UserId>) -> Result<i64> {
+        let own = self.by.user().map_or(0, |user| user.0);
+        let Some(UserId(named)) = named else { return Ok(own) };
+        if named == own {
+            return Ok(own);
+        }
+        if self.by.confined_to().is_some() {
+            return Err(StoreError::fault("owner_id", "must be yourself"));
+        }
+        match users::Entity::find_by_id(named).one(&self.tx).await? {
+            Some(_) => Ok(named),
+            None => Err(StoreError::fault("owner_id", "there is no such user")),
+        }
+    }
+
+    /// Who may not see a thing is told that there is none.
+    pub(crate) fn owned(&self, owner: i64, kind: &'static str) -> Result<()> {
+        match self.by.confined_to() {
+            Some(UserId(own)) if own != owner => Err(StoreError::NotFound(kind)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that a row was deleted, so that it is taken out of loaded catalogs.
+    pub(crate) async fn bury(&self, table: &str, ids: impl IntoIterator<Item = i64>) -> Result<()> {
+        let rows: Vec<_> = ids
+            .into_iter()
+            .map(|id| tombstones::ActiveModel {
+                kind: Set(table.to_owned()),
+                id: Set(id),
+                revision: Set(self.revision),
+            })
+            .collect();
+        for rows in rows.chunks(2000) {
+            tombstones::Entity::insert_many(rows.to_vec()).exec_without_returning(&self.tx).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the change if what it makes of the configuration can be served.
+    pub(crate) async fn commit(self, what: What) -> Result<Revision> {
+        audit::append(&self.tx, &self.store.0.chain, self.by, self.now_us, &what).await?;
+        let base = self.store.base(self.generation);
+        let (next, rows) = catalog::load(&self.tx, &base, &self.store.0.sealer).await?;
+        if let Err(faults) = Snapshot::compile(&next) {
+            self.tx.rollback().await?;
+            return Err(StoreError::Unservable(own(faults, &what.place)));
+        }
+        self.tx.commit().await?;
+        self.store.0.rows_loaded.fetch_add(rows, Ordering::Relaxed);
+        let revision = next.revision;
+        self.store.keep(self.generation, Arc::clone(&next));
+        self.store.0.committed.send_replace(revision);
+        Ok(revision)
+    }
+}
+
+/// Faults of the thing that is being changed are told by the names of its own fields.
+fn own(faults: Faults, place: &str) -> Faults {
+    let own = |fault: Fault| match fault.field.strip_prefix(place).and_then(|f| f.strip_prefix('.'))
+    {
+        Some(field) => Fault::new(field, fault.message),
+        None => fault,
+    };
+    Faults(faults.0.into_iter().map(own).collect())
+}
+
+impl What {
+    fn new(action: &'static str, subject: &'static str, id: i64, detail: Value) -> Self {
+        let plural = match subject {
+            "upstream" => "upstreams",
+            "provider_key" => "provider_keys",
+            "service_key" => "service_keys",
+            "route" => "routes",
+            other => other,
+        };
+        Self { action, subject, id: Some(id), detail, place: format!("{plural}[{id}]") }
+    }
+
+    pub(crate) fn created(subject: &'static str, id: i64, after: &impl serde::Serialize) -> Self {
+        let mut detail = Map::new();
+        detail.insert("after".into(), fields(after).into());
+        Self::new("created", subject, id, detail.into())
+    }
+
+    /// Tells only the fields that differ. `secret` names the field that was replaced but is not
+    /// shown.
+    pub(crate) fn edited<T: serde::Serialize>(
+        subject: &'static str,
+        id: i64,
+        before: &T,
+        after: &T,
+        secret: Option<&str>,
+    ) -> Self {
+        let (before, mut after) = (fields(before), fields(after));
+        let mut detail = Map::new();
+        let old =
+            before.into_iter().filter(|(k, v)| after.get(k) != Some(v)).collect::<Map<_, _>>();
+        after.retain(|k, _| old.contains_key(k));
+        if let Some(field) = secret {
+            after.insert(field.to_owned(), "changed".into());
+        }
+        detail.insert("before".into(), old.into());
+        detail.insert("after".into(), after.into());
+        Self::new("edited", subject, id, detail.into())
+    }
+
+    pub(crate) fn deleted(subject: &'static str, id: i64, before: &impl serde::Serialize) -> Self {
+        let mut detail = Map::new();
+        detail.insert("before".into(), fields(before).into());
+        Self::new("deleted", subject, id, detail.into())
+    }
+
+    /// Something about many rows, or about none.
+    pub(crate) fn about(action: &'static str, subject: &'static str, detail: Value) -> Self {
+        Self { action, subject, id: None, detail, place: String::new() }
+    }
+}
+
+/// A row's fields but for those that every change touches, and those that are never serialised
+/// because they are secret.
+fn fields(row: &impl serde::Serialize) -> Map<String, Value> {
+    match serde_json::to_value(row) {
+        Ok(Value::Object(mut fields)) => {
+            for stamp in ["revision", "created_us", "updated_us"] {
+                fields.shift_remove(stamp);
+            }
+            fields
+        }
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,273 @@
+//! Moves batches in. The entries, the sums they raise and the journal's position go together in
+//! one transaction, and sums are raised only for entries that were not there before. So a batch
+//! may be given again after any kind of accident.
+
+use std::collections::{BTreeMap, HashSet};
+
+use domain::log::{LogEntry, Outcome};
+use entity::{
+    journal_positions, latency_statistics, recorded_bodies, request_logs, usage_statistics,
+};
+use sea_orm::{
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryTrait,
+    sea_query::{Expr, OnConflict, Query},
+};
+use uuid::Uuid;
+
+use super::convert;
+use crate::{JournalPosition, RecordedBody, Result, Store, count, now_us, uncount};
+
+/// Rows of one statement: SQLite takes at most 32,766 values.
+const ROWS: usize = 500;
+/// Statuses from here on are errors.
+const FAILED_FROM: u16 = 400;
+const HOUR_US: i64 = 3_600_000_000;
+/// Classes of latency in an octave.
+const CLASSES: f64 = 5.0;
+
+impl Store {
+    /// Moves a batch of log entries in, each exactly once however often it is given, raises the
+    /// statistics by those that are new, and remembers the journal's position: all in one
+    /// transaction. Returns how many were new.
+    pub async fn append_log(&self, batch: &[LogEntry], position: JournalPosition) -> Result<u64> {
+        let now = now_us();
+        let tx = self.0.db.write().await?;
+        let mut sums = Sums::default();
+        let mut new = 0;
+        for entries in batch.chunks(ROWS) {
+            let mut stored = insert(&tx, entries, now).await?;
+            // `remove`: an entry that stands twice in a batch counts once.
+            for entry in entries.iter().filter(|entry| stored.remove(&entry.id)) {
+                sums.add(entry);
+                new += 1;
+            }
+        }
+        sums.store(&tx).await?;
+        remember(&tx, position, now).await?;
+        tx.commit().await?;
+        Ok(new)
+    }
+
+    /// How far this journal was moved in.
+    pub async fn journal_position(&self, journal: &str) -> Result<Option<JournalPosition>> {
+        let db = self.0.db.reader().await?;
+        let row = journal_positions::Entity::find_by_id(journal).one(&db).await?;
+        Ok(row.map(|row| JournalPosition {
+            journal: row.journal,
+            segment: uncount(row.segment),
+            offset: uncount(row.position),
+        }))
+    }
+
+    /// Stores recorded bodies; one that is there already stays as it is.
+    pub async fn append_bodies(&self, bodies: Vec<RecordedBody>) -> Result<()> {
+        let now = now_us();
+        let tx = self.0.db.write().await?;
+        for body in bodies {
+            let row = recorded_bodies::ActiveModel {
+                log_id: Set(body.log),
+                answer: Set(body.answer),
+                bytes: Set(body.bytes),
+                cut: Set(body.cut),
+                stored_us: Set(now),
+            };
+            let key = [recorded_bodies::Column::LogId, recorded_bodies::Column::Answer];
+            let again = OnConflict::columns(key).do_nothing().to_owned();
+            let insert = recorded_bodies::Entity::insert(row).on_conflict(again);
+            tx.execute(&insert.into_query()).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Inserts entries and returns the ids of those that were not there.
+async fn insert(tx: &DatabaseTransaction, entries: &[LogEntry], now: i64) -> Result<HashSet<Uuid>> {
+    let rows = entries.iter().map(|entry| {
+        let row: request_logs::ActiveModel = convert::write(entry, now).into();
+        row.reset_all()
+    });
+    let known = OnConflict::column(request_logs::Column::Id).do_nothing().to_owned();
+    let mut insert = request_logs::Entity::insert_many(rows).on_conflict(known).into_query();
+    insert.returning(Query::returning().column(request_logs::Column::Id));
+    let stored = tx.query_all(&insert).await?;
+    Ok(stored.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
+}
+
+async fn remember(tx: &DatabaseTransaction, position: JournalPosition, now: i64) -> Result<()> {
+    let row = journal_positions::ActiveModel {
+        journal: Set(position.journal),
+        segment: Set(count(position.segment)),
+        position: Set(count(position.offset)),
+        updated_us: Set(now),
+    };
+    let again = OnConflict::column(journal_positions::Column::Journal)
+        .update_columns([
+            journal_positions::Column::Segment,
+            journal_positions::Column::Position,
+            journal_positions::Column::UpdatedUs,
+        ])
+        .to_owned();
+    let insert = journal_positions::Entity::insert(row).on_conflict(again);
+    insert.exec_without_returning(tx).await?;
+    Ok(())
+}
+
+/// What a batch adds to the statistics. In order of keys, so that two instances that add at once
+/// lock rows in the same order.
+#[derive(Default)]
+struct Sums {
+    usage: BTreeMap<(i64, i64, i64, i64, String), usage_statistics::Model>,
+    latency: BTreeMap<(i64, i64, i64, i32), i64>,
+}
+
+impl Sums {
+    fn add(&mut self, entry: &LogEntry) {
+        let hour = hour_of(entry.started_us);
+        let upstream = entry.upstream.map_or(0, |id| id.0);
+        let provider_key = entry.provider_key.map_or(0, |id| id.0);
+        let service_key = entry.service_key.0;
+        let model = entry.model_used.as_ref().or(entry.model_asked.as_ref());
+        let model = model.cloned().unwrap_or_default();
+        let key = (hour, upstream, provider_key, service_key, model.clone());
+        let sum = self.usage.entry(key).or_insert_with(|| usage_statistics::Model {
+            hour_us: hour,
+            upstream_id: upstream,
+            provider_key_id: provider_key,
+            service_key_id: service_key,
+            model,
+            owner_id: entry.owner.0,
+            requests: 0,
+            errors: 0,
+            input_tokens: 0,
+            cached_tokens: 0,
+            cache_written_tokens: 0,
+            output_tokens: 0,
+            reasoning_tokens: 0,
+            cost_nano: 0,
+            latency_us: 0,
+        });
+        sum.requests += 1;
+        sum.errors += i64::from(failed(entry));
+        sum.input_tokens += count(entry.usage.input);
+        sum.cached_tokens += count(entry.usage.cached);
+        sum.cache_written_tokens += count(entry.usage.cache_written);
+        sum.output_tokens += count(entry.usage.output);
+        sum.reasoning_tokens += count(entry.usage.reasoning);
+        sum.cost_nano += entry.cost_nano.unwrap_or_default();
+        sum.latency_us += count(entry.latency_us);
+        let class = class_of(entry.latency_us);
+        *self.latency.entry((hour, entry.owner.0, upstream, class)).or_default() += 1;
+    }
+
+    async fn store(self, tx: &DatabaseTransaction) -> Result<()> {
+        let usage: Vec<_> = self.usage.into_values().collect();
+        for sums in usage.chunks(ROWS) {
+            let rows = sums.iter().cloned().map(|row| {
+                let row: usage_statistics::ActiveModel = row.into();
+                row.reset_all()
+            });
+            let insert = usage_statistics::Entity::insert_many(rows).on_conflict(raise_usage());
+            insert.exec_without_returning(tx).await?;
+        }
+        let latency: Vec<_> = self.latency.into_iter().collect();
+        for sums in latency.chunks(ROWS) {
+            let rows = sums.iter().map(|((hour, owner, upstream, class), requests)| {
+                latency_statistics::ActiveModel {
+                    hour_us: Set(*hour),
+                    owner_id: Set(*owner),
+                    upstream_id: Set(*upstream),
+                    class: Set(*class),
+                    requests: Set(*requests),
+                }
+            });
+            let insert = latency_statistics::Entity::insert_many(rows).on_conflict(raise_latency());
+            insert.exec_without_returning(tx).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds to a row of sums that is there already.
+fn raise_usage() -> OnConflict {
+    use usage_statistics::Column;
+    let key = [
+        Column::HourUs,
+        Column::UpstreamId,
+        Column::ProviderKeyId,
+        Column::ServiceKeyId,
+        Column::Model,
+    ];
+    let mut raise = OnConflict::columns(key);
+    for sum in [
+        Column::Requests,
+        Column::Errors,
+        Column::InputTokens,
+        Column::CachedTokens,
+        Column::CacheWrittenTokens,
+        Column::OutputTokens,
+        Column::ReasoningTokens,
+        Column::CostNano,
+        Column::LatencyUs,
+    ] {
+        let stored = Expr::col((usage_statistics::Entity, sum));
+        raise.value(sum, stored.add(Expr::col(("excluded", sum))));
+    }
+    raise
+}
+
+fn raise_latency() -> OnConflict {
+    use latency_statistics::Column;
+    let stored = Expr::col((latency_statistics::Entity, Column::Requests));
+    OnConflict::columns([Column::HourUs, Column::OwnerId, Column::UpstreamId, Column::Class])
+        .value(Column::Requests, stored.add(Expr::col(("excluded", Column::Requests))))
+        .to_owned()
+}
+
+/// Whether an entry counts as an error. That a client left is not one.
+pub(super) fn failed(entry: &LogEntry) -> bool {
+    match entry.outcome {
+        Outcome::ClientGone => false,
+        Outcome::Completed => entry.status >= FAILED_FROM,
+        _ => true,
+    }
+}
+
+/// The hour in which a moment is.
+pub(crate) fn hour_of(us: i64) -> i64 {
+    us - us.rem_euclid(HOUR_US)
+}
+
+/// The class of a latency: a fifth of an octave of microseconds.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "at most 320")]
+fn class_of(latency_us: u64) -> i32 {
+    ((Ord::max(latency_us, 1) as f64).log2() * CLASSES).floor() as i32
+}
+
+/// Between which latencies a class lies.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2 to the 64")]
+pub(crate) fn class_bounds(class: i32) -> (u64, u64) {
+    let bound = |class: i32| (f64::from(class) / CLASSES).exp2() as u64;
+    (bound(class), bound(class + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_lies_within_its_class() {
+        for latency in [1, 2, 3, 999, 1000, 150_000, 1_234_567, 3_600_000_000] {
+            let (low, high) = class_bounds(class_of(latency));
+            assert!(low <= latency && latency <= high, "{low} {latency} {high}");
+        }
+    }
+
+    #[test]
+    fn hours_begin_at_the_hour_also_before_1970() {
+        assert_eq!(hour_of(3_600_000_001), 3_600_000_000);
+        assert_eq!(hour_of(3_599_999_999), 0);
+        assert_eq!(hour_of(-1), -3_600_000_000);
+    }
+}

@@ -1,0 +1,111 @@
+//! A log entry and its row.
+
+use std::str::FromStr;
+
+use domain::{
+    Dialect, ProviderKeyId, ServiceKeyId, UpstreamId, UserId,
+    log::{LogEntry, Outcome, Usage, UsageSource},
+};
+use entity::request_logs::Model;
+
+use super::append::failed;
+use crate::{LogRow, count, json, moment, uncount};
+
+/// PostgreSQL's text holds no NUL, and a client may send one.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+pub(super) fn write(entry: &LogEntry, now: i64) -> Model {
+    let text = |text: &Option<String>| text.as_deref().map(clean);
+    Model {
+        id: entry.id,
+        request_id: clean(&entry.request_id),
+        started_us: entry.started_us,
+        service_key_id: entry.service_key.0,
+        service_key_name: clean(&entry.service_key_name),
+        owner_id: entry.owner.0,
+        upstream_id: entry.upstream.map(|id| id.0),
+        upstream_name: text(&entry.upstream_name),
+        provider_key_id: entry.provider_key.map(|id| id.0),
+        provider_key_name: text(&entry.provider_key_name),
+        model_asked: text(&entry.model_asked),
+        model_used: text(&entry.model_used),
+        dialect: entry.dialect.map(|dialect| dialect.to_string()),
+        method: clean(&entry.method),
+        path: clean(&entry.path),
+        status: i32::from(entry.status),
+        outcome: entry.outcome.as_str().to_owned(),
+        failed: failed(entry),
+        bytes_in: count(entry.bytes_in),
+        bytes_out: count(entry.bytes_out),
+        latency_us: count(entry.latency_us),
+        first_byte_us: entry.first_byte_us.map(count),
+        streamed: entry.streamed,
+        input_tokens: count(entry.usage.input),
+        cached_tokens: count(entry.usage.cached),
+        cache_written_tokens: count(entry.usage.cache_written),
+        input_audio_tokens: count(entry.usage.input_audio),
+        output_tokens: count(entry.usage.output),
+        reasoning_tokens: count(entry.usage.reasoning),
+        output_audio_tokens: count(entry.usage.output_audio),
+        usage_source: entry.usage_source.as_str().to_owned(),
+        cost_nano: entry.cost_nano,
+        attempts: json(&entry.attempts),
+        error: text(&entry.error),
+        client_ip: text(&entry.client_ip),
+        decision: json(&entry.decision),
+        stored_us: now,
+    }
+}
+
+/// The entry of a row. What this version has no word for is shown as the nearest that it has: a
+/// log is read long after it was written, also by older programs.
+pub(super) fn read(row: Model) -> LogRow {
+    let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == row.outcome);
+    let source = match row.usage_source.as_str() {
+        "provider" => UsageSource::Provider,
+        "counted" => UsageSource::Counted,
+        _ => UsageSource::None,
+    };
+    let entry = LogEntry {
+        id: row.id,
+        request_id: row.request_id,
+        started_us: row.started_us,
+        service_key: ServiceKeyId(row.service_key_id),
+        service_key_name: row.service_key_name,
+        owner: UserId(row.owner_id),
+        upstream: row.upstream_id.map(UpstreamId),
+        upstream_name: row.upstream_name,
+        provider_key: row.provider_key_id.map(ProviderKeyId),
+        provider_key_name: row.provider_key_name,
+        model_asked: row.model_asked,
+        model_used: row.model_used,
+        dialect: row.dialect.and_then(|dialect| Dialect::from_str(&dialect).ok()),
+        method: row.method,
+        path: row.path,
+        status: u16::try_from(row.status).unwrap_or_default(),
+        outcome: outcome.unwrap_or(Outcome::Failed),
+        bytes_in: uncount(row.bytes_in),
+        bytes_out: uncount(row.bytes_out),
+        latency_us: uncount(row.latency_us),
+        first_byte_us: row.first_byte_us.map(uncount),
+        streamed: row.streamed,
+        usage: Usage {
+            input: uncount(row.input_tokens),
+            cached: uncount(row.cached_tokens),
+            cache_written: uncount(row.cache_written_tokens),
+            input_audio: uncount(row.input_audio_tokens),
+            output: uncount(row.output_tokens),
+            reasoning: uncount(row.reasoning_tokens),
+            output_audio: uncount(row.output_audio_tokens),
+        },
+        usage_source: source,
+        cost_nano: row.cost_nano,
+        attempts: serde_json::from_str(&row.attempts).unwrap_or_default(),
+        error: row.error,
+        client_ip: row.client_ip,
+        decision: serde_json::from_str(&row.decision).unwrap_or_default(),
+    };
+    LogRow { entry, stored_at: moment(row.stored_us) }
+}

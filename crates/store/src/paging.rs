@@ -1,0 +1,171 @@
+//! Paging by key: the cursor holds the sort value and the id of the last row, and the next page
+//! is what lies behind both. Text that users search for is bound and escaped, never SQL.
+
+use domain::UserId;
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ModelTrait, Order, QueryFilter,
+    QueryOrder, QuerySelect, Value,
+    sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Page, Result, SortBy, StoreError};
+
+/// Longest text to search for.
+const SEARCH_MAX: usize = 200;
+
+/// A table that is listed by pages.
+pub(crate) trait Paged: EntityTrait {
+    /// Its id column.
+    const ID: Self::Column;
+    /// Its name column.
+    const NAME: Self::Column;
+    /// When a row was last changed.
+    const UPDATED: Self::Column;
+    /// Who owns a row.
+    const OWNER: Self::Column;
+
+    /// A row's id, name and last change.
+    fn key(row: &Self::Model) -> (i64, &str, i64);
+}
+
+/// Implements [`Paged`] for tables with the usual columns.
+macro_rules! paged {
+    ($($table:ident owner $owner:ident),+ $(,)?) => {$(
+        impl Paged for entity::$table::Entity {
+            const ID: Self::Column = entity::$table::Column::Id;
+            const NAME: Self::Column = entity::$table::Column::Name;
+            const UPDATED: Self::Column = entity::$table::Column::UpdatedUs;
+            const OWNER: Self::Column = entity::$table::Column::$owner;
+
+            fn key(row: &Self::Model) -> (i64, &str, i64) {
+                (row.id, &row.name, row.updated_us)
+            }
+        }
+    )+};
+}
+
+paged! {
+    upstreams owner OwnerId,
+    provider_keys owner OwnerId,
+    service_keys owner OwnerId,
+    routes owner OwnerId,
+    users owner Id,
+}
+
+/// Where a page ended.
+#[derive(Debug, Serialize, Deserialize)]
+enum Cursor {
+    #[serde(rename = "i")]
+    Id(i64),
+    #[serde(rename = "n")]
+    Name(String, i64),
+    #[serde(rename = "u")]
+    Updated(i64, i64),
+}
+
+/// The rows of one page of `select`, and the cursor of the next.
+pub(crate) async fn page<E, C>(
+    select: sea_orm::Select<E>,
+    page: &Page,
+    db: &C,
+) -> Result<(Vec<E::Model>, Option<String>)>
+where
+    E: Paged,
+    E::Model: ModelTrait<Entity = E> + Send + Sync,
+    C: ConnectionTrait,
+{
+    let mut select = select;
+    if let Some(text) = &page.search {
+        select = select.filter(contains(E::NAME, text)?);
+    }
+    if let Some(UserId(owner)) = page.owner {
+        select = select.filter(E::OWNER.eq(owner));
+    }
+    let order = if page.sort.descending { Order::Desc } else { Order::Asc };
+    let by = match page.sort.by {
+        SortBy::Id => None,
+        SortBy::Name => Some(E::NAME),
+        SortBy::UpdatedAt => Some(E::UPDATED),
+    };
+    if let Some(cursor) = &page.cursor {
+        let (value, id) = read_cursor(cursor, page.sort.by)?;
+        select = select.filter(behind(by.zip(value), (E::ID, id.into()), &order));
+    }
+    if let Some(column) = by {
+        select = select.order_by(column, order.clone());
+    }
+    let limit = page.rows();
+    let mut rows = select.order_by(E::ID, order).limit(limit + 1).all(db).await?;
+    let more = rows.len() as u64 > limit;
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = rows.last().filter(|_| more).map(|row| write_cursor(E::key(row), page.sort.by));
+    Ok((rows, next))
+}
+
+/// What comes after (`value`, `id`) in this order. The first column is bounded on its own too, so
+/// that an index on it is used.
+pub(crate) fn behind<C: ColumnTrait>(
+    value: Option<(C, Value)>,
+    id: (C, Value),
+    order: &Order,
+) -> Condition {
+    let beyond = |column: C, value: Value| match order {
+        Order::Desc => column.lt(value),
+        _ => column.gt(value),
+    };
+    let from = |column: C, value: Value| match order {
+        Order::Desc => column.lte(value),
+        _ => column.gte(value),
+    };
+    match value {
+        None => Condition::all().add(beyond(id.0, id.1)),
+        Some((column, value)) => Condition::all().add(from(column, value.clone())).add(
+            Condition::any()
+                .add(beyond(column, value.clone()))
+                .add(Condition::all().add(column.eq(value)).add(beyond(id.0, id.1))),
+        ),
+    }
+}
+
+/// Whether `column` contains `text`, whatever its case.
+pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Result<SimpleExpr> {
+    if text.len() > SEARCH_MAX {
+        return Err(StoreError::fault("search", format!("must be at most {SEARCH_MAX} bytes")));
+    }
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars().filter(|c| *c != '\0') {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    // Both sides are folded: by ourselves, and by the database as far as it can.
+    let folded = Expr::expr(Func::lower(Expr::col(column.as_column_ref())));
+    Ok(folded.like(LikeExpr::new(pattern.to_lowercase()).escape('\\')))
+}
+
+pub(crate) fn bad_cursor() -> StoreError {
+    StoreError::fault("cursor", "is not one that this list gave in this order")
+}
+
+fn write_cursor((id, name, updated): (i64, &str, i64), by: SortBy) -> String {
+    let cursor = match by {
+        SortBy::Id => Cursor::Id(id),
+        SortBy::Name => Cursor::Name(name.to_owned(), id),
+        SortBy::UpdatedAt => Cursor::Updated(updated, id),
+    };
+    hex::encode(serde_json::to_vec(&cursor).expect("plain values have a JSON form"))
+}
+
+fn read_cursor(text: &str, by: SortBy) -> Result<(Option<Value>, i64)> {
+    let bytes = hex::decode(text).map_err(|_| bad_cursor())?;
+    match (serde_json::from_slice(&bytes).map_err(|_| bad_cursor())?, by) {
+        (Cursor::Id(id), SortBy::Id) => Ok((None, id)),
+        (Cursor::Name(name, id), SortBy::Name) => Ok((Some(name.into()), id)),
+        (Cursor::Updated(at, id), SortBy::UpdatedAt) => Ok((Some(at.into()), id)),
+        _ => Err(bad_cursor()),
+    }
+}

@@ -1,0 +1,219 @@
+//! An SQLite file: opened in one way only, and checked to be what it should be.
+
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sea_orm::{
+    DatabaseConnection, SqlxSqliteConnector,
+    sqlx::{
+        self, ConnectOptions, Row,
+        sqlite::{
+            SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
+            SqliteSynchronous,
+        },
+    },
+};
+use tracing::{info, warn};
+
+use crate::{Result, Settings, StoreError};
+
+/// Older libraries can damage a file when its write-ahead log is reset.
+const OLDEST: (u32, u32, u32) = (3, 51, 3);
+/// Past this size a check from end to end would hold up the start.
+const CHECKED_UP_TO: u64 = 1 << 30;
+const PAGE: u64 = 4096;
+
+/// The file that `url` names; none when it is PostgreSQL's.
+pub(crate) fn file_of(url: &str) -> Result<Option<PathBuf>> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(None);
+    }
+    let path = url.strip_prefix("sqlite:").map_or(url, |rest| rest.trim_start_matches("//"));
+    let path = path.split('?').next().unwrap_or_default();
+    // `sqlite:///absolute` loses all its slashes above; one belongs to the path.
+    let rooted =
+        url.starts_with("sqlite:/") && url.trim_start_matches("sqlite:").starts_with("///");
+    let path = if rooted { format!("/{}", path.trim_start_matches('/')) } else { path.to_owned() };
+    if path.is_empty() || path == ":memory:" || path.contains("://") {
+        return Err(StoreError::Unusable(
+            "the address must be sqlite:// with a file, or postgres://".into(),
+        ));
+    }
+    Ok(Some(path.into()))
+}
+
+/// Opens the writer and the readers.
+pub(crate) async fn connect(
+    settings: &Settings,
+    file: &Path,
+    create: bool,
+) -> Result<(DatabaseConnection, DatabaseConnection)> {
+    if create {
+        make(file)?;
+    }
+    let unclean = fs::metadata(beside(file, "-wal")).is_ok_and(|wal| wal.len() > 0);
+    let options = options(settings, file);
+    let patience = settings.patience;
+    let write = pool(1, patience).connect_with(options.clone()).await.map_err(unusable)?;
+    if unclean {
+        check(&write, file).await?;
+    }
+    let read = pool(settings.max_connections.max(1), patience)
+        .connect_with(options.pragma("query_only", "ON"))
+        .await
+        .map_err(unusable)?;
+    let connect = SqlxSqliteConnector::from_sqlx_sqlite_pool;
+    Ok((connect(write), connect(read)))
+}
+
+fn options(settings: &Settings, file: &Path) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(false)
+        .busy_timeout(settings.patience)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("mmap_size", "0")
+        .pragma("trusted_schema", "OFF")
+        .pragma("journal_size_limit", "67108864")
+        .disable_statement_logging();
+    match settings.max_size {
+        Some(bytes) => options.pragma("max_page_count", (bytes / PAGE).max(1).to_string()),
+        None => options,
+    }
+}
+
+fn pool(connections: u32, patience: Duration) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(|connection, _| Box::pin(verify(connection)))
+}
+
+/// Makes an empty file that only we may read, where there is none.
+fn make(file: &Path) -> Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Ok(_) => {
+            info!(file = %file.display(), "made a new database");
+            Ok(())
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(StoreError::Unusable(format!("{} cannot be made: {e}", file.display()))),
+    }
+}
+
+/// What was asked for is not always what is: on some file systems there is no write-ahead log.
+async fn verify(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let row = sqlx::query("SELECT sqlite_version()").fetch_one(&mut *connection).await?;
+    let version: String = row.try_get(0)?;
+    if parse(&version) < OLDEST {
+        return refuse(format!("SQLite {version} can damage files; 3.51.3 or newer is needed"));
+    }
+    for (pragma, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
+        let statement = sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"));
+        let row = sqlx::query(statement).fetch_one(&mut *connection).await?;
+        let value: String = row.try_get_unchecked(0)?;
+        if value != wanted {
+            return refuse(format!("its {pragma} stays `{value}` instead of `{wanted}`"));
+        }
+    }
+    Ok(())
+}
+
+fn refuse<T>(words: String) -> Result<T, sqlx::Error> {
+    Err(sqlx::Error::Configuration(words.into()))
+}
+
+fn parse(version: &str) -> (u32, u32, u32) {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+/// After an end that was not in order the file is checked before anything is written to it.
+async fn check(writer: &sqlx::SqlitePool, file: &Path) -> Result<()> {
+    let size = fs::metadata(file).map_or(0, |meta| meta.len());
+    if size > CHECKED_UP_TO {
+        warn!(size, "the last end was not in order; the database is too large to be checked now");
+        return Ok(());
+    }
+    info!("the database is still open elsewhere, or its last end was not in order; checking it");
+    let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(writer).await?;
+    match row.try_get::<String, _>(0)?.as_str() {
+        "ok" => Ok(()),
+        found => Err(StoreError::Unusable(format!(
+            "{} is damaged and was left as it is: {found}",
+            file.display()
+        ))),
+    }
+}
+
+/// At opening, a file that is no database is not something to wait for.
+fn unusable(error: sqlx::Error) -> StoreError {
+    match &error {
+        sqlx::Error::Database(e) if matches!(e.code().as_deref(), Some("26" | "11")) => {
+            StoreError::Unusable(e.message().to_owned())
+        }
+        _ => error.into(),
+    }
+}
+
+/// Locks the file beside the database that says which process is the data plane.
+pub(crate) fn lock_file(file: &Path) -> Result<fs::File> {
+    let path = beside(file, ".data-plane");
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|e| StoreError::Unusable(format!("{} cannot be made: {e}", path.display())))?;
+    lock.try_lock().map(|()| lock).map_err(|_| {
+        StoreError::Unusable(
+            "another data plane works on this SQLite file; several need PostgreSQL".into(),
+        )
+    })
+}
+
+/// The path of a file that stands beside the database.
+pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_a_file_or_postgresql() {
+        for (url, file) in [
+            ("sqlite:///var/lib/tollgate.db", Some("/var/lib/tollgate.db")),
+            ("sqlite://tollgate.db?mode=rwc", Some("tollgate.db")),
+            ("sqlite:tollgate.db", Some("tollgate.db")),
+            ("/var/lib/tollgate.db", Some("/var/lib/tollgate.db")),
+            ("postgres://u@h/d", None),
+            ("postgresql://u@h/d", None),
+        ] {
+            assert_eq!(file_of(url).unwrap(), file.map(PathBuf::from), "{url}");
+        }
+        for url in ["", "sqlite::memory:", "mysql://u@h/d"] {
+            assert!(file_of(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(parse("3.51.3") >= OLDEST);
+        assert!(parse("3.100.0") > OLDEST);
+        assert!(parse("3.9.9") < OLDEST);
+    }
+}

@@ -1,0 +1,31 @@
+//! Model names that callers may ask for.
+
+use sea_orm::entity::prelude::*;
+use serde::Serialize;
+
+/// One row of `routes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
+#[sea_orm(table_name = "routes")]
+pub struct Model {
+    /// Its id.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: i64,
+    /// Who owns it; 0 is nobody.
+    pub owner_id: i64,
+    /// The model name; unique.
+    pub name: String,
+    /// Whether it is served.
+    pub enabled: bool,
+    /// When it was made.
+    pub created_us: i64,
+    /// When it was last changed.
+    pub updated_us: i64,
+    /// The change that last touched it.
+    pub revision: i64,
+}
+
+/// Rows are joined by hand where that is needed at all.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
