@@ -1,0 +1,18 @@
+//! Every function of the store, on a real SQLite file and on a real PostgreSQL.
+//!
+//! One binary, so that one server serves all tests; each test has a database of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod audit;
+mod catalog;
+mod faults;
+mod fixture;
+mod keys;
+mod lists;
+mod logs;
+mod opening;
+mod routes;
+mod sessions;
+mod upstreams;
+mod users;
