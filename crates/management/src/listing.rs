@@ -23,6 +23,7 @@ pub(crate) struct ListQuery {
     /// Only items with these characters in their name.
     pub(crate) search: Option<String>,
     /// The order; `-` in front turns it round.
+    #[param(inline)]
     pub(crate) sort: Option<Order>,
 }
 

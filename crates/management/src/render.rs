@@ -48,6 +48,7 @@ pub(crate) struct FieldFault {
     message: String,
 }
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs the rest of the plane for one request.
@@ -93,12 +94,13 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     ApiError::Internal(format!("panic: {}", words.unwrap_or_default())).into_response()
 }
 
-/// The refusals that the framework makes itself.
+/// The refusals that the framework makes itself. What is told in JSON was told by a handler.
 fn unnamed(response: &Response) -> Option<ApiError> {
     match response.status() {
         StatusCode::METHOD_NOT_ALLOWED => Some(ApiError::MethodNotAllowed),
         status if status.is_client_error() || status.is_server_error() => {
-            Some(ApiError::Other(status))
+            let told = response.headers().get(header::CONTENT_TYPE);
+            (told != Some(&JSON)).then_some(ApiError::Other(status))
         }
         _ => None,
     }

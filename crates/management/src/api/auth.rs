@@ -73,7 +73,7 @@ pub(crate) struct Me {
 
 /// Sign in. The answer carries an access token, and in a cookie what renews it.
 #[utoipa::path(post, path = "/api/auth/login", tag = "sign-in", request_body = Login, security(()),
-    responses((status = 200, body = SessionAnswer), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = SessionAnswer), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn login(
     caller: Caller,
     State(app): State<Management>,
@@ -105,7 +105,7 @@ pub(crate) async fn login(
 
 /// Make the first administrator with the one-time token, and sign them in.
 #[utoipa::path(post, path = "/api/auth/setup", tag = "sign-in", request_body = Setup, security(()),
-    responses((status = 201, body = SessionAnswer), (status = "4XX", body = Failure)))]
+    responses((status = 201, description = "It was made", body = SessionAnswer), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn setup(
     caller: Caller,
     State(app): State<Management>,
@@ -151,7 +151,7 @@ pub(crate) async fn setup(
 /// the next.
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "sign-in", security(("refresh_cookie" = [])),
     params(("x-csrf-token" = String, Header, description = "From the sign-in, or the csrf cookie")),
-    responses((status = 200, body = SessionAnswer), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = SessionAnswer), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn refresh(
     State(app): State<Management>,
     parts: Parts,
@@ -182,7 +182,7 @@ pub(crate) async fn refresh(
 /// Sign out: the session ends at once, with its access token and its cookie.
 #[utoipa::path(post, path = "/api/auth/logout", tag = "sign-in",
     security(("access_token" = []), ("refresh_cookie" = [])),
-    responses((status = 204), (status = "4XX", body = Failure)))]
+    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn logout(
     State(app): State<Management>,
     parts: Parts,
@@ -206,7 +206,7 @@ pub(crate) async fn logout(
 
 /// Who is signed in, and what they may do.
 #[utoipa::path(get, path = "/api/auth/me", tag = "sign-in",
-    responses((status = 200, body = Me), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = Me), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn me(who: SignedIn) -> Answer<Me> {
     Answer(who.user.into())
 }

@@ -118,7 +118,7 @@ const LONGEST: Duration = Duration::days(92);
 
 /// Numbers for the dashboard.
 #[utoipa::path(get, path = "/api/admin/dashboard/stats", tag = "dashboard", params(StatsQuery),
-    responses((status = 200, body = Stats), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = Stats), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn dashboard_stats(
     actor: With<ReadStats>,
     State(app): State<Management>,

@@ -140,6 +140,7 @@ pub(crate) struct LogsQuery {
     model: Option<String>,
     /// `200`, `4xx` or `errors`.
     status: Option<String>,
+    #[param(inline)]
     outcome: Option<Outcome>,
     /// The answer's `x-request-id`.
     request_id: Option<String>,
@@ -147,7 +148,7 @@ pub(crate) struct LogsQuery {
 
 /// Log entries, the newest first.
 #[utoipa::path(get, path = "/api/admin/logs", tag = "logs", params(LogsQuery),
-    responses((status = 200, body = ListOf<LogEntry>), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = ListOf<LogEntry>), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn list_logs(
     actor: With<ReadLogs>,
     State(app): State<Management>,
@@ -164,7 +165,7 @@ pub(crate) async fn list_logs(
 
 /// One log entry.
 #[utoipa::path(get, path = "/api/admin/logs/{id}", tag = "logs", params(("id" = Uuid, Path)),
-    responses((status = 200, body = LogEntry), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = LogEntry), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn read_log(
     actor: With<ReadLogs>,
     State(app): State<Management>,

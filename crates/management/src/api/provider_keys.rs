@@ -116,12 +116,13 @@ pub(crate) struct ProviderKeysQuery {
     /// Only items with these characters in their name.
     search: Option<String>,
     /// The order; `-` in front turns it round.
+    #[param(inline)]
     sort: Option<Order>,
 }
 
 /// Provider keys, a page at a time.
 #[utoipa::path(get, path = "/api/admin/keys", tag = "provider keys", params(ProviderKeysQuery),
-    responses((status = 200, body = ListOf<ProviderKey>), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = ListOf<ProviderKey>), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn list_provider_keys(
     actor: With<ReadProviderKeys>,
     State(app): State<Management>,
@@ -135,7 +136,7 @@ pub(crate) async fn list_provider_keys(
 
 /// Enter a provider key.
 #[utoipa::path(post, path = "/api/admin/keys", tag = "provider keys", request_body = NewProviderKey,
-    responses((status = 201, body = ProviderKey), (status = "4XX", body = Failure)))]
+    responses((status = 201, description = "It was made", body = ProviderKey), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn create_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
@@ -148,7 +149,7 @@ pub(crate) async fn create_provider_key(
 
 /// One provider key.
 #[utoipa::path(get, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
-    responses((status = 200, body = ProviderKey), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = ProviderKey), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn read_provider_key(
     actor: With<ReadProviderKeys>,
     State(app): State<Management>,
@@ -161,7 +162,7 @@ pub(crate) async fn read_provider_key(
 /// Change a provider key.
 #[utoipa::path(patch, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
     request_body = EditProviderKey,
-    responses((status = 200, body = ProviderKey), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = ProviderKey), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
@@ -175,7 +176,7 @@ pub(crate) async fn edit_provider_key(
 
 /// Delete a provider key.
 #[utoipa::path(delete, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
-    responses((status = 204), (status = "4XX", body = Failure)))]
+    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn delete_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,

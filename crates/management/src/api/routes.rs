@@ -70,7 +70,7 @@ pub(crate) struct EditRoute {
 
 /// Routes, a page at a time.
 #[utoipa::path(get, path = "/api/admin/routes", tag = "routes", params(ListQuery),
-    responses((status = 200, body = ListOf<Route>), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = ListOf<Route>), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn list_routes(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -82,7 +82,7 @@ pub(crate) async fn list_routes(
 
 /// Make a route.
 #[utoipa::path(post, path = "/api/admin/routes", tag = "routes", request_body = NewRoute,
-    responses((status = 201, body = Route), (status = "4XX", body = Failure)))]
+    responses((status = 201, description = "It was made", body = Route), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn create_route(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
@@ -97,7 +97,7 @@ pub(crate) async fn create_route(
 
 /// One route.
 #[utoipa::path(get, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
-    responses((status = 200, body = Route), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = Route), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn read_route(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -110,7 +110,7 @@ pub(crate) async fn read_route(
 /// Change a route.
 #[utoipa::path(patch, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
     request_body = EditRoute,
-    responses((status = 200, body = Route), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = Route), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_route(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
@@ -126,7 +126,7 @@ pub(crate) async fn edit_route(
 
 /// Delete a route.
 #[utoipa::path(delete, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
-    responses((status = 204), (status = "4XX", body = Failure)))]
+    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn delete_route(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,

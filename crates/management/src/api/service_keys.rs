@@ -80,7 +80,7 @@ pub(crate) struct EditServiceKey {
 
 /// Service keys, a page at a time.
 #[utoipa::path(get, path = "/api/admin/service-keys", tag = "service keys", params(ListQuery),
-    responses((status = 200, body = ListOf<ServiceKey>), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = ListOf<ServiceKey>), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn list_service_keys(
     actor: With<ReadServiceKeys>,
     State(app): State<Management>,
@@ -92,7 +92,7 @@ pub(crate) async fn list_service_keys(
 
 /// Make a service key. The answer is the only one that ever shows it.
 #[utoipa::path(post, path = "/api/admin/service-keys", tag = "service keys", request_body = NewServiceKey,
-    responses((status = 201, body = MintedServiceKey), (status = "4XX", body = Failure)))]
+    responses((status = 201, description = "It was made", body = MintedServiceKey), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn create_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,
@@ -118,7 +118,7 @@ pub(crate) async fn create_service_key(
 
 /// One service key.
 #[utoipa::path(get, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
-    responses((status = 200, body = ServiceKey), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = ServiceKey), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn read_service_key(
     actor: With<ReadServiceKeys>,
     State(app): State<Management>,
@@ -131,7 +131,7 @@ pub(crate) async fn read_service_key(
 /// Change a service key.
 #[utoipa::path(patch, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
     request_body = EditServiceKey,
-    responses((status = 200, body = ServiceKey), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = ServiceKey), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,
@@ -145,7 +145,7 @@ pub(crate) async fn edit_service_key(
 
 /// Delete a service key. It is refused within a second.
 #[utoipa::path(delete, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
-    responses((status = 204), (status = "4XX", body = Failure)))]
+    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn delete_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,

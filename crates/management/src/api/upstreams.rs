@@ -128,7 +128,7 @@ pub(crate) struct EditUpstream {
 
 /// Upstreams, a page at a time.
 #[utoipa::path(get, path = "/api/admin/upstreams", tag = "upstreams", params(ListQuery),
-    responses((status = 200, body = ListOf<Upstream>), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = ListOf<Upstream>), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn list_upstreams(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -140,7 +140,7 @@ pub(crate) async fn list_upstreams(
 
 /// Make an upstream. The data plane serves it within a second.
 #[utoipa::path(post, path = "/api/admin/upstreams", tag = "upstreams", request_body = NewUpstream,
-    responses((status = 201, body = Upstream), (status = "4XX", body = Failure)))]
+    responses((status = 201, description = "It was made", body = Upstream), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn create_upstream(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
@@ -153,7 +153,7 @@ pub(crate) async fn create_upstream(
 
 /// One upstream.
 #[utoipa::path(get, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
-    responses((status = 200, body = Upstream), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = Upstream), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn read_upstream(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -166,7 +166,7 @@ pub(crate) async fn read_upstream(
 /// Change an upstream. The data plane serves the change within a second.
 #[utoipa::path(patch, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
     request_body = EditUpstream,
-    responses((status = 200, body = Upstream), (status = "4XX", body = Failure)))]
+    responses((status = 200, description = "It is so", body = Upstream), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_upstream(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
@@ -182,7 +182,7 @@ pub(crate) async fn edit_upstream(
 
 /// Delete an upstream and its key pool. Refused while a route has it as a target.
 #[utoipa::path(delete, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
-    responses((status = 204), (status = "4XX", body = Failure)))]
+    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn delete_upstream(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,

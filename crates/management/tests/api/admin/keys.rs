@@ -1,0 +1,116 @@
+//! `/api/admin/keys`
+
+use chrono::{TimeZone, Utc};
+use domain::live::Rest;
+use serde_json::json;
+
+use crate::app::App;
+
+const PATH: &str = "/api/admin/keys";
+const SECRET: &str = "sk-live-1234567890abcd";
+
+#[tokio::test]
+async fn a_secret_goes_in_and_never_comes_out() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let new =
+        json!({"upstream_id": upstream, "name": "Key 1", "key_value": SECRET, "note": "paid"});
+    let made = admin.post(PATH, new).await.expect(201);
+    assert_eq!(made["mask"], "sk-…abcd");
+    assert_eq!((&made["state"], &made["weight"]), (&json!("active"), &json!(1)));
+    assert_eq!(
+        (&made["until"], &made["reason"], &made["note"]),
+        (&json!(null), &json!(null), &json!("paid"))
+    );
+    let edited =
+        admin.patch(&format!("{PATH}/1"), json!({"key_value": "sk-live-another-wxyz"})).await;
+    assert_eq!(edited.expect(200)["mask"], "sk-…wxyz");
+    for path in [PATH.to_owned(), format!("{PATH}/1"), "/api/admin/upstreams/1".to_owned()] {
+        let text = admin.get(&path).await.text;
+        assert!(!text.contains("1234567890") && !text.contains("another"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_resting_key_is_cooling_and_says_until_when_and_why() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    for name in ["a", "b"] {
+        let new = json!({"upstream_id": upstream, "name": name, "key_value": SECRET});
+        admin.post(PATH, new).await.expect(201);
+    }
+    let until = Utc.with_ymd_and_hms(2030, 1, 2, 3, 4, 5).unwrap();
+    let rest = Rest { until, reason: "rate_limited" };
+    app.live.resting.lock().unwrap().insert(1, rest);
+    let items = admin.get(PATH).await.expect(200)["items"].clone();
+    assert_eq!(items[0]["state"], "cooling");
+    assert_eq!(items[0]["until"], "2030-01-02T03:04:05Z");
+    assert_eq!(items[0]["reason"], "rate_limited");
+    assert_eq!(items[1]["state"], "active");
+    let banned = admin.patch(&format!("{PATH}/1"), json!({"state": "banned"})).await.expect(200);
+    assert_eq!((&banned["state"], &banned["until"]), (&json!("banned"), &json!(null)));
+}
+
+#[tokio::test]
+async fn an_edit_changes_what_it_names_and_null_forgets() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let new = json!({"upstream_id": upstream, "name": "k", "key_value": SECRET,
+        "enable_quota": true, "quota_total": 1000, "weight": 5});
+    admin.post(PATH, new).await.expect(201);
+    let path = format!("{PATH}/1");
+    let edited =
+        admin.patch(&path, json!({"state": "disabled_manual", "note": "x"})).await.expect(200);
+    assert_eq!((&edited["state"], &edited["weight"]), (&json!("disabled_manual"), &json!(5)));
+    assert_eq!(edited["quota_total"], 1000);
+    let edited = admin.patch(&path, json!({"enable_quota": false, "quota_total": null})).await;
+    assert_eq!(edited.expect(200)["quota_total"], json!(null));
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_named_without_the_secret() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let bad = json!({"upstream_id": upstream, "name": " ", "key_value": "sk secret with spaces", "weight": 0});
+    let answer = admin.post(PATH, bad).await;
+    assert!(!answer.text.contains("sk secret"), "{}", answer.text);
+    let faults = answer.faults(422);
+    for field in ["name", "key_value", "weight"] {
+        assert!(faults.contains_key(field), "{field}: {faults:?}");
+    }
+    let orphan = json!({"upstream_id": 99, "name": "k", "key_value": SECRET});
+    let refused = admin.post(PATH, orphan).await;
+    assert!(
+        refused.status.is_client_error() && refused.text.contains("upstream"),
+        "{}",
+        refused.text
+    );
+    let odd = json!({"upstream_id": upstream, "name": "k", "key_value": {"sk": "secret"}});
+    let answer = admin.post(PATH, odd).await;
+    assert!(!answer.text.contains("secret"), "{}", answer.text);
+    assert_eq!(answer.faults(422)["key_value"], "must be a string");
+}
+
+#[tokio::test]
+async fn a_list_can_be_one_pool() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let (one, two) = (app.upstream(&admin, "one").await, app.upstream(&admin, "two").await);
+    for (upstream, name) in [(one, "a"), (one, "b"), (two, "a")] {
+        let new = json!({"upstream_id": upstream, "name": name, "key_value": SECRET});
+        admin.post(PATH, new).await.expect(201);
+    }
+    let count =
+        async |path: String| admin.get(&path).await.expect(200)["items"].as_array().unwrap().len();
+    assert_eq!(count(PATH.to_owned()).await, 3);
+    assert_eq!(count(format!("{PATH}?upstream_id={one}")).await, 2);
+    assert_eq!(count(format!("{PATH}?upstream_id={two}&search=b")).await, 0);
+    let again = json!({"upstream_id": one, "name": "a", "key_value": SECRET});
+    assert_eq!(admin.post(PATH, again).await.refused(409), "conflict");
+    assert_eq!(admin.delete(&format!("{PATH}/1")).await.status, 204);
+    assert_eq!(count(format!("{PATH}?upstream_id={one}")).await, 1);
+}

@@ -1,0 +1,45 @@
+//! `/api/admin/routes`
+
+use serde_json::json;
+
+use crate::app::App;
+
+const PATH: &str = "/api/admin/routes";
+
+#[tokio::test]
+async fn a_route_is_made_changed_and_deleted() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let (one, two) = (app.upstream(&admin, "one").await, app.upstream(&admin, "two").await);
+    let new = json!({"name": "fast", "targets": [
+        {"upstream_id": one, "model": "gpt-5-mini", "weight": 3},
+        {"upstream_id": two, "priority": 1},
+    ]});
+    let made = admin.post(PATH, new).await.expect(201);
+    let targets = json!([
+        {"upstream_id": one, "model": "gpt-5-mini", "weight": 3, "priority": 0},
+        {"upstream_id": two, "model": null, "weight": 1, "priority": 1},
+    ]);
+    assert_eq!((&made["targets"], &made["enabled"]), (&targets, &json!(true)));
+    let path = format!("{PATH}/{}", made["id"]);
+    let edited = admin.patch(&path, json!({"name": "faster", "enabled": false})).await.expect(200);
+    assert_eq!((&edited["name"], &edited["targets"]), (&json!("faster"), &targets));
+    let edited = admin.patch(&path, json!({"targets": [{"upstream_id": two}]})).await.expect(200);
+    assert_eq!(edited["targets"].as_array().unwrap().len(), 1);
+    assert_eq!(admin.get(PATH).await.expect(200)["items"][0], edited);
+    assert_eq!(admin.delete(&path).await.status, 204);
+    assert_eq!(admin.get(&path).await.refused(404), "not_found");
+}
+
+#[tokio::test]
+async fn a_route_that_cannot_be_served_names_what_is_wrong() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let bad = json!({"name": "a b", "targets": [{"upstream_id": 99, "weight": 0}]});
+    let faults = admin.post(PATH, bad).await.faults(422);
+    for field in ["name", "targets[0].weight", "targets[0].upstream_id"] {
+        assert!(faults.contains_key(field), "{field}: {faults:?}");
+    }
+    let faults = admin.post(PATH, json!({"name": "x", "targets": []})).await.faults(422);
+    assert!(faults.contains_key("targets"), "{faults:?}");
+}

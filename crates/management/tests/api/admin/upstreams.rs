@@ -1,0 +1,206 @@
+//! `/api/admin/upstreams`
+
+use auth::Role;
+use serde_json::{Value, json};
+
+use crate::app::App;
+
+const PATH: &str = "/api/admin/upstreams";
+
+#[tokio::test]
+async fn what_is_not_said_follows_from_the_provider_and_from_our_defaults() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let new = json!({"name": "claude", "base_url": "https://api.anthropic.com"});
+    let answer = admin.post(PATH, new).await;
+    assert_eq!(answer.header("location"), "/api/admin/upstreams/1");
+    let mut made = answer.expect(201);
+    for time in ["created_at", "updated_at"] {
+        assert!(made[time].as_str().unwrap().ends_with('Z'), "{}", made[time]);
+        made[time] = json!("…");
+    }
+    insta::assert_json_snapshot!(made);
+}
+
+#[tokio::test]
+async fn everything_that_is_said_is_kept() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let new = json!({
+        "name": "own", "base_url": "https://llm.example/base", "provider": "custom",
+        "dialects": ["anthropic_messages"], "models": ["m1", "m2"], "enabled": false,
+        "strategy": "weighted", "retry_count": 0, "timeout": 1.5, "connect_timeout": 2,
+        "idle_timeout": 3, "total_timeout": 4, "key_placement": "header:x-key",
+        "header_policy": "strict", "record_bodies": true,
+        "header_rules": [{"name": "x-team", "value": "a"}, {"name": "x-old", "value": null}],
+    });
+    let made = admin.post(PATH, new.clone()).await.expect(201);
+    for (field, value) in new.as_object().unwrap() {
+        assert_eq!(&made[field], value, "{field}");
+    }
+    let read = admin.get(&format!("{PATH}/{}", made["id"])).await.expect(200);
+    assert_eq!(read, made);
+}
+
+#[tokio::test]
+async fn an_edit_changes_what_it_names_and_nothing_else() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let path = format!("{PATH}/{id}");
+    let before = admin.get(&path).await.expect(200);
+    let edit = json!({"timeout": 7, "enabled": false, "models": ["gpt-5"]});
+    let mut after = admin.patch(&path, edit).await.expect(200);
+    assert_eq!(after["timeout"], 7);
+    assert_eq!(after["idle_timeout"], before["idle_timeout"]);
+    for changed in ["timeout", "enabled", "models", "updated_at"] {
+        assert_ne!(after[changed], before[changed], "{changed}");
+        after[changed] = before[changed].clone();
+    }
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_served_names_every_field_and_is_not_kept() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let bad = json!({
+        "name": "Not A Name", "base_url": "https://api.openai.com", "retry_count": 99, "timeout": 0,
+    });
+    let faults = admin.post(PATH, bad).await.faults(422);
+    let mut fields: Vec<_> = faults.keys().map(String::as_str).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["name", "retry_count", "timeout"], "{faults:?}");
+    let none = admin.get(PATH).await.expect(200);
+    assert_eq!(none, json!({"items": [], "next_cursor": null}));
+
+    let id = app.upstream(&admin, "openai").await;
+    let path = format!("{PATH}/{id}");
+    let before = admin.get(&path).await.expect(200);
+    let faults = admin.patch(&path, json!({"retry_count": 99, "enabled": false})).await.faults(422);
+    assert!(faults.contains_key("retry_count"), "{faults:?}");
+    assert_eq!(admin.get(&path).await.expect(200), before);
+}
+
+#[tokio::test]
+async fn fields_of_another_form_are_named_all_at_once() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let bad = json!({
+        "base_url": 5, "provider": "acme", "timeout": -1, "key_placement": "cookie:x",
+        "dialects": ["morse"], "header_rules": [{"value": "x"}], "tiemout": 60,
+    });
+    let faults = admin.post(PATH, bad).await.faults(422);
+    assert_eq!(faults["name"], "is required");
+    assert_eq!(faults["base_url"], "must be a string");
+    assert!(faults["provider"].contains("`openai`"));
+    assert_eq!(faults["timeout"], "must be a number of seconds");
+    assert!(faults["key_placement"].contains("`header:NAME`"));
+    assert!(faults["dialects[0]"].contains("`openai_chat`"));
+    assert_eq!(faults["header_rules[0].name"], "is required");
+    assert!(faults["tiemout"].contains("not known here"));
+    assert_eq!(faults.len(), 8, "{faults:?}");
+}
+
+#[tokio::test]
+async fn an_address_that_must_not_be_called_is_refused() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    for base_url in [
+        "http://api.openai.com",
+        "ftp://api.openai.com",
+        "https://127.0.0.1",
+        "https://169.254.169.254",
+        "https://[::ffff:10.0.0.1]",
+        "https://user:pass@api.openai.com",
+        "https://api.openai.com?x=1",
+        "not an address",
+    ] {
+        let new = json!({"name": "x", "base_url": base_url});
+        let faults = admin.post(PATH, new).await.faults(422);
+        assert!(faults.contains_key("base_url"), "{base_url}: {faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_taken_once() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    app.upstream(&admin, "openai").await;
+    let again = json!({"name": "openai", "base_url": "https://api.openai.com"});
+    let faults = admin.post(PATH, again).await.faults(409);
+    assert!(faults.contains_key("name"), "{faults:?}");
+    let other = app.upstream(&admin, "other").await;
+    let renamed = admin.patch(&format!("{PATH}/{other}"), json!({"name": "openai"})).await;
+    assert_eq!(renamed.refused(409), "conflict");
+}
+
+#[tokio::test]
+async fn keys_only_go_where_they_were_entered() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let path = format!("{PATH}/{id}");
+    let key = json!({"upstream_id": id, "name": "k", "key_value": "sk-1234567890abcdef"});
+    admin.post("/api/admin/keys", key).await.expect(201);
+    let elsewhere = json!({"base_url": "https://api.openai.example"});
+    let refused = admin.patch(&path, elsewhere).await;
+    assert!(refused.status.is_client_error(), "{}", refused.text);
+    assert!(refused.text.contains("base_url"), "{}", refused.text);
+    let moved = json!({"base_url": "https://api.openai.example", "clear_keys": true});
+    let moved = admin.patch(&path, moved).await.expect(200);
+    assert_eq!(moved["key_count"], 0);
+}
+
+#[tokio::test]
+async fn a_deleted_upstream_is_gone_unless_a_route_needs_it() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let route = json!({"name": "fast", "targets": [{"upstream_id": id}]});
+    let route = admin.post("/api/admin/routes", route).await.expect(201)["id"].clone();
+    let path = format!("{PATH}/{id}");
+    let refused = admin.delete(&path).await;
+    assert!(matches!(refused.status.as_u16(), 409 | 422), "{}", refused.text);
+    assert_eq!(admin.delete(&format!("/api/admin/routes/{route}")).await.status, 204);
+    let gone = admin.delete(&path).await;
+    assert_eq!((gone.status.as_u16(), gone.text.as_str()), (204, ""));
+    assert_eq!(admin.get(&path).await.refused(404), "not_found");
+}
+
+#[tokio::test]
+async fn a_list_comes_in_pages_in_order_and_by_search() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    for name in ["beta", "alpha", "gamma_2", "gammax2"] {
+        app.upstream(&admin, name).await;
+    }
+    let names = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap();
+        items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut seen = Vec::new();
+    let mut path = format!("{PATH}?limit=3&sort=-name");
+    loop {
+        let page = admin.get(&path).await.expect(200);
+        seen.extend(names(&page));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("{PATH}?limit=3&sort=-name&cursor={cursor}");
+    }
+    assert_eq!(seen, ["gammax2", "gamma_2", "beta", "alpha"]);
+    let page = admin.get(&format!("{PATH}?search=a_2")).await.expect(200);
+    assert_eq!(names(&page), ["gamma_2"]);
+    let page = admin.get(&format!("{PATH}?search=ALP")).await.expect(200);
+    assert_eq!(names(&page), ["alpha"]);
+    assert_eq!(names(&admin.get(PATH).await.expect(200)), ["beta", "alpha", "gamma_2", "gammax2"]);
+}
+
+#[tokio::test]
+async fn what_belongs_to_others_does_not_exist_for_a_developer() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let developer = app.signed_in(Role::Developer).await;
+    assert_eq!(developer.get(&format!("{PATH}/{id}")).await.refused(404), "not_found");
+    assert_eq!(developer.get(PATH).await.expect(200)["items"], json!([]));
+}

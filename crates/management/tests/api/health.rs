@@ -1,0 +1,24 @@
+//! `/livez`, `/readyz`, `/healthz`
+
+use std::time::{Duration, Instant};
+
+use crate::app::App;
+
+#[tokio::test]
+async fn health_is_told_at_once_to_anybody() {
+    let app = App::empty().await;
+    for path in ["/livez", "/readyz", "/healthz"] {
+        let asked = Instant::now();
+        assert_eq!(app.anonymous().get(path).await.expect(200)["status"], "ok");
+        assert!(asked.elapsed() < Duration::from_millis(50), "{path}: {:?}", asked.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn who_drains_lives_but_is_not_ready() {
+    let app = App::empty().await;
+    app.management.drain();
+    assert_eq!(app.anonymous().get("/livez").await.status, 200);
+    assert_eq!(app.anonymous().get("/readyz").await.expect(503)["status"], "draining");
+    assert_eq!(app.anonymous().get("/healthz").await.status, 503);
+}

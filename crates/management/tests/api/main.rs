@@ -1,0 +1,17 @@
+//! The management plane over its real router and a real database, folder by folder as the
+//! addresses are.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may give up as tests do")]
+
+mod admin;
+mod app;
+mod auth;
+mod docs;
+mod doors;
+mod first_start;
+mod headers;
+mod health;
+mod openapi;
+mod refusals;
+mod serving;
+mod walk;
