@@ -1,6 +1,6 @@
 //! The reading side: one task takes batches from here to the database.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,12 @@ impl Drain {
             entries.extend(records.iter().filter_map(|record| entry(&record[HEAD..])));
         }
         let position = self.own.position();
-        Ok((!entries.is_empty()).then(|| Batch::new(entries, position, kept)))
+        if entries.is_empty() {
+            // All that was given before has been released, so this may go as well.
+            self.release_own(&position);
+            return Ok(None);
+        }
+        Ok(Some(Batch::new(entries, position, kept)))
     }
 
     /// `batch` is committed: what lies before its position may go.
@@ -154,39 +159,50 @@ impl Drain {
     /// written again behind it.
     fn release_own(&mut self, position: &JournalPosition) {
         let segments = own_segments(&self.writer);
-        let before: Vec<u64> = segments.range(..position.segment).map(|(n, _)| *n).collect();
-        let Some(last) = before.last() else { return };
+        let mut done: Vec<u64> = segments.range(..position.segment).map(|(n, _)| *n).collect();
+        let (Some(first), Some(last)) = (done.first(), done.last()) else { return };
         // What our predecessors had begun was settled at the start; that must be on file first.
-        if *before.first().unwrap_or(last) < self.writer.first && !self.writer.kept(1).is_empty() {
+        if *first < self.writer.first && !self.writer.kept(1).is_empty() {
             return;
         }
-        let (ids, records): (Vec<Uuid>, Vec<Vec<u8>>) = self
-            .own
-            .open
-            .iter()
-            .filter(|(_, (segment, _))| segment <= last)
-            .map(|(id, (_, payload))| {
-                let mut bytes = Vec::new();
-                record::build(&mut bytes, Kind::Carried, *id, |out| out.extend(payload));
-                (*id, bytes)
-            })
-            .unzip();
-        let Some(now_in) = self.writer.carry(&records) else { return };
-        for id in ids {
-            if let Some((segment, _)) = self.own.open.get_mut(&id) {
-                *segment = now_in;
-            }
+        if !self.carry_on(*last) {
+            // A full disk: what is deleted now makes the room to carry the others on later.
+            let pinned: HashSet<u64> = self.own.open.values().map(|(n, _)| *n).collect();
+            done.retain(|number| !pinned.contains(number));
         }
         if !self.writer.on_disk() {
             return;
         }
-        for number in before {
+        for number in done {
             if !delete(&segment::path(&self.own.dir, number)) {
                 return;
             }
             self.writer.tail.lock().sealed.remove(&number);
             self.writer.freed(segments[&number]);
         }
+    }
+
+    /// Writes the intents of calls that still go on again, where they lie in a segment up to
+    /// `last`.
+    fn carry_on(&mut self, last: u64) -> bool {
+        let going = self.own.open.iter().filter(|(_, (segment, _))| *segment <= last);
+        let (ids, records): (Vec<Uuid>, Vec<Vec<u8>>) = going
+            .map(|(id, (_, payload))| {
+                let mut bytes = Vec::new();
+                record::build(&mut bytes, Kind::Carried, *id, |out| out.extend(payload));
+                (*id, bytes)
+            })
+            .unzip();
+        if ids.is_empty() {
+            return true;
+        }
+        let Some(now_in) = self.writer.carry(&records) else { return false };
+        for id in ids {
+            if let Some((segment, _)) = self.own.open.get_mut(&id) {
+                *segment = now_in;
+            }
+        }
+        true
     }
 
     /// Deletes the segments before `position` of a journal that nobody writes any more, and the

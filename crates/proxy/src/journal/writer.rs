@@ -312,9 +312,20 @@ impl Writer {
                 tail.trouble = None;
                 tracing::info!("the journal can be written again");
             }
-            Err(trouble) => tail.trouble = Some(trouble),
+            Err(trouble) => {
+                tail.trouble = Some(trouble);
+                self.let_go(tail);
+            }
         }
         mended
+    }
+
+    /// Closes the current segment, so that it can be deleted once it is drained: on a small disk
+    /// there is no other room to be had.
+    fn let_go(&self, tail: &mut Tail) {
+        if tail.written > 0 && self.next_segment(tail).is_ok() {
+            self.news.notify_one();
+        }
     }
 
     fn try_to_mend(&self, tail: &mut Tail) -> Result<(), Trouble> {

@@ -1,6 +1,7 @@
 //! Disks that are full, break, come back, or lie.
 
 use std::io;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use super::super::segment::{Disk, RealDisk, Segment};
@@ -271,4 +272,55 @@ fn a_directory_that_cannot_be_written_is_told_at_the_start() {
     std::fs::write(&file, "").unwrap();
     let refused = Journal::open(Settings::new(file.join("journal"))).unwrap_err();
     assert!(refused.to_string().starts_with("cannot open"), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "needs root: it mounts a small file system"]
+async fn a_file_system_that_is_really_full_recovers_when_it_is_drained() {
+    a_full_file_system_recovers(128 << 10).await;
+    // One segment fills the disk, and is in use.
+    a_full_file_system_recovers(64 << 20).await;
+}
+
+async fn a_full_file_system_recovers(segment_bytes: u64) {
+    struct Mounted<'a>(&'a Path);
+    impl Drop for Mounted<'_> {
+        fn drop(&mut self) {
+            drop(Command::new("umount").arg(self.0).status());
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"];
+    assert!(Command::new("mount").args(mount).arg(dir.path()).status().unwrap().success());
+    let _mounted = Mounted(dir.path());
+    let (journal, mut drain) =
+        Journal::open(Settings { segment_bytes, ..Settings::new(dir.path()) }).unwrap();
+    let (mut ledger, mut n) = (Ledger::default(), 0);
+    for round in 0..5 {
+        let before = n;
+        let long = entry((1 << 64) + round);
+        journal.intend(&intent(&long)).await.unwrap();
+        loop {
+            let entry = entry(n);
+            if journal.intend(&intent(&entry)).await.is_err() {
+                break;
+            }
+            n += 1;
+            drop(journal.settle(&entry).await);
+        }
+        drop(journal.settle(&long).await);
+        assert!(n > before + 100, "only {} calls fitted", n - before);
+        assert_eq!(journal.health(), Health::Full);
+        tokio::select! {
+            () = until_good(&journal) => {}
+            () = ledger.drain_for_ever(&mut drain) => {}
+        }
+    }
+    ledger.drain(&mut drain);
+    drop((journal, drain));
+    let (_journal, mut drain) = open(dir.path());
+    ledger.resume(&mut drain);
+    ledger.drain(&mut drain);
+    let long = (0..5).map(|round| entry((1 << 64) + round));
+    ledger.has(&(0..n).map(entry).chain(long).collect::<Vec<_>>());
 }
