@@ -51,6 +51,33 @@ impl Postgres {
         SERVER.get_or_init(Postgres::start)
     }
 
+    /// A server for this test alone, which it may stop and start again.
+    ///
+    /// # Panics
+    /// As [`Postgres::shared`].
+    pub fn alone() -> Postgres {
+        Postgres::start()
+    }
+
+    /// Stops the server at once: connections break.
+    pub fn stop(&self) {
+        self.control(&["stop", "-m", "immediate"]);
+    }
+
+    /// Starts the server again, with what was committed.
+    pub fn restart(&self) {
+        let socket = format!("-k {} -c listen_addresses= -c fsync=off", self.dir.display());
+        self.control(&["start", "-w", "-o", &socket]);
+    }
+
+    fn control(&self, args: &[&str]) {
+        let mut command = as_server_user();
+        command.arg(self.bin.join("pg_ctl")).args(args).arg("-D").arg(self.dir.join("data"));
+        command.arg("-l").arg(self.dir.join("log")).current_dir("/tmp");
+        let done = command.stdout(Stdio::null()).status().expect("pg_ctl is installed");
+        assert!(done.success(), "pg_ctl {args:?}: {done}");
+    }
+
     fn start() -> Postgres {
         let bin = binaries().expect(
             "PostgreSQL is not installed; `scripts/setup` does it (Debian package `postgresql`)",
