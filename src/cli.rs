@@ -108,6 +108,9 @@ pub(crate) struct MockArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8099")]
     pub(crate) addr: std::net::SocketAddr,
+    /// The pause between two events of a stream
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = humantime::parse_duration)]
+    pub(crate) pace: std::time::Duration,
 }
 
 #[derive(Debug, Args)]

@@ -113,14 +113,15 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 pub(crate) struct Management {
     pub(crate) addr: SocketAddr,
+    pub(crate) secure_cookies: bool,
 }
 
 /// Where everything else is kept.
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) url: SecretString,
-    /// Whether it is a file that one data plane at a time may use.
-    pub(crate) embedded: bool,
+    /// The file, where the database is embedded: one data plane at a time may use it.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) max_connections: u32,
 }
 
@@ -268,7 +269,10 @@ impl Reader {
                 power: self.text("journal.durability") == "power",
                 cap: self.number("journal.cap"),
             },
-            management: Management { addr: self.address("management.addr", "management_port") },
+            management: Management {
+                addr: self.address("management.addr", "management_port"),
+                secure_cookies: self.switch("management.secure_cookies"),
+            },
             database,
             redis_url: self.secret("redis.url"),
             outbound_allow: self.networks("outbound.allow"),
@@ -342,10 +346,18 @@ impl Reader {
         if text.is_some_and(|text| !known(text)) {
             self.fault("database.url", "must begin with postgres:// or sqlite:");
         }
-        let embedded = text.is_none_or(|text| text.starts_with("sqlite:"));
-        let url = given
-            .unwrap_or_else(|| format!("sqlite:{}", data_dir.join("tollgate.db").display()).into());
-        Database { url, embedded, max_connections }
+        let file = match text {
+            None => Some(data_dir.join("tollgate.db")),
+            Some(text) => text
+                .strip_prefix("sqlite://")
+                .or_else(|| text.strip_prefix("sqlite:"))
+                .map(|path| PathBuf::from(path.split('?').next().unwrap_or(path))),
+        };
+        let url = match (&file, given) {
+            (Some(file), _) => format!("sqlite://{}", file.display()).into(),
+            (None, given) => given.unwrap_or_default(),
+        };
+        Database { url, file, max_connections }
     }
 
     /// Values that are fine alone and not together.

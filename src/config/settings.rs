@@ -14,6 +14,7 @@ pub(crate) struct Setting {
     /// Its value when nobody says otherwise, as one would write it; empty means not set.
     pub(crate) default: &'static str,
     /// What it does, for people who read the example.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the example is rendered by a test"))]
     pub(crate) about: &'static str,
 }
 
@@ -107,13 +108,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     row(
         "proxy_port",
-        Kind::Count(1..=65535),
+        Kind::Count(0..=65535),
         "",
         "The port of proxy.addr, for those who set only that.",
     ),
     row(
         "management_port",
-        Kind::Count(1..=65535),
+        Kind::Count(0..=65535),
         "",
         "The port of management.addr, for those who set only that.",
     ),
@@ -141,9 +142,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
     row("proxy.trusted_proxies", Kind::Networks, "", "Peers whose X-Forwarded-For is believed."),
     row(
         "proxy.mask_ip",
-        Kind::Choice(&["full", "network", "hash", "off"]),
+        Kind::Choice(&["full", "network", "off"]),
         "full",
-        "How a client's address is kept in the log: as it is, its /24 or /48, a digest, not at all.",
+        "How a client's address is kept in the log: as it is, its /24 or /48, not at all.",
     ),
     row(
         "proxy.snapshot_max_age",
@@ -215,6 +216,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::Address,
         "127.0.0.1:9090",
         "Where people and scripts reach the management plane.",
+    ),
+    row(
+        "management.secure_cookies",
+        Kind::Switch,
+        "true",
+        "Whether cookies are for https alone. Only false where people use plain http on loopback with a browser that refuses such cookies there.",
     ),
     row("management.log_level", Kind::Choice(LEVELS), "", "How much the management plane logs."),
     row(

@@ -25,8 +25,9 @@ fn with_no_file_at_all_there_is_a_whole_configuration() {
     let config = load("", &[], Flags::default()).unwrap();
     assert_eq!(config.proxy.addr, "0.0.0.0:8080".parse().unwrap());
     assert_eq!(config.management.addr, "127.0.0.1:9090".parse().unwrap());
-    assert!(config.enable_proxy && config.enable_management && config.database.embedded);
-    assert_eq!(config.database.url.expose_secret(), "sqlite:data/tollgate.db");
+    assert!(config.enable_proxy && config.enable_management);
+    assert_eq!(config.database.url.expose_secret(), "sqlite://data/tollgate.db");
+    assert_eq!(config.database.file.as_deref(), Some(Path::new("data/tollgate.db")));
     assert!(
         matches!(config.master_key, MasterKeySource::DataDir(path) if path.ends_with("data/master.key"))
     );
@@ -36,12 +37,12 @@ fn with_no_file_at_all_there_is_a_whole_configuration() {
 
 #[test]
 fn flags_win_over_variables_and_those_over_the_file() {
-    let yaml = "proxy:\n  addr: 127.0.0.1:1\n  mask_ip: hash\nlog:\n  level: debug\n";
+    let yaml = "proxy:\n  addr: 127.0.0.1:1\n  mask_ip: network\nlog:\n  level: debug\n";
     let vars = [("TOLLGATE_PROXY__ADDR", "127.0.0.1:2"), ("TOLLGATE_LOG__LEVEL", "warn")];
     let config = load(yaml, &vars, flag("proxy.addr", "--proxy-addr", "127.0.0.1:3")).unwrap();
     assert_eq!(config.proxy.addr.port(), 3);
     assert_eq!(config.log.proxy.level, "warn");
-    assert_eq!(config.proxy.mask_ip, "hash");
+    assert_eq!(config.proxy.mask_ip, "network");
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn secrets_come_from_files_and_are_never_shown() {
     ];
     let config = load_in(dir.path(), &vars, Flags::default()).unwrap();
     assert_eq!(config.admin_password.as_ref().unwrap().expose_secret(), "correct horse");
-    assert!(!config.database.embedded);
+    assert_eq!(config.database.file, None);
     assert!(config.effective().contains("# TOLLGATE_DATABASE__URL"));
     let all = format!("{config:?}{}", config.effective());
     assert!(!all.contains("hunter2") && !all.contains("correct horse"), "{all}");

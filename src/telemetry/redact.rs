@@ -16,7 +16,7 @@ const LINE_MAX: usize = 8 << 10;
 static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
     let forms = [
         r"(?i:\b(?:bearer|basic) +)[a-z0-9._~+/=-]{6,}",
-        r"\b(?:sk|rk|pk|tg|gsk|xai|sess)-[A-Za-z0-9_-]{6,}",
+        r"\b(?:sk|rk|pk|tgr?|gsk|xai|sess)-[A-Za-z0-9_-]{6,}",
         r"\bAIza[A-Za-z0-9_-]{10,}",
         r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?",
         r"://[^/\s:@]*:[^/\s@]+@",

@@ -7,16 +7,7 @@ use domain::{
 };
 use uuid::Uuid;
 
-/// How far a journal has been moved into the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalPosition {
-    /// Which journal: the name of an instance's.
-    pub journal: String,
-    /// The segment file.
-    pub segment: u64,
-    /// The first byte in it that has not been moved.
-    pub offset: u64,
-}
+pub use domain::log::JournalPosition;
 
 /// From (inclusive) to (exclusive).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

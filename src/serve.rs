@@ -1,0 +1,207 @@
+//! `tollgate serve`: puts the planes and the tasks into one process, each on its own runtime, and
+//! sees them out. Nothing is opened before there is something to serve.
+
+mod ending;
+mod listener;
+mod planes;
+
+use std::{
+    sync::{Arc, Mutex, atomic::AtomicBool, mpsc},
+    time::Duration,
+};
+
+use anyhow::Context;
+use auth::MasterKey;
+use chrono::Utc;
+use cluster::Cluster;
+use domain::{OutboundPolicy, Revision, live::Live};
+use management::FirstStart;
+use pingora_core::server::{RunArgs, Server, configuration::ServerConf};
+use proxy::{
+    Gateway,
+    journal::{Durability, Journal},
+};
+use secrecy::ExposeSecret;
+use store::Store;
+use tokio::{runtime::Runtime, sync::watch};
+
+use self::{
+    ending::Ending,
+    listener::{OnPort, Port},
+    planes::{Beside, ManagementPlane, Tasks},
+};
+use crate::{
+    config::Config,
+    master_key,
+    process::{self, DataPlaneLock},
+    tasks::refresh,
+    telemetry,
+};
+
+/// Runs the planes until a signal ends them.
+pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
+    let logs = Arc::new(telemetry::start(&config.log));
+    let done = run(&config, &logs);
+    if let Err(error) = &done {
+        tracing::error!("cannot start: {error:#}");
+    }
+    logs.flush();
+    done
+}
+
+fn run(config: &Config, logs: &Arc<telemetry::Logs>) -> anyhow::Result<()> {
+    process::harden();
+    process::data_dir(&config.data_dir)?;
+    let proxy = &config.proxy;
+    let proxy_port =
+        config.enable_proxy.then(|| Port::take(proxy.addr, "proxy.addr")).transpose()?;
+    let management_port = config
+        .enable_management
+        .then(|| Port::take(config.management.addr, "management.addr"))
+        .transpose()?;
+    let file = config.database.file.as_deref().filter(|_| config.enable_proxy);
+    let _one_data_plane = file.map(DataPlaneLock::take).transpose()?;
+
+    // Connections of the database belong to this runtime, so it lives until the end.
+    let runtime = Runtime::new()?;
+    let (store, master_key) = runtime.block_on(opened(config))?;
+    if config.enable_management {
+        runtime.block_on(first_start(config, &store, &master_key))?;
+    }
+
+    let cluster = runtime.block_on(async { clustered(config) })?;
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
+    let mut data_plane = None;
+    if let Some(port) = proxy_port {
+        let management_addr = management_port.as_ref().map(Port::addr);
+        let first = runtime.block_on(refresh::snapshot(&store));
+        let first = first.context("the stored configuration cannot be served")?;
+        let (journal, drain) = Journal::open(journal_settings(config))?;
+        let settings = proxy_settings(config, port.addr(), management_addr);
+        let gateway = Gateway::new(settings, master_key.service_keys(), journal);
+        let served = first.revision;
+        gateway.install(first);
+        tell_start("data plane", &port, served);
+        server.add_service(OnPort::new(proxy::service(gateway.clone()), port));
+        data_plane = Some(Beside { gateway, served, drain: Mutex::new(Some(drain)) });
+    }
+    let gateway = data_plane.as_ref().map(|plane| plane.gateway.clone());
+    let management_ended = Arc::new(AtomicBool::new(management_port.is_none()));
+    if let Some(port) = management_port {
+        let live = gateway.clone().map(|gateway| gateway as Arc<dyn Live>);
+        let plane = planes::management(config, store.clone(), &master_key, live);
+        tell_start("management plane", &port, runtime.block_on(store.revision())?);
+        server.add_service(ManagementPlane::new(plane, port, management_ended.clone()));
+    }
+    let (ending, told) = watch::channel(false);
+    let (running, tasks_ended) = mpsc::channel();
+    let running = Some(running);
+    server.add_service(Tasks { store: store.clone(), cluster, data_plane, ending: told, running });
+    let logs = logs.clone();
+    Ending { gateway, management_ended, tasks: ending, tasks_ended, logs }.watch(&server);
+    server.bootstrap();
+    server.run(RunArgs::default());
+    runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(2), store.close()).await.ok() });
+    Ok(())
+}
+
+/// The store, opened with the master key; what every command does that needs them.
+pub(crate) async fn opened(config: &Config) -> anyhow::Result<(Store, MasterKey)> {
+    process::data_dir(&config.data_dir)?;
+    let master_key = master_key::bring(&config.master_key)?;
+    let database = &config.database;
+    let mut settings = store::Settings::new(database.url.expose_secret());
+    settings.max_connections = database.max_connections;
+    let store = Store::open(settings, &master_key, outbound(config)).await?;
+    Ok((store, master_key))
+}
+
+async fn first_start(config: &Config, store: &Store, key: &MasterKey) -> anyhow::Result<()> {
+    let password = config.admin_password.as_ref();
+    match management::first_start(store, &key.passwords(), password, Utc::now()).await? {
+        FirstStart::Done => {}
+        FirstStart::Created => tracing::info!("made the administrator `admin`"),
+        FirstStart::SetupToken(token) => tracing::warn!(
+            "nobody can sign in yet: POST /api/auth/setup with this token within the hour makes \
+             the administrator: {}",
+            token.expose_secret()
+        ),
+    }
+    Ok(())
+}
+
+/// Our place among the instances: must be taken on the runtime that lives until the end.
+fn clustered(config: &Config) -> anyhow::Result<Cluster> {
+    match &config.redis_url {
+        None => Ok(Cluster::alone()),
+        Some(url) => Cluster::redis(&cluster::Settings::new(url.clone())).context("redis.url"),
+    }
+}
+
+fn tell_start(plane: &str, port: &Port, revision: Revision) {
+    let addr = port.addr();
+    tracing::info!(plane, %addr, %revision, "the {plane} serves revision {revision} on http://{addr}");
+}
+
+/// Where calls may go; never back to ourselves, whichever of the planes this process runs.
+fn outbound(config: &Config) -> OutboundPolicy {
+    let own = [config.proxy.addr, config.management.addr];
+    OutboundPolicy {
+        allow: config.outbound_allow.clone(),
+        own: own.map(|addr| (addr.ip(), addr.port())).to_vec(),
+    }
+}
+
+fn server_conf(config: &Config) -> ServerConf {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let private = |name: &str| config.data_dir.join(name).display().to_string();
+    ServerConf {
+        threads: if config.proxy.threads == 0 { cores } else { config.proxy.threads },
+        grace_period_seconds: Some(config.shutdown_grace.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(5),
+        upgrade_sock: private("upgrade.sock"),
+        pid_file: private("tollgate.pid"),
+        ..ServerConf::default()
+    }
+}
+
+fn journal_settings(config: &Config) -> proxy::journal::Settings {
+    let mut settings = proxy::journal::Settings::new(config.data_dir.join("journal"));
+    settings.cap = config.journal.cap;
+    settings.durability =
+        if config.journal.power { Durability::Power } else { Durability::Process };
+    settings
+}
+
+fn proxy_settings(
+    config: &Config,
+    addr: std::net::SocketAddr,
+    management_addr: Option<std::net::SocketAddr>,
+) -> proxy::Settings {
+    let from = &config.proxy;
+    let mut settings = proxy::Settings::new(addr);
+    settings.management_addr = management_addr;
+    settings.outbound = outbound(config);
+    settings.trusted_proxies = from.trusted_proxies.clone();
+    settings.client_ip = match from.mask_ip.as_str() {
+        "network" => proxy::ClientIp::Network,
+        "off" => proxy::ClientIp::Off,
+        _ => proxy::ClientIp::Full,
+    };
+    settings.snapshot_max_age = from.snapshot_max_age;
+    let limits = &mut settings.limits;
+    limits.head = from.limits.head as usize;
+    limits.fields = from.limits.fields as usize;
+    limits.target = from.limits.target as usize;
+    limits.head_time = from.limits.head_timeout;
+    limits.body = from.limits.body;
+    limits.body_idle = from.limits.body_idle;
+    limits.keep_alive = from.limits.keepalive;
+    limits.keep_alive_calls = from.limits.requests_per_connection as u32;
+    limits.connections = from.limits.connections as usize;
+    limits.connections_per_ip = from.limits.connections_per_address as usize;
+    settings.buffers.per_request = from.buffer_request;
+    settings.buffers.total = from.buffer_total as usize;
+    settings
+}

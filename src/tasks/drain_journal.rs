@@ -1,0 +1,92 @@
+//! Brings log entries from the journal to the database, in batches, each exactly once. While the
+//! database is away they wait; nothing is ever dropped.
+
+use std::time::Duration;
+
+use proxy::journal::{Batch, Drain};
+use store::Store;
+use tokio::sync::watch;
+
+use super::Backoff;
+
+/// Most entries of one transaction.
+const BATCH: usize = 500;
+
+/// Brings entries over for as long as the process lives; when `ending` says so, brings what is
+/// there and returns.
+pub(crate) async fn run(mut drain: Drain, store: Store, mut ending: watch::Receiver<bool>) {
+    skip_what_is_there(&mut drain, &store, &mut ending).await;
+    loop {
+        let batch = tokio::select! {
+            batch = drain.next_batch(BATCH) => batch,
+            _ = ending.wait_for(|ending| *ending) => break,
+        };
+        match batch {
+            Ok(batch) => {
+                if !commit(&mut drain, &store, batch, &mut ending).await {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the journal cannot be read");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+    while let Ok(Some(batch)) = drain.batch_now(BATCH) {
+        if store.append_log(&batch.entries, batch.position.clone()).await.is_err() {
+            break; // The journal keeps it for the next start.
+        }
+        drain.release(&batch);
+    }
+}
+
+/// Commits a batch, however long the database is away; false when the process ends first.
+async fn commit(
+    drain: &mut Drain,
+    store: &Store,
+    batch: Batch,
+    ending: &mut watch::Receiver<bool>,
+) -> bool {
+    let mut backoff = Backoff::new("log entries cannot be stored and wait in the journal");
+    loop {
+        match store.append_log(&batch.entries, batch.position.clone()).await {
+            Ok(_) => break,
+            Err(error) => {
+                let pause = backoff.failed(&error);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    _ = ending.wait_for(|ending| *ending) => return false,
+                }
+            }
+        }
+    }
+    backoff.worked("log entries are stored again");
+    drain.release(&batch);
+    true
+}
+
+async fn skip_what_is_there(drain: &mut Drain, store: &Store, ending: &mut watch::Receiver<bool>) {
+    let mut backoff = Backoff::new("the positions of the journals cannot be read");
+    for journal in drain.journals() {
+        loop {
+            match store.journal_position(&journal).await {
+                Ok(Some(position)) => {
+                    if let Err(error) = drain.skip_to(&position) {
+                        // Harmless: entries that are there already are not inserted again.
+                        tracing::warn!(%error, journal, "the journal is read from its beginning");
+                    }
+                    break;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let pause = backoff.failed(&error);
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        _ = ending.wait_for(|ending| *ending) => return,
+                    }
+                }
+            }
+        }
+    }
+}

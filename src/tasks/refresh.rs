@@ -1,0 +1,72 @@
+//! Brings every change of the catalog to the data plane: at once when this process made it or
+//! another instance announced it, and within a quarter of a second in any case.
+
+use std::{sync::Arc, time::Duration};
+
+use cluster::Cluster;
+use domain::{Revision, Snapshot};
+use proxy::Gateway;
+use store::Store;
+
+use super::Backoff;
+
+/// How often the revision is looked at: a lost notice costs no more than this.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Loads and compiles what is stored now. The first snapshot takes this road too.
+pub(crate) async fn snapshot(store: &Store) -> anyhow::Result<Snapshot> {
+    let catalog = store.load_catalog().await?;
+    Ok(Snapshot::compile(&catalog)?)
+}
+
+/// Keeps the data plane current for as long as the process lives.
+pub(crate) async fn run(
+    gateway: Arc<Gateway>,
+    store: Store,
+    cluster: Cluster,
+    mut served: Revision,
+) {
+    let (mut committed, mut announced) = (store.committed(), cluster.announced());
+    let mut backoff =
+        Backoff::new("the configuration cannot be read; the data plane keeps what it has");
+    loop {
+        // Whatever woke us, the revision is looked at: that is cheap, and sees every writer.
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            Ok(()) = committed.changed() => {}
+            Ok(()) = announced.changed() => {}
+        }
+        match refresh(&gateway, &store, served).await {
+            Ok(revision) => {
+                served = revision;
+                backoff.worked("the configuration can be read again");
+            }
+            Err(error) => tokio::time::sleep(backoff.failed(&error)).await,
+        }
+    }
+}
+
+async fn refresh(gateway: &Gateway, store: &Store, served: Revision) -> anyhow::Result<Revision> {
+    let revision = store.revision().await?;
+    if revision == served {
+        gateway.confirm();
+        return Ok(served);
+    }
+    let snapshot = snapshot(store).await?;
+    let revision = snapshot.revision;
+    gateway.install(snapshot);
+    tracing::info!(%revision, "the data plane serves revision {revision}");
+    Ok(revision)
+}
+
+/// Tells the other instances of each change that this process commits.
+pub(crate) async fn announce(store: Store, cluster: Cluster) {
+    let mut committed = store.committed();
+    while committed.changed().await.is_ok() {
+        let revision = *committed.borrow_and_update();
+        if let Err(error) = cluster.announce(revision).await {
+            // They look by themselves a moment later.
+            tracing::debug!(%error, %revision, "a change could not be announced");
+        }
+    }
+}
