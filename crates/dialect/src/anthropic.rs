@@ -1,11 +1,17 @@
 //! Anthropic Messages.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde_json::json;
 
 use crate::grammar::{ErrorWords, EventKind, Grammar, type_of};
 
 /// Anthropic Messages.
 pub static ANTHROPIC: &dyn Grammar = &Anthropic;
+
+static MESSAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"message_"));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 
 #[derive(Debug)]
 struct Anthropic;
@@ -21,6 +27,11 @@ impl Grammar for Anthropic {
 
     fn event(&self, name: Option<&[u8]>, data: &[u8]) -> EventKind {
         anthropic_event(type_of(name, data))
+    }
+
+    fn is_plain(&self, events: &[u8]) -> bool {
+        // Every event that tells something is of a type that begins like this.
+        MESSAGE.find(events).is_none() && ERROR.find(events).is_none()
     }
 }
 

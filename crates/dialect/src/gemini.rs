@@ -32,6 +32,11 @@ impl Grammar for Gemini {
     fn event(&self, _name: Option<&[u8]>, data: &[u8]) -> EventKind {
         gemini_event(data)
     }
+
+    fn is_plain(&self, _events: &[u8]) -> bool {
+        // Every event of this dialect tells usage.
+        false
+    }
 }
 
 /// There is no end marker in this dialect: the end of the body is the end, and a reason to finish

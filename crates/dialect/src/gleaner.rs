@@ -4,7 +4,7 @@
 //! costs the same memory. It follows brackets and strings and checks no more than that: whether an
 //! answer is good JSON is the client's business.
 
-use crate::{ProviderError, Tokens, tokens::Reported};
+use crate::{Malformed, ProviderError, Tokens, json::members_unchecked, tokens::Reported};
 
 /// More than any usage or error object has; what is larger is not one.
 const CAPTURE_CAP: usize = 64 * 1024;
@@ -44,6 +44,36 @@ enum Wanted {
     Usage,
     Error,
     Type,
+}
+
+/// Reads a whole answer or event at once, which is quicker where it is at hand: usage goes to
+/// `reported`, and an error comes back. After a failure `reported` may hold a part of it.
+pub(crate) fn glean(
+    json: &[u8],
+    reported: &mut Reported,
+) -> Result<Option<ProviderError>, Malformed> {
+    let mut failed = false;
+    members_unchecked(json, |member| {
+        let value = &json[member.value];
+        match &json[member.name] {
+            b"usage" | b"usageMetadata" => reported.read(value),
+            b"error" => failed |= says_error(value),
+            b"response" | b"message" if value.starts_with(b"{") => {
+                // It was checked with the whole.
+                let _ = members_unchecked(value, |member| match &value[member.name] {
+                    b"usage" | b"usageMetadata" => reported.read(&value[member.value]),
+                    b"error" => failed |= says_error(&value[member.value]),
+                    _ => {}
+                });
+            }
+            _ => {}
+        }
+    })?;
+    Ok(if failed { ProviderError::read(json) } else { None })
+}
+
+fn says_error(value: &[u8]) -> bool {
+    value != b"null" && value != b"false"
 }
 
 impl Gleaner {
@@ -112,11 +142,18 @@ impl Gleaner {
 
     /// Outside of strings: up to and with the next byte that means something.
     fn structure(&mut self, piece: &[u8]) -> usize {
-        let Some(at) = piece.iter().position(|&byte| is_structural(byte)) else {
+        let watched = self.watches(self.depth);
+        // Where nothing is watched, only what changes the depth matters: long lists of numbers,
+        // of which embeddings are made, pass in blocks.
+        let found = if watched || self.wanted.is_some() {
+            piece.iter().position(|&byte| is_bracket(byte) || byte == b',')
+        } else {
+            next_bracket(piece)
+        };
+        let Some(at) = found else {
             self.keep(piece);
             return piece.len();
         };
-        let watched = self.watches(self.depth);
         // What ends a captured value is not part of it.
         let ends_value = watched && matches!(piece[at], b',' | b'}' | b']');
         self.keep(&piece[..at + usize::from(!ends_value)]);
@@ -217,7 +254,7 @@ impl Gleaner {
         value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
         match wanted {
             Wanted::Usage => self.reported.read(value),
-            Wanted::Error if !self.overflown && value != b"null" && value != b"false" => {
+            Wanted::Error if !self.overflown && says_error(value) => {
                 let whole = [b"{\"error\":", value, b"}"].concat();
                 self.error = ProviderError::read(&whole).or(self.error.take());
             }
@@ -229,8 +266,21 @@ impl Gleaner {
     }
 }
 
-fn is_structural(byte: u8) -> bool {
-    matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',')
+/// A bracket or a quote.
+fn is_bracket(byte: u8) -> bool {
+    // Setting the bit 0x20 makes the square brackets curly ones, and no others.
+    (byte == b'"') | (byte | 0x20 == b'{') | (byte | 0x20 == b'}')
+}
+
+fn next_bracket(piece: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(block) = piece.get(at..at + 32) {
+        if block.iter().fold(false, |found, &byte| found | is_bracket(byte)) {
+            break;
+        }
+        at += 32;
+    }
+    piece[at..].iter().position(|&byte| is_bracket(byte)).map(|length| at + length)
 }
 
 #[cfg(test)]
@@ -239,14 +289,14 @@ mod tests {
 
     use super::*;
 
-    fn glean(text: &str) -> Gleaner {
+    fn gleaned(text: &str) -> Gleaner {
         let mut gleaner = Gleaner::default();
         gleaner.push(text.as_bytes());
         gleaner
     }
 
     fn in_and_out(text: &str) -> Option<(u64, u64)> {
-        glean(text).usage().map(|tokens| (tokens.input, tokens.output))
+        gleaned(text).usage().map(|tokens| (tokens.input, tokens.output))
     }
 
     #[test]
@@ -287,7 +337,7 @@ mod tests {
 
     #[test]
     fn errors_are_found() {
-        let error = |text| glean(text).error().map(|error| error.status);
+        let error = |text| gleaned(text).error().map(|error| error.status);
         assert_eq!(error(r#"{"error":{"code":429,"message":"m"}}"#), Some(429));
         assert_eq!(error(r#"[{"error":{"code":503}}]"#), Some(503));
         assert_eq!(error(r#"{"type":"error","error":{"type":"api_error"}}"#), Some(500));
@@ -312,7 +362,7 @@ mod tests {
             ("{}", true),
         ];
         for (text, want) in cases {
-            assert_eq!(glean(text).is_content(), *want, "{text}");
+            assert_eq!(gleaned(text).is_content(), *want, "{text}");
         }
     }
 
@@ -323,9 +373,37 @@ mod tests {
             "y".repeat(CAPTURE_CAP),
             "z".repeat(1 << 20),
         );
-        let gleaner = glean(&text);
+        let gleaner = gleaned(&text);
         assert_eq!(gleaner.usage().map(|tokens| tokens.input), Some(3));
         assert!(gleaner.capture.capacity() <= CAPTURE_CAP);
+    }
+
+    #[test]
+    fn brackets_are_found_at_every_place() {
+        for byte in 0..=255_u8 {
+            assert_eq!(is_bracket(byte), b"\"[]{}".contains(&byte), "{byte}");
+        }
+        for length in 0..70 {
+            let text = [vec![b'1'; length], vec![b']', b'1']].concat();
+            assert_eq!(next_bracket(&text), Some(length));
+            assert_eq!(next_bracket(&text[..length]), None);
+        }
+    }
+
+    #[test]
+    fn at_once_or_in_pieces_the_same_is_gleaned() {
+        for text in [
+            r#"{"message":{"usage":{"input_tokens":3}},"usage":{"output_tokens":4}}"#,
+            r#"{"response":{"error":{"code":"server_error"}},"error":null}"#,
+            r#"{"usageMetadata":{"promptTokenCount":3},"a":[{"usage":{"input_tokens":9}}]}"#,
+        ] {
+            let mut reported = Reported::default();
+            let error = glean(text.as_bytes(), &mut reported).unwrap();
+            let gleaner = gleaned(text);
+            assert_eq!(reported, gleaner.reported);
+            assert_eq!(error.map(|e| e.status), gleaner.error.map(|e| e.status));
+        }
+        assert!(glean(b"{\"usage\":", &mut Reported::default()).is_err());
     }
 
     proptest! {
@@ -334,7 +412,7 @@ mod tests {
             text in r#"[\[{]{1,2}("(usage|error|message|type|a)":[\[{]?("x\\""|[0-9]|null|"error")?[}\]]?,?){0,6}"#,
             size in 1..9_usize,
         ) {
-            let whole = glean(&text);
+            let whole = gleaned(&text);
             let mut pieces = Gleaner::default();
             for piece in text.as_bytes().chunks(size) {
                 pieces.push(piece);

@@ -41,6 +41,10 @@ pub trait Grammar: Debug + Send + Sync {
     /// What an event is, by its name (where it has one) and its data.
     fn event(&self, name: Option<&[u8]>, data: &[u8]) -> EventKind;
 
+    /// Whether whole events surely tell nothing but content, by a quick look at all their bytes at
+    /// once. In doubt they do not.
+    fn is_plain(&self, events: &[u8]) -> bool;
+
     /// The usage that a whole JSON answer reports. The names in which the dialects report it do
     /// not collide, so this is the same for all of them.
     fn usage(&self, json_body: &[u8]) -> Option<Tokens> {

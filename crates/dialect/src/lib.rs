@@ -11,6 +11,7 @@ mod gemini;
 mod gleaner;
 mod grammar;
 mod json;
+mod listener;
 mod openai;
 mod peek;
 mod plain;

@@ -15,6 +15,7 @@ pub static OPENAI_RESPONSES: &dyn Grammar = &OpenAiResponses;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+static RESPONSE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"response\""));
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
 
 #[derive(Debug)]
@@ -31,6 +32,14 @@ impl Grammar for OpenAiChat {
 
     fn event(&self, _name: Option<&[u8]>, data: &[u8]) -> EventKind {
         chat_event(data)
+    }
+
+    fn is_plain(&self, events: &[u8]) -> bool {
+        // What tells something does so in one of these members; only the end mark has none.
+        !mentions(events, &USAGE)
+            && !mentions(events, &ERROR)
+            && !mentions(events, &FINISH)
+            && !events.trim_ascii_end().ends_with(b"[DONE]")
     }
 }
 
@@ -67,6 +76,11 @@ impl Grammar for OpenAiResponses {
 
     fn event(&self, name: Option<&[u8]>, data: &[u8]) -> EventKind {
         responses_event(type_of(name, data))
+    }
+
+    fn is_plain(&self, events: &[u8]) -> bool {
+        // Every event that tells something carries a response or is an error.
+        RESPONSE.find(events).is_none() && ERROR.find(events).is_none()
     }
 }
 

@@ -3,17 +3,23 @@
 //! Errors have a shape of our own. Answers are still read on the side, by whatever dialect they
 //! turn out to speak, so that a call counts the same on either road.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde_json::json;
 
 use crate::{
-    anthropic::anthropic_event,
+    anthropic::{ANTHROPIC, anthropic_event},
     gemini::gemini_event,
     grammar::{ErrorWords, EventKind, Grammar, type_of},
-    openai::{chat_event, responses_event},
+    openai::{OPENAI_CHAT, OPENAI_RESPONSES, chat_event, responses_event},
 };
 
 /// No dialect in particular.
 pub static PLAIN: &dyn Grammar = &Plain;
+
+/// Stands in every event of Gemini's.
+static GEMINI_MEMBER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"candidates\""));
 
 #[derive(Debug)]
 struct Plain;
@@ -40,6 +46,15 @@ impl Grammar for Plain {
         }
         let kind = type_of(name, data);
         if kind.starts_with(b"response.") { responses_event(kind) } else { anthropic_event(kind) }
+    }
+
+    fn is_plain(&self, events: &[u8]) -> bool {
+        // What the first event is, the others of the stream are too.
+        if events.starts_with(b"event:") || events.starts_with(b"data: {\"type\"") {
+            ANTHROPIC.is_plain(events) && OPENAI_RESPONSES.is_plain(events)
+        } else {
+            OPENAI_CHAT.is_plain(events) && GEMINI_MEMBER.find(events).is_none()
+        }
     }
 }
 

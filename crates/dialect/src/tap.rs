@@ -3,19 +3,18 @@
 //! The bytes that go in come out, in the same pieces where that is possible, and nothing waits for
 //! what comes after it. There is one exception: the usage event that *we* asked an OpenAI stream
 //! for is taken out again, and for that an event that came in parts waits until it is whole.
+//!
+//! What the bytes mean is the listener's business (`listener.rs`); this file moves them.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Block, ErrorWords, Fields, Gleaner, Grammar, ProviderError, Splitter, Tokens, members,
-    tokens::Reported, validate,
+    Block, ErrorWords, Fields, Grammar, ProviderError, Splitter, Tokens, listener::Listener,
+    validate,
 };
 
 /// Events up to this size are read; larger ones pass, and only their usage is picked out.
 const EVENT_CAP: usize = 1 << 20;
-
-/// A JSON answer of which this much has passed without an error in it is an answer.
-const JSON_DOUBT: usize = 64 * 1024;
 
 /// How an answer's body is built.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,37 +67,22 @@ pub enum First {
 /// Listens to one answer.
 #[derive(Debug)]
 pub struct Tap {
-    grammar: &'static dyn Grammar,
     form: Form,
     sniffed: bool,
     hide_usage_event: bool,
     splitter: Splitter,
-    /// Reads a JSON answer, or the oversized event that is just passing.
-    gleaner: Option<Box<Gleaner>>,
-    reported: Reported,
-    passed: usize,
-    first: First,
-    error: Option<ProviderError>,
-    ended: bool,
-    complete: bool,
+    listener: Listener,
 }
 
 impl Tap {
     /// A tap for one answer.
     pub fn new(grammar: &'static dyn Grammar, options: TapOptions) -> Tap {
         Tap {
-            grammar,
             form: options.form,
             sniffed: false,
             hide_usage_event: options.hide_usage_event,
             splitter: Splitter::new(EVENT_CAP),
-            gleaner: None,
-            reported: Reported::default(),
-            passed: 0,
-            first: First::Pending,
-            error: None,
-            ended: false,
-            complete: false,
+            listener: Listener::new(grammar, options.hide_usage_event),
         }
     }
 
@@ -108,23 +92,21 @@ impl Tap {
             return;
         }
         self.sniff(&piece);
-        self.passed = self.passed.saturating_add(piece.len());
         match self.form {
             Form::Opaque => {
-                self.first = First::Content;
+                self.listener.first = First::Content;
                 out.push(piece);
             }
             Form::Json => {
-                self.json(&piece);
+                self.listener.json(&piece);
                 out.push(piece);
             }
+            Form::Sse if self.is_plain(&piece) => out.push(piece),
             Form::Sse if self.hide_usage_event => self.filter(piece, out),
             Form::Sse => {
-                let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(EVENT_CAP));
-                splitter.push(piece.clone(), |block| {
-                    self.block(&block);
+                self.splitter.push(piece.clone(), |block| {
+                    self.listener.block(&block);
                 });
-                self.splitter = splitter;
                 out.push(piece);
             }
         }
@@ -133,53 +115,53 @@ impl Tap {
     /// The provider has ended; what was still held back is added to `out`.
     pub fn finish(&mut self, out: &mut Vec<Bytes>) {
         if let Some(block) = self.splitter.finish() {
-            let hidden = is_whole(&block) && self.block(&block);
-            if self.hide_usage_event && !hidden {
+            let is_usage = is_whole(&block) && self.listener.block(&block);
+            if self.hide_usage_event && !is_usage {
                 let (Block::Event(bytes) | Block::Oversized(bytes)) = block;
                 out.push(bytes);
             }
         }
-        if self.first == First::Pending {
+        if self.listener.first == First::Pending {
             let is_text = self.form == Form::Json && self.sniffed;
-            self.first = if is_text { First::Content } else { First::Empty };
+            self.listener.first = if is_text { First::Content } else { First::Empty };
         }
     }
 
     /// What the answer began with, as far as that is known.
     pub fn first(&self) -> &First {
-        &self.first
+        &self.listener.first
     }
 
     /// Whether the dialect's own end was seen: `[DONE]`, `message_stop`, a final response, an
     /// error, or the last bracket of a JSON answer. Never in a Gemini event stream, which ends
     /// where its body ends.
     pub fn ended(&self) -> bool {
-        self.ended
+        self.listener.ended
     }
 
     /// Whether nothing would be missing if the body ended here: the end was seen, or a reason to
     /// finish. An answer that ends otherwise was cut off.
     pub fn complete(&self) -> bool {
-        self.complete
+        self.listener.complete
     }
 
     /// The error that came first, or in the middle.
     pub fn error(&self) -> Option<&ProviderError> {
-        self.error.as_ref()
+        self.listener.error.as_ref()
     }
 
     /// The tokens that the provider reported so far.
     pub fn usage(&self) -> Option<Tokens> {
-        self.reported.tokens()
+        self.listener.usage()
     }
 
     /// What tells the client that the provider broke off: the event to send before the end, in
     /// the client's dialect. Empty where nothing can be said in good form any more.
     pub fn broken_off(&self, words: &ErrorWords<'_>) -> Bytes {
-        if self.form != Form::Sse || self.ended {
+        if self.form != Form::Sse || self.listener.ended {
             return Bytes::new();
         }
-        let event = self.grammar.error_event(words);
+        let event = self.listener.grammar().error_event(words);
         if !self.splitter.in_event() || self.hide_usage_event {
             return event.into();
         }
@@ -203,117 +185,30 @@ impl Tap {
         };
     }
 
-    fn json(&mut self, piece: &[u8]) {
-        let gleaner = self.gleaner.get_or_insert_default();
-        gleaner.push(piece);
-        self.reported = *gleaner.reported();
-        self.ended = gleaner.is_finished();
-        self.complete = self.ended;
-        if let (Some(error), None) = (gleaner.error(), &self.error) {
-            self.error = Some(error.clone());
-        }
-        if self.first == First::Pending {
-            self.first = match &self.error {
-                Some(error) => First::Error(error.clone()),
-                None if gleaner.is_content() || self.passed > JSON_DOUBT => First::Content,
-                None => First::Pending,
-            };
-        }
+    /// Whether a piece is whole events of mere content. That is what nearly all of a stream is, so
+    /// they pass without being taken apart.
+    fn is_plain(&self, piece: &[u8]) -> bool {
+        let whole_events = piece.ends_with(b"\n\n") || piece.ends_with(b"\r\n\r\n");
+        whole_events && !self.splitter.in_event() && self.listener.finds_plain(piece)
     }
 
-    /// Passes on whole events, all but the hidden one.
+    /// Passes on whole events, all but the one of usage.
     fn filter(&mut self, piece: Bytes, out: &mut Vec<Bytes>) {
-        let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(EVENT_CAP));
-        let began_whole = !splitter.in_event();
+        let began_whole = !self.splitter.in_event();
         let before = out.len();
         let mut hid = false;
-        splitter.push(piece.clone(), |block| {
-            if self.block(&block) {
+        self.splitter.push(piece.clone(), |block| {
+            if self.listener.block(&block) {
                 hid = true;
             } else {
                 let (Block::Event(bytes) | Block::Oversized(bytes)) = block;
                 out.push(bytes);
             }
         });
-        if began_whole && !hid && !splitter.in_event() {
+        if began_whole && !hid && !self.splitter.in_event() {
             out.truncate(before);
             out.push(piece);
         }
-        self.splitter = splitter;
-    }
-
-    /// Reads a block; whether it is the one to hide.
-    fn block(&mut self, block: &Block) -> bool {
-        match block {
-            Block::Event(bytes) => {
-                self.gleaner = None;
-                self.event(&Fields::read(bytes))
-            }
-            Block::Oversized(bytes) => {
-                self.oversized(bytes);
-                false
-            }
-        }
-    }
-
-    fn event(&mut self, event: &Fields<'_>) -> bool {
-        let Some(data) = event.data.as_deref().filter(|data| !data.trim_ascii().is_empty()) else {
-            return false;
-        };
-        let kind = self.grammar.event(event.name, data);
-        if kind.ping {
-            return false;
-        }
-        self.ended |= kind.end;
-        self.complete |= kind.finish || kind.end;
-        if kind.telling {
-            let mut gleaner = Gleaner::resuming(self.reported);
-            gleaner.push(data);
-            self.reported = *gleaner.reported();
-            let is_failure = kind.end && !kind.finish;
-            if is_failure || gleaner.error().is_some() {
-                self.failed(data);
-            }
-        }
-        if self.first == First::Pending && (kind.telling || !kind.end) {
-            self.first = match &self.error {
-                Some(error) => First::Error(error.clone()),
-                None => First::Content,
-            };
-        }
-        self.hide_usage_event && kind.telling && is_usage_event(data)
-    }
-
-    fn failed(&mut self, data: &[u8]) {
-        let error = ProviderError::read(data).unwrap_or_else(|| ProviderError {
-            status: 502,
-            code: String::new(),
-            message: String::from_utf8_lossy(data).chars().take(500).collect(),
-            retry_after: None,
-        });
-        self.error.get_or_insert(error);
-        self.ended = true;
-        self.complete = true;
-    }
-
-    /// A part of an event that is not kept. Its usage is picked out as it passes.
-    fn oversized(&mut self, part: &[u8]) {
-        if self.first == First::Pending {
-            self.first = First::Content;
-        }
-        let gleaner = match &mut self.gleaner {
-            Some(gleaner) => gleaner,
-            none => {
-                if let Some(name) = Fields::read(part).name {
-                    let kind = self.grammar.event(Some(name), b"");
-                    self.ended |= kind.end;
-                    self.complete |= kind.finish || kind.end;
-                }
-                none.insert(Box::new(Gleaner::resuming(self.reported)))
-            }
-        };
-        gleaner.push(part);
-        self.reported = *gleaner.reported();
     }
 }
 
@@ -322,18 +217,4 @@ fn is_whole(block: &Block) -> bool {
     let Block::Event(bytes) = block else { return false };
     let fields = Fields::read(bytes);
     fields.data.is_some_and(|data| data.trim_ascii() == b"[DONE]" || validate(&data).is_ok())
-}
-
-/// The chunk of an OpenAI chat stream that carries nothing but usage.
-fn is_usage_event(data: &[u8]) -> bool {
-    let (mut no_choices, mut usage) = (false, false);
-    let read = members(data, |member| {
-        let value = &data[member.value.clone()];
-        if member.is(data, "choices") {
-            no_choices = value.strip_prefix(b"[").is_some_and(|rest| rest.trim_ascii() == b"]");
-        } else if member.is(data, "usage") {
-            usage = value.starts_with(b"{");
-        }
-    });
-    read.is_ok() && no_choices && usage
 }

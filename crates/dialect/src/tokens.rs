@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::members;
+use crate::json::members_unchecked;
 
 /// Tokens of one call. `cached`, `cache_written` and `input_audio` are parts of `input`;
 /// `reasoning` and `output_audio` are parts of `output`.
@@ -62,7 +62,7 @@ impl Reported {
     /// Takes over what a usage object says; what it does not say stays.
     pub(crate) fn read(&mut self, usage: &[u8]) {
         // A usage object that is no JSON cannot stand in a JSON answer; nothing is lost with it.
-        let _ = members(usage, |member| {
+        let _ = members_unchecked(usage, |member| {
             let name = &usage[member.name];
             let value = &usage[member.value];
             match name {
@@ -103,7 +103,7 @@ impl Reported {
     }
 
     fn read_input_details(&mut self, details: &[u8]) {
-        let _ = members(details, |member| {
+        let _ = members_unchecked(details, |member| {
             let place = match &details[member.name] {
                 b"cached_tokens" => &mut self.cached,
                 b"cache_write_tokens" | b"cache_creation_tokens" => &mut self.cache_written,
@@ -115,7 +115,7 @@ impl Reported {
     }
 
     fn read_output_details(&mut self, details: &[u8]) {
-        let _ = members(details, |member| {
+        let _ = members_unchecked(details, |member| {
             let place = match &details[member.name] {
                 b"reasoning_tokens" | b"thinking_tokens" => &mut self.reasoning,
                 b"audio_tokens" => &mut self.output_audio,
@@ -205,7 +205,7 @@ fn audio_in(details: &[u8]) -> Option<u64> {
 /// The member of the object `text` that is called `name`; for small objects only.
 pub(crate) fn member(text: &[u8], name: &str) -> Option<Range<usize>> {
     let mut found = None;
-    members(text, |member| {
+    members_unchecked(text, |member| {
         if member.is(text, name) {
             found = Some(member.value);
         }
