@@ -23,7 +23,7 @@ pub use audit::AuditChain;
 pub use csrf::Csrf;
 pub use error::{MasterKeyError, PasswordError, SealError, SessionError};
 pub use master_key::MasterKey;
-pub use name::fold_name;
+pub use name::{fold_name, name_mark};
 pub use opaque::{Opaque, OpaqueKind};
 pub use passwords::{Passwords, Verdict};
 pub use role::{Permission, Role};

@@ -1,10 +1,18 @@
 //! User names as they are compared: `Lin`, ` lin ` and `LIN` are one account.
 
+use ring::digest;
 use unicode_normalization::UnicodeNormalization;
 
 /// The one spelling under which a name is looked up, counted and kept unique.
 pub fn fold_name(name: &str) -> String {
     name.trim().nfkc().collect::<String>().to_lowercase().nfc().collect()
+}
+
+/// A short mark for a name, the same for all its spellings. For counting what strangers type into
+/// the field of the name: that may be long, or a password.
+pub fn name_mark(name: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, fold_name(name).as_bytes());
+    hex::encode(&hash.as_ref()[..16])
 }
 
 #[cfg(test)]
@@ -17,5 +25,12 @@ mod tests {
             assert_eq!(fold_name(name), "z\u{fc}rich", "{name:?}");
         }
         assert_ne!(fold_name("lin"), fold_name("lim"));
+    }
+
+    #[test]
+    fn a_mark_is_short_and_the_same_for_all_spellings() {
+        assert_eq!(name_mark(" Lin "), name_mark("lin"));
+        assert_ne!(name_mark("lin"), name_mark("lim"));
+        assert_eq!(name_mark(&"x".repeat(1 << 20)).len(), 32);
     }
 }

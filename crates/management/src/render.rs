@@ -142,3 +142,99 @@ fn request_id(request: &Request) -> String {
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     given.filter(sane).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, time::Duration};
+
+    use auth::MasterKey;
+    use axum::{Router, body::Body, middleware, routing::get};
+    use domain::OutboundPolicy;
+    use serde_json::Value;
+    use store::Store;
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+    use crate::{Parts, Settings, permit};
+
+    async fn plane(directory: &tempfile::TempDir) -> Management {
+        let (key, file) = (MasterKey::generate(), directory.path().join("tollgate.db"));
+        let database = store::Settings::new(file.to_str().unwrap());
+        let store = Store::open(database, &key, OutboundPolicy::default()).await.unwrap();
+        let mut parts = Parts::new(store, &key);
+        parts.settings =
+            Settings { request_timeout: Duration::from_millis(50), ..Default::default() };
+        Management::new(parts)
+    }
+
+    /// What callers get of a handler, with the layers of the real plane around it.
+    async fn answered(handler: axum::routing::MethodRouter) -> (u16, Value) {
+        let directory = tempfile::tempdir().unwrap();
+        let app = plane(&directory).await;
+        let router = Router::new()
+            .route("/", handler)
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(middleware::from_fn_with_state(app, render));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        let status = response.status().as_u16();
+        let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["error"]["request_id"], id.as_str());
+        (status, body["error"].clone())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_our_failure_and_tells_nothing() {
+        async fn careless() {
+            panic!("the secret is sk-123");
+        }
+        let (status, error) = answered(get(careless)).await;
+        assert_eq!((status, &error["code"]), (500, &Value::from("internal")));
+        assert!(!error.to_string().contains("sk-123"));
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_given_up() {
+        let (status, error) = answered(get(pending::<()>)).await;
+        assert_eq!((status, &error["code"]), (503, &Value::from("timed_out")));
+    }
+
+    #[tokio::test]
+    async fn a_bare_status_gets_a_body_and_words_of_a_handler_stay() {
+        let (status, error) = answered(get(async || StatusCode::IM_A_TEAPOT)).await;
+        assert_eq!((status, &error["code"]), (418, &Value::from("refused")));
+    }
+
+    #[tokio::test]
+    async fn an_answer_for_which_no_permission_was_asked_does_not_go_out() {
+        use auth::{Actor, Role};
+        use secrecy::ExposeSecret as _;
+
+        let directory = tempfile::tempdir().unwrap();
+        let app = plane(&directory).await;
+        let user = store::NewUser {
+            name: "lin".to_owned(),
+            email: None,
+            role: Role::SuperAdmin,
+            password_hash: None,
+        };
+        let user = app.store.create_user(&Actor::System, user).await.unwrap();
+        let expires_at = chrono::Utc::now() + chrono::Duration::hours(1);
+        let refresh = store::RefreshToken { digest: [1; 32], expires_at };
+        let session = app.store.open_session(&Actor::System, user, refresh).await.unwrap();
+        let epoch = app.store.user(user).await.unwrap().epoch;
+        let token = app.sessions.issue(session, user, epoch, chrono::Utc::now()).token;
+        let router = Router::new()
+            .route("/", get(async || "forgotten"))
+            .route_layer(middleware::from_fn_with_state(app.clone(), permit::guard))
+            .layer(middleware::from_fn_with_state(app, render));
+        let request = Request::builder()
+            .header("authorization", format!("Bearer {}", token.expose_secret()))
+            .body(Body::empty())
+            .unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}

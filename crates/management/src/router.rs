@@ -10,10 +10,7 @@ use axum::{
     middleware,
     routing::get,
 };
-use tower_http::{
-    catch_panic::CatchPanicLayer, sensitive_headers::SetSensitiveRequestHeadersLayer,
-    set_header::SetResponseHeaderLayer,
-};
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -97,7 +94,6 @@ pub(crate) fn router(app: Management) -> Router {
         .layer(DefaultBodyLimit::max(app.settings.body_limit))
         .layer(CatchPanicLayer::custom(render::panicked))
         .layer(middleware::from_fn_with_state(app.clone(), render::render))
-        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
         .layer(unless_set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
         .layer(unless_set(header::CACHE_CONTROL, "no-store"))
         .layer(unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 /// The limits and habits of the management plane.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whether cookies carry `Secure` and the `__Host-` prefix. Only where browsers reach the
-    /// plane by plain `http` on loopback can it be false: some browsers refuse to keep secure
-    /// cookies there, and nobody else can listen. Everywhere else it must be true, also behind a
-    /// proxy that ends TLS.
+    /// Whether cookies carry `Secure` and the `__Host-` prefix. Who calls from this very machine
+    /// by plain `http` gets plain ones even so, because many programs and some browsers would not
+    /// keep the others there and nobody can listen. False is for plain `http` in a network that
+    /// is trusted entirely; never behind a proxy that ends TLS.
     pub secure_cookies: bool,
     /// The origins (`https://gate.example`) of our own pages, where they differ from the host
     /// that a request names: behind a proxy that rewrites `Host`.

@@ -27,7 +27,7 @@ impl<'a> Throttle<'a> {
     pub(crate) fn new(store: &'a Store, username: Option<&str>, ip: Option<IpAddr>) -> Self {
         Self {
             store,
-            account: username.map(|name| format!("account:{}", auth::fold_name(name))),
+            account: username.map(|name| format!("account:{}", auth::name_mark(name))),
             network: ip.map(|ip| format!("network:{}", peer::network(ip))),
         }
     }

@@ -1,5 +1,7 @@
 //! `/api/auth`: signing in, staying signed in, signing out, and the very first start.
 
+use std::net::IpAddr;
+
 use ::auth::{
     Actor, Opaque, OpaqueKind, Passwords, Permission, Role as UserRole, Sessions, Verdict,
 };
@@ -92,6 +94,7 @@ pub(crate) async fn login(
     let verdict = turn.compare(login.password.clone(), stored).await?;
     let Some(user) = user.filter(|user| user.active && verdict != Verdict::Wrong) else {
         throttle.failed().await?;
+        tracing::info!(client.ip = ?caller.ip, "a sign-in failed");
         return Err(ApiError::WrongCredentials);
     };
     throttle.succeeded().await?;
@@ -100,7 +103,11 @@ pub(crate) async fn login(
         app.store.rehash_password(user.id, hash).await?;
     }
     drop(turn);
-    app.open_session(user, caller.ip).await
+    match app.open_session(user, &caller).await {
+        // Switched off or deleted while the password was compared.
+        Err(ApiError::NotFound(_)) => Err(ApiError::WrongCredentials),
+        opened => opened,
+    }
 }
 
 /// Make the first administrator with the one-time token, and sign them in.
@@ -143,7 +150,7 @@ pub(crate) async fn setup(
     };
     drop(turn);
     let user = app.store.user(id).await?;
-    let (headers, answer) = app.open_session(user, caller.ip).await?;
+    let (headers, answer) = app.open_session(user, &caller).await?;
     Ok((StatusCode::CREATED, headers, answer))
 }
 
@@ -162,7 +169,7 @@ pub(crate) async fn refresh(
     let (next, stored) = app.mint_refresh();
     match app.store.spend_refresh_token(&digest, stored).await? {
         Spent::Renewed { user, session: of_token } if of_token == session => {
-            Ok(app.session_answer(user, session, &next))
+            Ok(app.session_answer(user, app.secure_cookies(&parts), session, &next))
         }
         // A token under another session's name: nobody honest sends that.
         Spent::Renewed { session: of_token, .. } => {
@@ -200,7 +207,7 @@ pub(crate) async fn logout(
     }
     app.session_cache.forget();
     let mut headers = HeaderMap::new();
-    app.clear_cookies(&mut headers);
+    app.clear_cookies(&mut headers, app.secure_cookies(&parts));
     Ok((StatusCode::NO_CONTENT, headers))
 }
 
@@ -213,14 +220,15 @@ pub(crate) async fn me(who: SignedIn) -> Answer<Me> {
 
 /// From where a call comes that nobody has signed in for yet.
 pub(crate) struct Caller {
-    ip: Option<std::net::IpAddr>,
+    ip: Option<IpAddr>,
+    secure_cookies: bool,
 }
 
 impl FromRequestParts<Management> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Management) -> Result<Self, ApiError> {
-        Ok(Self { ip: app.client_ip(parts) })
+        Ok(Self { ip: app.client_ip(parts), secure_cookies: app.secure_cookies(parts) })
     }
 }
 
@@ -228,12 +236,13 @@ impl Management {
     async fn open_session(
         &self,
         user: UserRow,
-        ip: Option<std::net::IpAddr>,
+        caller: &Caller,
     ) -> Result<(HeaderMap, Answer<SessionAnswer>), ApiError> {
         let (refresh, stored) = self.mint_refresh();
-        let actor = Actor::User { id: user.id, name: user.name.clone(), role: user.role, ip };
+        let (name, role, ip) = (user.name.clone(), user.role, caller.ip);
+        let actor = Actor::User { id: user.id, name, role, ip };
         let session = self.store.open_session(&actor, user.id, stored).await?;
-        Ok(self.session_answer(user, session, &refresh))
+        Ok(self.session_answer(user, caller.secure_cookies, session, &refresh))
     }
 
     fn mint_refresh(&self) -> (SecretString, RefreshToken) {
@@ -245,12 +254,13 @@ impl Management {
     fn session_answer(
         &self,
         user: UserRow,
+        secure_cookies: bool,
         session: Uuid,
         refresh: &SecretString,
     ) -> (HeaderMap, Answer<SessionAnswer>) {
         let access = self.sessions.issue(session, user.id, user.epoch, Utc::now());
         let mut headers = HeaderMap::new();
-        let csrf_token = self.set_cookies(&mut headers, session, refresh);
+        let csrf_token = self.set_cookies(&mut headers, secure_cookies, session, refresh);
         let answer = SessionAnswer {
             access_token: access.token.expose_secret().to_owned(),
             token_type: "Bearer",

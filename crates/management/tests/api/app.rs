@@ -210,7 +210,9 @@ impl Client {
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<String>) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
-        request = request.header("host", "gate.example");
+        if !self.headers.iter().any(|(name, _)| name == "host") {
+            request = request.header("host", "gate.example");
+        }
         if body.is_some() && !self.headers.iter().any(|(name, _)| name == "content-type") {
             request = request.header("content-type", "application/json");
         }

@@ -138,12 +138,35 @@ async fn a_sign_in_with_missing_or_further_fields_names_them() {
 }
 
 #[tokio::test]
-async fn on_plain_loopback_the_cookies_are_ones_that_browsers_keep() {
-    let app = App::with(Settings { secure_cookies: false, ..Default::default() }).await;
-    app.user("lin", Role::Admin).await;
-    let answer = login(&app.anonymous(), "lin", PASSWORD).await;
+async fn who_sits_at_this_machine_gets_cookies_that_every_program_keeps() {
+    let app = App::start().await;
+    let here = app.anonymous().from("127.0.0.1").with("host", "localhost:9090");
+    let answer = login(&here, "admin", PASSWORD).await;
     let cookie = answer.header("set-cookie");
     assert!(cookie.starts_with("tollgate-refresh="), "{cookie}");
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     assert!(!cookie.contains("Secure"), "{cookie}");
+    let csrf = answer.cookie("tollgate-csrf").unwrap();
+    let refresh = format!("tollgate-refresh={}", answer.cookie("tollgate-refresh").unwrap());
+    let again = here.clone().with("cookie", &refresh).with("x-csrf-token", &csrf);
+    assert_eq!(again.post("/api/auth/refresh", json!({})).await.status, 200);
+
+    for elsewhere in [
+        here.clone().with("origin", "https://localhost:9090"),
+        here.clone().with("x-forwarded-proto", "https"),
+        here.clone().with("x-forwarded-for", "127.0.0.1"),
+        here.clone().from("192.0.2.1"),
+        app.anonymous().from("127.0.0.1"),
+    ] {
+        let answer = login(&elsewhere, "admin", PASSWORD).await;
+        assert!(answer.header("set-cookie").ends_with("; Secure"), "{:?}", elsewhere.headers);
+    }
+}
+
+#[tokio::test]
+async fn secure_cookies_can_be_switched_off() {
+    let app = App::with(Settings { secure_cookies: false, ..Default::default() }).await;
+    app.user("lin", Role::Admin).await;
+    let answer = login(&app.anonymous(), "lin", PASSWORD).await;
+    assert!(!answer.header("set-cookie").contains("Secure"));
 }
