@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod error;
+mod form;
 mod gemini;
 mod gleaner;
 mod grammar;
@@ -20,9 +21,11 @@ mod splice;
 mod sse;
 mod tap;
 mod tokens;
+mod unpack;
 
 pub use anthropic::ANTHROPIC;
 pub use error::Malformed;
+pub use form::{FormField, peek_form};
 pub use gemini::GEMINI;
 pub use gleaner::Gleaner;
 pub use grammar::{ErrorWords, EventKind, Grammar};
@@ -35,3 +38,4 @@ pub use splice::{Edit, splice, splice_parts};
 pub use sse::{Block, Fields, Splitter};
 pub use tap::{First, Form, Tap, TapOptions};
 pub use tokens::Tokens;
+pub use unpack::Coding;

@@ -143,21 +143,22 @@ impl Listener {
             }
         }
         if self.first == First::Pending && (kind.telling || !kind.end) {
-            self.first = match &self.error {
-                Some(error) => First::Error(error.clone()),
-                None => First::Content,
-            };
+            self.first = First::Content;
         }
         self.seeks_usage_event && kind.telling && is_usage_event(data)
     }
 
-    fn failed(&mut self, data: &[u8]) {
+    /// The answer turned out to be an error; `data` says which, as JSON or in words.
+    pub(crate) fn failed(&mut self, data: &[u8]) {
         let error = ProviderError::read(data).unwrap_or_else(|| ProviderError {
             status: 502,
             code: String::new(),
             message: String::from_utf8_lossy(data).chars().take(500).collect(),
             retry_after: None,
         });
+        if self.first == First::Pending {
+            self.first = First::Error(error.clone());
+        }
         self.error.get_or_insert(error);
         self.ended = true;
         self.complete = true;

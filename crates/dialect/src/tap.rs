@@ -9,7 +9,9 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    Block, ErrorWords, Fields, Grammar, ProviderError, Splitter, Tokens, listener::Listener,
+    Block, ErrorWords, Fields, Grammar, ProviderError, Splitter, Tokens,
+    listener::Listener,
+    unpack::{Coding, Unpacker},
     validate,
 };
 
@@ -72,6 +74,9 @@ pub struct Tap {
     hide_usage_event: bool,
     splitter: Splitter,
     listener: Listener,
+    unpacker: Option<Box<Unpacker>>,
+    /// Whether the client gets what the unpacker makes of the answer.
+    unpacks: bool,
 }
 
 impl Tap {
@@ -83,11 +88,50 @@ impl Tap {
             hide_usage_event: options.hide_usage_event,
             splitter: Splitter::new(EVENT_CAP),
             listener: Listener::new(grammar, options.hide_usage_event),
+            unpacker: None,
+            unpacks: false,
         }
+    }
+
+    /// The answer comes compressed, and the client did not ask for that: it gets it unpacked, and
+    /// must not be told the `content-encoding` nor the `content-length`.
+    pub fn unpacking(mut self, coding: Coding) -> Tap {
+        self.unpacker = Some(Box::new(Unpacker::new(coding)));
+        self.unpacks = true;
+        self
+    }
+
+    /// The answer comes compressed and stays so. It is read all the same; no event can be hidden.
+    pub fn reading_through(mut self, coding: Coding) -> Tap {
+        self.unpacker = Some(Box::new(Unpacker::new(coding)));
+        self
     }
 
     /// The next piece from the provider; what is to go to the client is added to `out`.
     pub fn push(&mut self, piece: Bytes, out: &mut Vec<Bytes>) {
+        if piece.is_empty() {
+            return;
+        }
+        let Some(unpacker) = &mut self.unpacker else { return self.read(piece, out) };
+        let unpacked = unpacker.push(&piece);
+        match unpacked {
+            Ok(unpacked) if self.unpacks => self.read(unpacked, out),
+            Ok(unpacked) => {
+                self.read(unpacked, &mut Vec::new());
+                out.push(piece);
+            }
+            Err(_) if self.unpacks => self.listener.failed(b"the answer is not well compressed"),
+            Err(_) => {
+                // It passes as it is; what it says stays unknown.
+                self.form = Form::Opaque;
+                self.sniffed = true;
+                self.unpacker = None;
+                self.read(piece, out);
+            }
+        }
+    }
+
+    fn read(&mut self, piece: Bytes, out: &mut Vec<Bytes>) {
         if piece.is_empty() {
             return;
         }
@@ -116,7 +160,7 @@ impl Tap {
     pub fn finish(&mut self, out: &mut Vec<Bytes>) {
         if let Some(block) = self.splitter.finish() {
             let is_usage = is_whole(&block) && self.listener.block(&block);
-            if self.hide_usage_event && !is_usage {
+            if self.hide_usage_event && !is_usage && self.passes_unpacked() {
                 let (Block::Event(bytes) | Block::Oversized(bytes)) = block;
                 out.push(bytes);
             }
@@ -158,7 +202,7 @@ impl Tap {
     /// What tells the client that the provider broke off: the event to send before the end, in
     /// the client's dialect. Empty where nothing can be said in good form any more.
     pub fn broken_off(&self, words: &ErrorWords<'_>) -> Bytes {
-        if self.form != Form::Sse || self.listener.ended {
+        if self.form != Form::Sse || self.listener.ended || !self.passes_unpacked() {
             return Bytes::new();
         }
         let event = self.listener.grammar().error_event(words);
@@ -168,6 +212,11 @@ impl Tap {
         let mut bytes = BytesMut::from(&b"\n\n"[..]);
         bytes.extend_from_slice(&event);
         bytes.freeze()
+    }
+
+    /// Whether what is read is what the client gets.
+    fn passes_unpacked(&self) -> bool {
+        self.unpacks || self.unpacker.is_none()
     }
 
     /// Servers mix the two up: events under a JSON type, a JSON error under the type of events. No

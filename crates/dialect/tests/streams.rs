@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use dialect::{
-    ANTHROPIC, ErrorWords, First, Form, GEMINI, Grammar, OPENAI_CHAT, OPENAI_RESPONSES, PLAIN, Tap,
-    TapOptions, Tokens,
+    ANTHROPIC, Coding, ErrorWords, First, Form, GEMINI, Grammar, OPENAI_CHAT, OPENAI_RESPONSES,
+    PLAIN, Tap, TapOptions, Tokens,
 };
 use proptest::prelude::*;
 
@@ -312,6 +312,45 @@ fn an_event_of_any_size_passes_and_its_usage_counts() {
         assert_eq!(heard.usage, Some(TOKENS));
         assert!(heard.ended || size == stream.len());
     }
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_compressed_answer_is_read_and_passes_as_it_is_wanted() {
+    let bytes = packed(CHAT);
+    let mut through = Tap::new(OPENAI_CHAT, HIDING).reading_through(Coding::Gzip);
+    let mut unpacking = Tap::new(OPENAI_CHAT, HIDING).unpacking(Coding::Gzip);
+    let (mut as_it_is, mut unpacked) = (Vec::new(), Vec::new());
+    for piece in bytes.chunks(20) {
+        through.push(Bytes::copy_from_slice(piece), &mut as_it_is);
+        unpacking.push(Bytes::copy_from_slice(piece), &mut unpacked);
+    }
+    through.finish(&mut as_it_is);
+    unpacking.finish(&mut unpacked);
+    assert_eq!(as_it_is.concat(), bytes);
+    assert_eq!(unpacked.concat(), hear(OPENAI_CHAT, HIDING, &[CHAT.as_bytes()]).bytes.as_bytes());
+    for tap in [through, unpacking] {
+        assert_eq!((tap.usage(), tap.first(), tap.ended()), (Some(TOKENS), &First::Content, true));
+    }
+}
+
+#[test]
+fn an_answer_that_is_badly_compressed_is_an_error_or_passes_unread() {
+    let wrong = Bytes::from_static(b"this is no gzip at all");
+    let mut out = Vec::new();
+    let mut tap = Tap::new(OPENAI_CHAT, HIDING).unpacking(Coding::Gzip);
+    tap.push(wrong.clone(), &mut out);
+    assert!(out.is_empty());
+    assert!(matches!(tap.first(), First::Error(error) if error.retryable()));
+    let mut tap = Tap::new(OPENAI_CHAT, HIDING).reading_through(Coding::Gzip);
+    tap.push(wrong.clone(), &mut out);
+    tap.push(wrong.clone(), &mut out);
+    assert_eq!((out, tap.first()), (vec![wrong; 2], &First::Content));
 }
 
 #[test]
