@@ -21,10 +21,20 @@ use crate::{app::Management, error::ApiError};
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a body can be.
+pub(crate) trait Input: DeserializeOwned + PartialSchema {
+    /// What is wrong with it, as far as it can be judged alone. It is asked only when a field has
+    /// not even its form, so that the caller learns of all others too; a body in good form is
+    /// judged by the store, together with what only the store knows.
+    fn faults(&self) -> Faults {
+        Faults::default()
+    }
+}
+
 /// A body in JSON.
 pub(crate) struct Json<T>(pub(crate) T);
 
-impl<T: DeserializeOwned + PartialSchema> FromRequest<Management> for Json<T> {
+impl<T: Input> FromRequest<Management> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Management) -> Result<Self, ApiError> {
@@ -46,7 +56,7 @@ impl<T: DeserializeOwned + PartialSchema> FromRequest<Management> for Json<T> {
         let Value::Object(fields) = value else {
             return Err(ApiError::Malformed("an object is expected".to_owned()));
         };
-        read(fields, &required::<T>(), |_| None).map(Self).map_err(ApiError::Invalid)
+        read_body(fields).map(Self).map_err(ApiError::Invalid)
     }
 }
 
@@ -71,7 +81,11 @@ impl<T: DeserializeOwned> FromRequestParts<Management> for Query<T> {
             let scalar = serde_json::from_str::<Value>(value.as_str()?).ok()?;
             (scalar.is_number() || scalar.is_boolean()).then_some(scalar)
         };
-        read(fields, &[], as_scalar).map(Self).map_err(ApiError::Invalid)
+        let mut faults = Faults::default();
+        match sift(&mut fields, as_scalar, &mut faults) {
+            Some(query) if faults.0.is_empty() => Ok(Self(query)),
+            _ => Err(ApiError::Invalid(faults)),
+        }
     }
 }
 
@@ -100,63 +114,72 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-/// The fields that `T` cannot do without, from its description.
-fn required<T: PartialSchema>() -> Vec<String> {
-    match T::schema() {
-        RefOr::T(Schema::Object(object)) => object.required,
-        _ => Vec::new(),
+/// Reads a body, or tells every field at fault.
+fn read_body<T: Input>(mut fields: Map<String, Value>) -> Result<T, Faults> {
+    let RefOr::T(Schema::Object(schema)) = T::schema() else {
+        unreachable!("bodies are described as objects");
+    };
+    let mut faults = Faults::default();
+    for name in schema.required.iter().filter(|name| !fields.contains_key(*name)) {
+        faults.add(name, "is required");
     }
+    let read = sift::<T>(&mut fields, |_| None, &mut faults);
+    if let Some(body) = read.filter(|_| faults.0.is_empty()) {
+        return Ok(body);
+    }
+    // What is missing is taken from the example, so that the rest can be judged.
+    let example = schema.example.unwrap_or_default();
+    for name in &schema.required {
+        if let (false, Some(value)) = (fields.contains_key(name), example.get(name)) {
+            fields.insert(name.clone(), value.clone());
+        }
+    }
+    let known: Vec<String> = faults.0.iter().map(|fault| top(&fault.field).to_owned()).collect();
+    if let Some(body) = sift::<T>(&mut fields, |_| None, &mut Faults::default()) {
+        let further = body.faults().0.into_iter();
+        faults
+            .0
+            .extend(further.filter(|fault| !known.iter().any(|name| name == top(&fault.field))));
+    }
+    Err(faults)
 }
 
 /// Reads a `T`. A field that does not fit is noted, taken out, and the rest is tried again, so
-/// that the next one is found too; `mend` may offer another form of a value first.
-fn read<T: DeserializeOwned>(
-    mut fields: Map<String, Value>,
-    required: &[String],
+/// that the next one is found too; `mend` may offer another form of a value first. None where a
+/// field that cannot be done without is missing.
+fn sift<T: DeserializeOwned>(
+    fields: &mut Map<String, Value>,
     mend: impl Fn(&Value) -> Option<Value>,
-) -> Result<T, Faults> {
-    let mut faults = Faults::default();
-    for name in required {
-        if !fields.contains_key(name) {
-            faults.add(name, "is required");
-        }
-    }
+    faults: &mut Faults,
+) -> Option<T> {
     loop {
         let error = match serde_path_to_error::deserialize(Value::Object(fields.clone())) {
-            Ok(value) => return faults.none_or(value),
+            Ok(value) => return Some(value),
             Err(error) => error,
         };
         let said = error.inner().to_string();
         let place = error.path().to_string();
-        let unknown = quoted_after(&said, "unknown field ");
-        let missing = quoted_after(&said, "missing field ");
-        let field = match unknown.or(missing) {
+        let named = quoted_after(&said, "unknown field ").or(quoted_after(&said, "missing field "));
+        let field = match named {
             Some(name) if place == "." || place == name => name.to_owned(),
             Some(name) if place.ends_with(&format!(".{name}")) => place,
             Some(name) => format!("{place}.{name}"),
             None => place,
         };
-        let top = field.split(['.', '[']).next().unwrap_or_default().to_owned();
-        let Some(value) = fields.get(&top) else {
-            // Only a required field can be missing here, and those are noted already.
-            return Err(if faults.0.is_empty() { one(field, words(&said)) } else { faults });
-        };
-        match mend(value).filter(|mended| mended != value) {
-            Some(mended) => {
-                fields.insert(top, mended);
-            }
-            None => {
-                faults.add(field, words(&said));
-                fields.remove(&top);
-            }
+        let top = top(&field).to_owned();
+        let value = fields.get(&top)?;
+        if let Some(mended) = mend(value).filter(|mended| mended != value) {
+            fields.insert(top, mended);
+        } else {
+            faults.add(field, words(&said));
+            fields.remove(&top);
         }
     }
 }
 
-fn one(field: String, message: String) -> Faults {
-    let mut faults = Faults::default();
-    faults.add(field, message);
-    faults
+/// The field itself, of a path into it.
+fn top(field: &str) -> &str {
+    field.split(['.', '[']).next().unwrap_or_default()
 }
 
 fn quoted_after<'a>(said: &'a str, start: &str) -> Option<&'a str> {
@@ -206,6 +229,7 @@ mod tests {
 
     #[derive(Debug, PartialEq, Deserialize, ToSchema)]
     #[serde(deny_unknown_fields)]
+    #[schema(example = json!({"name": "a", "size": 1}))]
     struct Thing {
         name: String,
         size: u64,
@@ -230,9 +254,22 @@ mod tests {
         weight: u32,
     }
 
+    impl Input for Thing {
+        fn faults(&self) -> Faults {
+            let mut faults = Faults::default();
+            if self.name.len() > 3 {
+                faults.add("name", "is too long");
+            }
+            if self.size > 9 {
+                faults.add("size", "is too large");
+            }
+            faults
+        }
+    }
+
     fn faults(value: Value) -> String {
         let Value::Object(fields) = value else { unreachable!() };
-        read::<Thing>(fields, &required::<Thing>(), |_| None).unwrap_err().to_string()
+        read_body::<Thing>(fields).unwrap_err().to_string()
     }
 
     #[test]
@@ -240,7 +277,7 @@ mod tests {
         let Value::Object(fields) = json!({"name": "a", "size": 3, "limit": null}) else {
             unreachable!()
         };
-        let thing: Thing = read(fields, &required::<Thing>(), |_| None).unwrap();
+        let thing: Thing = read_body(fields).unwrap();
         assert_eq!((thing.name.as_str(), thing.size, thing.limit), ("a", 3, Some(None)));
         assert_eq!(thing.kind, None);
     }
@@ -272,6 +309,15 @@ mod tests {
         assert!(told.starts_with("parts[0].w: is not known here"), "{told}");
         assert_eq!(faults(json!({})), "name: is required; size: is required");
         assert_eq!(faults(json!({"name": "a", "size": 1, "parts": 3})), "parts: must be a list");
+    }
+
+    #[test]
+    fn what_has_its_form_is_judged_beside_what_has_not() {
+        let told = faults(json!({"name": "long name", "kind": 1}));
+        assert!(told.starts_with("size: is required; kind: must be"), "{told}");
+        assert!(told.ends_with("; name: is too long"), "{told}");
+        let told = faults(json!({"name": 1, "size": 10}));
+        assert_eq!(told, "name: must be a string; size: is too large");
     }
 
     #[test]

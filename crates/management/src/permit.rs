@@ -44,6 +44,7 @@ needs! {
     ReadServiceKeys = ServiceKeyRead,
     ManageServiceKeys = ServiceKeyWrite,
     ReadLogs = LogRead,
+    ReadBodies = LogBody,
     ReadStats = StatsRead,
 }
 

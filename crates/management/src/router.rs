@@ -48,6 +48,7 @@ fn admin() -> OpenApiRouter<Management> {
         .routes(routes!(routes::read_route, routes::edit_route, routes::delete_route))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::read_log))
+        .routes(routes!(logs::read_bodies))
         .routes(routes!(dashboard::dashboard_stats))
 }
 

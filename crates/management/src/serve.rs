@@ -1,6 +1,12 @@
 //! Serving the plane on a listener: bounded heads, bounded connections, an orderly end.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{Router, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
@@ -8,15 +14,15 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time,
 };
 use tower::Service as _;
 use tracing::{debug, warn};
 
-use crate::app::Management;
+use crate::{Settings, app::Management};
 
 /// Serves the plane on `listener` until `stop` is ready; then answers what is in flight, for as
 /// long as the settings allow, and returns.
@@ -32,15 +38,15 @@ pub async fn serve(
         .header_read_timeout(settings.head_timeout)
         .max_buf_size(settings.head_limit.max(8192))
         .max_headers(100);
-    let room = Arc::new(Semaphore::new(settings.connections));
+    let room = Arc::new(Room::of(settings));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
         let (stream, peer, place) = tokio::select! {
             () = &mut stop => break,
-            (stream, peer) = accept(&listener) => match room.clone().try_acquire_owned() {
-                Ok(place) => (stream, peer, place),
-                Err(_) => {
+            (stream, peer) = accept(&listener) => match room.take(peer.ip().to_canonical()) {
+                Some(place) => (stream, peer, place),
+                None => {
                     warn!(%peer, "too many connections to the management plane; one is closed");
                     continue;
                 }
@@ -79,6 +85,53 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// Room for so many connections, and for so many from one address.
+struct Room {
+    all: usize,
+    per_address: usize,
+    proxies: Vec<ipnet::IpNet>,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection's place; free again when dropped.
+struct Place {
+    room: Arc<Room>,
+    address: IpAddr,
+}
+
+impl Room {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            all: settings.connections,
+            per_address: settings.connections_per_address,
+            proxies: settings.trusted_proxies.clone(),
+            taken: Mutex::default(),
+        }
+    }
+
+    fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let mut taken = self.taken.lock();
+        let all: usize = taken.values().sum();
+        let here = taken.get(&address).copied().unwrap_or_default();
+        let proxy = self.proxies.iter().any(|net| net.contains(&address));
+        if all >= self.all || (here >= self.per_address && !proxy) {
+            return None;
+        }
+        taken.insert(address, here + 1);
+        Some(Place { room: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.room.taken.lock();
+        match taken.get_mut(&self.address) {
+            Some(here) if *here > 1 => *here -= 1,
+            _ => drop(taken.remove(&self.address)),
+        }
+    }
+}
+
 /// The router as hyper wants it, knowing who is at the other end.
 fn at(
     router: Router,
@@ -93,4 +146,29 @@ fn at(
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().call(request)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_all_places_and_gives_back_what_it_leaves() {
+        let settings = Settings {
+            connections: 4,
+            connections_per_address: 2,
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            ..Default::default()
+        };
+        let room = Arc::new(Room::of(&settings));
+        let take = |ip: &str| room.take(ip.parse().unwrap());
+        let (one, two) = (take("192.0.2.1"), take("192.0.2.1"));
+        assert!(one.is_some() && two.is_some() && take("192.0.2.1").is_none());
+        let (three, four) = (take("10.0.0.1"), take("10.0.0.1"));
+        assert!(three.is_some() && four.is_some() && take("192.0.2.2").is_none());
+        drop(one);
+        assert!(take("192.0.2.1").is_some());
+        drop((two, three, four));
+        assert!(room.taken.lock().is_empty());
+    }
 }

@@ -29,6 +29,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Most connections at once.
     pub connections: usize,
+    /// Most of them from one address, trusted proxies aside.
+    pub connections_per_address: usize,
     /// How long requests in flight may take when the plane is told to stop.
     pub grace: Duration,
 }
@@ -45,6 +47,7 @@ impl Default for Settings {
             head_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             connections: 1024,
+            connections_per_address: 128,
             grace: Duration::from_secs(10),
         }
     }

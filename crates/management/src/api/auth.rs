@@ -19,8 +19,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    app::Management, error::ApiError, first_start::USERNAME, gate::SignedIn, input::Json,
-    render::Failure, throttle::Throttle, words::Role,
+    app::Management,
+    error::ApiError,
+    first_start::USERNAME,
+    gate::SignedIn,
+    input::{Input, Json},
+    render::Failure,
+    throttle::Throttle,
+    words::Role,
 };
 
 /// A sign-in.
@@ -36,6 +42,7 @@ pub(crate) struct Login {
 /// The very first start.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "tgs-…", "password": "…"}))]
 pub(crate) struct Setup {
     /// The one-time token from the log.
     #[schema(value_type = String)]
@@ -125,10 +132,8 @@ pub(crate) async fn setup(
         throttle.failed().await?;
         return Err(ApiError::WrongSetupToken);
     };
+    setup.faults().none_or(()).map_err(ApiError::Invalid)?;
     let username = setup.username.unwrap_or_else(|| USERNAME.to_owned());
-    let mut faults = Passwords::faults(&username, &setup.password);
-    check_username(&username, &mut faults);
-    faults.none_or(()).map_err(ApiError::Invalid)?;
     if !app.store.needs_setup().await? {
         return Err(ApiError::WrongSetupToken);
     }
@@ -229,6 +234,17 @@ impl FromRequestParts<Management> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Management) -> Result<Self, ApiError> {
         Ok(Self { ip: app.client_ip(parts), secure_cookies: app.secure_cookies(parts) })
+    }
+}
+
+impl Input for Login {}
+
+impl Input for Setup {
+    fn faults(&self) -> Faults {
+        let username = self.username.as_deref().unwrap_or(USERNAME);
+        let mut faults = Passwords::faults(username, &self.password);
+        check_username(username, &mut faults);
+        faults
     }
 }
 

@@ -2,12 +2,12 @@
 
 use axum::{
     Json as Answer,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
 use chrono::{DateTime, Utc};
 use domain::{Faults, ProviderKeyId, ServiceKeyId, UpstreamId, UserId, log};
 use serde::{Deserialize, Serialize};
-use store::{LogFilter, LogRow, StatusClass};
+use store::{LogFilter, LogRow, RecordedBody, StatusClass};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::{
     error::ApiError,
     input::Query,
     listing::{ListOf, ListQuery},
-    permit::{ReadLogs, With},
+    permit::{ReadBodies, ReadLogs, With},
     render::Failure,
     words::{Dialect, Outcome, UsageSource},
 };
@@ -115,6 +115,30 @@ pub(crate) struct Considered {
     passed_over: Option<String>,
 }
 
+/// The bodies of a call, where its upstream records them: the request's, then the answer's.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Bodies {
+    items: Vec<Body>,
+}
+
+/// A recorded body, capped and masked when it was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Body {
+    of: Side,
+    /// What is no text is shown as `�`.
+    text: String,
+    /// Whether it was longer.
+    cut: bool,
+}
+
+/// Whose body it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Side {
+    Request,
+    Answer,
+}
+
 /// Which log entries are wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -169,11 +193,26 @@ pub(crate) async fn list_logs(
 pub(crate) async fn read_log(
     actor: With<ReadLogs>,
     State(app): State<Management>,
-    id: Result<Path<Uuid>, axum::extract::rejection::PathRejection>,
+    id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Answer<LogEntry>, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoSuchPath)?;
     let row = app.store.log_entry(id).await?;
     Ok(Answer(visible(&actor, row.entry.owner, "log entry", row)?.into()))
+}
+
+/// The recorded bodies of a call.
+#[utoipa::path(get, path = "/api/admin/logs/{id}/bodies", tag = "logs", params(("id" = Uuid, Path)),
+    responses((status = 200, description = "It is so", body = Bodies), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn read_bodies(
+    actor: With<ReadBodies>,
+    State(app): State<Management>,
+    id: Result<Path<Uuid>, PathRejection>,
+) -> Result<Answer<Bodies>, ApiError> {
+    let Path(id) = id.map_err(|_| ApiError::NoSuchPath)?;
+    let row = app.store.log_entry(id).await?;
+    visible(&actor, row.entry.owner, "log entry", ())?;
+    let recorded = app.store.recorded_bodies(id).await?;
+    Ok(Answer(Bodies { items: recorded.into_iter().map(Body::from).collect() }))
 }
 
 impl LogsQuery {
@@ -256,6 +295,16 @@ impl From<LogRow> for LogEntry {
             error: entry.error,
             client_ip: entry.client_ip,
             decision: entry.decision.into_iter().map(Considered::from).collect(),
+        }
+    }
+}
+
+impl From<RecordedBody> for Body {
+    fn from(body: RecordedBody) -> Self {
+        Self {
+            of: if body.answer { Side::Answer } else { Side::Request },
+            text: String::from_utf8_lossy(&body.bytes).into_owned(),
+            cut: body.cut,
         }
     }
 }

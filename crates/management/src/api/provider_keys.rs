@@ -2,7 +2,7 @@
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use domain::{ProviderKeyId, UpstreamId};
+use domain::{Faults, ProviderKeyId, UpstreamId, UserId};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use store::ProviderKeyRow;
@@ -12,7 +12,7 @@ use super::{Created, visible};
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Json, Query, nullable},
+    input::{Id, Input, Json, Query, nullable},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageProviderKeys, ReadProviderKeys, With},
     render::Failure,
@@ -215,6 +215,33 @@ impl Management {
             updated_at: row.updated_at,
         }
     }
+}
+
+impl Input for NewProviderKey {
+    fn faults(&self) -> Faults {
+        judged(Some(&self.name), Some(&self.key_value), self.weight)
+    }
+}
+
+impl Input for EditProviderKey {
+    fn faults(&self) -> Faults {
+        judged(self.name.as_deref(), self.key_value.as_ref(), self.weight)
+    }
+}
+
+/// What is wrong with a provider key of which this was told.
+fn judged(name: Option<&str>, secret: Option<&SecretString>, weight: Option<u32>) -> Faults {
+    let key = domain::ProviderKey {
+        id: ProviderKeyId(0),
+        upstream: UpstreamId(0),
+        owner: UserId(0),
+        name: name.unwrap_or("name").to_owned(),
+        secret: secret.cloned().unwrap_or_else(|| "secret".into()),
+        state: domain::KeyState::Active,
+        weight: weight.unwrap_or(1),
+        quota: None,
+    };
+    key.faults()
 }
 
 impl From<NewProviderKey> for store::NewProviderKey {

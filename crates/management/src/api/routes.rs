@@ -2,7 +2,7 @@
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use domain::{RouteId, UpstreamId};
+use domain::{Faults, RouteId, UpstreamId, UserId};
 use serde::{Deserialize, Serialize};
 use store::RouteRow;
 use utoipa::ToSchema;
@@ -11,7 +11,7 @@ use super::{Created, visible};
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Json, Query},
+    input::{Id, Input, Json, Query},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
     render::Failure,
@@ -32,7 +32,7 @@ pub(crate) struct Route {
 }
 
 /// One place that could answer.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Target {
     upstream_id: i64,
@@ -138,6 +138,32 @@ pub(crate) async fn delete_route(
 
 const fn one() -> u32 {
     1
+}
+
+impl Input for NewRoute {
+    fn faults(&self) -> Faults {
+        judged(Some(&self.name), Some(&self.targets))
+    }
+}
+
+impl Input for EditRoute {
+    fn faults(&self) -> Faults {
+        judged(self.name.as_deref(), self.targets.as_deref())
+    }
+}
+
+/// What is wrong with a route of which this was told.
+fn judged(name: Option<&str>, targets: Option<&[Target]>) -> Faults {
+    let some = [Target { upstream_id: 0, model: None, weight: 1, priority: 0 }];
+    let targets = targets.unwrap_or(&some).iter().cloned();
+    let route = domain::Route {
+        id: RouteId(0),
+        owner: UserId(0),
+        name: name.unwrap_or("name").to_owned(),
+        enabled: true,
+        targets: targets.map(Into::into).collect(),
+    };
+    route.faults()
 }
 
 impl From<RouteRow> for Route {

@@ -2,7 +2,7 @@
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use domain::{ServiceKeyId, UpstreamId};
+use domain::{Faults, ServiceKeyId, UpstreamId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use store::ServiceKeyRow;
@@ -12,7 +12,7 @@ use super::{Created, visible};
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Json, Query, nullable},
+    input::{Id, Input, Json, Query, nullable},
     listing::{ListOf, ListQuery},
     permit::{ManageServiceKeys, ReadServiceKeys, With},
     render::Failure,
@@ -175,6 +175,35 @@ impl From<ServiceKeyRow> for ServiceKey {
             updated_at: row.updated_at,
         }
     }
+}
+
+impl Input for NewServiceKey {
+    fn faults(&self) -> Faults {
+        judged(Some(&self.name), &self.allowed_models)
+    }
+}
+
+impl Input for EditServiceKey {
+    fn faults(&self) -> Faults {
+        judged(self.name.as_deref(), self.allowed_models.as_deref().unwrap_or_default())
+    }
+}
+
+/// What is wrong with a service key of which this was told.
+fn judged(name: Option<&str>, allowed_models: &[String]) -> Faults {
+    let key = domain::ServiceKey {
+        id: ServiceKeyId(0),
+        owner: UserId(0),
+        name: name.unwrap_or("name").to_owned(),
+        public_id: String::new(),
+        digest: [0; 32],
+        last_four: String::new(),
+        enabled: true,
+        expires_at: None,
+        allowed_upstreams: Vec::new(),
+        allowed_models: allowed_models.to_vec(),
+    };
+    key.faults()
 }
 
 impl From<EditServiceKey> for store::ServiceKeyEdit {

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use domain::{Timeouts, UpstreamId};
+use domain::{BaseUrl, Faults, Timeouts, UpstreamId, UserId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use store::UpstreamRow;
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use super::{Created, visible};
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Json, Query},
+    input::{Id, Input, Json, Query},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
     render::Failure,
@@ -221,15 +221,68 @@ impl From<UpstreamRow> for Upstream {
     }
 }
 
+impl Input for NewUpstream {
+    fn faults(&self) -> Faults {
+        judged(&self.base_url, |upstream| {
+            upstream.name.clone_from(&self.name);
+            upstream.models.clone_from(&self.models);
+            upstream.retry_count = self.retry_count.unwrap_or(upstream.retry_count);
+            upstream.timeouts = timeouts(
+                upstream.timeouts,
+                [self.connect_timeout, self.timeout, self.idle_timeout, self.total_timeout],
+            );
+            upstream.header_rules = self.header_rules.iter().cloned().map(Into::into).collect();
+        })
+    }
+}
+
+impl Input for EditUpstream {
+    fn faults(&self) -> Faults {
+        judged(self.base_url.as_deref().unwrap_or(NOWHERE), |upstream| {
+            upstream.name = self.name.clone().unwrap_or_else(|| upstream.name.clone());
+            upstream.models = self.models.clone().unwrap_or_default();
+            upstream.retry_count = self.retry_count.unwrap_or(upstream.retry_count);
+            upstream.timeouts = timeouts(
+                upstream.timeouts,
+                [self.connect_timeout, self.timeout, self.idle_timeout, self.total_timeout],
+            );
+            let rules = self.header_rules.clone().unwrap_or_default();
+            upstream.header_rules = rules.into_iter().map(Into::into).collect();
+        })
+    }
+}
+
+/// An address that is good in form.
+const NOWHERE: &str = "https://nowhere.example";
+
+/// What is wrong with an upstream at `base_url` to which `told` was done.
+fn judged(base_url: &str, told: impl FnOnce(&mut domain::Upstream)) -> Faults {
+    let mut faults = Faults::default();
+    let nowhere = || BaseUrl::parse(NOWHERE).expect("its form is good");
+    let base_url = BaseUrl::parse(base_url).unwrap_or_else(|message| {
+        faults.add("base_url", message);
+        nowhere()
+    });
+    let mut upstream = domain::Upstream::new(UpstreamId(0), UserId(0), "name", base_url);
+    told(&mut upstream);
+    faults.0.extend(upstream.faults().0);
+    faults
+}
+
+/// `usual` with what was given instead: connect, first byte, idle, total.
+fn timeouts(usual: Timeouts, given: [Option<Seconds>; 4]) -> Timeouts {
+    let [connect, first_byte, idle, total] = given.map(|seconds| seconds.map(|s| s.0));
+    Timeouts {
+        connect: connect.unwrap_or(usual.connect),
+        first_byte: first_byte.unwrap_or(usual.first_byte),
+        idle: idle.unwrap_or(usual.idle),
+        total: total.unwrap_or(usual.total),
+    }
+}
+
 impl From<NewUpstream> for store::NewUpstream {
     fn from(new: NewUpstream) -> Self {
-        let usual = Timeouts::default();
-        let timeouts = Timeouts {
-            connect: new.connect_timeout.map_or(usual.connect, |s| s.0),
-            first_byte: new.timeout.map_or(usual.first_byte, |s| s.0),
-            idle: new.idle_timeout.map_or(usual.idle, |s| s.0),
-            total: new.total_timeout.map_or(usual.total, |s| s.0),
-        };
+        let given = [new.connect_timeout, new.timeout, new.idle_timeout, new.total_timeout];
         Self {
             name: new.name,
             base_url: new.base_url,
@@ -239,7 +292,7 @@ impl From<NewUpstream> for store::NewUpstream {
             enabled: new.enabled,
             strategy: new.strategy.map(Into::into),
             retry_count: new.retry_count,
-            timeouts: Some(timeouts),
+            timeouts: Some(timeouts(Timeouts::default(), given)),
             key_placement: new.key_placement.map(|placement| placement.0),
             header_policy: new.header_policy.map(Into::into),
             header_rules: new.header_rules.into_iter().map(Into::into).collect(),
@@ -252,12 +305,8 @@ impl From<NewUpstream> for store::NewUpstream {
 impl EditUpstream {
     /// The edit of an upstream that has these timeouts: they are stored as one.
     fn onto(self, now: Timeouts) -> store::UpstreamEdit {
-        let timeouts = Timeouts {
-            connect: self.connect_timeout.map_or(now.connect, |s| s.0),
-            first_byte: self.timeout.map_or(now.first_byte, |s| s.0),
-            idle: self.idle_timeout.map_or(now.idle, |s| s.0),
-            total: self.total_timeout.map_or(now.total, |s| s.0),
-        };
+        let given = [self.connect_timeout, self.timeout, self.idle_timeout, self.total_timeout];
+        let timeouts = timeouts(now, given);
         store::UpstreamEdit {
             name: self.name,
             base_url: self.base_url,

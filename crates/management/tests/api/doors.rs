@@ -29,6 +29,7 @@ const DOORS: &[(&str, &str, Option<Permission>)] = &[
     ("DELETE", "/api/admin/routes/{id}", Some(Permission::UpstreamWrite)),
     ("GET", "/api/admin/logs", Some(Permission::LogRead)),
     ("GET", "/api/admin/logs/{id}", Some(Permission::LogRead)),
+    ("GET", "/api/admin/logs/{id}/bodies", Some(Permission::LogBody)),
     ("GET", "/api/admin/dashboard/stats", Some(Permission::StatsRead)),
     ("POST", "/api/auth/login", None),
     ("POST", "/api/auth/setup", None),

@@ -114,3 +114,13 @@ async fn a_list_can_be_one_pool() {
     assert_eq!(admin.delete(&format!("{PATH}/1")).await.status, 204);
     assert_eq!(count(format!("{PATH}?upstream_id={one}")).await, 1);
 }
+
+#[tokio::test]
+async fn what_is_out_of_range_is_told_beside_what_has_another_form() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let bad = json!({"upstream_id": "one", "name": "", "weight": 0, "key_value": "a b"});
+    assert_eq!(admin.post(PATH, bad).await.faults(422).len(), 4);
+    let bad = json!({"name": "", "weight": 0, "note": 1});
+    assert_eq!(admin.patch(&format!("{PATH}/1"), bad).await.faults(422).len(), 3);
+}

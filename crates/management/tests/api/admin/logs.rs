@@ -109,3 +109,26 @@ async fn a_developer_sees_their_own_calls_only() {
     let foreign = developer.get(&format!("{PATH}/{}", theirs.id)).await;
     assert_eq!(foreign.refused(404), "not_found");
 }
+
+#[tokio::test]
+async fn recorded_bodies_are_shown_to_who_may_see_them() {
+    let app = App::start().await;
+    let call = entry(1, UserId(1));
+    app.log(std::slice::from_ref(&call)).await;
+    let body = |answer, bytes: &[u8]| store::RecordedBody {
+        log: call.id,
+        answer,
+        bytes: bytes.to_vec(),
+        cut: answer,
+    };
+    app.store.append_bodies(vec![body(true, b"\xffno text"), body(false, b"{}")]).await.unwrap();
+    let path = format!("{PATH}/{}/bodies", call.id);
+    let shown = json!({"items": [
+        {"of": "request", "text": "{}", "cut": false},
+        {"of": "answer", "text": "\u{fffd}no text", "cut": true},
+    ]});
+    assert_eq!(app.admin().await.get(&path).await.expect(200), shown);
+    assert_eq!(app.viewer().await.get(&path).await.refused(403), "forbidden");
+    let unknown = format!("{PATH}/{}/bodies", uuid::Uuid::nil());
+    assert_eq!(app.admin().await.get(&unknown).await.refused(404), "not_found");
+}

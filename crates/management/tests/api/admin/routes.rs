@@ -43,3 +43,12 @@ async fn a_route_that_cannot_be_served_names_what_is_wrong() {
     let faults = admin.post(PATH, json!({"name": "x", "targets": []})).await.faults(422);
     assert!(faults.contains_key("targets"), "{faults:?}");
 }
+
+#[tokio::test]
+async fn what_is_out_of_range_is_told_beside_what_has_another_form() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let bad = json!({"name": "a b", "targets": [{"upstream_id": 1, "weight": 0}], "enabled": 1});
+    assert_eq!(admin.post(PATH, bad.clone()).await.faults(422).len(), 3);
+    assert_eq!(admin.patch(&format!("{PATH}/1"), bad).await.faults(422).len(), 3);
+}

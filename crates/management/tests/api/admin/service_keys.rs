@@ -71,3 +71,12 @@ async fn a_developer_has_their_own_keys_and_sees_no_others() {
     assert_eq!(admin.get(PATH).await.expect(200)["items"].as_array().unwrap().len(), 2);
     assert_eq!(developer.delete(&format!("{PATH}/{}", own["id"])).await.status, 204);
 }
+
+#[tokio::test]
+async fn what_is_out_of_range_is_told_beside_what_has_another_form() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let bad = json!({"name": "", "allowed_models": [""], "enabled": 1});
+    assert_eq!(admin.post(PATH, bad.clone()).await.faults(422).len(), 3);
+    assert_eq!(admin.patch(&format!("{PATH}/1"), bad).await.faults(422).len(), 3);
+}

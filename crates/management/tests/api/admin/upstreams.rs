@@ -103,6 +103,24 @@ async fn fields_of_another_form_are_named_all_at_once() {
 }
 
 #[tokio::test]
+async fn what_is_out_of_range_is_told_beside_what_has_another_form() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let bad = json!({"name": "Not A Name", "base_url": 5, "retry_count": 99, "header_rules": [
+        {"name": "host", "value": "x"},
+    ]});
+    let faults = admin.post(PATH, bad).await.faults(422);
+    let mut fields: Vec<_> = faults.keys().map(String::as_str).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["base_url", "header_rules[0]", "name", "retry_count"], "{faults:?}");
+    let id = app.upstream(&admin, "openai").await;
+    let bad =
+        json!({"timeout": "x", "idle_timeout": 0, "base_url": "ftp://x", "name": "Not A Name"});
+    let faults = admin.patch(&format!("{PATH}/{id}"), bad).await.faults(422);
+    assert_eq!(faults.len(), 4, "{faults:?}");
+}
+
+#[tokio::test]
 async fn an_address_that_must_not_be_called_is_refused() {
     let app = App::start().await;
     let admin = app.admin().await;
