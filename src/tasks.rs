@@ -1,7 +1,8 @@
-//! What runs beside the planes: bringing changes to the data plane, and log entries to the
-//! database. One service with one runtime holds them all.
+//! What runs beside the planes: bringing changes to the data plane, and log entries and recorded
+//! bodies to the database. One service with one runtime holds them all.
 
 pub(crate) mod drain_journal;
+pub(crate) mod record_bodies;
 pub(crate) mod refresh;
 
 use std::{fmt::Display, time::Duration};

@@ -35,6 +35,11 @@ impl Logs {
     }
 }
 
+/// Any bytes without what looks like a secret, for bodies that are kept.
+pub(crate) fn masked(bytes: &[u8]) -> Vec<u8> {
+    redact::masked(bytes)
+}
+
 /// Starts logging. A reader that does not keep up loses lines; it never slows a call.
 pub(crate) fn start(log: &Log) -> Logs {
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stdout());

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use super::listener::Port;
 use crate::{
     config::Config,
-    tasks::{drain_journal, refresh},
+    tasks::{drain_journal, record_bodies, refresh},
 };
 
 /// The management plane of this configuration.
@@ -124,6 +124,10 @@ impl Service for Tasks {
         if let Some(Beside { gateway, served, drain }) = &mut self.data_plane {
             let (store, cluster) = (store.clone(), cluster.clone());
             tokio::spawn(refresh::run(gateway.clone(), store, cluster, *served));
+            if let Some(queue) = gateway.recorded() {
+                let (store, ending) = (self.store.clone(), self.ending.clone());
+                tokio::spawn(record_bodies::run(queue, store, ending));
+            }
             let drain = drain.get_mut().ok().and_then(Option::take);
             let drain = drain.expect("a service starts once");
             // Calls in flight still write entries while the server shuts down: only `ending` ends

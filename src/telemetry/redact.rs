@@ -39,6 +39,11 @@ fn hide(found: &Captures<'_>) -> Vec<u8> {
     [&text.as_bytes()[..keep], b"***"].concat()
 }
 
+/// Any bytes without what looks like a secret.
+pub(super) fn masked(bytes: &[u8]) -> Vec<u8> {
+    SECRETS.replace_all(bytes, hide).into_owned()
+}
+
 /// The line without secrets and without characters that mislead.
 pub(super) fn line(text: &[u8]) -> Cow<'_, [u8]> {
     let mut clean = SECRETS.replace_all(text, hide);

@@ -6,6 +6,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use dialect::Tokens;
 use domain::{
     Caller, Upstream,
@@ -19,6 +20,7 @@ use crate::{
     gateway::{Gateway, InFlight},
     inbound::{Call, Door},
     journal::Intent,
+    recording::Recorded,
     refusal::Refusal,
     routing::Plan,
     settings::ClientIp,
@@ -31,6 +33,8 @@ pub(crate) struct Permit {
     started: Instant,
     /// Taken when the entry is written.
     entry: Option<Box<LogEntry>>,
+    /// The bodies, where the upstream has them recorded.
+    recorded: Option<Box<Recorded>>,
     _in_flight: InFlight,
 }
 
@@ -129,6 +133,7 @@ impl Permit {
             gateway: gateway.clone(),
             started: client.started,
             entry: Some(Box::new(entry)),
+            recorded: None,
             _in_flight: gateway.enter(),
         }
     }
@@ -189,6 +194,19 @@ impl Permit {
         entry.streamed = streamed;
     }
 
+    /// Records the bodies of this call, of which the request's is `request`.
+    pub(crate) fn record(&mut self, request: &Bytes) {
+        let id = self.entry.as_ref().map(|entry| entry.id);
+        self.recorded = id.map(|id| Box::new(Recorded::new(id, request)));
+    }
+
+    /// More of the answer's body goes out.
+    pub(crate) fn passing(&mut self, pieces: &[Bytes]) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.passing(pieces);
+        }
+    }
+
     /// The tokens that are known so far.
     pub(crate) fn used(&mut self, tokens: Option<Tokens>) {
         let (Some(entry), Some(tokens)) = (&mut self.entry, tokens) else { return };
@@ -245,6 +263,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if let Some(recorded) = self.recorded.take() {
+            self.gateway.recorder.put(*recorded);
+        }
         let latency_us = self.elapsed_us();
         if let Some(mut entry) = self.entry.take() {
             entry.latency_us = latency_us;

@@ -15,12 +15,13 @@ use domain::{
     Catalog, ProviderKeyId, Revision, Snapshot, UpstreamEntry, UpstreamId,
     live::{Live, Rest},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
     balancer::Pool,
     journal::Journal,
     line::{Connector, Line},
+    recording::{Recorded, Recorder},
     settings::Settings,
 };
 
@@ -31,6 +32,7 @@ pub struct Gateway {
     pub(crate) service_keys: ServiceKeys,
     pub(crate) journal: Journal,
     pub(crate) connector: Connector,
+    pub(crate) recorder: Recorder,
     world: ArcSwap<World>,
     /// The budget for bodies that are held.
     held: Arc<Semaphore>,
@@ -79,6 +81,7 @@ impl Gateway {
         let units = settings.buffers.total as u64 / HOLD_UNIT;
         Arc::new(Self {
             connector,
+            recorder: Recorder::new(),
             service_keys,
             journal,
             world: ArcSwap::from_pointee(World { snapshot: empty, running: HashMap::new() }),
@@ -108,6 +111,16 @@ impl Gateway {
     pub fn confirm(&self) {
         let now = self.started.elapsed().as_millis() as i64;
         self.confirmed.store(now, Ordering::Relaxed);
+    }
+
+    /// The queue of recorded bodies, for whoever keeps them; given once.
+    pub fn recorded(&self) -> Option<mpsc::Receiver<Recorded>> {
+        self.recorder.take()
+    }
+
+    /// How many calls' bodies were not recorded because the queue was full.
+    pub fn recordings_dropped(&self) -> u64 {
+        self.recorder.dropped()
     }
 
     /// From now on not ready, and every answer is the last one on its connection.

@@ -255,6 +255,15 @@ impl Call {
         matches!(self.body, Body::Held { .. }) && !self.websocket
     }
 
+    /// The body, where it is held.
+    pub(crate) fn held(&self) -> &Bytes {
+        static NONE: Bytes = Bytes::new();
+        match &self.body {
+            Body::Held { bytes, .. } => bytes,
+            Body::Streaming => &NONE,
+        }
+    }
+
     /// Gives back the memory of the body, once no attempt can need it again.
     pub(crate) fn let_go(&mut self) {
         self.body = Body::Streaming;

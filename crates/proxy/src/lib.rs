@@ -20,6 +20,7 @@ mod local;
 mod models;
 mod outbound;
 mod pipeline;
+mod recording;
 mod refusal;
 mod relay;
 mod routing;
@@ -28,5 +29,6 @@ mod settings;
 mod upstream;
 
 pub use gateway::Gateway;
+pub use recording::{Recorded, Sample};
 pub use server::{Front, service};
 pub use settings::{Buffers, ClientIp, Limits, Settings};

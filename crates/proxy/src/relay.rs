@@ -44,6 +44,7 @@ pub(crate) async fn stream(
         if finished || answer.incoming.tap.ended() {
             enter(client, &answer, permit, size(&pieces)).await;
         }
+        permit.passing(&pieces);
         if let Err(refusal) = client.send(&pieces, finished).await {
             permit.used(answer.incoming.tap.usage());
             return Err(refusal);

@@ -136,6 +136,9 @@ impl Round<'_> {
         match one.run(client, self.call).await {
             Ok(answer) => {
                 permit.attempted("answered", Some(answer.head.status));
+                if upstream.record_bodies {
+                    permit.record(self.call.held());
+                }
                 if let Some(slot) = slot {
                     slot.health.accepted();
                 }
