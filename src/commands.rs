@@ -74,13 +74,29 @@ fn mock_providers(addr: SocketAddr, pace: Duration) -> anyhow::Result<()> {
 }
 
 fn migrate(command: MigrateCommand) -> anyhow::Result<()> {
-    let (args, up) = match command {
-        MigrateCommand::Up(args) => (args, true),
-        MigrateCommand::Status(args) => (args, false),
-    };
-    let config = Config::load(Flags::from(args))?;
-    let _ = (config, up);
-    anyhow::bail!("not here yet")
+    let runtime = tokio::runtime::Runtime::new()?;
+    match command {
+        MigrateCommand::Up(args) => runtime.block_on(async {
+            let config = Config::load(Flags::from(args))?;
+            serve::opened(&config).await?.0.close().await;
+            remark("the database is up to date");
+            Ok(())
+        }),
+        MigrateCommand::Status(args) => runtime.block_on(async {
+            let config = Config::load(Flags::from(args))?;
+            let known = store::migrations(&serve::store_settings(&config)).await?;
+            for step in &known {
+                tell(&format!(
+                    "{}  {}",
+                    if step.applied { "applied" } else { "waiting" },
+                    step.name
+                ));
+            }
+            let waiting = known.iter().filter(|step| !step.applied).count();
+            anyhow::ensure!(waiting == 0, "{waiting} migrations wait: tollgate migrate up");
+            Ok(())
+        }),
+    }
 }
 
 fn openapi() -> anyhow::Result<String> {

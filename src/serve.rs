@@ -110,11 +110,15 @@ fn run(config: &Config, logs: &Arc<telemetry::Logs>) -> anyhow::Result<()> {
 pub(crate) async fn opened(config: &Config) -> anyhow::Result<(Store, MasterKey)> {
     process::data_dir(&config.data_dir)?;
     let master_key = master_key::bring(&config.master_key)?;
-    let database = &config.database;
-    let mut settings = store::Settings::new(database.url.expose_secret());
-    settings.max_connections = database.max_connections;
-    let store = Store::open(settings, &master_key, outbound(config)).await?;
+    let store = Store::open(store_settings(config), &master_key, outbound(config)).await?;
     Ok((store, master_key))
+}
+
+/// How the store is opened.
+pub(crate) fn store_settings(config: &Config) -> store::Settings {
+    let mut settings = store::Settings::new(config.database.url.expose_secret());
+    settings.max_connections = config.database.max_connections;
+    settings
 }
 
 async fn first_start(config: &Config, store: &Store, key: &MasterKey) -> anyhow::Result<()> {

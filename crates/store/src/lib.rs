@@ -15,6 +15,7 @@ mod dashboard;
 mod database;
 mod error;
 mod logs;
+mod migrations;
 mod paging;
 mod postgres;
 mod provider_keys;
@@ -48,6 +49,7 @@ use catalog::Loaded;
 use database::Database;
 
 pub use error::{Result, StoreError};
+pub use migrations::{Migration, migrations};
 pub use records::*;
 pub use settings::Settings;
 
