@@ -26,10 +26,11 @@ pub(crate) struct Hashing {
     waiting: AtomicUsize,
 }
 
-/// The right to hash once.
+/// The right to hash, one thing after the other. It is given back when the last hashing is done,
+/// also when nobody waits for it any more: who hangs up must not get another turn for free.
 pub(crate) struct Turn<'a> {
     passwords: &'a Passwords,
-    _permit: OwnedSemaphorePermit,
+    permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl Hashing {
@@ -54,7 +55,7 @@ impl Hashing {
         }
         let permit = self.turns.clone().acquire_owned().await;
         let permit = permit.expect("nobody closes this semaphore");
-        Ok(Turn { passwords: &self.passwords, _permit: permit })
+        Ok(Turn { passwords: &self.passwords, permit: Arc::new(permit) })
     }
 }
 
@@ -62,7 +63,7 @@ impl Turn<'_> {
     /// The hash to store.
     pub(crate) async fn hash(&self, password: SecretString) -> Result<String, ApiError> {
         let passwords = self.passwords.clone();
-        off_thread(move || passwords.hash(&password)).await
+        self.off_thread(move || passwords.hash(&password)).await
     }
 
     /// Compares with what is stored; with nothing stored it only takes as long.
@@ -72,7 +73,7 @@ impl Turn<'_> {
         stored: Option<String>,
     ) -> Result<Verdict, ApiError> {
         let passwords = self.passwords.clone();
-        off_thread(move || match stored {
+        self.off_thread(move || match stored {
             Some(stored) => passwords.compare(&password, &stored),
             None => {
                 passwords.compare_with_nothing(&password);
@@ -81,14 +82,20 @@ impl Turn<'_> {
         })
         .await
     }
-}
 
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let internal = |error: String| ApiError::Internal(error);
-    let done = tokio::task::spawn_blocking(work).await.map_err(|e| internal(e.to_string()))?;
-    done.map_err(|error| internal(error.to_string()))
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let permit = self.permit.clone();
+        let work = move || {
+            let _until_done = permit;
+            work()
+        };
+        let internal = |error: String| ApiError::Internal(error);
+        let done = tokio::task::spawn_blocking(work).await.map_err(|e| internal(e.to_string()))?;
+        done.map_err(|error| internal(error.to_string()))
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +124,32 @@ mod tests {
         let turn = hashing.turn().await.unwrap();
         let refused = turn.compare("x".into(), Some("rubbish".into())).await;
         assert!(matches!(refused, Err(ApiError::Internal(_))));
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_keeps_the_turn_until_the_work_is_done() {
+        let hashing = hashing();
+        let free = hashing.turns.available_permits();
+        let (begin, begun) = std::sync::mpsc::channel::<()>();
+        let turn = hashing.turn().await.unwrap();
+        let mut work = Box::pin(turn.off_thread(move || Ok(begun.recv())));
+        assert!(asked_once(work.as_mut()).is_none());
+        drop(work);
+        drop(turn);
+        assert_eq!(hashing.turns.available_permits(), free - 1);
+        begin.send(()).unwrap();
+        while hashing.turns.available_permits() < free {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// What a future gives when asked once.
+    fn asked_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match future.poll(&mut context) {
+            std::task::Poll::Ready(done) => Some(done),
+            std::task::Poll::Pending => None,
+        }
     }
 
     #[tokio::test]

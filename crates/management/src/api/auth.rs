@@ -88,6 +88,16 @@ pub(crate) async fn login(
     State(app): State<Management>,
     Json(login): Json<Login>,
 ) -> Result<(HeaderMap, Answer<SessionAnswer>), ApiError> {
+    // On a task of its own: who hangs up before the answer must not escape being counted.
+    let done = tokio::spawn(async move { sign_in(&app, &caller, login).await }).await;
+    done.unwrap_or_else(|error| Err(ApiError::Internal(error.to_string())))
+}
+
+async fn sign_in(
+    app: &Management,
+    caller: &Caller,
+    login: Login,
+) -> Result<(HeaderMap, Answer<SessionAnswer>), ApiError> {
     let throttle = Throttle::new(&app.store, Some(&login.username), caller.ip);
     throttle.check(Utc::now()).await?;
     let turn = app.hashing.turn().await?;
@@ -110,7 +120,7 @@ pub(crate) async fn login(
         app.store.rehash_password(user.id, hash).await?;
     }
     drop(turn);
-    match app.open_session(user, &caller).await {
+    match app.open_session(user, caller).await {
         // Switched off or deleted while the password was compared.
         Err(ApiError::NotFound(_)) => Err(ApiError::WrongCredentials),
         opened => opened,

@@ -80,6 +80,22 @@ async fn the_fifth_failure_makes_everybody_wait_who_tries_that_account() {
 }
 
 #[tokio::test]
+async fn who_hangs_up_before_the_answer_is_counted_too() {
+    let app = App::start().await;
+    let client = app.anonymous();
+    let attempt = login(&client, "super_admin", "wrong wrong");
+    let nothing = tokio::time::timeout(std::time::Duration::ZERO, attempt).await;
+    assert!(nothing.is_err(), "the answer came at once");
+    let scope = format!("account:{}", auth::name_mark("super_admin"));
+    let counted = async {
+        while app.store.login_failures(&scope).await.unwrap().count == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), counted).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_network_that_fails_with_many_names_waits_and_others_do_not() {
     let app = App::start().await;
     for i in 0..5 {
