@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use dialect::{First, Form, Tap, TapOptions};
+use dialect::{Coding, First, Form, Tap, TapOptions};
 use domain::Upstream;
 use pingora_timeout::timeout;
 use secrecy::ExposeSecret;
@@ -46,7 +46,9 @@ pub(crate) struct Answer {
     pub(crate) upload: Option<Upload>,
     pub(crate) wr: Writer,
     pub(crate) line: Arc<Line>,
-    pub(crate) hides_usage: bool,
+    hides_usage: bool,
+    /// It came compressed unasked and goes on unpacked.
+    pub(crate) unpacks: bool,
 }
 
 /// The body of an answer on its way here.
@@ -171,6 +173,16 @@ impl Try<'_> {
         };
         let hides_usage = form == Form::Sse && call.ask_usage.is_some();
         let tap = Tap::new(grammar, TapOptions { form, hide_usage_event: hides_usage });
+        // Where we asked for a plain answer the client gets one, whatever the provider does.
+        let coding = coding(&head).filter(|_| form != Form::Opaque);
+        let unpacks = coding.is_some()
+            && matches!(call.door, Door::Model(_))
+            && !matches!(framing, Framing::Empty);
+        let tap = match coding {
+            Some(coding) if unpacks => tap.unpacking(coding),
+            Some(coding) => tap.reading_through(coding),
+            None => tap,
+        };
         let Conn { rd, wr } = conn;
         let mut incoming = Incoming {
             tap,
@@ -185,7 +197,7 @@ impl Try<'_> {
             incoming.finish();
         }
         let line = self.line.clone();
-        let mut answer = Answer { head, incoming, upload, wr, line, hides_usage };
+        let mut answer = Answer { head, incoming, upload, wr, line, hides_usage, unpacks };
         if let Some(party) = self.at_fault(answer.head.status) {
             let failed = self.refused(answer, party).await;
             return Err(Broken::Failed(failed));
@@ -294,13 +306,16 @@ impl Try<'_> {
         let _ = read.await;
         let whole = answer.incoming.decoder.is_done() && body.len() <= ERROR_BODY_MAX;
         let content_type = answer.head.get("content-type").map(Bytes::copy_from_slice);
+        // Nothing can be found in what is compressed, and the client did not ask for it.
+        let readable = !is_coded(&answer.head);
         if whole && answer.upload.is_none() {
             self.keep(answer);
         }
         // What names our account or our key is not for the client.
         let secret = self.slot.map(|slot| slot.key.secret.expose_secret().as_bytes());
         let tells = secret.is_some_and(|secret| memchr::memmem::find(&body, secret).is_some());
-        let fit = whole && !body.is_empty() && !tells && !matches!(status, 401 | 403 | 407);
+        let fit =
+            whole && readable && !body.is_empty() && !tells && !matches!(status, 401 | 403 | 407);
         let said =
             LastAnswer { status, content_type, body: fit.then(|| Bytes::from(body)), retry_after };
         Failed { result, status: Some(status), party, retry_after, said: Some(said), words }
@@ -421,7 +436,7 @@ impl Answer {
     /// How the end of the body is told to the client.
     pub(crate) fn framing(&self) -> Framing {
         match self.head.content_length {
-            _ if self.hides_usage => Framing::Chunked,
+            _ if self.hides_usage || self.unpacks => Framing::Chunked,
             Some(length) => Framing::Length(length),
             None if self.incoming.finished && !self.head.chunked => Framing::Empty,
             None => Framing::Chunked,
@@ -537,8 +552,17 @@ fn framing(head: &ResponseHead, method: &str) -> Framing {
 
 /// What can be read from the body as it passes.
 fn form(head: &ResponseHead) -> Form {
-    let coded = head.get("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"));
-    if coded { Form::Opaque } else { Form::of(head.text("content-type").unwrap_or_default()) }
+    let readable = !is_coded(head) || coding(head).is_some();
+    if readable { Form::of(head.text("content-type").unwrap_or_default()) } else { Form::Opaque }
+}
+
+fn is_coded(head: &ResponseHead) -> bool {
+    head.get("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
+}
+
+/// How the body is compressed, where we can undo that.
+fn coding(head: &ResponseHead) -> Option<Coding> {
+    head.text("content-encoding").and_then(Coding::of)
 }
 
 /// When the provider wants to be asked again: `retry-after-ms`, or `retry-after` in seconds or as

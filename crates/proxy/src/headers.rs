@@ -123,10 +123,12 @@ pub(crate) fn query(
     (!query.is_empty() || had_query).then(|| query.join("&"))
 }
 
-/// Appends to `out` the headers of an answer that a client may see.
-pub(crate) fn to_client(out: &mut Vec<u8>, head: &ResponseHead) {
+/// Appends to `out` the headers of an answer that a client may see. Where the answer goes on
+/// `unpacked` it is not told how it was compressed.
+pub(crate) fn to_client(out: &mut Vec<u8>, head: &ResponseHead, unpacked: bool) {
     for (name, value) in head.iter() {
-        if !is(&HOP_BY_HOP, name) && !withheld(name) {
+        let undone = unpacked && name.eq_ignore_ascii_case(b"content-encoding");
+        if !undone && !is(&HOP_BY_HOP, name) && !withheld(name) {
             push(out, name, value);
         }
     }
@@ -349,10 +351,16 @@ mod tests {
     #[test]
     fn a_client_sees_nothing_of_our_account() {
         let text = "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nSet-Cookie: x\r\nOpenAI-Organization: us\r\n\
-             x-ratelimit-limit-requests: 5\r\nCF-Ray: x\r\nServer: x\r\nx-request-id: req_1\r\nOpenAI-Version: 2\r\n\r\n";
+             x-ratelimit-limit-requests: 5\r\nCF-Ray: x\r\nServer: x\r\nx-request-id: req_1\r\nOpenAI-Version: 2\r\n\
+             Content-Encoding: gzip\r\n\r\n";
         let head = ResponseHead::parse(Bytes::from(text), 100).unwrap();
         let mut out = Vec::new();
-        to_client(&mut out, &head);
-        assert_eq!(String::from_utf8(out).unwrap(), "Content-Type: a/b\r\nOpenAI-Version: 2\r\n");
+        to_client(&mut out, &head, true);
+        let unpacked = "Content-Type: a/b\r\nOpenAI-Version: 2\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), unpacked);
+        let mut out = Vec::new();
+        to_client(&mut out, &head, false);
+        let as_it_came = format!("{unpacked}Content-Encoding: gzip\r\n");
+        assert_eq!(String::from_utf8(out).unwrap(), as_it_came);
     }
 }

@@ -4,6 +4,8 @@
 //! routes read a JSON body whole (bounded), so that an attempt can be repeated; everything else
 //! is passed on as it comes.
 
+use std::ops::Range;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use dialect::{Edit, Grammar, Peek};
@@ -234,10 +236,19 @@ pub(crate) struct Call {
     pub(crate) model: Option<String>,
     pub(crate) body: Body,
     /// Where the model stands in the body.
-    pub(crate) model_at: Option<std::ops::Range<usize>>,
+    pub(crate) model_at: Option<ModelAt>,
     /// What makes an OpenAI stream tell its usage, if it was not asked to.
     pub(crate) ask_usage: Option<Edit>,
     pub(crate) websocket: bool,
+}
+
+/// Where the model stands in a body.
+#[derive(Debug)]
+pub(crate) enum ModelAt {
+    /// As a JSON string, with its quotes.
+    Json(Range<usize>),
+    /// As the field of a form.
+    Form(Range<usize>),
 }
 
 /// The body of a call.
@@ -328,6 +339,8 @@ pub(crate) async fn call(
     }
     if json {
         look_into(&mut call, client.head.path(), &bytes)?;
+    } else {
+        look_into_form(&mut call, &client.head, &bytes)?;
     }
     call.body = Body::Held { bytes, _budget: Some(budget) };
     Ok(call)
@@ -354,10 +367,23 @@ fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<(), Refusal> 
         && let Some(span) = peeked.model
     {
         call.model = Some(span.text.into_owned());
-        call.model_at = Some(span.range);
+        call.model_at = Some(ModelAt::Json(span.range));
     }
     if call.model.is_none() && NEED_A_MODEL.contains(&path) {
         return Err(Refusal::ModelMissing);
+    }
+    Ok(())
+}
+
+/// Finds in a form what decides where it goes; other bodies are not looked into.
+fn look_into_form(call: &mut Call, head: &RequestHead, bytes: &Bytes) -> Result<(), Refusal> {
+    let (Door::Model(_), Some(kind)) = (&call.door, head.get("content-type")) else {
+        return Ok(());
+    };
+    let kind = String::from_utf8_lossy(kind);
+    if let Some(field) = dialect::peek_form(&kind, bytes)? {
+        call.model = Some(field.text.to_owned());
+        call.model_at = Some(ModelAt::Form(field.range));
     }
     Ok(())
 }

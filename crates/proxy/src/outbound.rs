@@ -11,7 +11,7 @@ use crate::{
     client::push_number,
     headers,
     http1::RequestHead,
-    inbound::{Body, Call, Door, Endpoint, Operation},
+    inbound::{Body, Call, Door, Endpoint, ModelAt, Operation},
 };
 
 /// A request, ready to be sent to one target with one key.
@@ -72,10 +72,15 @@ pub(crate) fn outgoing(
 /// The body with the model and the question for usage put in.
 fn edited(call: &Call, bytes: &Bytes, model: Option<&str>) -> Vec<Bytes> {
     let mut edits: Vec<Edit> = call.ask_usage.iter().cloned().collect();
-    if let (Some(range), Some(model)) = (&call.model_at, model)
+    if let (Some(place), Some(model)) = (&call.model_at, model)
         && call.model.as_deref() != Some(model)
     {
-        edits.push(Edit::text(range.clone(), model));
+        edits.push(match place {
+            ModelAt::Json(range) => Edit::text(range.clone(), model),
+            ModelAt::Form(range) => {
+                Edit { range: range.clone(), replacement: Bytes::copy_from_slice(model.as_bytes()) }
+            }
+        });
     }
     splice_parts(bytes, &edits)
 }

@@ -35,7 +35,7 @@ pub(crate) async fn stream(
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
     let mut fields = Vec::with_capacity(512);
-    headers::to_client(&mut fields, &answer.head);
+    headers::to_client(&mut fields, &answer.head, answer.unpacks);
     client.begin(answer.head.status, &fields, answer.framing());
     permit.answering(answer.head.is_event_stream());
     loop {
@@ -168,7 +168,7 @@ pub(crate) async fn tunnel(
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
     let mut fields = b"connection: Upgrade\r\nupgrade: websocket\r\n".to_vec();
-    headers::to_client(&mut fields, &answer.head);
+    headers::to_client(&mut fields, &answer.head, false);
     client.begin(101, &fields, Framing::Empty);
     client.flush().await?;
     permit.answering(true);
