@@ -6,8 +6,6 @@
 //! keeps its lock for longer than we are patient.
 
 use std::{
-    fs,
-    os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::{
         Arc,
@@ -23,7 +21,10 @@ use sea_orm::{
 };
 use tracing::{info, warn};
 
-use crate::{Result, Settings, StoreError, postgres, sqlite};
+use crate::{
+    Result, Settings, StoreError, postgres,
+    sqlite::{self, identity},
+};
 
 /// The open database. When its file is replaced (a backup was restored), it is opened anew.
 #[derive(Debug)]
@@ -36,12 +37,14 @@ pub(crate) struct Database {
     generation: AtomicU64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Pools {
     pub(crate) write: DatabaseConnection,
     pub(crate) read: DatabaseConnection,
-    /// Device and inode of the file that was opened.
+    /// Device and inode of the file that was opened; none once it was closed.
     identity: Option<(u64, u64)>,
+    /// The same of its write-ahead log.
+    log: Option<(u64, u64)>,
 }
 
 impl Database {
@@ -84,6 +87,19 @@ impl Database {
             return Ok(old);
         }
         warn!("the database file was replaced, opening it anew");
+        let _one_process = sqlite::lock(file, ".reopening")?;
+        let closing = tokio::time::timeout(self.settings.patience, old.close());
+        if closing.await.is_err() {
+            return Err(StoreError::Unavailable("the old database file is still in use".into()));
+        }
+        let closed = Pools { identity: None, ..Pools::clone(&old) };
+        *self.pools.write() = Arc::new(closed);
+        // SQLite leaves the log of a file that is no longer there. Opened beside another file it
+        // would be played into that one.
+        if let Some(log) = old.log.filter(|log| Some(*log) == sqlite::log_identity(file)) {
+            warn!(inode = log.1, "removing the write-ahead log of the file before");
+            sqlite::remove_log(file)?;
+        }
         let pools = match connect(&self.settings, Some(file), false).await {
             Ok(pools) => Arc::new(pools),
             Err(StoreError::Unusable(why)) => return Err(StoreError::Unavailable(why)),
@@ -91,7 +107,6 @@ impl Database {
         };
         *self.pools.write() = pools.clone();
         self.generation.fetch_add(1, Ordering::Release);
-        old.close().await;
         Ok(pools)
     }
 
@@ -148,29 +163,26 @@ async fn begin(writer: &DatabaseConnection) -> Result<DatabaseTransaction> {
 }
 
 async fn connect(settings: &Settings, file: Option<&PathBuf>, create: bool) -> Result<Pools> {
-    let pools = match file {
-        Some(path) => {
-            let (write, read) = sqlite::connect(settings, path, create).await?;
-            Pools { write, read, identity: identity(path) }
-        }
+    let (write, read) = match file {
+        Some(path) => sqlite::connect(settings, path, create).await?,
         None => {
             let pool = postgres::connect(settings).await?;
-            Pools { write: pool.clone(), read: pool, identity: None }
+            (pool.clone(), pool)
         }
     };
-    migrate(&pools.write).await?;
-    Ok(pools)
+    migrate(&write).await?;
+    let (identity, log) = match file {
+        Some(path) => (identity(path), sqlite::log_identity(path)),
+        None => (None, None),
+    };
+    Ok(Pools { write, read, identity, log })
 }
 
 /// Brings the tables up to date, all of it or nothing. Of several processes that start at once,
 /// one does it and the others wait.
 async fn migrate(writer: &DatabaseConnection) -> Result<()> {
     let tx = begin(writer).await?;
-    if tx.get_database_backend() == DbBackend::Postgres {
-        tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
-        tx.execute_unprepared("SET LOCAL lock_timeout = 0").await?;
-        tx.execute_unprepared("SELECT pg_advisory_xact_lock(7305412096214721)").await?;
-    }
+    alone(&tx).await?;
     let pending = match Migrator::get_pending_migrations(&tx).await {
         Ok(pending) => pending.len(),
         // An older program after a rollback: migrations only add, so what it knows is there.
@@ -187,6 +199,12 @@ async fn migrate(writer: &DatabaseConnection) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-fn identity(file: &PathBuf) -> Option<(u64, u64)> {
-    fs::metadata(file).ok().map(|meta| (meta.dev(), meta.ino()))
+/// Waits until no other process is opening this database. SQLite has one writer anyway.
+pub(crate) async fn alone(tx: &DatabaseTransaction) -> Result<()> {
+    if tx.get_database_backend() == DbBackend::Postgres {
+        tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+        tx.execute_unprepared("SET LOCAL lock_timeout = 0").await?;
+        tx.execute_unprepared("SELECT pg_advisory_xact_lock(7305412096214721)").await?;
+    }
+    Ok(())
 }

@@ -86,6 +86,7 @@ impl Store {
         let db = Database::open(settings).await?;
         let sealer = master.sealer();
         let tx = db.write().await?;
+        database::alone(&tx).await?;
         check_master_key(&tx, &sealer).await?;
         write_roles(&tx).await?;
         let revision = catalog::revision(&tx).await?;
@@ -112,7 +113,11 @@ impl Store {
     /// may work on PostgreSQL.
     pub fn claim_data_plane(&self) -> Result<DataPlaneClaim> {
         let Some(file) = self.0.db.file() else { return Ok(DataPlaneClaim { _lock: None }) };
-        let lock = sqlite::lock_file(file)?;
+        let lock = sqlite::lock(file, ".data-plane").map_err(|_| {
+            StoreError::Unusable(
+                "another data plane works on this SQLite file; several need PostgreSQL".into(),
+            )
+        })?;
         Ok(DataPlaneClaim { _lock: Some(lock) })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -55,7 +55,7 @@ pub(crate) async fn connect(
     if create {
         make(file)?;
     }
-    let unclean = fs::metadata(beside(file, "-wal")).is_ok_and(|wal| wal.len() > 0);
+    let unclean = has_log(file);
     let options = options(settings, file);
     let patience = settings.patience;
     let write = pool(1, patience).connect_with(options.clone()).await.map_err(unusable)?;
@@ -165,25 +165,46 @@ fn unusable(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// Locks the file beside the database that says which process is the data plane.
-pub(crate) fn lock_file(file: &Path) -> Result<fs::File> {
-    let path = beside(file, ".data-plane");
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|e| StoreError::Unusable(format!("{} cannot be made: {e}", path.display())))?;
-    lock.try_lock().map(|()| lock).map_err(|_| {
-        StoreError::Unusable(
-            "another data plane works on this SQLite file; several need PostgreSQL".into(),
-        )
-    })
+/// Locks a file beside the database until it is dropped, if no other process has.
+pub(crate) fn lock(file: &Path, suffix: &str) -> Result<fs::File> {
+    let path = beside(file, suffix);
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let lock = made
+        .map_err(|e| StoreError::Unavailable(format!("{} cannot be made: {e}", path.display())))?;
+    let locked = lock.try_lock().map(|()| lock);
+    locked.map_err(|_| StoreError::Unavailable(format!("{} is locked", path.display())))
+}
+
+/// Device and inode of a file.
+pub(crate) fn identity(file: &Path) -> Option<(u64, u64)> {
+    fs::metadata(file).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// The same of the write-ahead log of a database.
+pub(crate) fn log_identity(file: &Path) -> Option<(u64, u64)> {
+    identity(&beside(file, "-wal"))
+}
+
+/// Takes a write-ahead log and its index away.
+pub(crate) fn remove_log(file: &Path) -> Result<()> {
+    for suffix in ["-wal", "-shm"] {
+        match fs::remove_file(beside(file, suffix)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Unavailable(format!("an old log stays: {e}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is a write-ahead log that was not emptied into the file.
+fn has_log(file: &Path) -> bool {
+    fs::metadata(beside(file, "-wal")).is_ok_and(|wal| wal.len() > 0)
 }
 
 /// The path of a file that stands beside the database.
-pub(crate) fn beside(file: &Path, suffix: &str) -> PathBuf {
+fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -23,8 +23,9 @@ trap stop EXIT
 trap '' INT TERM HUP
 "$bin/initdb" -D "$dir/data" -U tollgate -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$dir/log" 2>&1 ||
     { cat "$dir/log" >&2; exit 1; }
-"$bin/pg_ctl" start -w -D "$dir/data" -l "$dir/log" -o "-k $dir -c listen_addresses= \
-    -c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=32MB" >/dev/null ||
+echo "-k $dir -c listen_addresses= -c fsync=off -c full_page_writes=off \
+    -c max_connections=300 -c shared_buffers=32MB" >"$dir/options"
+"$bin/pg_ctl" start -w -D "$dir/data" -l "$dir/log" -o "$(cat "$dir/options")" >/dev/null ||
     { cat "$dir/log" >&2; exit 1; }
 echo "$dir"
 cat >/dev/null
@@ -54,28 +55,29 @@ impl Postgres {
     /// A server for this test alone, which it may stop and start again.
     ///
     /// # Panics
-    /// As [`Postgres::shared`].
+    /// As [`shared`](Self::shared) does.
     pub fn alone() -> Postgres {
         Postgres::start()
     }
 
-    /// Stops the server at once: connections break.
+    /// Stops the server as a crash would.
     pub fn stop(&self) {
         self.control(&["stop", "-m", "immediate"]);
     }
 
     /// Starts the server again, with what was committed.
     pub fn restart(&self) {
-        let socket = format!("-k {} -c listen_addresses= -c fsync=off", self.dir.display());
-        self.control(&["start", "-w", "-o", &socket]);
+        let options = fs::read_to_string(self.dir.join("options"));
+        let options = options.expect("the guard wrote the options of the server");
+        let log = self.dir.join("log").display().to_string();
+        self.control(&["start", "-w", "-l", &log, "-o", options.trim_end()]);
     }
 
     fn control(&self, args: &[&str]) {
         let mut command = as_server_user();
-        command.arg(self.bin.join("pg_ctl")).args(args).arg("-D").arg(self.dir.join("data"));
-        command.arg("-l").arg(self.dir.join("log")).current_dir("/tmp");
-        let done = command.stdout(Stdio::null()).status().expect("pg_ctl is installed");
-        assert!(done.success(), "pg_ctl {args:?}: {done}");
+        command.arg(self.bin.join("pg_ctl")).arg("-D").arg(self.dir.join("data")).args(args);
+        let status = command.current_dir("/tmp").stdout(Stdio::null()).status();
+        assert!(status.is_ok_and(|status| status.success()), "pg_ctl {args:?} failed");
     }
 
     fn start() -> Postgres {

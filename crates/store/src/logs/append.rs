@@ -23,6 +23,9 @@ use crate::{JournalPosition, RecordedBody, Result, Store, count, now_us, uncount
 const ROWS: usize = 500;
 /// Statuses from here on are errors.
 const FAILED_FROM: u16 = 400;
+/// What one entry may add to a sum: no number that a provider makes up can overflow a column and
+/// thereby keep its batch out for ever. A million tokens cost less than this, a day is shorter.
+const SUMMED_MAX: u64 = 1 << 40;
 const HOUR_US: i64 = 3_600_000_000;
 /// Classes of latency in an octave.
 const CLASSES: f64 = 5.0;
@@ -36,6 +39,10 @@ impl Store {
         let tx = self.0.db.write().await?;
         let mut sums = Sums::default();
         let mut new = 0;
+        // In order of ids, so that two instances with the same entries wait for each other in the
+        // same order.
+        let mut batch: Vec<&LogEntry> = batch.iter().collect();
+        batch.sort_unstable_by_key(|entry| entry.id);
         for entries in batch.chunks(ROWS) {
             let mut stored = insert(&tx, entries, now).await?;
             // `remove`: an entry that stands twice in a batch counts once.
@@ -83,7 +90,11 @@ impl Store {
 }
 
 /// Inserts entries and returns the ids of those that were not there.
-async fn insert(tx: &DatabaseTransaction, entries: &[LogEntry], now: i64) -> Result<HashSet<Uuid>> {
+async fn insert(
+    tx: &DatabaseTransaction,
+    entries: &[&LogEntry],
+    now: i64,
+) -> Result<HashSet<Uuid>> {
     let rows = entries.iter().map(|entry| {
         let row: request_logs::ActiveModel = convert::write(entry, now).into();
         row.reset_all()
@@ -129,7 +140,7 @@ impl Sums {
         let provider_key = entry.provider_key.map_or(0, |id| id.0);
         let service_key = entry.service_key.0;
         let model = entry.model_used.as_ref().or(entry.model_asked.as_ref());
-        let model = model.cloned().unwrap_or_default();
+        let model = model.map(|model| convert::clean(model)).unwrap_or_default();
         let key = (hour, upstream, provider_key, service_key, model.clone());
         let sum = self.usage.entry(key).or_insert_with(|| usage_statistics::Model {
             hour_us: hour,
@@ -150,13 +161,18 @@ impl Sums {
         });
         sum.requests += 1;
         sum.errors += i64::from(failed(entry));
-        sum.input_tokens += count(entry.usage.input);
-        sum.cached_tokens += count(entry.usage.cached);
-        sum.cache_written_tokens += count(entry.usage.cache_written);
-        sum.output_tokens += count(entry.usage.output);
-        sum.reasoning_tokens += count(entry.usage.reasoning);
-        sum.cost_nano += entry.cost_nano.unwrap_or_default();
-        sum.latency_us += count(entry.latency_us);
+        for (sum, value) in [
+            (&mut sum.input_tokens, entry.usage.input),
+            (&mut sum.cached_tokens, entry.usage.cached),
+            (&mut sum.cache_written_tokens, entry.usage.cache_written),
+            (&mut sum.output_tokens, entry.usage.output),
+            (&mut sum.reasoning_tokens, entry.usage.reasoning),
+            (&mut sum.latency_us, entry.latency_us),
+        ] {
+            *sum += count(Ord::min(value, SUMMED_MAX));
+        }
+        let cost = entry.cost_nano.unwrap_or_default();
+        sum.cost_nano += Ord::clamp(cost, -count(SUMMED_MAX), count(SUMMED_MAX));
         let class = class_of(entry.latency_us);
         *self.latency.entry((hour, entry.owner.0, upstream, class)).or_default() += 1;
     }

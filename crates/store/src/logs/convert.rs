@@ -12,7 +12,7 @@ use super::append::failed;
 use crate::{LogRow, count, json, moment, uncount};
 
 /// PostgreSQL's text holds no NUL, and a client may send one.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -55,6 +55,11 @@ impl Fixture {
         Store::open(self.settings.clone(), &self.master, outbound()).await.unwrap()
     }
 
+    /// An address that others than the store can connect to.
+    pub(crate) fn address(&self) -> String {
+        self.settings.url.clone()
+    }
+
     pub(crate) fn file(&self) -> std::path::PathBuf {
         self.dir.path().join("tollgate.db")
     }
@@ -69,7 +74,7 @@ impl Fixture {
     }
 
     pub(crate) async fn add_key(&self, upstream: UpstreamId, name: &str) -> ProviderKeyId {
-        let secret = format!("sk-{name}-0123456789");
+        let secret = format!("sk-{}-0123456789", name.replace(' ', "-"));
         let new = NewProviderKey::new(upstream, name, secret.into());
         self.create_provider_key(&admin(), new).await.unwrap()
     }

@@ -1,1 +1,299 @@
-//! x
+//! Log entries, their statistics and the dashboard.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{
+    ProviderKeyId, ServiceKeyId, UpstreamId, UserId,
+    log::{Attempt, Considered, LogEntry, Outcome, UsageSource},
+};
+use rstest::rstest;
+use store::{
+    Dashboard, JournalPosition, LogFilter, Page, RecordedBody, StatusClass, StoreError, TimeRange,
+};
+use uuid::Uuid;
+
+use crate::{
+    fixture::{Fixture, On, Pg, Sqlite, admin, entry},
+    upstreams::fields,
+};
+
+const HOUR: i64 = 3_600_000_000;
+/// 2026-01-01 00:00 UTC.
+const START: i64 = 1_767_225_600_000_000;
+
+fn at(offset: u64) -> JournalPosition {
+    JournalPosition { journal: "node-1".into(), segment: 3, offset }
+}
+
+fn moment(us: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(us).unwrap()
+}
+
+async fn whole(store: &Fixture) -> Dashboard {
+    let range = TimeRange { from: moment(START), to: moment(START) + TimeDelta::days(1) };
+    store.dashboard(range, None).await.unwrap()
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_entry_comes_back_as_it_was(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let mut full = entry(START);
+    full.attempts = vec![Attempt {
+        upstream: UpstreamId(1),
+        upstream_name: "openai".into(),
+        provider_key: None,
+        provider_key_name: None,
+        started_us: 5,
+        duration_us: 6,
+        status: Some(429),
+        result: "rate_limited".into(),
+    }];
+    full.decision =
+        vec![Considered { candidate: "openai/gpt-5".into(), passed_over: Some("resting".into()) }];
+    full.error = Some("broke off".into());
+    let mut bare = entry(START + 1);
+    (bare.upstream, bare.upstream_name, bare.provider_key) = (None, None, None);
+    (bare.provider_key_name, bare.model_asked, bare.model_used) = (None, None, None);
+    (bare.dialect, bare.first_byte_us, bare.cost_nano, bare.client_ip) = (None, None, None, None);
+    (bare.usage_source, bare.outcome) = (UsageSource::None, Outcome::Refused);
+
+    store.append_log(&[full.clone(), bare.clone()], at(1)).await.unwrap();
+
+    assert_eq!(store.log_entry(full.id).await.unwrap().entry, full);
+    assert_eq!(store.log_entry(bare.id).await.unwrap().entry, bare);
+    let none = store.log_entry(Uuid::nil()).await;
+    assert!(matches!(none, Err(StoreError::NotFound("log entry"))));
+}
+
+#[rstest]
+#[tokio::test]
+async fn every_entry_counts_once_however_often_it_comes(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let batch: Vec<LogEntry> = (0..1200).map(|i| entry(START + i)).collect();
+    assert_eq!(store.journal_position("node-1").await.unwrap(), None);
+
+    assert_eq!(store.append_log(&batch[..700], at(700)).await.unwrap(), 700);
+    assert_eq!(store.append_log(&batch, at(1200)).await.unwrap(), 500);
+    let twice = [batch[0].clone(), entry(START), batch[1].clone()];
+    assert_eq!(store.append_log(&twice, at(1203)).await.unwrap(), 1);
+    let same = entry(START);
+    assert_eq!(store.append_log(&[same.clone(), same], at(1205)).await.unwrap(), 1);
+
+    assert_eq!(store.journal_position("node-1").await.unwrap(), Some(at(1205)));
+    let totals = whole(&store).await.totals;
+    assert_eq!((totals.requests, totals.errors), (1202, 0));
+    assert_eq!((totals.input_tokens, totals.output_tokens), (12_020, 24_040));
+    assert_eq!((totals.cached_tokens, totals.reasoning_tokens), (1202 * 4, 1202 * 5));
+    assert_eq!((totals.cost_nano, totals.latency_us), (1_202_000, 1_202_000_000));
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_empty_batch_still_moves_the_position(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    assert_eq!(store.append_log(&[], at(9)).await.unwrap(), 0);
+    assert_eq!(store.journal_position("node-1").await.unwrap(), Some(at(9)));
+}
+
+#[rstest]
+#[tokio::test]
+async fn two_instances_move_the_same_entries_in_at_once(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let other = store.again().await;
+    let batch: Vec<LogEntry> = (0..300).map(|i| entry(START + i * 60_000_000)).collect();
+    let mut moving = Vec::new();
+    for i in 0..6 {
+        let mut batch = batch.clone();
+        batch.rotate_left(i * 50);
+        let store = if i % 2 == 0 { store.store.clone() } else { other.clone() };
+        let position = JournalPosition { journal: format!("node-{i}"), segment: 0, offset: 0 };
+        moving.push(tokio::spawn(async move { store.append_log(&batch, position).await }));
+    }
+    let mut new = 0;
+    for moved in moving {
+        // PostgreSQL may break a deadlock of two batches in opposite order; that one is repeated.
+        match moved.await.unwrap() {
+            Ok(moved) => new += moved,
+            Err(error) => assert!(error.passing(), "{error}"),
+        }
+    }
+    new += store.append_log(&batch, at(0)).await.unwrap();
+    assert_eq!(new, 300);
+    assert_eq!(whole(&store).await.totals.requests, 300);
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_a_client_sends_cannot_spoil_the_batch(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let mut odd = entry(START);
+    odd.request_id = "a\0b'; DROP TABLE request_logs; --".into();
+    odd.path = "/\u{202e}%".into();
+    odd.model_asked = Some("\0".into());
+    odd.model_used = Some("m\0".into());
+    odd.latency_us = u64::MAX;
+    odd.usage.input = u64::MAX;
+
+    store.append_log(&[odd.clone(), entry(START)], at(1)).await.unwrap();
+
+    let row = store.log_entry(odd.id).await.unwrap().entry;
+    assert_eq!(row.request_id, "a\u{fffd}b'; DROP TABLE request_logs; --");
+    assert_eq!(row.latency_us, i64::MAX as u64);
+}
+
+#[rstest]
+#[tokio::test]
+async fn logs_are_filtered_by_each_field(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let mut all: Vec<LogEntry> = (0..10).map(|i| entry(START + i)).collect();
+    all[1].upstream = Some(UpstreamId(2));
+    all[2].provider_key = Some(ProviderKeyId(2));
+    all[3].service_key = ServiceKeyId(2);
+    all[4].owner = UserId(2);
+    all[5].model_used = Some("claude".into());
+    all[6].status = 503;
+    all[7].outcome = Outcome::ClientGone;
+    all[8].request_id = "mine".into();
+    all[9].path = "/proxy/100%/_x".into();
+    store.append_log(&all, at(1)).await.unwrap();
+    let found = async |filter: LogFilter, search: Option<&str>| {
+        let page = Page { search: search.map(str::to_owned), ..Page::default() };
+        let rows = store.log_entries(filter, page).await.unwrap().items;
+        rows.iter().map(|row| row.entry.started_us - START).collect::<Vec<_>>()
+    };
+    let any = LogFilter::default;
+
+    assert_eq!(found(any(), None).await, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    let some = LogFilter { from: Some(moment(START + 3)), to: Some(moment(START + 5)), ..any() };
+    assert_eq!(found(some, None).await, [4, 3]);
+    for (filter, expected) in [
+        (LogFilter { upstream: Some(UpstreamId(2)), ..any() }, 1),
+        (LogFilter { provider_key: Some(ProviderKeyId(2)), ..any() }, 2),
+        (LogFilter { service_key: Some(ServiceKeyId(2)), ..any() }, 3),
+        (LogFilter { owner: Some(UserId(2)), ..any() }, 4),
+        (LogFilter { model: Some("claude".into()), ..any() }, 5),
+        (LogFilter { status: Some(StatusClass::Exactly(503)), ..any() }, 6),
+        (LogFilter { status: Some(StatusClass::Hundred(5)), ..any() }, 6),
+        (LogFilter { status: Some(StatusClass::Errors), ..any() }, 6),
+        (LogFilter { outcome: Some(Outcome::ClientGone), ..any() }, 7),
+        (LogFilter { request_id: Some("mine".into()), ..any() }, 8),
+    ] {
+        assert_eq!(found(filter.clone(), None).await, [expected], "{filter:?}");
+    }
+    assert_eq!(found(any(), Some("100%/_")).await, [9]);
+    assert_eq!(found(any(), Some("CLAUDE")).await, [5]);
+    assert_eq!(found(any(), Some("ine")).await, [8]);
+    let own = Page { owner: Some(UserId(2)), ..Page::default() };
+    assert_eq!(store.log_entries(any(), own).await.unwrap().items.len(), 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_cursor_walks_also_through_one_moment(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let batch: Vec<LogEntry> = (0..50).map(|i| entry(START + i / 20)).collect();
+    store.append_log(&batch, at(1)).await.unwrap();
+
+    let mut page = Page::first(7);
+    let mut seen = Vec::new();
+    loop {
+        let listed = store.log_entries(LogFilter::default(), page.clone()).await.unwrap();
+        seen.extend(listed.items.iter().map(|row| (row.entry.started_us, row.entry.id)));
+        // What comes in meanwhile does not shift the pages that follow.
+        store.append_log(&[entry(START + 1000)], at(2)).await.unwrap();
+        match listed.next_cursor {
+            Some(cursor) => page = page.after(cursor),
+            None => break,
+        }
+    }
+    let mut expected: Vec<_> = batch.iter().map(|e| (e.started_us, e.id)).collect();
+    expected.sort_unstable();
+    expected.reverse();
+    assert_eq!(seen, expected);
+    for bad in ["", "1", "x.y", "1.zz"] {
+        let page = Page::default().after(bad);
+        let refused = store.log_entries(LogFilter::default(), page).await;
+        assert_eq!(fields(refused), ["cursor"], "{bad}");
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_dashboard_sums_hours_and_shares(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let key = store.add_key(upstream, "one").await;
+    store.add_key(upstream, "two").await;
+    store.add_service_key("my app").await;
+    let mut batch: Vec<LogEntry> = (0..10).map(|i| entry(START + i * HOUR / 4)).collect();
+    batch[0].status = 500;
+    batch[1].outcome = Outcome::TimedOut;
+    batch[2].outcome = Outcome::ClientGone;
+    batch[3].latency_us = 60_000_000;
+    (batch[4].upstream, batch[4].provider_key) = (None, None);
+    batch[5].provider_key = Some(ProviderKeyId(77));
+    batch[6].model_used = Some("other".into());
+    batch[7].owner = UserId(5);
+    batch[7].service_key = ServiceKeyId(5);
+    store.append_log(&batch, at(1)).await.unwrap();
+
+    let board = whole(&store).await;
+
+    assert_eq!((board.totals.requests, board.totals.errors), (10, 2));
+    let hours: Vec<_> =
+        board.hours.iter().map(|h| (h.at.timestamp_micros() - START, h.totals.requests)).collect();
+    assert_eq!(hours, [(0, 4), (HOUR, 4), (2 * HOUR, 2)]);
+    let told = |shares: &[store::Share]| {
+        let told = |s: &store::Share| (s.id, s.name.clone(), s.totals.requests);
+        shares.iter().map(told).collect::<Vec<_>>()
+    };
+    let name = |name: &str| Some(name.to_owned());
+    assert_eq!(told(&board.upstreams), [(Some(1), name("openai"), 9), (None, None, 1)]);
+    let keys = [(Some(key.0), name("one"), 8), (None, None, 1), (Some(77), None, 1)];
+    assert_eq!(told(&board.provider_keys), keys);
+    assert_eq!(told(&board.service_keys), [(Some(1), name("my app"), 9), (Some(5), None, 1)]);
+    assert_eq!(told(&board.models), [(None, name("gpt-5"), 9), (None, name("other"), 1)]);
+    let p50 = board.latency_p50_us.unwrap();
+    assert!((900_000..1_150_000).contains(&p50), "{p50}");
+    assert!(board.latency_p95_us.unwrap() > 50_000_000);
+    assert_eq!((board.upstream_count, board.service_key_count), (1, 1));
+    assert_eq!((board.key_counts.active, board.key_counts.banned), (2, 0));
+
+    let range = TimeRange { from: moment(START + HOUR + 5), to: moment(START + HOUR + 6) };
+    let hour = store.dashboard(range, None).await.unwrap();
+    assert_eq!(hour.totals.requests, 4);
+    assert_eq!(hour.range.from, moment(START + HOUR));
+    let own = store.dashboard(board.range, Some(UserId(5))).await.unwrap();
+    assert_eq!((own.totals.requests, own.models.len()), (1, 1));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_dashboard_of_nothing_is_all_zeros(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let board = whole(&store).await;
+    assert_eq!((board.totals.requests, board.latency_p50_us), (0, None));
+    assert!(board.hours.is_empty() && board.upstreams.is_empty());
+    let backwards = TimeRange { from: moment(START), to: moment(START - HOUR) };
+    assert_eq!(fields(store.dashboard(backwards, None).await), ["to"]);
+    let endless = TimeRange { from: DateTime::<Utc>::MIN_UTC, to: moment(START) };
+    assert!(store.dashboard(endless, None).await.is_err());
+}
+
+#[rstest]
+#[tokio::test]
+async fn bodies_lie_beside_their_entry(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let log = Uuid::now_v7();
+    let body =
+        |answer, bytes: &[u8]| RecordedBody { log, answer, bytes: bytes.to_vec(), cut: answer };
+    let both = vec![body(true, b"answer\0"), body(false, b"question")];
+    store.append_bodies(both.clone()).await.unwrap();
+    store.append_bodies(vec![body(true, b"again")]).await.unwrap();
+
+    let stored = store.recorded_bodies(log).await.unwrap();
+
+    assert_eq!(stored, [both[1].clone(), both[0].clone()]);
+    assert_eq!(store.recorded_bodies(Uuid::nil()).await.unwrap(), []);
+    store.note(&admin(), "read", "body", None).await.unwrap();
+}

@@ -1,1 +1,190 @@
-//! x
+//! Opening a database: new, used, foreign, damaged, and by several at once.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+};
+
+use auth::MasterKey;
+use entity::roles;
+use rstest::rstest;
+use sea_orm::{ConnectionTrait, Database, EntityTrait, Statement};
+use store::{Settings, Store, StoreError};
+
+use crate::fixture::{Fixture, On, Pg, Sqlite, outbound};
+
+async fn one(store: &Fixture, sql: &str) -> String {
+    let db = Database::connect(store.address()).await.unwrap();
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await;
+    row.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_was_stored_is_there_at_the_next_start(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    store.add_key(upstream, "one").await;
+    store.close().await;
+
+    let again = store.again().await;
+
+    let catalog = again.load_catalog().await.unwrap();
+    assert_eq!(catalog.upstreams[&upstream].keys.len(), 1);
+    assert_eq!(*again.committed().borrow(), catalog.revision);
+}
+
+#[rstest]
+#[tokio::test]
+async fn another_master_key_is_refused(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let other = MasterKey::generate();
+    let refused = Store::open(store.settings.clone(), &other, outbound()).await;
+    assert!(matches!(refused, Err(StoreError::WrongMasterKey)), "{refused:?}");
+
+    let upstream = store.add_upstream("openai").await;
+    store.add_key(upstream, "one").await;
+    let db = Database::connect(store.address()).await.unwrap();
+    db.execute_unprepared("DELETE FROM master_key_check").await.unwrap();
+    let refused = Store::open(store.settings.clone(), &other, outbound()).await;
+    assert!(matches!(refused, Err(StoreError::Unusable(_))), "{refused:?}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn several_may_open_a_new_database_at_once(#[values(Sqlite, Pg)] on: On) {
+    let seed = Fixture::new(on).await;
+    let mut settings = seed.settings.clone();
+    settings.url = match on {
+        Sqlite => format!("sqlite://{}", seed.dir.path().join("new.db").display()),
+        Pg => testkit::Postgres::shared().database(),
+    };
+    let open = || Store::open(settings.clone(), &seed.master, outbound());
+    let (a, b, c) = tokio::join!(open(), open(), open());
+    for opened in [a, b, c] {
+        assert!(opened.unwrap().needs_setup().await.unwrap());
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn the_roles_are_written_for_reports(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let db = Database::connect(store.address()).await.unwrap();
+    db.execute_unprepared("UPDATE roles SET permissions = '[]'").await.unwrap();
+    store.again().await;
+
+    let rows = roles::Entity::find().all(&db).await.unwrap();
+
+    assert_eq!(rows.len(), 7);
+    let developer = rows.iter().find(|role| role.name == "developer").unwrap();
+    assert!(developer.permissions.contains("clientkey.write"));
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_older_program_opens_what_a_newer_one_left(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let db = Database::connect(store.address()).await.unwrap();
+    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29990101_x', 1)";
+    db.execute_unprepared(newer).await.unwrap();
+    db.execute_unprepared("ALTER TABLE upstreams ADD COLUMN flavour TEXT").await.unwrap();
+
+    let older = store.again().await;
+
+    assert!(older.upstream(upstream).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_sqlite_file_is_ours_alone_and_keeps_a_log_ahead() {
+    let store = Fixture::new(Sqlite).await;
+    let mode = fs::metadata(store.file()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(one(&store, "PRAGMA journal_mode").await, "wal");
+}
+
+#[tokio::test]
+async fn one_data_plane_works_on_an_sqlite_file_and_many_on_postgresql() {
+    let store = Fixture::new(Sqlite).await;
+    let claim = store.claim_data_plane().unwrap();
+    let second = store.again().await.claim_data_plane();
+    assert!(matches!(second, Err(StoreError::Unusable(_))), "{second:?}");
+    drop(claim);
+    store.again().await.claim_data_plane().unwrap();
+
+    let store = Fixture::new(Pg).await;
+    let _first = store.claim_data_plane().unwrap();
+    store.again().await.claim_data_plane().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused_and_left_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("text.db");
+    fs::write(&file, "a letter to a friend, longer than a header of a hundred bytes ".repeat(9))
+        .unwrap();
+    let before = fs::read(&file).unwrap();
+    let open = async |url: String| {
+        let refused = Store::open(Settings::new(url), &MasterKey::generate(), outbound()).await;
+        refused.map(drop)
+    };
+
+    let refused = open(file.display().to_string()).await;
+    assert!(matches!(refused, Err(StoreError::Unusable(_))), "{refused:?}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+    let nowhere = open("sqlite:///nowhere/at/all.db".into()).await;
+    assert!(matches!(nowhere, Err(StoreError::Unusable(_))), "{nowhere:?}");
+    let foreign = open("mysql://host/db".into()).await;
+    assert!(matches!(foreign, Err(StoreError::Unusable(_))), "{foreign:?}");
+    let closed = open(format!("postgres://localhost/x?host={}", dir.path().display())).await;
+    assert!(matches!(closed, Err(StoreError::Unavailable(_))), "{closed:?}");
+}
+
+/// The files of a process that was killed: the database and a log that was not emptied into it.
+fn killed(store: &Fixture) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["tollgate.db", "tollgate.db-wal"] {
+        fs::copy(store.dir.path().join(name), dir.path().join(name)).unwrap();
+    }
+    assert!(fs::metadata(dir.path().join("tollgate.db-wal")).unwrap().size() > 0);
+    dir
+}
+
+async fn open_in(dir: &tempfile::TempDir, master: &MasterKey) -> store::Result<Store> {
+    let url = dir.path().join("tollgate.db").display().to_string();
+    Store::open(Settings::new(url), master, outbound()).await
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_the_process_is_killed() {
+    let store = Fixture::new(Sqlite).await;
+    let upstream = store.add_upstream("openai").await;
+    let dir = killed(&store);
+    let found = open_in(&dir, &store.master).await.unwrap();
+    assert!(found.upstream(upstream).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_after_an_unclean_end() {
+    let store = Fixture::new(Sqlite).await;
+    let upstream = store.add_upstream("openai").await;
+    let keys = (0..500)
+        .map(|i| store::NewProviderKey::new(upstream, format!("key-{i}"), "sk-0123456789".into()));
+    store.create_provider_keys(&crate::fixture::admin(), keys.collect()).await.unwrap();
+    store.close().await;
+    let live = store.again().await;
+    live.note(&crate::fixture::admin(), "noted", "thing", None).await.unwrap();
+    let dir = killed(&store);
+    let file = dir.path().join("tollgate.db");
+    let mut bytes = fs::read(&file).unwrap();
+    // The pages after the schema: tables and indexes.
+    for page in (40..bytes.len() / 4096).step_by(3) {
+        bytes[page * 4096..page * 4096 + 64].fill(0xa5);
+    }
+    fs::write(&file, &bytes).unwrap();
+
+    let refused = open_in(&dir, &store.master).await;
+
+    assert!(matches!(refused, Err(StoreError::Unusable(_))), "{refused:?}");
+}

@@ -1,1 +1,97 @@
-//! x
+//! Routes.
+
+use domain::{Target, UpstreamId};
+use rstest::rstest;
+use store::{NewRoute, Page, RouteEdit, StoreError};
+
+use crate::{
+    fixture::{Fixture, On, Pg, Sqlite, admin},
+    upstreams::fields,
+};
+
+fn target(upstream: UpstreamId, model: Option<&str>, weight: u32) -> Target {
+    Target { upstream, model: model.map(str::to_owned), weight, priority: 0 }
+}
+
+#[rstest]
+#[tokio::test]
+async fn targets_keep_their_order(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let targets: Vec<_> = (1..=10).rev().map(|w| target(upstream, Some("m"), w)).collect();
+    let new = NewRoute { name: "fast".into(), targets: targets.clone(), ..NewRoute::default() };
+
+    let id = store.create_route(&admin(), new).await.unwrap();
+
+    let row = store.route(id).await.unwrap();
+    assert_eq!((row.route.name.as_str(), row.route.enabled), ("fast", true));
+    assert_eq!(row.route.targets, targets);
+    let listed = store.routes(Page::default()).await.unwrap();
+    assert_eq!(listed.items, [row]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_route_is_changed_as_a_whole_or_in_parts(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let targets = vec![target(upstream, None, 1), target(upstream, Some("x"), 2)];
+    let new = NewRoute { name: "a".into(), targets: targets.clone(), ..NewRoute::default() };
+    let id = store.create_route(&admin(), new).await.unwrap();
+
+    let edit = RouteEdit { name: Some("b".into()), enabled: Some(false), ..RouteEdit::default() };
+    store.edit_route(&admin(), id, edit).await.unwrap();
+    assert_eq!(store.route(id).await.unwrap().route.targets, targets);
+    let edit = RouteEdit { targets: Some(targets[1..].to_vec()), ..RouteEdit::default() };
+    store.edit_route(&admin(), id, edit).await.unwrap();
+
+    let route = store.route(id).await.unwrap().route;
+    assert_eq!((route.name.as_str(), route.enabled), ("b", false));
+    assert_eq!(route.targets, targets[1..]);
+    assert_eq!(store.load_catalog().await.unwrap().routes[&id].as_ref(), &route);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_route_leads_only_to_upstreams_that_there_are(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let good = target(upstream, None, 1);
+    let new = |name: &str, targets| NewRoute { name: name.into(), targets, ..NewRoute::default() };
+
+    let bad = vec![good.clone(), target(UpstreamId(9), Some(""), 0)];
+    let refused = store.create_route(&admin(), new("no space", bad)).await;
+    let expected = ["name", "targets[1].weight", "targets[1].model", "targets[1].upstream_id"];
+    assert_eq!(fields(refused), expected);
+    assert_eq!(fields(store.create_route(&admin(), new("none", vec![])).await), ["targets"]);
+    let many = vec![good.clone(); 1000];
+    assert_eq!(fields(store.create_route(&admin(), new("many", many)).await), ["targets"]);
+
+    store.create_route(&admin(), new("fast", vec![good.clone()])).await.unwrap();
+    let twice = store.create_route(&admin(), new("fast", vec![good])).await;
+    assert!(matches!(twice, Err(StoreError::Conflict { field: "name", .. })));
+    let needed = store.delete_upstream(&admin(), upstream).await;
+    assert_eq!(fields(needed), ["routes[1].targets[0].upstream_id"]);
+    assert!(store.upstream(upstream).await.is_ok());
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_deleted_route_is_gone(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let new = NewRoute {
+        name: "fast".into(),
+        targets: vec![target(upstream, None, 1)],
+        ..NewRoute::default()
+    };
+    let id = store.create_route(&admin(), new).await.unwrap();
+
+    store.delete_route(&admin(), id).await.unwrap();
+
+    assert!(matches!(store.route(id).await, Err(StoreError::NotFound("route"))));
+    assert!(matches!(store.delete_route(&admin(), id).await, Err(StoreError::NotFound("route"))));
+    let edited = store.edit_route(&admin(), id, RouteEdit::default()).await;
+    assert!(matches!(edited, Err(StoreError::NotFound("route"))));
+    store.delete_upstream(&admin(), upstream).await.unwrap();
+}
