@@ -1,9 +1,9 @@
 //! The reading side: one task takes batches from here to the database.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File};
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use std::time::Duration;
 use domain::log::{JournalPosition, LogEntry};
 use uuid::Uuid;
 
-use super::record::{self, HEAD, Kind, Next, Reader};
+use super::record::{self, HEAD, Kind};
 use super::scan::{self, Found};
+use super::track::{Track, entry};
 use super::writer::Writer;
 use super::{JournalError, interrupt, segment};
 
@@ -43,28 +44,9 @@ pub struct Batch {
     kept: bool,
 }
 
-/// How far one journal has been read.
-#[derive(Debug)]
-struct Track {
-    name: String,
-    dir: PathBuf,
-    /// Held while the journal is ours; the writer holds that of its own.
-    _lock: Option<File>,
-    /// The segments of a journal that nobody writes any more.
-    segments: BTreeMap<u64, u64>,
-    segment: u64,
-    offset: u64,
-    reader: Option<Reader>,
-    /// Calls of this process that had begun and not ended where we stand, with the segment that
-    /// holds their intent.
-    open: HashMap<Uuid, (u64, Vec<u8>)>,
-    /// Whether everything was read that there was.
-    finished: bool,
-}
-
 impl Drain {
     pub(super) fn new(writer: Arc<Writer>) -> Drain {
-        let own = Track::new(writer.name.clone(), writer.dir.clone());
+        let own = Track::new(writer.dir.clone(), BTreeMap::new(), None);
         Drain { writer, own, adopted: Vec::new() }
     }
 
@@ -76,18 +58,14 @@ impl Drain {
 
     /// Passes over what the database already has.
     pub fn skip_to(&mut self, position: &JournalPosition) -> Result<(), JournalError> {
-        let own = own_segments(&self.writer);
-        let mut skipped = Vec::new();
+        let mut skipped = 0;
         if self.own.name == position.journal {
-            self.own.skip_to(position, &own, &mut skipped)?;
+            skipped = self.own.skip_to(position, &own_segments(&self.writer))?;
         }
-        for track in &mut self.adopted {
-            if track.name == position.journal {
-                let segments = track.segments.clone();
-                track.skip_to(position, &segments, &mut skipped)?;
-            }
+        for track in self.adopted.iter_mut().filter(|track| track.name == position.journal) {
+            let segments = track.segments.clone();
+            skipped += track.skip_to(position, &segments)?;
         }
-        let skipped = skipped.len() as u64;
         self.writer.waiting.fetch_sub(skipped, Ordering::Relaxed);
         Ok(())
     }
@@ -248,10 +226,7 @@ impl Drain {
         writer.waiting.fetch_add(found.settles, Ordering::Relaxed);
         writer.bytes.fetch_add(found.bytes(), Ordering::Relaxed);
         interrupt(writer, &found.open);
-        let name = found.dir.file_name().unwrap_or_default();
-        let mut track = Track::new(name.to_string_lossy().into_owned(), found.dir.clone());
-        track.segments = found.segments;
-        track._lock = Some(found.lock);
+        let track = Track::new(found.dir, found.segments, Some(found.lock));
         self.adopted.push(track);
     }
 }
@@ -260,148 +235,6 @@ impl Batch {
     fn new(entries: Vec<LogEntry>, position: JournalPosition, kept: bool) -> Batch {
         Batch { entries, position, kept }
     }
-}
-
-impl Track {
-    fn new(name: String, dir: PathBuf) -> Track {
-        Track {
-            name,
-            dir,
-            _lock: None,
-            segments: BTreeMap::new(),
-            segment: 0,
-            offset: 0,
-            reader: None,
-            open: HashMap::new(),
-            finished: false,
-        }
-    }
-
-    fn position(&self) -> JournalPosition {
-        JournalPosition { journal: self.name.clone(), segment: self.segment, offset: self.offset }
-    }
-
-    /// Reads on until there are `max` entries or no more records.
-    fn fill(
-        &mut self,
-        segments: &BTreeMap<u64, u64>,
-        first: u64,
-        max: usize,
-        entries: &mut Vec<LogEntry>,
-        writer: &Writer,
-    ) -> Result<(), JournalError> {
-        while entries.len() < max {
-            let read = self.step(segments, first).map_err(|cause| self.unreadable(cause))?;
-            match read {
-                Step::Entry(Some(entry)) => entries.push(*entry),
-                Step::Entry(None) => {
-                    tracing::error!(at = ?self.position(), "a log entry cannot be read: it is lost");
-                    writer.waiting.fetch_sub(1, Ordering::Relaxed);
-                }
-                Step::Other => {}
-                Step::End => {
-                    self.finished = true;
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads up to `position`; the entries before it are only counted.
-    fn skip_to(
-        &mut self,
-        position: &JournalPosition,
-        segments: &BTreeMap<u64, u64>,
-        skipped: &mut Vec<()>,
-    ) -> Result<(), JournalError> {
-        let until: BTreeMap<u64, u64> = segments
-            .range(..=position.segment)
-            .map(|(number, length)| match *number == position.segment {
-                true => (*number, position.offset.min(*length)),
-                false => (*number, *length),
-            })
-            .collect();
-        loop {
-            let step = self.step(&until, u64::MAX);
-            match step.map_err(|cause| self.unreadable(cause))? {
-                Step::Entry(_) => skipped.push(()),
-                Step::Other => {}
-                Step::End => return Ok(()),
-            }
-        }
-    }
-
-    fn unreadable(&self, cause: io::Error) -> JournalError {
-        let path = segment::path(&self.dir, self.segment);
-        JournalError::io(format!("cannot read {}", path.display()), cause)
-    }
-
-    fn step(&mut self, segments: &BTreeMap<u64, u64>, first: u64) -> io::Result<Step> {
-        let Some((&number, &end)) = segments.range(self.segment..).next() else {
-            return Ok(Step::End);
-        };
-        if number != self.segment {
-            (self.segment, self.offset, self.reader) = (number, 0, None);
-        }
-        if self.reader.is_none() {
-            let path = segment::path(&self.dir, number);
-            match File::open(&path) {
-                Ok(file) => self.reader = Some(Reader::new(file, self.offset)),
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                    tracing::error!(path = %path.display(), "a segment is missing");
-                    self.segment = number + 1;
-                    return Ok(Step::Other);
-                }
-                Err(cause) => return Err(cause),
-            }
-        }
-        let reader = self.reader.as_mut().expect("it was opened above");
-        let step = match reader.next(end)? {
-            Next::Record(record) => match record.kind {
-                Some(Kind::Settle) => {
-                    self.open.remove(&record.id);
-                    Step::Entry(entry(record.payload).map(Box::new))
-                }
-                Some(Kind::Intent) if number >= first => {
-                    let kept = (number, record.payload.to_vec());
-                    self.open.insert(record.id, kept);
-                    Step::Other
-                }
-                Some(Kind::Void) => {
-                    self.open.remove(&record.id);
-                    Step::Other
-                }
-                _ => Step::Other,
-            },
-            Next::Damaged(until) => {
-                let path = segment::path(&self.dir, number);
-                tracing::error!(path = %path.display(), until, "damaged records are passed over");
-                Step::Other
-            }
-            Next::End => Step::End,
-        };
-        self.offset = reader.offset();
-        if matches!(step, Step::End) && segments.range(number + 1..).next().is_some() {
-            (self.segment, self.offset, self.reader) = (number + 1, 0, None);
-            return Ok(Step::Other);
-        }
-        Ok(step)
-    }
-}
-
-/// What was read.
-enum Step {
-    /// A log entry; none when it could not be understood.
-    Entry(Option<Box<LogEntry>>),
-    /// Something else.
-    Other,
-    /// Nothing: this is the end.
-    End,
-}
-
-fn entry(payload: &[u8]) -> Option<LogEntry> {
-    serde_json::from_slice(payload).ok()
 }
 
 fn own_segments(writer: &Writer) -> BTreeMap<u64, u64> {

@@ -14,6 +14,7 @@ mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod track;
 mod writer;
 
 use std::cell::RefCell;

@@ -28,8 +28,6 @@ const PROBE: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) settings: Settings,
-    /// The name of this instance's journal.
-    pub(super) name: String,
     pub(super) dir: PathBuf,
     /// The first segment of this process; those before it are of its predecessors.
     pub(super) first: u64,
@@ -111,10 +109,8 @@ impl Writer {
         disk: Box<dyn Disk>,
     ) -> Writer {
         let last = sealed.last_key_value().map_or(0, |(number, _)| *number);
-        let name = dir.file_name().unwrap_or_default();
         Writer {
             settings,
-            name: name.to_string_lossy().into_owned(),
             dir,
             first: last + 1,
             disk,
