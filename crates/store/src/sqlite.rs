@@ -10,7 +10,7 @@ use std::{
 use sea_orm::{
     DatabaseConnection, SqlxSqliteConnector,
     sqlx::{
-        self, ConnectOptions, Row,
+        self, ConnectOptions, Connection, Row,
         sqlite::{
             SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
             SqliteSynchronous,
@@ -95,6 +95,16 @@ fn pool(connections: u32, patience: Duration) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .after_connect(|connection, _| Box::pin(verify(connection)))
+        .before_acquire(|connection, _| Box::pin(at_rest(connection)))
+}
+
+/// Whether a connection may be used again. After a commit that failed, by an error of the disk,
+/// it counts a transaction that SQLite has ended by itself: those that follow would only seem to
+/// be committed. Such a connection is closed and another takes its place.
+async fn at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // A rollback that was left to be done is done before the ping.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Makes an empty file that only we may read, where there is none.
