@@ -1,0 +1,143 @@
+//! The data plane serves whatever becomes of the database, and catches up afterwards.
+
+use std::process::Command;
+
+use testkit::postgres::database_name;
+use testkit::{Admin, Gateway, Locked, Postgres};
+
+use super::{furnish, gateway, providers};
+
+/// Calls `count` times; every call must be answered. Gives their ids.
+async fn call(gateway: &Gateway, key: &str, name: &str, count: usize) -> Vec<String> {
+    let caller = gateway.caller(key);
+    let ids: Vec<String> = (0..count).map(|n| format!("{name}-{n}")).collect();
+    for id in &ids {
+        caller.answered(id).await;
+    }
+    ids
+}
+
+/// Waits until each of these calls has its entry, and sees that none has two.
+async fn caught_up(admin: &Admin, ids: &[String]) {
+    let log = testkit::until("the log catches up", || async {
+        let log = admin.log().await;
+        ids.iter().all(|id| log.contains_key(id)).then_some(log)
+    })
+    .await;
+    for (id, rows) in log {
+        assert_eq!(rows.len(), 1, "{id} has {rows:?}");
+    }
+}
+
+async fn still_ready(gateway: &Gateway) {
+    assert_eq!(gateway.caller("").get("/readyz").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_database_holds_no_call_up() {
+    let providers = providers().await;
+    let mut gateway = gateway();
+    gateway.start().await;
+    let key = furnish(&gateway, &providers).await;
+
+    let locked = Locked::hold(&gateway.database());
+    let ids = call(&gateway, &key, "locked", 50).await;
+    still_ready(&gateway).await;
+    drop(locked);
+
+    caught_up(&gateway.admin().await, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_database_holds_no_call_up() {
+    let providers = providers().await;
+    let mut gateway = gateway();
+    gateway.start().await;
+    let key = furnish(&gateway, &providers).await;
+    let admin = gateway.admin().await;
+
+    // No file may grow beyond what the database has long been: writing to it fails. The journal
+    // goes on in new files.
+    let limit = |bytes: &str| {
+        let pid = gateway.pid().to_string();
+        let limit = format!("--fsize={bytes}:unlimited");
+        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(set.unwrap().success());
+    };
+    limit("32768");
+    let ids = call(&gateway, &key, "full", 100).await;
+    still_ready(&gateway).await;
+    assert!(!admin.log().await.contains_key(&ids[99]), "the database could be written");
+    limit("unlimited");
+
+    caught_up(&admin, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_gone_holds_no_call_up_and_neither_does_its_restart() {
+    let providers = providers().await;
+    let postgres = Postgres::alone();
+    let url = postgres.database();
+    let mut gateway = gateway().with("TOLLGATE_DATABASE__URL", &url);
+    gateway.start().await;
+    let key = furnish(&gateway, &providers).await;
+
+    postgres.stop();
+    let ids = call(&gateway, &key, "gone", 50).await;
+    still_ready(&gateway).await;
+    postgres.restart();
+
+    testkit::until("the management plane is back", || async {
+        gateway.can_sign_in().await.then_some(())
+    })
+    .await;
+    caught_up(&gateway.admin().await, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_database_holds_no_call_up() {
+    let providers = providers().await;
+    let postgres = Postgres::alone();
+    let url = postgres.database();
+    let mut gateway = gateway().with("TOLLGATE_DATABASE__URL", &url);
+    gateway.start().await;
+    let key = furnish(&gateway, &providers).await;
+    let read_only = |on: bool| {
+        let name = database_name(&url);
+        let database = format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}");
+        postgres.run("postgres", &database);
+        // Those who are connected keep what they had.
+        let end = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        );
+        postgres.run("postgres", &end);
+    };
+    read_only(true);
+    let ids = call(&gateway, &key, "read-only", 50).await;
+    still_ready(&gateway).await;
+    read_only(false);
+
+    testkit::until("the management plane is back", || async {
+        gateway.can_sign_in().await.then_some(())
+    })
+    .await;
+    caught_up(&gateway.admin().await, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_answered_while_the_database_was_away_survives_a_kill() {
+    let providers = providers().await;
+    let postgres = Postgres::alone();
+    let url = postgres.database();
+    let mut gateway = gateway().with("TOLLGATE_DATABASE__URL", &url);
+    gateway.start().await;
+    let key = furnish(&gateway, &providers).await;
+
+    postgres.stop();
+    let ids = call(&gateway, &key, "before-the-kill", 20).await;
+    gateway.kill();
+    postgres.restart();
+    gateway.start().await;
+
+    caught_up(&gateway.admin().await, &ids).await;
+}
