@@ -18,6 +18,8 @@ use utoipa::{
 
 use crate::{app::Management, error::ApiError};
 
+/// So many faults are told at once; looking for more would cost more than they help.
+const FAULTS_MAX: usize = 32;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -134,12 +136,10 @@ fn read_body<T: Input>(mut fields: Map<String, Value>) -> Result<T, Faults> {
             fields.insert(name.clone(), value.clone());
         }
     }
-    let known: Vec<String> = faults.0.iter().map(|fault| top(&fault.field).to_owned()).collect();
+    let known: Vec<String> = faults.0.iter().map(|fault| top(&fault.field)).collect();
     if let Some(body) = sift::<T>(&mut fields, |_| None, &mut Faults::default()) {
         let further = body.faults().0.into_iter();
-        faults
-            .0
-            .extend(further.filter(|fault| !known.iter().any(|name| name == top(&fault.field))));
+        faults.0.extend(further.filter(|fault| !known.contains(&top(&fault.field))));
     }
     Err(faults)
 }
@@ -160,26 +160,38 @@ fn sift<T: DeserializeOwned>(
         let said = error.inner().to_string();
         let place = error.path().to_string();
         let named = quoted_after(&said, "unknown field ").or(quoted_after(&said, "missing field "));
-        let field = match named {
-            Some(name) if place == "." || place == name => name.to_owned(),
-            Some(name) if place.ends_with(&format!(".{name}")) => place,
-            Some(name) => format!("{place}.{name}"),
-            None => place,
+        let (field, key) = match named {
+            Some(name) if place == "." || place == name => (name.to_owned(), name.to_owned()),
+            Some(name) if place.ends_with(&format!(".{name}")) => (place.clone(), top(&place)),
+            Some(name) => (format!("{place}.{name}"), top(&place)),
+            None => (place.clone(), top(&place)),
         };
-        let top = top(&field).to_owned();
-        let value = fields.get(&top)?;
+        let Some(value) = fields.get(&key).filter(|_| faults.0.len() < FAULTS_MAX) else {
+            if faults.0.is_empty() {
+                faults.add(short(&field), words(&said));
+            }
+            return None;
+        };
         if let Some(mended) = mend(value).filter(|mended| mended != value) {
-            fields.insert(top, mended);
+            fields.insert(key, mended);
         } else {
-            faults.add(field, words(&said));
-            fields.remove(&top);
+            faults.add(short(&field), words(&said));
+            fields.remove(&key);
         }
     }
 }
 
 /// The field itself, of a path into it.
-fn top(field: &str) -> &str {
-    field.split(['.', '[']).next().unwrap_or_default()
+fn top(field: &str) -> String {
+    field.split(['.', '[']).next().unwrap_or_default().to_owned()
+}
+
+/// Names that callers made up can be long.
+fn short(field: &str) -> String {
+    match field.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", &field[..end]),
+        None => field.to_owned(),
+    }
 }
 
 fn quoted_after<'a>(said: &'a str, start: &str) -> Option<&'a str> {
@@ -318,6 +330,21 @@ mod tests {
         assert!(told.ends_with("; name: is too long"), "{told}");
         let told = faults(json!({"name": 1, "size": 10}));
         assert_eq!(told, "name: must be a string; size: is too large");
+    }
+
+    #[test]
+    fn made_up_names_are_bounded_whatever_they_hold() {
+        let many: Map<_, _> = (0..5000).map(|i| (format!("x{i}"), Value::Null)).collect();
+        assert_eq!(read_body::<Thing>(many).unwrap_err().0.len(), FAULTS_MAX);
+        for name in ["a.b", "a[0]", "", "`", "a`b", &"x".repeat(5000)] {
+            let told = read_body::<Thing>(Map::from_iter([
+                ("name".to_owned(), "a".into()),
+                ("size".to_owned(), 1.into()),
+                (name.to_owned(), 1.into()),
+            ]));
+            let told = told.unwrap_err().to_string();
+            assert!(told.contains("is not known here") && told.len() < 400, "{name}: {told}");
+        }
     }
 
     #[test]
