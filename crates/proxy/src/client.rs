@@ -77,6 +77,7 @@ impl<'c> Client<'c> {
             return Err(Refusal::BodyTooLarge(max));
         }
         self.go_ahead().await?;
+        self.gather().await?;
         let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
         if self.decoder.is_done() {
             return Ok(first);
@@ -92,6 +93,18 @@ impl<'c> Client<'c> {
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
+    }
+
+    /// Reads a body of declared length into one piece of memory.
+    async fn gather(&mut self) -> Result<(), Refusal> {
+        let Some(length) = self.decoder.remaining().and_then(|n| usize::try_from(n).ok()) else {
+            return Ok(());
+        };
+        while self.conn.rd.buf.len() < length {
+            let read = timeout(self.limits.body_idle, self.conn.rd.fill_up_to(length)).await;
+            read.map_err(|_| Refusal::TooSlow)?.map_err(|_| Refusal::ClientGone)?;
+        }
+        Ok(())
     }
 
     /// Tells a client that waits for it to send its body.

@@ -78,7 +78,8 @@ impl Connector {
         line: &Line,
         timeouts: &Timeouts,
     ) -> Result<Conn, ConnectFault> {
-        match timeout(timeouts.connect, self.connect_any(line, timeouts)).await {
+        // Large, with a TLS handshake in it, and rare: not a part of every call's future.
+        match timeout(timeouts.connect, Box::pin(self.connect_any(line, timeouts))).await {
             Ok(connected) => connected,
             Err(_) => Err(ConnectFault::TimedOut),
         }

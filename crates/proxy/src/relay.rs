@@ -194,8 +194,8 @@ pub(crate) async fn tunnel(
         }
         let more = async {
             tokio::select! {
-                more = up_rd.fill(0) => more,
-                more = rd.fill(0) => more,
+                more = up_rd.fill() => more,
+                more = rd.fill() => more,
             }
         };
         match timeout(idle, more).await {

@@ -58,11 +58,15 @@ impl ServerApp for Front {
         let ip = peer_ip(&stream);
         let counted_ip = ip.filter(|ip| !ip.is_loopback() && !self.trusts(*ip));
         let counted = self.connections.open(counted_ip, &self.gateway.settings.limits)?;
-        let mut conn = Conn::new(stream);
-        let linger = self.converse(&mut conn, ip, counted, shutdown).await;
-        if linger {
-            conn.close(LINGER).await;
-        }
+        let (front, shutdown) = (self.clone(), shutdown.clone());
+        // In a task of its own: Pingora's has room for a TLS handshake, 9 KiB, and would keep it for
+        // as long as the connection lasts.
+        tokio::spawn(async move {
+            let mut conn = Conn::new(stream);
+            if front.converse(&mut conn, ip, counted, shutdown).await {
+                Box::pin(conn.close(LINGER)).await;
+            }
+        });
         None
     }
 }
@@ -85,10 +89,9 @@ impl Front {
         conn: &mut Conn,
         ip: Option<IpAddr>,
         mut counted: Counted,
-        shutdown: &ShutdownWatch,
+        mut shutdown: ShutdownWatch,
     ) -> bool {
         let limits = &self.gateway.settings.limits;
-        let mut shutdown = shutdown.clone();
         for turn in 1..=limits.keep_alive_calls {
             let head = tokio::select! {
                 biased;

@@ -85,6 +85,14 @@ impl Decoder {
         }
     }
 
+    /// How many bytes are known to come before anything else is.
+    pub(crate) fn expected(&self) -> u64 {
+        match self.state {
+            State::Fixed(n) | State::ChunkData(n) => n,
+            _ => 0,
+        }
+    }
+
     /// The next piece of the body from `buf`; what follows the body stays there.
     pub(crate) fn next(&mut self, buf: &mut BytesMut) -> Result<Piece, BadChunk> {
         loop {

@@ -2,20 +2,28 @@
 //! which it is read and written. Every wait has a deadline.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
+    mem::MaybeUninit,
     net::IpAddr,
+    pin::Pin,
+    task::{Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use pingora_core::protocols::Stream;
 use pingora_timeout::timeout;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 
 use super::body::{BadChunk, Decoder, Piece};
 
 /// How much is asked for at once where nothing better is known.
-const READ_SIZE: usize = 4 << 10;
+const READ_SIZE: usize = 8 << 10;
+/// From this on, bytes that are known to come are read into a buffer of their own.
+const LARGE: u64 = 16 << 10;
+/// How much is read at once into such a buffer.
+const LARGE_READ: u64 = 256 << 10;
 /// Smaller pieces are copied into one send; larger ones are sent as they lie.
 const COPY_MAX: usize = 16 << 10;
 
@@ -81,13 +89,37 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Waits for more bytes; they are added to `buf`. Nothing is lost when this is dropped.
-    pub(crate) async fn fill(&mut self, at_least: usize) -> Result<(), ReadError> {
-        self.buf.reserve(at_least.max(READ_SIZE));
-        match self.half.read_buf(&mut self.buf).await {
-            Ok(0) => Err(ReadError::Closed),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
+    ///
+    /// They are read through a buffer on the stack: a connection that waits, and most of them do
+    /// most of the time, holds no memory for what it waits for.
+    pub(crate) async fn fill(&mut self) -> Result<(), ReadError> {
+        let Self { half, buf } = self;
+        let n = poll_fn(|cx| {
+            let mut scratch = [const { MaybeUninit::<u8>::uninit() }; READ_SIZE];
+            let mut read = ReadBuf::uninit(&mut scratch);
+            ready!(Pin::new(&mut *half).poll_read(cx, &mut read))?;
+            buf.extend_from_slice(read.filled());
+            Poll::Ready(Ok::<_, io::Error>(read.filled().len()))
+        });
+        if n.await? == 0 { Err(ReadError::Closed) } else { Ok(()) }
+    }
+
+    /// The same for a body of which `expected` more bytes are known to come.
+    async fn fill_body(&mut self, expected: u64) -> Result<(), ReadError> {
+        if expected < LARGE {
+            return self.fill().await;
         }
+        self.buf.reserve(expected.min(LARGE_READ) as usize);
+        if self.half.read_buf(&mut self.buf).await? == 0 { Err(ReadError::Closed) } else { Ok(()) }
+    }
+
+    /// Waits for more of the `length` bytes that `buf` shall hold: for a body that is wanted in one
+    /// piece, and so need not be put together from several.
+    pub(crate) async fn fill_up_to(&mut self, length: usize) -> Result<(), ReadError> {
+        let missing = length.saturating_sub(self.buf.len());
+        self.buf.reserve(missing);
+        let mut rest = (&mut self.half).take(missing as u64);
+        if rest.read_buf(&mut self.buf).await? == 0 { Err(ReadError::Closed) } else { Ok(()) }
     }
 
     /// Reads a whole head, blank line included: the first byte within `idle`, all of it within
@@ -99,7 +131,7 @@ impl Reader {
         max: usize,
     ) -> Result<Option<Bytes>, ReadError> {
         if self.buf.is_empty() {
-            match timeout(idle, self.fill(0)).await {
+            match timeout(idle, self.fill()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(ReadError::Closed | ReadError::Io(_))) | Err(_) => return Ok(None),
                 Ok(Err(error)) => return Err(error),
@@ -130,7 +162,7 @@ impl Reader {
                 return Err(ReadError::TooLarge);
             }
             let seen = self.buf.len();
-            self.fill(0).await?;
+            self.fill().await?;
             if let Some(end) = head_end(&self.buf, seen) {
                 return Ok(end);
             }
@@ -141,7 +173,16 @@ impl Reader {
         if end > max {
             return Err(ReadError::TooLarge);
         }
-        Ok(Some(self.buf.split_to(end).freeze()))
+        let head = self.buf.split_to(end).freeze();
+        self.let_go();
+        Ok(Some(head))
+    }
+
+    /// Gives back the memory of an empty buffer.
+    fn let_go(&mut self) {
+        if self.buf.is_empty() {
+            self.buf = BytesMut::new();
+        }
     }
 
     /// The next piece of a body; `None` at its end. Nothing is lost when this is dropped.
@@ -150,7 +191,7 @@ impl Reader {
             match decoder.next(&mut self.buf)? {
                 Piece::Data(data) => return Ok(Some(data)),
                 Piece::End => return Ok(None),
-                Piece::NeedMore => match self.fill(READ_SIZE * 2).await {
+                Piece::NeedMore => match self.fill_body(decoder.expected()).await {
                     Err(ReadError::Closed) if decoder.ends_with_connection() => return Ok(None),
                     other => other?,
                 },
@@ -162,7 +203,7 @@ impl Reader {
     /// to a cap; past that nothing is read, and nothing is known.
     pub(crate) async fn gone(&mut self) -> ReadError {
         while self.buf.len() < COPY_MAX {
-            if let Err(error) = self.fill(0).await {
+            if let Err(error) = self.fill().await {
                 return error;
             }
         }
