@@ -189,7 +189,7 @@ class Gateway:
         flags = ["--proxy-addr", "127.0.0.1:0", "--management-addr", "127.0.0.1:0"]
         env = {
             "TOLLGATE_ADMIN_PASSWORD": PASSWORD,
-            "TOLLGATE_OUTBOUND__ALLOW": '["127.0.0.0/8"]',
+            "TOLLGATE_OUTBOUND__ALLOW": "127.0.0.0/8",
         }
         data = ["--data-dir", str(folder / "data"), "--log-format", "json"]
         self.server = Process(["serve", *flags, *data], folder / "tollgate.log", env)
