@@ -52,7 +52,8 @@ def upstream(gateway: Gateway, key: str) -> Iterator[Callable[..., Upstream]]:
         made.append(new)
 
         def served() -> bool:
-            return new.model in {model["id"] for model in gateway.models(key).json()["data"]}
+            names = {model["id"] for model in gateway.models(key).json()["data"]}
+            return bool({new.model, f"{new.name}/{new.model}"} & names)
 
         until(f"{new.model} is served", served)
         return new

@@ -156,6 +156,17 @@ def test_models_are_listed_and_found(gemini_client: genai.Client) -> None:
     assert refused.value.code == 404
 
 
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+def test_both_versions_of_the_api_are_served(gateway: Gateway, key: str, version: str) -> None:
+    options = types.HttpOptions(base_url=gateway.proxy, api_version=version)
+    client = genai.Client(api_key=key, http_options=options)
+
+    assert client.models.generate_content(model=MODEL, contents="hi").text == SAID.format("hi")
+    assert client.models.count_tokens(model=MODEL, contents="hi").total_tokens > 0
+    assert client.models.get(model=MODEL).name == f"models/{MODEL}"
+    assert f"models/{MODEL}" in [model.name for model in client.models.list()]
+
+
 def test_a_model_is_asked_for_under_its_upstream(
     gemini_client: genai.Client, gateway: Gateway
 ) -> None:

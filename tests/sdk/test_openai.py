@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Callable
 
 import openai
 import pytest
-from gateway import Gateway
+from gateway import Gateway, Upstream
 from openai import OpenAI
 from samples import CITY, CLOCK, PIXEL, SAID, WEATHER, City
 
@@ -146,6 +147,21 @@ def test_models_are_listed_and_found(openai_client: OpenAI) -> None:
     assert openai_client.models.retrieve("gpt-4o").id == "gpt-4o"
     with pytest.raises(openai.NotFoundError):
         openai_client.models.retrieve("nobody-serves-this")
+
+
+def test_a_model_of_several_upstreams_is_found_by_its_whole_name(
+    openai_client: OpenAI, upstream: Callable[..., Upstream]
+) -> None:
+    one = upstream("openai", "sk-one", models=["of-several"])
+    two = upstream("openai", "sk-two", models=["of-several"])
+
+    for place in (one, two):
+        # The SDK writes the slash as %2F.
+        name = f"{place.name}/of-several"
+        assert openai_client.models.retrieve(name).id == name
+    with pytest.raises(openai.BadRequestError) as refused:
+        openai_client.chat.completions.create(model="of-several", messages=HI)
+    assert refused.value.code == "ambiguous_model" and one.name in str(refused.value)
 
 
 def test_a_model_is_asked_for_under_its_upstream(openai_client: OpenAI, gateway: Gateway) -> None:

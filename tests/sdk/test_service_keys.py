@@ -72,6 +72,14 @@ def test_a_key_works_in_each_place_on_model_routes_too(
     assert answer.status == 200, answer
 
 
+def test_a_key_in_googles_header_does_not_make_a_call_googles(gateway: Gateway, key: str) -> None:
+    body = {"model": "text-embedding-3-small", "input": "hi"}
+    answer = ask(gateway.proxy, "POST", "/v1/embeddings", body, {"x-goog-api-key": key})
+
+    assert answer.status == 200, answer
+    assert answer.json()["object"] == "list"
+
+
 def test_no_key_is_refused_before_the_body_is_read(gateway: Gateway) -> None:
     answer = ask(gateway.proxy, "POST", "/v1/chat/completions", b"{not json")
 

@@ -169,9 +169,11 @@ impl<'c> Client<'c> {
         out.extend_from_slice(reason.unwrap_or("Unknown").as_bytes());
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(fields);
-        out.extend_from_slice(b"x-request-id: ");
-        out.extend_from_slice(self.request_id.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        for name in request_id_names(&self.head) {
+            out.extend_from_slice(name);
+            out.extend_from_slice(self.request_id.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
         match framing {
             Framing::Length(length) if !matches!(status, 204) => {
                 out.extend_from_slice(b"content-length: ");
@@ -266,6 +268,15 @@ impl<'c> Client<'c> {
     /// The connection itself, for a tunnel.
     pub(crate) fn conn(&mut self) -> &mut Conn {
         self.conn
+    }
+}
+
+/// The headers that tell the request id: Anthropic's SDKs look for their own provider's name.
+fn request_id_names(head: &RequestHead) -> &'static [&'static [u8]] {
+    if head.get("anthropic-version").is_some() {
+        &[b"x-request-id: ", b"request-id: "]
+    } else {
+        &[b"x-request-id: "]
     }
 }
 

@@ -63,7 +63,7 @@ impl Door {
         if path == "/api" || path.starts_with("/api/") {
             return Ok(Door::Management);
         }
-        if is_tricky(path) {
+        if is_tricky(path) && !asks_for_one_model(head) {
             return Err(Refusal::NoSuchPath);
         }
         if let Some(rest) = path.strip_prefix("/proxy/") {
@@ -108,6 +108,32 @@ fn is_tricky(path: &str) -> bool {
     escaped || path.split('/').skip(1).any(|s| matches!(s, "." | "..")) || path.contains("//")
 }
 
+/// Whether all that is odd about a path is the slash of `upstream/model`, which SDKs write as
+/// `%2F` when they ask for one model.
+fn asks_for_one_model(head: &RequestHead) -> bool {
+    let path = head.path();
+    let models = ["/v1/models/", "/v1beta/models/"].iter().any(|place| path.starts_with(place));
+    models && head.method() == "GET" && !is_tricky(&with_slashes(path))
+}
+
+fn with_slashes(path: &str) -> String {
+    path.replace("%2F", "/").replace("%2f", "/")
+}
+
+/// Whose dialect a path has that belongs to several vendors: the SDKs tell by their headers. A
+/// `x-goog-api-key` alone says so only of models, for it may carry anybody's service key.
+fn shared_dialect(head: &RequestHead, version: &str, rest: &str) -> Dialect {
+    let says = |name| head.get(name).is_some();
+    let models = starts(rest, "models");
+    if version != "v1" || says("x-goog-api-client") || (models && says("x-goog-api-key")) {
+        Dialect::Gemini
+    } else if says("anthropic-version") {
+        Dialect::AnthropicMessages
+    } else {
+        Dialect::OpenaiChat
+    }
+}
+
 fn endpoint(head: &RequestHead) -> Option<Endpoint> {
     let path = head.path();
     let (version, rest) = ["v1beta", "v1alpha", "v1"].into_iter().find_map(|version| {
@@ -116,12 +142,7 @@ fn endpoint(head: &RequestHead) -> Option<Endpoint> {
     })?;
     let is_get = head.method() == "GET";
     let gemini = version != "v1";
-    let anthropic = head.get("anthropic-version").is_some();
-    let shared = match (gemini, anthropic) {
-        (true, _) => Dialect::Gemini,
-        (false, true) => Dialect::AnthropicMessages,
-        (false, false) => Dialect::OpenaiChat,
-    };
+    let shared = shared_dialect(head, version, rest);
     let (dialect, operation) = match rest {
         "models" if is_get => (shared, Operation::ListModels),
         "chat/completions" if !gemini => (Dialect::OpenaiChat, Operation::Chat),
@@ -133,7 +154,7 @@ fn endpoint(head: &RequestHead) -> Option<Endpoint> {
                     let (model, version, verb) = place;
                     (Dialect::Gemini, Operation::ModelInPath { model, version, verb })
                 }
-                None if is_get => (shared, Operation::OneModel(name.to_owned())),
+                None if is_get => (shared, Operation::OneModel(with_slashes(name))),
                 None => (shared, Operation::Other),
             }
         }
@@ -406,4 +427,47 @@ fn is_json(head: &RequestHead) -> bool {
     let media = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     media.eq_ignore_ascii_case(b"application/json")
         || media.to_ascii_lowercase().ends_with(b"+json")
+}
+
+#[cfg(test)]
+mod door_tests {
+    use super::*;
+
+    fn check(request: &str, dialect: Dialect, operation: Operation) {
+        let raw = format!("{request}\r\nhost: here\r\n\r\n");
+        let head = RequestHead::parse(Bytes::from(raw), 64, 8192).unwrap();
+        assert_eq!(Door::of(&head).unwrap(), Door::Model(Endpoint { dialect, operation }));
+    }
+
+    #[test]
+    fn shared_paths_are_told_apart_by_what_the_sdks_send() {
+        let list = Operation::ListModels;
+        check("GET /v1/models HTTP/1.1", Dialect::OpenaiChat, list.clone());
+        let anthropic = "GET /v1/models HTTP/1.1\r\nanthropic-version: 1";
+        check(anthropic, Dialect::AnthropicMessages, list.clone());
+        check("GET /v1/models HTTP/1.1\r\nx-goog-api-key: k", Dialect::Gemini, list.clone());
+        check("GET /v1beta/models HTTP/1.1", Dialect::Gemini, list);
+        let other = Operation::Other;
+        let key = "POST /v1/embeddings HTTP/1.1\r\nx-goog-api-key: k";
+        check(key, Dialect::OpenaiChat, other.clone());
+        check("GET /v1/files HTTP/1.1\r\nx-goog-api-client: sdk", Dialect::Gemini, other);
+    }
+
+    #[test]
+    fn a_model_with_a_slash_is_found_and_no_other_trick_is() {
+        let one = Operation::OneModel("openai/gpt-4o".into());
+        check("GET /v1/models/openai%2Fgpt-4o HTTP/1.1", Dialect::OpenaiChat, one.clone());
+        check("GET /v1/models/openai/gpt-4o HTTP/1.1", Dialect::OpenaiChat, one);
+        for tricky in [
+            "GET /v1/models/..%2Ffiles",
+            "GET /v1/models/a%2F%2e%2e",
+            "GET /v1/models/a%2F%2Fb",
+            "POST /v1/models/openai%2Fgpt-4o",
+            "GET /v1/files/a%2Fb",
+        ] {
+            let raw = format!("{tricky} HTTP/1.1\r\nhost: here\r\n\r\n");
+            let head = RequestHead::parse(Bytes::from(raw), 64, 8192).unwrap();
+            assert!(matches!(Door::of(&head), Err(Refusal::NoSuchPath)), "{tricky}");
+        }
+    }
 }

@@ -25,7 +25,13 @@ const KIND: &str = "upstream";
 impl Store {
     /// Makes an upstream.
     pub async fn create_upstream(&self, by: &Actor, new: NewUpstream) -> Result<UpstreamId> {
-        let base_url = self.entered(&new.base_url)?;
+        let base_url = match self.entered(&new.base_url) {
+            Ok(base_url) => base_url,
+            Err(refused) => {
+                let rest = made(UpstreamId(0), UserId(0), nowhere(), new);
+                return Err(with_the_rest(refused, &rest));
+            }
+        };
         let change = self.begin(by).await?;
         let owner = change.owner(new.owner).await?;
         let id = UpstreamId(change.ids("upstreams", 1).await?);
@@ -47,9 +53,19 @@ impl Store {
         id: UpstreamId,
         edit: UpstreamEdit,
     ) -> Result<Revision> {
-        let base_url = edit.base_url.as_deref().map(|text| self.entered(text)).transpose()?;
+        let base_url = edit.base_url.as_deref().map(|text| self.entered(text)).transpose();
         let change = self.begin(by).await?;
         let before = find(&change, id).await?;
+        let base_url = match base_url {
+            Ok(base_url) => base_url,
+            Err(refused) => {
+                let mut rest = before;
+                rest.base_url = nowhere().to_string();
+                let mut rest = read(rest)?;
+                apply(&mut rest, None, edit);
+                return Err(with_the_rest(refused, &rest));
+            }
+        };
         if let Some(new) = &base_url {
             move_keys(&change, &before, new, edit.clear_keys).await?;
         }
@@ -94,6 +110,22 @@ impl Store {
         let allowed = self.0.outbound.check_entered(&url);
         allowed.map_err(|denied| StoreError::fault("base_url", denied.to_string()))?;
         Ok(url)
+    }
+}
+
+/// Stands for an address that was refused, so that the rest can be looked at.
+fn nowhere() -> BaseUrl {
+    BaseUrl::parse("https://nowhere.invalid").expect("this is an address")
+}
+
+/// A refused address does not hide what else is at fault: all is told at once.
+fn with_the_rest(refused: StoreError, rest: &Upstream) -> StoreError {
+    match refused {
+        StoreError::Unservable(mut faults) => {
+            faults.0.extend(rest.faults().0);
+            StoreError::Unservable(faults)
+        }
+        other => other,
     }
 }
 

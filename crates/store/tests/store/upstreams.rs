@@ -148,6 +148,22 @@ async fn an_address_is_checked_when_it_is_entered(#[values(Sqlite, Pg)] on: On) 
 
 #[rstest]
 #[tokio::test]
+async fn a_refused_address_does_not_hide_what_else_is_at_fault(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let id = store.add_upstream("openai").await;
+    let edit = UpstreamEdit {
+        name: Some("Not A Name".into()),
+        base_url: Some("ftp://nowhere".into()),
+        ..UpstreamEdit::default()
+    };
+    let new = named("Not A Name", "ftp://nowhere");
+
+    assert_eq!(fields(store.edit_upstream(&admin(), id, edit).await), ["base_url", "name"]);
+    assert_eq!(fields(store.create_upstream(&admin(), new).await), ["base_url", "name"]);
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_name_is_given_once(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     store.add_upstream("openai").await;
