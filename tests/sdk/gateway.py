@@ -236,9 +236,10 @@ class Gateway:
         name = more.pop("name", f"{provider}-{self._made}")
         models = models or [f"model-of-{name}"]
         body = {"name": name, "base_url": self.providers, "provider": provider, "models": models}
-        made = self.admin.post("/api/admin/upstreams", {**body, **more})
+        # Switched on last: an upstream is listed with all its keys, or not at all.
+        made = self.admin.post("/api/admin/upstreams", {**body, **more, "enabled": False})
         for number, key in enumerate(keys, 1):
-            # A key's text is its behaviour, and a pool takes each text once.
             entered = {"upstream_id": made["id"], "name": f"Key {number}", "key_value": key}
             self.admin.post("/api/admin/keys", entered)
+        self.admin.patch(f"/api/admin/upstreams/{made['id']}", {"enabled": True})
         return Upstream(made["id"], name, models[0])
