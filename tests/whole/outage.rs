@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use reqwest::StatusCode;
 use testkit::postgres::database_name;
-use testkit::{Admin, Gateway, Locked, Postgres};
+use testkit::{Admin, Ended, Gateway, Locked, Postgres};
 
 use super::{furnish, gateway, providers};
 
@@ -27,6 +28,14 @@ async fn caught_up(admin: &Admin, ids: &[String]) {
     for (id, rows) in log {
         assert_eq!(rows.len(), 1, "{id} has {rows:?}");
     }
+}
+
+/// No file of the gateway may grow beyond so many bytes: as on a full disk, writing fails.
+fn limit_files(gateway: &Gateway, bytes: &str) {
+    let pid = gateway.pid().to_string();
+    let limit = format!("--fsize={bytes}:unlimited");
+    let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+    assert!(set.unwrap().success());
 }
 
 async fn still_ready(gateway: &Gateway) {
@@ -58,19 +67,40 @@ async fn a_full_database_holds_no_call_up() {
 
     // No file may grow beyond what the database has long been: writing to it fails. The journal
     // goes on in new files.
-    let limit = |bytes: &str| {
-        let pid = gateway.pid().to_string();
-        let limit = format!("--fsize={bytes}:unlimited");
-        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
-        assert!(set.unwrap().success());
-    };
-    limit("32768");
+    limit_files(&gateway, "32768");
     let ids = call(&gateway, &key, "full", 100).await;
     still_ready(&gateway).await;
     assert!(!admin.log().await.contains_key(&ids[99]), "the database could be written");
-    limit("unlimited");
+    limit_files(&gateway, "unlimited");
 
     caught_up(&admin, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_nothing_refuses_new_calls_and_loses_none_of_those_under_way() {
+    let providers = providers().await;
+    let mut gateway = gateway();
+    gateway.start().await;
+    let key = furnish(&gateway, &providers).await;
+    let caller = gateway.caller(&key);
+    let under_way = caller.chat("under-way", true).header("x-mock", "events=50,pace=10");
+    let under_way = under_way.send().await.unwrap();
+
+    limit_files(&gateway, "0");
+    assert_eq!(
+        caller.call("refused", false).await,
+        Ended::Refused(StatusCode::SERVICE_UNAVAILABLE)
+    );
+    let text = under_way.text().await.unwrap();
+    assert!(text.trim_end().ends_with("data: [DONE]"), "{text}");
+    limit_files(&gateway, "unlimited");
+
+    testkit::until("calls are taken again", || async {
+        (caller.call("again", false).await == Ended::Answered).then_some(())
+    })
+    .await;
+    let admin = gateway.admin().await;
+    caught_up(&admin, &["under-way".to_owned(), "again".to_owned()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::log::{JournalPosition, LogEntry};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::record::{self, HEAD, Kind};
@@ -31,6 +32,8 @@ pub struct Drain {
     writer: Arc<Writer>,
     own: Track,
     adopted: Vec<Track>,
+    /// When to look for orphans again, however much comes meanwhile.
+    look_at: Instant,
 }
 
 /// Entries to bring into the database in one transaction, together with the position.
@@ -47,7 +50,7 @@ pub struct Batch {
 impl Drain {
     pub(super) fn new(writer: Arc<Writer>) -> Drain {
         let own = Track::new(writer.dir.clone(), BTreeMap::new(), None);
-        Drain { writer, own, adopted: Vec::new() }
+        Drain { writer, own, adopted: Vec::new(), look_at: Instant::now() + LOOK_FOR_ORPHANS }
     }
 
     /// The journals that this process drains: its own, and those that it adopted.
@@ -75,13 +78,17 @@ impl Drain {
     /// while it waits.
     pub async fn next_batch(&mut self, max: usize) -> Result<Batch, JournalError> {
         loop {
+            if Instant::now() >= self.look_at {
+                self.look_at = Instant::now() + LOOK_FOR_ORPHANS;
+                self.adopt()?;
+            }
             if let Some(batch) = self.batch_now(max)? {
                 return Ok(batch);
             }
             let writer = Arc::clone(&self.writer);
-            match tokio::time::timeout(LOOK_FOR_ORPHANS, writer.news.notified()).await {
-                Ok(()) => tokio::time::sleep(GATHER).await,
-                Err(_) => self.adopt()?,
+            let news = tokio::time::timeout_at(self.look_at, writer.news.notified());
+            if news.await.is_ok() {
+                tokio::time::sleep(GATHER).await;
             }
         }
     }

@@ -180,6 +180,19 @@ async fn the_journal_of_a_dead_instance_is_adopted_and_that_of_a_living_one_is_n
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "it is removed");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_drain_finds_an_instance_that_died_while_it_was_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_first, mut drain) = open(dir.path());
+    {
+        let (second, _drain) = open(dir.path());
+        call(&second, 2).await;
+    }
+    // The clock runs by itself while everybody waits.
+    let batch = drain.next_batch(10).await.unwrap();
+    assert_eq!(batch.entries, [entry(2)]);
+}
+
 #[tokio::test]
 async fn two_journals_that_were_left_are_both_drained_by_one_start() {
     let dir = tempfile::tempdir().unwrap();
