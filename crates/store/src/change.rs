@@ -10,8 +10,8 @@ use auth::Actor;
 use domain::{Fault, Faults, Revision, Snapshot, UserId};
 use entity::{revision, tombstones, users};
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
-    Statement, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
+    QueryFilter, Statement, sea_query::Expr,
 };
 use serde_json::{Map, Value};
 
@@ -119,9 +119,19 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Removes, now and then, the tombstones that nobody is near enough to read.
+    async fn clear_graves(&self) -> Result<()> {
+        if self.revision % 1000 == 0 {
+            let old = tombstones::Column::Revision.lte(self.revision - catalog::TOMBSTONES_KEPT);
+            tombstones::Entity::delete_many().filter(old).exec(&self.tx).await?;
+        }
+        Ok(())
+    }
+
     /// Keeps the change if what it makes of the configuration can be served.
     pub(crate) async fn commit(self, what: What) -> Result<Revision> {
         audit::append(&self.tx, &self.store.0.chain, self.by, self.now_us, &what).await?;
+        self.clear_graves().await?;
         let base = self.store.base(self.generation);
         let (next, rows) = catalog::load(&self.tx, &base, &self.store.0.sealer).await?;
         if let Err(faults) = Snapshot::compile(&next) {

@@ -101,3 +101,46 @@ fn passing_in_sqlite(error: &dyn DatabaseError) -> bool {
     let code: u32 = error.code().and_then(|code| code.parse().ok()).unwrap_or_default();
     [5, 6, 8, 10, 11, 13, 14, 26].contains(&(code & 0xff))
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::sqlx::{Connection, SqliteConnection};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_sqlite_refuses_is_told_apart() {
+        let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        for (sql, passing) in [
+            ("CREATE TABLE t (a INTEGER PRIMARY KEY)", None),
+            ("INSERT INTO t VALUES (1)", None),
+            ("INSERT INTO t VALUES (1)", Some(false)),
+            ("INSERT INTO nothing VALUES (1)", Some(false)),
+            ("PRAGMA query_only = ON", None),
+            ("INSERT INTO t VALUES (2)", Some(true)),
+        ] {
+            let done = sqlx::query(sql).execute(&mut db).await;
+            assert_eq!(done.err().map(|e| StoreError::from(e).passing()), passing, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_postgresql_refuses_is_told_apart() {
+        for code in ["08006", "53100", "57014", "57P01", "25006", "55P03", "40P01"] {
+            assert!(passing_in_postgres(code), "{code}");
+        }
+        for code in ["42P01", "23505", "22021"] {
+            assert!(!passing_in_postgres(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_passes() {
+        for error in [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed] {
+            assert!(StoreError::from(error).passing());
+        }
+        let broken = sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into());
+        assert!(StoreError::from(broken).passing());
+        assert!(!StoreError::from(sqlx::Error::RowNotFound).passing());
+    }
+}

@@ -19,8 +19,8 @@ use uuid::Uuid;
 use super::convert;
 use crate::{JournalPosition, RecordedBody, Result, Store, count, now_us, uncount};
 
-/// Rows of one statement: SQLite takes at most 32,766 values.
-const ROWS: usize = 500;
+/// Most rows of one statement: SQLite takes at most 32,766 values.
+const ROWS: usize = 512;
 /// Statuses from here on are errors.
 const FAILED_FROM: u16 = 400;
 /// What one entry may add to a sum: no number that a provider makes up can overflow a column and
@@ -43,7 +43,7 @@ impl Store {
         // same order.
         let mut batch: Vec<&LogEntry> = batch.iter().collect();
         batch.sort_unstable_by_key(|entry| entry.id);
-        for entries in batch.chunks(ROWS) {
+        for entries in even(&batch) {
             let mut stored = insert(&tx, entries, now).await?;
             // `remove`: an entry that stands twice in a batch counts once.
             for entry in entries.iter().filter(|entry| stored.remove(&entry.id)) {
@@ -87,6 +87,17 @@ impl Store {
         }
         Ok(tx.commit().await?)
     }
+}
+
+/// Parts whose lengths are powers of two: a statement is prepared for each length once, and there
+/// are only ten.
+fn even<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let largest = 1 << rows.len().checked_ilog2()?;
+        let (part, rest) = rows.split_at(Ord::min(largest, ROWS));
+        rows = rest;
+        Some(part)
+    })
 }
 
 /// Inserts entries and returns the ids of those that were not there.
@@ -179,7 +190,7 @@ impl Sums {
 
     async fn store(self, tx: &DatabaseTransaction) -> Result<()> {
         let usage: Vec<_> = self.usage.into_values().collect();
-        for sums in usage.chunks(ROWS) {
+        for sums in even(&usage) {
             let rows = sums.iter().cloned().map(|row| {
                 let row: usage_statistics::ActiveModel = row.into();
                 row.reset_all()
@@ -188,7 +199,7 @@ impl Sums {
             insert.exec_without_returning(tx).await?;
         }
         let latency: Vec<_> = self.latency.into_iter().collect();
-        for sums in latency.chunks(ROWS) {
+        for sums in even(&latency) {
             let rows = sums.iter().map(|((hour, owner, upstream, class), requests)| {
                 latency_statistics::ActiveModel {
                     hour_us: Set(*hour),
@@ -277,6 +288,16 @@ mod tests {
         for latency in [1, 2, 3, 999, 1000, 150_000, 1_234_567, 3_600_000_000] {
             let (low, high) = class_bounds(class_of(latency));
             assert!(low <= latency && latency <= high, "{low} {latency} {high}");
+        }
+    }
+
+    #[test]
+    fn rows_are_parted_without_loss_into_few_lengths() {
+        for len in [0, 1, 2, 3, 511, 512, 513, 1300] {
+            let rows: Vec<_> = (0..len).collect();
+            let parts: Vec<_> = even(&rows).collect();
+            assert_eq!(parts.concat(), rows);
+            assert!(parts.iter().all(|p| p.len().is_power_of_two() && p.len() <= ROWS));
         }
     }
 
