@@ -25,6 +25,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a body can be.
 pub(crate) trait Input: DeserializeOwned + PartialSchema {
+    /// The fields that `null` empties. None where `null` says as much as leaving a field out; in
+    /// an edit that could be meant either way, so every other `null` is refused there.
+    const NULLABLE: Option<&'static [&'static str]> = None;
+
     /// What is wrong with it, as far as it can be judged alone. It is asked only when a field has
     /// not even its form, so that the caller learns of all others too; a body in good form is
     /// judged by the store, together with what only the store knows.
@@ -124,6 +128,14 @@ fn read_body<T: Input>(mut fields: Map<String, Value>) -> Result<T, Faults> {
     let mut faults = Faults::default();
     for name in schema.required.iter().filter(|name| !fields.contains_key(*name)) {
         faults.add(name, "is required");
+    }
+    if let Some(nullable) = T::NULLABLE {
+        for name in schema.properties.keys().filter(|name| !nullable.contains(&name.as_str())) {
+            if fields.get(name) == Some(&Value::Null) {
+                faults.add(name, "must not be null; leave it out to keep what it is");
+                fields.remove(name);
+            }
+        }
     }
     let read = sift::<T>(&mut fields, |_| None, &mut faults);
     if let Some(body) = read.filter(|_| faults.0.is_empty()) {

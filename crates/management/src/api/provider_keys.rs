@@ -224,6 +224,8 @@ impl Input for NewProviderKey {
 }
 
 impl Input for EditProviderKey {
+    const NULLABLE: Option<&'static [&'static str]> = Some(&["quota_total"]);
+
     fn faults(&self) -> Faults {
         judged(self.name.as_deref(), self.key_value.as_ref(), self.weight)
     }

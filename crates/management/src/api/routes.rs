@@ -147,6 +147,8 @@ impl Input for NewRoute {
 }
 
 impl Input for EditRoute {
+    const NULLABLE: Option<&'static [&'static str]> = Some(&[]);
+
     fn faults(&self) -> Faults {
         judged(self.name.as_deref(), self.targets.as_deref())
     }

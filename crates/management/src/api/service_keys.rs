@@ -184,6 +184,8 @@ impl Input for NewServiceKey {
 }
 
 impl Input for EditServiceKey {
+    const NULLABLE: Option<&'static [&'static str]> = Some(&["expires_at"]);
+
     fn faults(&self) -> Faults {
         judged(self.name.as_deref(), self.allowed_models.as_deref().unwrap_or_default())
     }

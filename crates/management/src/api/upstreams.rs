@@ -237,6 +237,8 @@ impl Input for NewUpstream {
 }
 
 impl Input for EditUpstream {
+    const NULLABLE: Option<&'static [&'static str]> = Some(&[]);
+
     fn faults(&self) -> Faults {
         judged(self.base_url.as_deref().unwrap_or(NOWHERE), |upstream| {
             upstream.name = self.name.clone().unwrap_or_else(|| upstream.name.clone());
