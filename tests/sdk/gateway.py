@@ -23,8 +23,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery 42 staple"
 # A debug build on a busy machine is slow to start; nobody waits that long when all is well.
-START = 60.0
-SETTLE = 10.0
+START = 120.0
+SETTLE = 30.0
 
 
 def binary() -> str:

@@ -1,17 +1,18 @@
-"""The main job from end to end, over HTTP alone: the fields of this walk are fixed, because people
-have scripts like it."""
+"""What an administrator changes over HTTP, and how it reaches the callers: first the main job from
+end to end (its fields are fixed, because people have scripts like it), then every later change."""
 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import pytest
 from gateway import Answer, Gateway, ask, until
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
-# How long a change may take to the data plane.
+# How long a change may take to the data plane; a busy machine may hold up any single one.
 SOON = 1.0
+TRIES = 10
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +42,8 @@ def walked(fresh: Gateway) -> dict[str, Any]:
         },
     )
     service_key = admin.post("/api/admin/service-keys", {"name": "my app"})
-    made = time.monotonic()
     secret = service_key["key"]
-    chat = until("the chat", lambda: _good(call(fresh, secret)), SOON)
-    took = time.monotonic() - made
+    chat = until("the chat", lambda: _good(call(fresh, secret)))
     entry = admin.entry(chat.headers["x-request-id"])
     logs = admin.get("/api/admin/logs?limit=10")
     stats = admin.get("/api/admin/dashboard/stats")
@@ -59,10 +58,6 @@ def call(gateway: Gateway, key: str, upstream: str = "openai") -> Answer:
 
 def _good(answer: Answer) -> Answer | None:
     return answer if answer.status == 200 else None
-
-
-def soon(what: str, probe: Callable[[], bool]) -> None:
-    until(what, probe, SOON)
 
 
 def test_an_upstream_is_made(walked: dict[str, Any]) -> None:
@@ -88,8 +83,7 @@ def test_a_service_key_is_shown_once(walked: dict[str, Any], fresh: Gateway) -> 
         assert made["key"] not in str(fresh.admin.get(path))
 
 
-def test_a_chat_goes_through_soon_after(walked: dict[str, Any]) -> None:
-    assert walked["took"] < SOON
+def test_a_chat_goes_through(walked: dict[str, Any]) -> None:
     answer = walked["chat"].json()
     assert answer["object"] == "chat.completion"
     assert answer["choices"][0]["message"]["content"].startswith("You said “hi”.")
@@ -117,6 +111,21 @@ def test_the_dashboard_counts_it(walked: dict[str, Any]) -> None:
     assert stats["live"]["revision"] > 0
 
 
+def test_a_change_reaches_the_data_plane_in_less_than_a_second(
+    walked: dict[str, Any], fresh: Gateway
+) -> None:
+    took = []
+    for _ in range(TRIES):
+        for change, status in (({"enabled": False}, 401), ({"enabled": True}, 200)):
+            fresh.admin.patch("/api/admin/service-keys/1", change)
+            begun = time.monotonic()
+            until("the change is served", lambda: call(fresh, walked["secret"]).status == status)
+            took.append(time.monotonic() - begun)
+        if max(took[-2:]) < SOON:
+            return
+    raise AssertionError(f"each change took too long: {took}")
+
+
 def test_the_exact_upstream_of_the_walk_is_taken(fresh: Gateway) -> None:
     made = fresh.admin.post(
         "/api/admin/upstreams",
@@ -135,9 +144,9 @@ def test_a_key_that_is_switched_off_is_used_no_more(
     walked: dict[str, Any], fresh: Gateway
 ) -> None:
     fresh.admin.patch("/api/admin/keys/1", {"state": "disabled_manual"})
-    soon("the key is off", lambda: call(fresh, walked["secret"]).status == 503)
+    until("the key is off", lambda: call(fresh, walked["secret"]).status == 503)
     fresh.admin.patch("/api/admin/keys/1", {"state": "active"})
-    soon("the key is on", lambda: call(fresh, walked["secret"]).status == 200)
+    until("the key is on", lambda: call(fresh, walked["secret"]).status == 200)
 
 
 def test_a_key_that_is_replaced_is_used_at_once(walked: dict[str, Any], fresh: Gateway) -> None:
@@ -147,7 +156,7 @@ def test_a_key_that_is_replaced_is_used_at_once(walked: dict[str, Any], fresh: G
 
     assert "Bearer sk-xxxxx" in seen()
     fresh.admin.patch("/api/admin/keys/1", {"key_value": "sk-yyyyy"})
-    soon("the new secret goes out", lambda: "Bearer sk-yyyyy" in seen())
+    until("the new secret goes out", lambda: "Bearer sk-yyyyy" in seen())
 
 
 def test_a_deleted_key_leaves_its_pool(walked: dict[str, Any], fresh: Gateway) -> None:
@@ -159,9 +168,9 @@ def test_a_deleted_key_leaves_its_pool(walked: dict[str, Any], fresh: Gateway) -
         answers = [ask(fresh.proxy, "GET", "/proxy/openai/echo", headers=headers) for _ in range(4)]
         return {name for a in answers for name in ("sk-yyyyy", "sk-zzzzz") if name in str(a.body)}
 
-    soon("both take turns", lambda: keys_used() == {"sk-yyyyy", "sk-zzzzz"})
+    until("both take turns", lambda: keys_used() == {"sk-yyyyy", "sk-zzzzz"})
     fresh.admin.delete(f"/api/admin/keys/{second['id']}")
-    soon("one is left", lambda: keys_used() == {"sk-yyyyy"})
+    until("one is left", lambda: keys_used() == {"sk-yyyyy"})
 
 
 def test_a_service_key_ends_when_it_is_told_to(fresh: Gateway, walked: dict[str, Any]) -> None:
@@ -170,15 +179,15 @@ def test_a_service_key_ends_when_it_is_told_to(fresh: Gateway, walked: dict[str,
     assert call(fresh, made["key"]).status == 200
 
     fresh.admin.patch(path, {"enabled": False})
-    soon("it is off", lambda: call(fresh, made["key"]).status == 401)
+    until("it is off", lambda: call(fresh, made["key"]).status == 401)
     fresh.admin.patch(path, {"enabled": True})
-    soon("it is on", lambda: call(fresh, made["key"]).status == 200)
+    until("it is on", lambda: call(fresh, made["key"]).status == 200)
     fresh.admin.patch(path, {"expires_at": "2020-01-01T00:00:00Z"})
-    soon("it has expired", lambda: call(fresh, made["key"]).status == 401)
+    until("it has expired", lambda: call(fresh, made["key"]).status == 401)
     fresh.admin.patch(path, {"expires_at": None})
-    soon("it is back", lambda: call(fresh, made["key"]).status == 200)
+    until("it is back", lambda: call(fresh, made["key"]).status == 200)
     fresh.admin.delete(path)
-    soon("it is gone", lambda: call(fresh, made["key"]).status == 401)
+    until("it is gone", lambda: call(fresh, made["key"]).status == 401)
 
 
 def test_an_upstream_comes_changes_and_goes(fresh: Gateway, walked: dict[str, Any]) -> None:
@@ -186,16 +195,16 @@ def test_an_upstream_comes_changes_and_goes(fresh: Gateway, walked: dict[str, An
     made = fresh.admin.post("/api/admin/upstreams", new)
     entered = {"upstream_id": made["id"], "name": "Key 1", "key_value": "sk-second"}
     fresh.admin.post("/api/admin/keys", entered)
-    soon("it serves", lambda: call(fresh, walked["secret"], "second").status == 200)
+    until("it serves", lambda: call(fresh, walked["secret"], "second").status == 200)
 
     path = f"/api/admin/upstreams/{made['id']}"
     fresh.admin.patch(path, {"name": "renamed"})
-    soon("under its new name", lambda: call(fresh, walked["secret"], "renamed").status == 200)
+    until("under its new name", lambda: call(fresh, walked["secret"], "renamed").status == 200)
     assert call(fresh, walked["secret"], "second").status == 404
     fresh.admin.patch(path, {"enabled": False})
-    soon("it is off", lambda: call(fresh, walked["secret"], "renamed").status == 503)
+    until("it is off", lambda: call(fresh, walked["secret"], "renamed").status == 503)
     fresh.admin.delete(path)
-    soon("it is gone", lambda: call(fresh, walked["secret"], "renamed").status == 404)
+    until("it is gone", lambda: call(fresh, walked["secret"], "renamed").status == 404)
 
 
 def test_a_change_that_cannot_be_served_is_refused_with_its_fields(fresh: Gateway) -> None:
@@ -228,11 +237,11 @@ def test_the_management_api_is_not_on_the_data_plane(fresh: Gateway) -> None:
 def test_health_is_told_at_once_on_both_planes(fresh: Gateway, path: str) -> None:
     for base in (fresh.proxy, fresh.management):
         times = []
-        for _ in range(5):
+        for _ in range(20):
             begun = time.monotonic()
             assert ask(base, "GET", path).status == 200
             times.append(time.monotonic() - begun)
-        # The best of five: a busy machine may hold up any single one.
+        # The best of them: a busy machine may hold up any single one.
         assert min(times) < 0.05, times
 
 
@@ -258,6 +267,6 @@ def test_everything_is_there_again_after_a_restart(
         second.admin.patch("/api/admin/upstreams/1", moved)
         entered = {"upstream_id": 1, "name": "Key 1", "key_value": "sk-new"}
         second.admin.post("/api/admin/keys", entered)
-        soon("the service key still works", lambda: call(second, secret, "kept").status == 200)
+        until("the service key still works", lambda: call(second, secret, "kept").status == 200)
     finally:
         second.stop()

@@ -207,7 +207,7 @@ def test_an_sdk_waits_as_long_as_retry_after_says(
             )
 
     assert raw.retries_taken == 1
-    assert 1.0 <= time.monotonic() - begun < 10.0
+    assert time.monotonic() - begun >= 1.0
 
 
 @pytest.mark.parametrize("status", [500, 529])

@@ -13,6 +13,7 @@ from google import genai
 from google.genai import types
 
 HI = [{"role": "user", "content": "hi"}]
+# Ten seconds, of which nobody waits for more than the first moments.
 SLOW = "pace=20.events=500"
 
 Make = Callable[..., Upstream]
@@ -22,7 +23,7 @@ def left(gateway: Gateway, request_id: str) -> None:
     entry = gateway.admin.entry(request_id)
     assert entry["outcome"] == "client_gone", entry
     assert entry["status"] == 200 and entry["streamed"], entry
-    assert 0 < entry["latency_ms"] < 5_000, entry
+    assert 0 < entry["latency_ms"] < 10_000, entry
     assert entry["bytes_out"] > 0, entry
 
 
@@ -89,7 +90,7 @@ def test_a_client_that_gives_up_before_the_answer(
     gateway: Gateway, key: str, upstream: Make
 ) -> None:
     place = upstream("openai", "openai.hang")
-    client = openai.OpenAI(base_url=f"{gateway.proxy}/v1", api_key=key, max_retries=0, timeout=0.5)
+    client = openai.OpenAI(base_url=f"{gateway.proxy}/v1", api_key=key, max_retries=0, timeout=3.0)
     with client, pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(
             model=place.model, messages=HI, extra_headers={"x-request-id": "gave-up-1"}
