@@ -19,7 +19,7 @@ pub use gateway::{Gateway, Planes};
 pub use postgres::Postgres;
 
 /// Longer than anything in a test takes, unless it never comes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The first administrator's password.
 pub(crate) const PASSWORD: &str = "correct-horse-battery-staple-42";

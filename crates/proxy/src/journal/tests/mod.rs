@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{Batch, Drain, Intent, Journal, Settings};
 
 /// Longer than anything here takes, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A log entry like any other, the `n`th.
 fn entry(n: u128) -> LogEntry {
