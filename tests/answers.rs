@@ -197,6 +197,19 @@ async fn a_packed_answer_is_unpacked_on_model_routes_and_stays_packed_on_the_oth
 }
 
 #[tokio::test]
+async fn a_packed_error_can_be_read() {
+    let setting = setting().await;
+    let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]});
+    for (behaviours, status) in [("400, gzip", 400), ("500, gzip", 500)] {
+        let answer = setting.ask("/v1/chat/completions", behaviours, &body).await;
+        assert!(answer.headers().get("content-encoding").is_none());
+        assert!(answer.status().as_u16() >= status, "{behaviours}");
+        let error: Value = answer.json().await.unwrap();
+        assert!(error["error"]["message"].is_string(), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_form_goes_where_its_model_says() {
     let setting = setting().await;
     let form = |model: &str| {
