@@ -47,6 +47,9 @@ pub struct Presented<'a> {
 }
 
 impl ServiceKeys {
+    /// How long every service key is.
+    pub const LENGTH: usize = LENGTH;
+
     pub(crate) fn new(pepper: hmac::Key) -> Self {
         Self { pepper }
     }

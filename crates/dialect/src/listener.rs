@@ -21,11 +21,46 @@ pub(crate) struct Listener {
     /// Reads a JSON answer that comes in pieces, or the oversized event that is just passing.
     gleaner: Option<Box<Gleaner>>,
     reported: Reported,
-    json_read: usize,
+    pub(crate) json_read: usize,
+    pub(crate) spoken: Spoken,
     pub(crate) first: First,
     pub(crate) error: Option<ProviderError>,
     pub(crate) ended: bool,
     pub(crate) complete: bool,
+}
+
+/// Events that carried some of an answer's text, as far as can be told without reading them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spoken {
+    events: u64,
+    bytes: u64,
+    /// The shortest of them, which is little more than what they all have around the text.
+    shortest: u64,
+}
+
+impl Spoken {
+    /// Whole events of mere content.
+    pub(crate) fn note_all(&mut self, events: &[u8]) {
+        let count = memchr::memmem::find_iter(events, b"\n\n").count().max(1) as u64;
+        self.note(count, events.len() as u64);
+    }
+
+    fn note(&mut self, events: u64, bytes: u64) {
+        let size = bytes / events;
+        self.shortest = if self.events == 0 { size } else { self.shortest.min(size) };
+        self.events += events;
+        self.bytes += bytes;
+    }
+
+    /// A token for each event, or for every four bytes of text where that is more.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.events.max((self.bytes - self.events * self.shortest) / 4)
+    }
+}
+
+/// Whether an event of this name carries text; those without a name are chunks of a chat.
+fn carries_text(name: Option<&[u8]>) -> bool {
+    name.is_none_or(|name| name == b"content_block_delta" || name.ends_with(b".delta"))
 }
 
 impl Listener {
@@ -36,6 +71,7 @@ impl Listener {
             gleaner: None,
             reported: Reported::default(),
             json_read: 0,
+            spoken: Spoken::default(),
             first: First::Pending,
             error: None,
             ended: false,
@@ -112,7 +148,7 @@ impl Listener {
         match block {
             Block::Event(bytes) => {
                 self.gleaner = None;
-                self.event(&Fields::read(bytes))
+                self.event(&Fields::read(bytes), bytes.len())
             }
             Block::Oversized(bytes) => {
                 self.oversized(bytes);
@@ -121,7 +157,7 @@ impl Listener {
         }
     }
 
-    fn event(&mut self, event: &Fields<'_>) -> bool {
+    fn event(&mut self, event: &Fields<'_>, size: usize) -> bool {
         let Some(data) = event.data.as_deref().filter(|data| !data.trim_ascii().is_empty()) else {
             return false;
         };
@@ -131,6 +167,9 @@ impl Listener {
         }
         self.ended |= kind.end;
         self.complete |= kind.finish || kind.end;
+        if !kind.telling && !kind.end && carries_text(event.name) {
+            self.spoken.note(1, size as u64);
+        }
         if kind.telling {
             let mut reported = self.reported;
             let error = glean(data, &mut reported);

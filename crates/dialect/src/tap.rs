@@ -145,7 +145,10 @@ impl Tap {
                 self.listener.json(&piece);
                 out.push(piece);
             }
-            Form::Sse if self.is_plain(&piece) => out.push(piece),
+            Form::Sse if self.is_plain(&piece) => {
+                self.listener.spoken.note_all(&piece);
+                out.push(piece);
+            }
             Form::Sse if self.hide_usage_event => self.filter(piece, out),
             Form::Sse => {
                 self.splitter.push(piece.clone(), |block| {
@@ -197,6 +200,16 @@ impl Tap {
     /// The tokens that the provider reported so far.
     pub fn usage(&self) -> Option<Tokens> {
         self.listener.usage()
+    }
+
+    /// The tokens that came out by a rough count, for answers whose provider reports none: one for
+    /// each event with text in it, or for every four bytes where events carry more than a token.
+    pub fn counted(&self) -> u64 {
+        match self.form {
+            Form::Sse => self.listener.spoken.tokens(),
+            Form::Json => self.listener.json_read as u64 / 4,
+            Form::Opaque => 0,
+        }
     }
 
     /// What tells the client that the provider broke off: the event to send before the end, in

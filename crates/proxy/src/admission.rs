@@ -6,24 +6,27 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use dialect::Tokens;
 use domain::{
     Caller, Upstream,
     log::{Attempt, Considered, LogEntry, Outcome, Usage, UsageSource},
 };
+use ring::hmac;
 use uuid::Uuid;
 
 use crate::{
+    attempt::Answer,
     balancer::Slot,
     client::Client,
     gateway::{Gateway, InFlight},
     inbound::{Call, Door},
-    journal::Intent,
+    journal::{Health, Intent},
     recording::Recorded,
     refusal::Refusal,
     routing::Plan,
-    settings::ClientIp,
+    settings::{ClientIp, Settings},
+    usage,
 };
 
 /// A call that was let in.
@@ -79,6 +82,10 @@ pub(crate) async fn enter_refused(
     model: Option<String>,
     refusal: &Refusal,
 ) {
+    if gateway.journal.health() != Health::Good {
+        // Calls that are let in come first; what does nothing must not fill what is left.
+        return;
+    }
     let mut permit = Permit::new(gateway, client, caller, door, model, Vec::new());
     permit.refused(refusal);
     permit.close(Outcome::Refused, client, 0).await;
@@ -126,7 +133,7 @@ impl Permit {
             cost_nano: None,
             attempts: Vec::new(),
             error: None,
-            client_ip: client.ip.and_then(|ip| masked(ip, gateway.settings.client_ip)),
+            client_ip: client.ip.and_then(|ip| masked(ip, &gateway.settings)),
             decision,
         };
         Self {
@@ -207,19 +214,24 @@ impl Permit {
         }
     }
 
-    /// The tokens that are known so far.
-    pub(crate) fn used(&mut self, tokens: Option<Tokens>) {
-        let (Some(entry), Some(tokens)) = (&mut self.entry, tokens) else { return };
-        entry.usage = Usage {
-            input: tokens.input,
-            cached: tokens.cached,
-            cache_written: tokens.cache_written,
-            input_audio: tokens.input_audio,
-            output: tokens.output,
-            reasoning: tokens.reasoning,
-            output_audio: tokens.output_audio,
-        };
-        entry.usage_source = UsageSource::Provider;
+    /// So much of an answer has passed: what is entered if it ends here.
+    pub(crate) fn passed(&mut self, client: &Client<'_>, call: &Call, answer: &Answer) {
+        let Some(entry) = &mut self.entry else { return };
+        entry.status = answer.head.status;
+        entry.bytes_in = client.bytes_in;
+        entry.bytes_out = client.bytes_out;
+        if let Some((tokens, source)) = usage::so_far(client, call, answer) {
+            entry.usage = Usage {
+                input: tokens.input,
+                cached: tokens.cached,
+                cache_written: tokens.cache_written,
+                input_audio: tokens.input_audio,
+                output: tokens.output,
+                reasoning: tokens.reasoning,
+                output_audio: tokens.output_audio,
+            };
+            entry.usage_source = source;
+        }
     }
 
     /// What went wrong, in words.
@@ -276,8 +288,8 @@ impl Drop for Permit {
 }
 
 /// What is kept of a client's address.
-fn masked(ip: IpAddr, how: ClientIp) -> Option<String> {
-    match how {
+fn masked(ip: IpAddr, settings: &Settings) -> Option<String> {
+    match settings.client_ip {
         ClientIp::Full => Some(ip.to_string()),
         ClientIp::Network => Some(match ip {
             IpAddr::V4(v4) => {
@@ -289,6 +301,11 @@ fn masked(ip: IpAddr, how: ClientIp) -> Option<String> {
                 format!("{a:x}:{b:x}:{c:x}::/48")
             }
         }),
+        ClientIp::Hashed => {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &settings.client_ip_key);
+            let digest = hmac::sign(&key, ip.to_canonical().to_string().as_bytes());
+            Some(format!("hash:{}", BASE64_URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12])))
+        }
         ClientIp::Off => None,
     }
 }

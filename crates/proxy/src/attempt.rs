@@ -4,6 +4,7 @@
 //! an error, and nothing at all are no answers: they come back as [`Failed`], with whose fault it was.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,12 +18,13 @@ use secrecy::ExposeSecret;
 use crate::{
     balancer::Slot,
     client::Client,
+    headers,
     health::Fault,
     http1::{Conn, Decoder, Framing, Piece, ReadError, Reader, ResponseHead, Writer},
     inbound::{Body, Call, Door},
     line::{ConnectFault, Connector, Line},
     outbound::Outgoing,
-    refusal::LastAnswer,
+    refusal::{LastAnswer, Refusal},
 };
 
 /// Largest head of an answer, and most fields in it.
@@ -33,8 +35,12 @@ const INTERIM_MAX: usize = 8;
 /// How much of a refused answer's body is kept, and how long it is waited for.
 const ERROR_BODY_MAX: usize = 64 << 10;
 const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
+/// How long a provider that stopped reading may take to say why.
+const LAST_WORD: Duration = Duration::from_millis(500);
 /// How often a connection that waited too long may turn out to be dead.
 const STALE_MAX: usize = 4;
+/// Past so much without a first event, what came is passed on as it is.
+const UNTOLD_MAX: usize = 256 << 10;
 
 /// An answer that began well.
 #[derive(Debug)]
@@ -42,8 +48,8 @@ pub(crate) struct Answer {
     pub(crate) head: ResponseHead,
     /// The body on its way here.
     pub(crate) incoming: Incoming,
-    /// The body that is still with the client, on its way to the provider.
-    pub(crate) upload: Option<Upload>,
+    /// What of the request is still on its way to the provider.
+    pub(crate) upload: Upload,
     pub(crate) wr: Writer,
     pub(crate) line: Arc<Line>,
     hides_usage: bool,
@@ -76,9 +82,11 @@ pub(crate) struct Failed {
     /// How long the provider wants to be left alone.
     pub(crate) retry_after: Option<Duration>,
     /// What it said, where it said something.
-    pub(crate) said: Option<LastAnswer>,
+    pub(crate) said: Option<Box<LastAnswer>>,
     /// The same for people.
     pub(crate) words: String,
+    /// What the client is told where it is the client's own fault.
+    pub(crate) refusal: Option<Box<Refusal>>,
 }
 
 /// Whose fault a failure is.
@@ -95,12 +103,12 @@ pub(crate) enum Party {
 impl Failed {
     fn upstream(result: &'static str, words: impl Into<String>) -> Self {
         let (words, party) = (words.into(), Party::Upstream);
-        Self { result, status: None, party, retry_after: None, said: None, words }
+        Self { result, status: None, party, retry_after: None, said: None, words, refusal: None }
     }
 
-    fn client() -> Self {
-        let party = Party::Client;
-        Self { party, ..Self::upstream("client_gone", "the client left") }
+    fn client(refusal: Refusal) -> Self {
+        let (party, words) = (Party::Client, refusal.to_string());
+        Self { party, refusal: Some(Box::new(refusal)), ..Self::upstream("client_gone", words) }
     }
 }
 
@@ -140,11 +148,14 @@ impl Try<'_> {
                 Ok(answer) => return Ok(answer),
             }
         }
-        let connect = self.connector.connect(self.line, &self.upstream.timeouts);
+        let within = self.upstream.timeouts.connect.min(self.left());
+        let connect = self.connector.connect(self.line, within);
         let conn = tokio::select! {
             biased;
             conn = connect => conn?,
-            () = client.gone(), if client.body_done() => return Err(Failed::client()),
+            () = client.gone(), if client.body_done() => {
+                return Err(Failed::client(Refusal::ClientGone));
+            }
         };
         match self.exchange(conn, client, call).await {
             Ok(answer) => Ok(answer),
@@ -160,12 +171,12 @@ impl Try<'_> {
         client: &mut Client<'_>,
         call: &Call,
     ) -> Result<Answer, Broken> {
-        let first_byte = self.upstream.timeouts.first_byte.min(self.left());
-        let waited = timeout(first_byte, self.first_byte(&mut conn, client, call)).await;
-        let (head, upload) = match waited {
-            Err(_) => return Err(Broken::Failed(self.too_slow())),
-            Ok(waited) => waited?,
-        };
+        let mut upload = Upload::new(self.outgoing, call, client.head.chunked);
+        let head = self.first_byte(&mut conn, client, &mut upload).await?;
+        if head.status == 101 && !call.websocket {
+            let words = "the provider switched protocols unasked";
+            return Err(Broken::Failed(Failed::upstream("reset", words)));
+        }
         let framing = framing(&head, &self.outgoing.method);
         let (grammar, form) = match &call.door {
             Door::Opaque { .. } => (dialect::PLAIN, form(&head)),
@@ -199,76 +210,53 @@ impl Try<'_> {
         let line = self.line.clone();
         let mut answer = Answer { head, incoming, upload, wr, line, hides_usage, unpacks };
         if let Some(party) = self.at_fault(answer.head.status) {
-            let failed = self.refused(answer, party).await;
+            let failed =
+                self.refused(answer, party, matches!(call.door, Door::Opaque { .. })).await;
             return Err(Broken::Failed(failed));
         }
         let readable = form != Form::Opaque || (call.model.is_some() && answer.incoming.finished);
-        if matches!(call.door, Door::Model(_)) && answer.head.status == 200 && readable {
-            self.first_event(&mut answer, client).await.map_err(Broken::Failed)?;
+        let telling = answer.head.status == 200 && self.outgoing.method != "HEAD";
+        if matches!(call.door, Door::Model(_)) && telling && readable {
+            self.first_event(&mut answer, client, call).await.map_err(Broken::Failed)?;
         }
         Ok(answer)
     }
 
-    /// Sends the call and reads the head of the answer, whichever comes first.
+    /// Sends the call and reads the head of the answer, whichever comes first: a provider may
+    /// answer before it has read everything. The time for the first byte begins anew with every
+    /// step of an upload.
     async fn first_byte(
         &self,
         conn: &mut Conn,
         client: &mut Client<'_>,
-        call: &Call,
-    ) -> Result<(ResponseHead, Option<Upload>), Broken> {
-        let Body::Held { .. } = &call.body else {
-            return self.first_byte_while_uploading(conn, client).await;
-        };
-        let (rd, wr) = (&mut conn.rd, &mut conn.wr);
-        let send = wr.send_parts(&self.outgoing.head, &self.outgoing.body);
-        let head = read_head(rd);
-        tokio::pin!(send, head);
-        let mut sent = false;
-        loop {
-            tokio::select! {
-                biased;
-                result = &mut send, if !sent => {
-                    // A provider may answer and close before it has read everything.
-                    sent = true;
-                    if result.is_err() {
-                        let last_word = timeout(Duration::from_millis(500), &mut head).await;
-                        return match last_word {
-                            Ok(Ok(head)) => Ok((head, None)),
-                            _ => Err(Broken::Stale),
-                        };
-                    }
-                }
-                head = &mut head => return Ok((head?, None)),
-                () = client.gone() => return Err(Broken::Failed(Failed::client())),
-            }
+        upload: &mut Upload,
+    ) -> Result<ResponseHead, Broken> {
+        if !upload.source_is_dry() {
+            let told = client.go_ahead().await;
+            told.map_err(|refusal| Broken::Failed(Failed::client(refusal)))?;
         }
-    }
-
-    async fn first_byte_while_uploading(
-        &self,
-        conn: &mut Conn,
-        client: &mut Client<'_>,
-    ) -> Result<(ResponseHead, Option<Upload>), Broken> {
-        let mut upload = Upload::new(&self.outgoing.head, client.head.chunked);
-        client.go_ahead().await.map_err(|_| Broken::Failed(Failed::client()))?;
         let (rd, wr) = (&mut conn.rd, &mut conn.wr);
         let head = read_head(rd);
         tokio::pin!(head);
         loop {
-            tokio::select! {
-                biased;
-                head = &mut head => return Ok((head?, Some(upload))),
-                step = upload.step(client, wr) => match step {
-                    Ok(()) => {}
-                    Err(UploadFault::Client) => return Err(Broken::Failed(Failed::client())),
-                    Err(UploadFault::Provider) => {
-                        let last_word = timeout(Duration::from_millis(500), &mut head).await;
-                        return match last_word {
-                            Ok(Ok(head)) => Ok((head, Some(upload))),
-                            _ => Err(Broken::Stale),
-                        };
-                    }
-                },
+            let next = async {
+                tokio::select! {
+                    biased;
+                    head = &mut head => Ok(head),
+                    step = upload.step(client, wr) => Err(step),
+                }
+            };
+            match timeout(self.upstream.timeouts.first_byte.min(self.left()), next).await {
+                Err(_) => return Err(Broken::Failed(self.too_slow())),
+                Ok(Ok(head)) => return head,
+                Ok(Err(Ok(()))) => {}
+                Ok(Err(Err(UploadFault::Client(refusal)))) => {
+                    return Err(Broken::Failed(Failed::client(refusal)));
+                }
+                Ok(Err(Err(UploadFault::Provider))) => {
+                    let last_word = timeout(LAST_WORD, &mut head).await;
+                    return last_word.unwrap_or(Err(Broken::Stale));
+                }
             }
         }
     }
@@ -284,7 +272,7 @@ impl Try<'_> {
     }
 
     /// Takes what a provider said when it refused.
-    async fn refused(&self, mut answer: Answer, party: Party) -> Failed {
+    async fn refused(&self, mut answer: Answer, party: Party, opaque: bool) -> Failed {
         let status = answer.head.status;
         let (result, words) = match (party, status) {
             (Party::Key(fault), _) => (fault.as_str(), format!("the provider answered {status}")),
@@ -305,10 +293,10 @@ impl Try<'_> {
         });
         let _ = read.await;
         let whole = answer.incoming.decoder.is_done() && body.len() <= ERROR_BODY_MAX;
-        let content_type = answer.head.get("content-type").map(Bytes::copy_from_slice);
-        // Nothing can be found in what is compressed, and the client did not ask for it.
-        let readable = !is_coded(&answer.head);
-        if whole && answer.upload.is_none() {
+        // Nothing can be found in what is compressed, and not every client asked for it.
+        let readable = opaque || !is_coded(&answer.head);
+        let fields = headers::of_refusal(&answer.head);
+        if whole {
             self.keep(answer);
         }
         // What names our account or our key is not for the client.
@@ -316,9 +304,10 @@ impl Try<'_> {
         let tells = secret.is_some_and(|secret| memchr::memmem::find(&body, secret).is_some());
         let fit =
             whole && readable && !body.is_empty() && !tells && !matches!(status, 401 | 403 | 407);
-        let said =
-            LastAnswer { status, content_type, body: fit.then(|| Bytes::from(body)), retry_after };
-        Failed { result, status: Some(status), party, retry_after, said: Some(said), words }
+        let body = fit.then(|| Bytes::from(body));
+        let said = Some(Box::new(LastAnswer { status, fields, body, retry_after }));
+        let status = Some(status);
+        Failed { result, status, party, retry_after, said, words, refusal: None }
     }
 
     /// Waits for the first event of a stream, or the first of a JSON body.
@@ -326,23 +315,32 @@ impl Try<'_> {
         &self,
         answer: &mut Answer,
         client: &mut Client<'_>,
+        call: &Call,
     ) -> Result<(), Failed> {
         let status = Some(answer.head.status);
         let wait = async {
             loop {
                 match answer.incoming.tap.first() {
+                    First::Pending if answer.incoming.waiting() > UNTOLD_MAX => return Ok(()),
                     First::Pending => {}
                     First::Content => return Ok(()),
+                    // Whoever asked for no model may well get nothing.
+                    First::Empty if call.model.is_none() => return Ok(()),
                     First::Empty => {
                         let failed = Failed::upstream("empty", "the provider's answer was empty");
                         return Err(Failed { status, ..failed });
                     }
                     First::Error(error) => return Err(self.said_error(error, status)),
                 }
+                let Answer { incoming, upload, wr, .. } = &mut *answer;
                 let next = tokio::select! {
                     biased;
-                    next = answer.incoming.pull() => next,
-                    () = client.gone(), if client.body_done() => return Err(Failed::client()),
+                    next = incoming.pull() => next,
+                    step = upload.step(client, wr) => match step {
+                        Err(UploadFault::Client(refusal)) => return Err(Failed::client(refusal)),
+                        Err(UploadFault::Provider) => incoming.pull().await,
+                        Ok(()) => continue,
+                    },
                 };
                 if next.is_err() {
                     return Err(Failed { status, ..reset() });
@@ -364,8 +362,9 @@ impl Try<'_> {
         };
         let words = format!("the provider's answer was an error ({})", error.code);
         let retry_after = error.retry_after;
-        let said = LastAnswer { status: error.status, content_type: None, body: None, retry_after };
-        Failed { result: "stream_error", status, party, retry_after, said: Some(said), words }
+        let said = LastAnswer { status: error.status, fields: Vec::new(), body: None, retry_after };
+        let (result, said) = ("stream_error", Some(Box::new(said)));
+        Failed { result, status, party, retry_after, said, words, refusal: None }
     }
 
     fn keep(&self, answer: Answer) {
@@ -426,9 +425,25 @@ impl Incoming {
         self.idle
     }
 
+    /// When all of this must be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// Whether the body is here to its end.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    /// Whether nothing but the end of the connection told that this was all, and the dialect says
+    /// that it was not.
+    pub(crate) fn was_cut_off(&self) -> bool {
+        self.finished && self.decoder.ends_with_connection() && !self.tap.complete()
+    }
+
+    /// How many bytes wait to go to the client.
+    fn waiting(&self) -> usize {
+        self.ready.iter().map(Bytes::len).sum()
     }
 }
 
@@ -448,67 +463,93 @@ impl Answer {
         let Incoming { rd, decoder, .. } = self.incoming;
         let reusable = decoder.is_done()
             && self.head.keeps_alive()
-            && self.upload.is_none_or(|upload| upload.done)
+            && self.upload.is_done()
             && rd.buf.is_empty();
         reusable.then_some(Conn { rd, wr: self.wr })
     }
 }
 
-/// A body on its way from the client to the provider, in steps that may be dropped at any time.
+/// A request on its way to the provider, in steps that may be dropped at any time.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    pending: bytes::BytesMut,
-    chunked: bool,
-    read_all: bool,
-    done: bool,
+    /// What is to be written now.
+    pending: VecDeque<Bytes>,
+    flushed: bool,
+    source: Source,
+}
+
+/// Where more of a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Nowhere: all of it is pending or went out.
+    Dry,
+    /// The client; its length was declared.
+    Client,
+    /// The client; it goes on in chunks.
+    ClientInChunks,
 }
 
 /// Who broke an upload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum UploadFault {
-    Client,
+    Client(Refusal),
     Provider,
 }
 
 impl Upload {
-    fn new(head: &[u8], chunked: bool) -> Self {
-        Self { pending: head.into(), chunked, read_all: false, done: false }
+    fn new(outgoing: &Outgoing, call: &Call, chunked: bool) -> Self {
+        let source = match &call.body {
+            Body::Held { .. } => Source::Dry,
+            Body::Streaming if chunked => Source::ClientInChunks,
+            Body::Streaming => Source::Client,
+        };
+        Self { pending: outgoing.pieces(), flushed: false, source }
     }
 
-    /// Whether all of the body went out.
+    /// Whether all of the request went out.
     pub(crate) fn is_done(&self) -> bool {
-        self.done
+        self.source_is_dry() && self.pending.is_empty() && self.flushed
     }
 
-    /// Reads a piece, or writes some of what was read. Waits for ever once all went out.
+    fn source_is_dry(&self) -> bool {
+        self.source == Source::Dry
+    }
+
+    /// Reads a piece, or writes some of what was read. Once all went out it waits until the client
+    /// is gone.
     pub(crate) async fn step(
         &mut self,
         client: &mut Client<'_>,
         to: &mut Writer,
     ) -> Result<(), UploadFault> {
-        if !self.pending.is_empty() {
-            let written = to.send_some(&mut self.pending).await;
+        if !self.pending.is_empty() || !self.flushed {
+            self.flushed = false;
+            let written = tokio::select! {
+                biased;
+                written = to.send_some(&mut self.pending) => written,
+                () = client.gone(), if client.body_done() => {
+                    return Err(UploadFault::Client(Refusal::ClientGone));
+                }
+            };
+            self.flushed = self.pending.is_empty();
             return written.map_err(|_| UploadFault::Provider);
         }
-        if self.read_all {
-            self.done = true;
+        if self.source_is_dry() {
             client.gone().await;
-            return Err(UploadFault::Client);
+            return Err(UploadFault::Client(Refusal::ClientGone));
         }
-        match client.piece().await.map_err(|_| UploadFault::Client)? {
-            Some(piece) if self.chunked => {
-                let mut line = Vec::new();
+        match client.piece().await.map_err(UploadFault::Client)? {
+            Some(piece) if self.source == Source::ClientInChunks => {
+                let mut line = Vec::with_capacity(12);
                 crate::client::push_hex(&mut line, piece.len());
-                self.pending.extend_from_slice(&line);
-                self.pending.extend_from_slice(&piece);
-                self.pending.extend_from_slice(b"\r\n");
+                self.pending.extend([line.into(), piece, Bytes::from_static(b"\r\n")]);
             }
-            Some(piece) => self.pending.extend_from_slice(&piece),
+            Some(piece) => self.pending.push_back(piece),
             None => {
-                if self.chunked {
-                    self.pending.extend_from_slice(b"0\r\n\r\n");
+                if self.source == Source::ClientInChunks {
+                    self.pending.push_back(Bytes::from_static(b"0\r\n\r\n"));
                 }
-                self.read_all = true;
+                self.source = Source::Dry;
             }
         }
         Ok(())

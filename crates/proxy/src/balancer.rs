@@ -15,6 +15,7 @@ use std::{
 
 use domain::{KeyState, ProviderKey, ProviderKeyId, Strategy, UpstreamEntry};
 use parking_lot::Mutex;
+use secrecy::ExposeSecret;
 
 use crate::health::KeyHealth;
 
@@ -66,7 +67,12 @@ impl Pool {
         let usable = entry.keys.iter().filter(|key| key.state == KeyState::Active);
         let slots: Vec<Arc<Slot>> = usable
             .map(|key| {
-                let health = before.and_then(|pool| pool.slot(key.id)).map(|s| s.health.clone());
+                // Another secret is another key, whatever its row.
+                let same = |slot: &&Arc<Slot>| {
+                    slot.key.secret.expose_secret() == key.secret.expose_secret()
+                };
+                let slot = before.and_then(|pool| pool.slot(key.id)).filter(same);
+                let health = slot.map(|slot| slot.health.clone());
                 Arc::new(Slot { key: key.clone(), health: health.unwrap_or_default() })
             })
             .collect();
@@ -123,6 +129,11 @@ impl Pool {
 
     /// When the first of the resting keys is back, if any rests.
     pub(crate) fn soonest(&self, now: Instant) -> Option<Instant> {
+        let turn = self.turn.lock();
+        if turn.classes.iter().all(|class| class.ready.is_empty()) {
+            return turn.resting.peek().map(|Reverse((until, _))| *until).filter(|at| *at > now);
+        }
+        drop(turn);
         self.slots.iter().filter_map(|slot| slot.health.rests_until(now)).min()
     }
 

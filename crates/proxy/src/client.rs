@@ -9,10 +9,13 @@ use bytes::{Bytes, BytesMut};
 use pingora_timeout::timeout;
 
 use crate::{
-    http1::{Conn, Decoder, Framing, ReadError, RequestHead},
+    http1::{Conn, Decoder, Framing, Piece, ReadError, RequestHead},
     refusal::Refusal,
     settings::Limits,
 };
+
+/// A body that is read whole comes with at least so many bytes a second, a first pause aside.
+const SLOWEST: u64 = 1 << 10;
 
 /// One call of a client, on a connection that may carry more of them.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ pub(crate) struct Client<'c> {
     /// The head of the answer, until it goes out together with the first of the body.
     unsent: Vec<u8>,
     framing: Framing,
+    told_to_go_ahead: bool,
     answered: bool,
 }
 
@@ -67,12 +71,18 @@ impl<'c> Client<'c> {
             limits,
             unsent: Vec::new(),
             framing: Framing::Empty,
+            told_to_go_ahead: false,
             answered: false,
         }
     }
 
-    /// Reads the whole body, at most `max` bytes of it.
-    pub(crate) async fn body(&mut self, max: u64) -> Result<Bytes, Refusal> {
+    /// Reads the whole body, at most `max` bytes of it. `hold` is asked whether there is room
+    /// for so many bytes in all.
+    pub(crate) async fn body(
+        &mut self,
+        max: u64,
+        mut hold: impl FnMut(u64) -> Result<(), Refusal>,
+    ) -> Result<Bytes, Refusal> {
         if self.head.content_length.is_some_and(|length| length > max) {
             return Err(Refusal::BodyTooLarge(max));
         }
@@ -86,10 +96,16 @@ impl<'c> Client<'c> {
         let mut whole = BytesMut::with_capacity(first.len() + expected.min(max) as usize);
         whole.extend_from_slice(&first);
         drop(first);
+        let began = Instant::now();
         while let Some(piece) = self.piece().await? {
-            if (whole.len() + piece.len()) as u64 > max {
+            let size = (whole.len() + piece.len()) as u64;
+            if size > max {
                 return Err(Refusal::BodyTooLarge(max));
             }
+            if began.elapsed() > self.limits.body_idle + Duration::from_secs(size / SLOWEST) {
+                return Err(Refusal::TooSlow);
+            }
+            hold(size)?;
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
@@ -109,11 +125,16 @@ impl<'c> Client<'c> {
 
     /// Tells a client that waits for it to send its body.
     pub(crate) async fn go_ahead(&mut self) -> Result<(), Refusal> {
-        if self.head.expects_continue() && !self.decoder.is_done() && self.conn.rd.buf.is_empty() {
-            let line = b"HTTP/1.1 100 Continue\r\n\r\n";
-            self.conn.wr.send(&[line]).await.map_err(|_| Refusal::ClientGone)?;
+        let waits = self.head.expects_continue() && !self.decoder.is_done();
+        if !waits || self.told_to_go_ahead || !self.conn.rd.buf.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.told_to_go_ahead = true;
+        let line = b"HTTP/1.1 100 Continue\r\n\r\n";
+        match timeout(self.limits.body_idle, self.conn.wr.send(&[line])).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Refusal::ClientGone),
+        }
     }
 
     /// The next piece of the body; `None` at its end. Nothing is lost when this is dropped.
@@ -249,13 +270,15 @@ impl<'c> Client<'c> {
         }
     }
 
-    /// Sends a whole answer.
+    /// Sends a whole answer. What is here already of a body that nobody asked for is passed over,
+    /// so that a small one does not cost the connection.
     pub(crate) async fn answer(
         &mut self,
         status: u16,
         fields: &[u8],
         body: Bytes,
     ) -> Result<(), Refusal> {
+        while let Ok(Piece::Data(_)) = self.decoder.next(&mut self.conn.rd.buf) {}
         self.begin(status, fields, Framing::Length(body.len() as u64));
         self.send(&[body], true).await
     }

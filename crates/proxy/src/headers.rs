@@ -9,13 +9,18 @@ use secrecy::ExposeSecret;
 use crate::http1::{Head, RequestHead, ResponseHead};
 
 /// Headers between two neighbours; never passed on (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [&str; 11] = [
+const HOP_BY_HOP: [&str; 15] = [
     "connection",
     "content-length",
     "expect",
     "host",
     "keep-alive",
     "proxy-connection",
+    // What of a WebSocket's handshake goes on is said by `outbound`.
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
     "te",
     "trailer",
     "transfer-encoding",
@@ -126,12 +131,24 @@ pub(crate) fn query(
 /// Appends to `out` the headers of an answer that a client may see. Where the answer goes on
 /// `unpacked` it is not told how it was compressed.
 pub(crate) fn to_client(out: &mut Vec<u8>, head: &ResponseHead, unpacked: bool) {
+    let hops = connection_options(head);
     for (name, value) in head.iter() {
-        let undone = unpacked && name.eq_ignore_ascii_case(b"content-encoding");
-        if !undone && !is(&HOP_BY_HOP, name) && !withheld(name) {
+        let stays = (unpacked && name.eq_ignore_ascii_case(b"content-encoding"))
+            || (is(&HOP_BY_HOP, name) && !begins(&["sec-websocket-"], name))
+            || withheld(name)
+            || hops.iter().any(|hop| name.eq_ignore_ascii_case(hop));
+        if !stays {
             push(out, name, value);
         }
     }
+}
+
+/// The same for an answer that refuses: when to come back is ours to say.
+pub(crate) fn of_refusal(head: &ResponseHead) -> Vec<u8> {
+    let mut out = Vec::new();
+    to_client(&mut out, head, false);
+    let kept = out.split_inclusive(|b| *b == b'\n');
+    kept.filter(|line| !begins(&["retry-after"], line)).flatten().copied().collect()
 }
 
 /// What a provider says of itself and of our account with it: it stays here.
@@ -169,6 +186,7 @@ fn stays_here(name: &[u8], value: &[u8], shown_key: &str) -> bool {
         || is(&OWN, name)
         || begins(&["proxy-", "x-tollgate-"], name)
         || holds(value, shown_key)
+        || holds(name, shown_key)
 }
 
 fn hides(name: &[u8]) -> bool {
@@ -187,7 +205,7 @@ fn connection_options(head: &Head) -> Vec<&[u8]> {
 }
 
 /// Whether a value holds the caller's key, in clear or percent-encoded.
-fn holds(value: &[u8], shown_key: &str) -> bool {
+pub(crate) fn holds(value: &[u8], shown_key: &str) -> bool {
     if shown_key.is_empty() || value.len() < shown_key.len() {
         return false;
     }
@@ -196,7 +214,8 @@ fn holds(value: &[u8], shown_key: &str) -> bool {
             && memchr::memmem::find(&percent_decode(value), shown_key.as_bytes()).is_some())
 }
 
-fn percent_decode(value: &[u8]) -> Vec<u8> {
+/// Reads `%xx`; what is none stays.
+pub(crate) fn percent_decode(value: &[u8]) -> Vec<u8> {
     let hex = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
     let (mut out, mut at) = (Vec::with_capacity(value.len()), 0);
     while at < value.len() {
@@ -214,7 +233,8 @@ fn percent_decode(value: &[u8]) -> Vec<u8> {
     out
 }
 
-fn percent_encode(value: &str) -> String {
+/// Writes what may stand neither in a query nor in a path as `%XX`.
+pub(crate) fn percent_encode(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -35,6 +35,8 @@ impl Fault {
     }
 }
 
+/// However soon a provider may be asked again: the same call goes on with another key.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
 /// A provider that names a longer rest is not believed: the key is tried again after this.
 const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
 
@@ -54,7 +56,8 @@ impl KeyHealth {
     pub(crate) fn rest(&self, now: Instant, fault: Fault, asked: Option<Duration>) {
         let mut state = self.0.lock();
         state.strikes = state.strikes.saturating_add(1);
-        let rest = asked.unwrap_or_else(|| fault.rest(state.strikes)).min(LONGEST_REST);
+        let rest = asked.unwrap_or_else(|| fault.rest(state.strikes));
+        let rest = rest.clamp(SHORTEST_REST, LONGEST_REST);
         let until = now + rest;
         // A call that began before the key was rested may come back later with a shorter word.
         if state.rest.is_none_or(|(already, ..)| already < until) {

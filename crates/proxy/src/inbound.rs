@@ -12,7 +12,9 @@ use dialect::{Edit, Grammar, Peek};
 use domain::Dialect;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{client::Client, gateway::Gateway, http1::RequestHead, refusal::Refusal};
+use crate::{
+    client::Client, gateway::Gateway, headers::percent_decode, http1::RequestHead, refusal::Refusal,
+};
 
 /// Where a request is going, by its path alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +49,27 @@ pub(crate) enum Operation {
     Chat,
     /// The model stands in the path: its name, and what follows it (`:generateContent`).
     ModelInPath { model: String, version: String, verb: String },
+    /// Text by a model in the other ways to ask for it.
+    Text,
     /// Anything else.
     Other,
 }
 
+/// What may be done with a model route.
+const MODEL_METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
 impl Door {
+    /// Whether a request of this method may come in here at all.
+    pub(crate) fn admits(&self, method: &str) -> Result<(), Refusal> {
+        let admitted = match self {
+            Door::Model(_) => MODEL_METHODS.contains(&method),
+            _ => !matches!(method, "TRACE" | "CONNECT"),
+        };
+        let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE";
+        let refusal = || Refusal::Method { method: method.to_owned(), allowed };
+        if admitted { Ok(()) } else { Err(refusal()) }
+    }
+
     /// Reads the path of a request. Paths that two readers could read differently lead nowhere.
     pub(crate) fn of(head: &RequestHead) -> Result<Door, Refusal> {
         let path = head.path();
@@ -140,7 +158,8 @@ fn endpoint(head: &RequestHead) -> Option<Endpoint> {
         let rest = path.strip_prefix('/')?.strip_prefix(version)?.strip_prefix('/')?;
         Some((version, rest))
     })?;
-    let is_get = head.method() == "GET";
+    let is_get = matches!(head.method(), "GET" | "HEAD");
+    let is_post = head.method() == "POST";
     let gemini = version != "v1";
     let shared = shared_dialect(head, version, rest);
     let (dialect, operation) = match rest {
@@ -159,6 +178,9 @@ fn endpoint(head: &RequestHead) -> Option<Endpoint> {
             }
         }
         _ if gemini => (Dialect::Gemini, Operation::Other),
+        "messages" | "complete" if is_post => (Dialect::AnthropicMessages, Operation::Text),
+        "responses" if is_post => (Dialect::OpenaiResponses, Operation::Text),
+        "completions" if is_post => (shared, Operation::Text),
         _ if starts(rest, "messages") || rest == "complete" => {
             (Dialect::AnthropicMessages, Operation::Other)
         }
@@ -198,6 +220,10 @@ pub(crate) fn shown_key(head: &RequestHead) -> Result<String, Refusal> {
     if head.all("authorization").count() > 1 {
         return Err(Refusal::TwoKeys);
     }
+    if holds_a_key(head.path()) {
+        // Paths are logged and passed on.
+        return Err(Refusal::NoSuchPath);
+    }
     let mut shown: Option<String> = None;
     let mut dummy = false;
     for carrier in carriers(head) {
@@ -211,6 +237,14 @@ pub(crate) fn shown_key(head: &RequestHead) -> Result<String, Refusal> {
         }
     }
     shown.ok_or(if dummy { Refusal::KeyUnknown } else { Refusal::KeyMissing })
+}
+
+/// Whether something that has the form of a service key stands in `text`.
+pub(crate) fn holds_a_key(text: &str) -> bool {
+    text.match_indices("tg-").any(|(at, _)| {
+        let end = at + auth::ServiceKeys::LENGTH;
+        text.get(at..end).is_some_and(auth::ServiceKeys::looks_like)
+    })
 }
 
 /// Everything that a client may mean as its key.
@@ -228,7 +262,8 @@ fn carriers(head: &RequestHead) -> impl Iterator<Item = String> {
         }
     }
     for name in ["x-api-key", "api-key", "x-goog-api-key"] {
-        found.extend(head.text(name).map(str::to_owned));
+        let values = head.all(name).filter_map(|value| std::str::from_utf8(value).ok());
+        found.extend(values.map(str::to_owned));
     }
     for field in head.query().unwrap_or_default().split('&') {
         found.extend(field.strip_prefix("key=").map(str::to_owned));
@@ -261,6 +296,8 @@ pub(crate) struct Call {
     /// What makes an OpenAI stream tell its usage, if it was not asked to.
     pub(crate) ask_usage: Option<Edit>,
     pub(crate) websocket: bool,
+    /// Whether the model stands in the query.
+    pub(crate) model_in_query: bool,
 }
 
 /// Where the model stands in a body.
@@ -301,6 +338,17 @@ impl Call {
         self.body = Body::Streaming;
     }
 
+    /// Whether the answer is text that a model writes: where its usage is not told, it is counted.
+    pub(crate) fn generates_text(&self) -> bool {
+        let Door::Model(Endpoint { operation, .. }) = &self.door else { return false };
+        match operation {
+            Operation::Chat => true,
+            Operation::ModelInPath { verb, .. } => verb.ends_with("enerateContent"),
+            Operation::Text => true,
+            _ => false,
+        }
+    }
+
     /// The dialect of the call, on a model route.
     pub(crate) fn dialect(&self) -> Option<Dialect> {
         match &self.door {
@@ -323,6 +371,7 @@ pub(crate) async fn call(
     let websocket = client.head.asks_for_websocket();
     let mut call = Call {
         model: model_outside_body(&client.head, &door),
+        model_in_query: names_model_in_query(&client.head),
         door,
         body: Body::Held { bytes: Bytes::new(), _budget: None },
         model_at: None,
@@ -332,7 +381,8 @@ pub(crate) async fn call(
     if websocket || !client.head.has_body() {
         return Ok(call);
     }
-    let json = matches!(call.door, Door::Model(_)) && is_json(&client.head);
+    let needs_model = NEED_A_MODEL.contains(&client.head.path());
+    let json = matches!(call.door, Door::Model(_)) && (needs_model || is_json(&client.head));
     if json
         && client.head.get("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
     {
@@ -353,11 +403,15 @@ pub(crate) async fn call(
         call.body = Body::Streaming;
         return Ok(call);
     };
-    let bytes = client.body(max).await?;
-    if length.is_none() && bytes.len() as u64 > UNDECLARED {
-        let more = gateway.hold(bytes.len() as u64 - UNDECLARED).ok_or(Refusal::Busy)?;
-        budget.merge(more);
-    }
+    let mut held = length.unwrap_or(UNDECLARED).min(max);
+    let more = |size: u64| {
+        if size > held {
+            budget.merge(gateway.hold(held.min(max)).ok_or(Refusal::Busy)?);
+            held *= 2;
+        }
+        Ok(())
+    };
+    let bytes = client.body(max, more).await?;
     if json {
         look_into(&mut call, client.head.path(), &bytes)?;
     } else {
@@ -368,7 +422,8 @@ pub(crate) async fn call(
 }
 
 /// Paths at which nothing can be done without a model.
-const NEED_A_MODEL: [&str; 5] = [
+const NEED_A_MODEL: [&str; 6] = [
+    "/v1/audio/speech",
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
@@ -390,7 +445,8 @@ fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<(), Refusal> 
         call.model = Some(span.text.into_owned());
         call.model_at = Some(ModelAt::Json(span.range));
     }
-    if call.model.is_none() && NEED_A_MODEL.contains(&path) {
+    if call.model.as_deref().is_none_or(holds_a_key) && NEED_A_MODEL.contains(&path) {
+        call.model = None;
         return Err(Refusal::ModelMissing);
     }
     Ok(())
@@ -413,13 +469,18 @@ fn model_outside_body(head: &RequestHead, door: &Door) -> Option<String> {
     let Door::Model(endpoint) = door else { return None };
     match &endpoint.operation {
         Operation::ModelInPath { model, .. } => Some(model.clone()),
-        // The Realtime API names the model in the query.
-        _ if head.path() == "/v1/realtime" => {
+        _ if names_model_in_query(head) => {
             let fields = head.query().unwrap_or_default().split('&');
-            fields.filter_map(|f| f.strip_prefix("model=")).next().map(str::to_owned)
+            let model = fields.filter_map(|field| field.strip_prefix("model=")).next()?;
+            String::from_utf8(percent_decode(model.as_bytes())).ok()
         }
         _ => None,
     }
+}
+
+/// The Realtime API has no body to name the model in.
+fn names_model_in_query(head: &RequestHead) -> bool {
+    head.path() == "/v1/realtime"
 }
 
 fn is_json(head: &RequestHead) -> bool {

@@ -27,6 +27,7 @@ mod routing;
 mod server;
 mod settings;
 mod upstream;
+mod usage;
 
 pub use gateway::Gateway;
 pub use recording::{Recorded, Sample};

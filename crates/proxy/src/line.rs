@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{BaseUrl, Denied, OutboundPolicy, Timeouts};
+use domain::{BaseUrl, Denied, OutboundPolicy};
 use parking_lot::Mutex;
 use pingora_core::{
     connectors::{ConnectorOptions, TransportConnector},
@@ -72,23 +72,24 @@ impl Connector {
         Self { transport: TransportConnector::new(Some(options)), policy, idle_max }
     }
 
-    /// A new connection.
+    /// A new connection, `within` so much time.
     pub(crate) async fn connect(
         &self,
         line: &Line,
-        timeouts: &Timeouts,
+        within: Duration,
     ) -> Result<Conn, ConnectFault> {
         // Large, with a TLS handshake in it, and rare: not a part of every call's future.
-        match timeout(timeouts.connect, Box::pin(self.connect_any(line, timeouts))).await {
+        match timeout(within, Box::pin(self.connect_any(line, within))).await {
             Ok(connected) => connected,
             Err(_) => Err(ConnectFault::TimedOut),
         }
     }
 
-    /// Tries the addresses one after the other.
-    async fn connect_any(&self, line: &Line, timeouts: &Timeouts) -> Result<Conn, ConnectFault> {
+    /// Tries the addresses one after the other; one that does not answer leaves time for the others.
+    async fn connect_any(&self, line: &Line, within: Duration) -> Result<Conn, ConnectFault> {
         let mut last = ConnectFault::Resolve;
-        for ip in line.resolve().await?.iter().copied() {
+        let (began, addresses) = (Instant::now(), line.resolve().await?);
+        for (ip, others) in addresses.iter().copied().zip((0..addresses.len() as u32).rev()) {
             // Checked at each connection, not when it was resolved: the policy has the last word.
             if let Err(denied) = self.policy.check(&line.base, ip) {
                 last = denied.into();
@@ -96,8 +97,9 @@ impl Connector {
             }
             let address = SocketAddr::new(ip, line.base.port());
             let mut peer = HttpPeer::new(address, line.base.tls(), line.base.host().to_owned());
-            peer.options.connection_timeout = Some(timeouts.connect);
-            peer.options.total_connection_timeout = Some(timeouts.connect);
+            let share = within.saturating_sub(began.elapsed()) / (others + 1);
+            peer.options.connection_timeout = Some(share);
+            peer.options.total_connection_timeout = Some(share);
             match self.transport.new_stream(&peer).await {
                 Ok(stream) => return Ok(Conn::new(stream)),
                 Err(error) => last = fault(error.etype()),

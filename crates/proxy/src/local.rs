@@ -39,7 +39,8 @@ fn ready(gateway: &Gateway) -> Local {
 /// Sends it.
 pub(crate) async fn send(client: &mut Client<'_>, (status, body): Local) -> Result<(), Refusal> {
     if !matches!(client.head.method(), "GET" | "HEAD") {
-        return Err(Refusal::Method(client.head.method().to_owned()));
+        let method = client.head.method().to_owned();
+        return Err(Refusal::Method { method, allowed: "GET, HEAD" });
     }
     client.answer(status, JSON, body).await
 }

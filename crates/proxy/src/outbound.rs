@@ -1,7 +1,9 @@
 //! What goes to a provider: the head with the provider's key in it, and the body with the model
 //! that this target is asked for. Every other byte is as it came.
 
-use bytes::Bytes;
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
 use dialect::{Edit, splice_parts};
 use domain::{KeyPlacement, Upstream};
 use secrecy::ExposeSecret;
@@ -10,7 +12,7 @@ use crate::{
     balancer::Slot,
     client::push_number,
     headers,
-    http1::RequestHead,
+    http1::{COPY_MAX, RequestHead},
     inbound::{Body, Call, Door, Endpoint, ModelAt, Operation},
 };
 
@@ -18,9 +20,23 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) method: String,
-    pub(crate) head: Vec<u8>,
+    head: Bytes,
     /// The body where it is held, in pieces of what the client sent.
-    pub(crate) body: Vec<Bytes>,
+    body: Vec<Bytes>,
+}
+
+impl Outgoing {
+    /// All of it in the pieces in which it is written: a small one in one.
+    pub(crate) fn pieces(&self) -> VecDeque<Bytes> {
+        let size = self.head.len() + self.body.iter().map(Bytes::len).sum::<usize>();
+        if self.body.is_empty() || size > COPY_MAX {
+            return std::iter::once(&self.head).chain(&self.body).cloned().collect();
+        }
+        let mut whole = BytesMut::with_capacity(size);
+        whole.extend_from_slice(&self.head);
+        self.body.iter().for_each(|piece| whole.extend_from_slice(piece));
+        [whole.freeze()].into()
+    }
 }
 
 /// Makes the request for `upstream`, asking for `model` with the key of `slot`.
@@ -39,6 +55,7 @@ pub(crate) fn outgoing(
         _ => None,
     };
     let query = headers::query(client, shown_key, placed);
+    let query = if call.model_in_query { with_model(query, model) } else { query };
     let method = client.method().to_owned();
     let mut head = Vec::with_capacity(1024);
     head.extend_from_slice(method.as_bytes());
@@ -66,7 +83,17 @@ pub(crate) fn outgoing(
     };
     push_framing(&mut head, client, &call.body, body.iter().map(Bytes::len).sum());
     head.extend_from_slice(b"\r\n");
-    Outgoing { method, head, body }
+    Outgoing { method, head: head.into(), body }
+}
+
+/// The query with the model that this target is asked for.
+fn with_model(query: Option<String>, model: Option<&str>) -> Option<String> {
+    let (query, model) = (query?, model?);
+    let fields = query.split('&').map(|field| match field.strip_prefix("model=") {
+        Some(_) => format!("model={}", headers::percent_encode(model)),
+        None => field.to_owned(),
+    });
+    Some(fields.collect::<Vec<_>>().join("&"))
 }
 
 /// The body with the model and the question for usage put in.
@@ -127,10 +154,22 @@ fn push_target(
         }) => {
             push_versioned(head, base, &format!("/{version}"));
             head.extend_from_slice(b"/models/");
-            head.extend_from_slice(model.unwrap_or(asked).as_bytes());
+            push_segment(head, model.unwrap_or(asked));
             head.extend_from_slice(verb.as_bytes());
         }
         _ => push_versioned(head, base, path),
+    }
+}
+
+/// A model's name in a path. It may come from the client's path, where it is escaped already, so
+/// that only what would end the path or the line is escaped here.
+fn push_segment(head: &mut Vec<u8>, model: &str) {
+    for byte in model.bytes() {
+        if byte.is_ascii_graphic() && !b"?#\\".contains(&byte) {
+            head.push(byte);
+        } else {
+            head.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
 /// Answers one call.
 pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {
     let door = Door::of(&client.head)?; // where it wants to go
+    door.admits(client.head.method())?;
     if let Some(answer) = local::answer(gateway, &door) {
         return local::send(client, answer?).await; // what needs no key
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dialect::{ErrorWords, Grammar, Malformed};
 
-use crate::{http1::BadHead, journal::JournalError};
+use crate::{headers::push, http1::BadHead, journal::JournalError, local::JSON};
 
 /// Why a call got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +38,14 @@ pub(crate) enum Refusal {
     NoSuchPath,
     #[error("{}", management_hint(*.0))]
     ManagementPath(Option<u16>),
-    #[error("the method {0} is not served here")]
-    Method(String),
+    #[error("the method {method} is not served here; use {allowed}")]
+    Method { method: String, allowed: &'static str },
     #[error("there is no upstream `{0}` that this service key may use")]
     NoSuchUpstream(String),
     #[error("this service key may not ask for the model `{0}`")]
     ModelForbidden(String),
+    #[error("this service key is for certain models only, and this call does not say its model")]
+    ModelUntold,
     #[error("no model is named; the field `model` is required")]
     ModelMissing,
     #[error("no route or upstream serves the model `{0}`")]
@@ -86,8 +88,8 @@ pub(crate) enum Refusal {
 pub(crate) struct LastAnswer {
     /// The provider's status.
     pub(crate) status: u16,
-    /// Its `content-type`.
-    pub(crate) content_type: Option<Bytes>,
+    /// Its header lines, as far as they are for the client.
+    pub(crate) fields: Vec<u8>,
     /// Its body, capped, without our key; none where it is not fit to be passed on.
     pub(crate) body: Option<Bytes>,
     /// When the first key of the pool is back.
@@ -110,9 +112,9 @@ impl Refusal {
             Refusal::TwoKeys => "ambiguous_service_key",
             Refusal::NoSuchPath => "no_such_path",
             Refusal::ManagementPath(_) => "management_path",
-            Refusal::Method(_) => "method_not_allowed",
+            Refusal::Method { .. } => "method_not_allowed",
             Refusal::NoSuchUpstream(_) => "no_such_upstream",
-            Refusal::ModelForbidden(_) => "model_not_allowed",
+            Refusal::ModelForbidden(_) | Refusal::ModelUntold => "model_not_allowed",
             Refusal::ModelMissing => "model_missing",
             Refusal::NoRoute(_) => "no_route",
             Refusal::Ambiguous { .. } => "ambiguous_model",
@@ -144,10 +146,10 @@ impl Refusal {
             Refusal::BodyTooLarge(_) => 413,
             Refusal::Compressed => 415,
             Refusal::KeyMissing | Refusal::KeyUnknown | Refusal::KeyRefused(_) => 401,
-            Refusal::ModelForbidden(_) => 403,
+            Refusal::ModelForbidden(_) | Refusal::ModelUntold => 403,
             Refusal::NoSuchPath | Refusal::ManagementPath(_) => 404,
             Refusal::NoSuchUpstream(_) | Refusal::NoRoute(_) => 404,
-            Refusal::Method(_) => 405,
+            Refusal::Method { .. } => 405,
             Refusal::AllKeysRest { .. } => 429,
             Refusal::UpstreamOff(_) | Refusal::NoUsableKey(_) => 503,
             Refusal::Busy | Refusal::Journal(_) | Refusal::Stale => 503,
@@ -186,16 +188,20 @@ impl Refusal {
         )
     }
 
-    /// The body of the answer in the client's dialect, with its media type.
-    pub(crate) fn body(&self, grammar: &dyn Grammar, request_id: &str) -> (Bytes, Bytes) {
-        const JSON: Bytes = Bytes::from_static(b"application/json");
+    /// The header lines and the body of the answer, in the client's dialect where the provider's
+    /// own words are not at hand.
+    pub(crate) fn answer(&self, grammar: &dyn Grammar, request_id: &str) -> (Vec<u8>, Bytes) {
         if let Refusal::Provider(last) = self
             && let Some(body) = &last.body
         {
-            return (body.clone(), last.content_type.clone().unwrap_or(JSON));
+            return (last.fields.clone(), body.clone());
         }
         let message = self.to_string();
-        (grammar.error(&self.words(&message, request_id)).into(), JSON)
+        let mut fields = JSON.to_vec();
+        if let Refusal::Method { allowed, .. } = self {
+            push(&mut fields, b"allow", allowed.as_bytes());
+        }
+        (fields, grammar.error(&self.words(&message, request_id)).into())
     }
 
     /// What the client's dialect has to say.

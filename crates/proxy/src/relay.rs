@@ -3,9 +3,14 @@
 //! The log entry is written before the last of the answer goes out: whoever got an answer whole
 //! is in the journal. When the client leaves, the provider's connection is dropped with it.
 
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
 use bytes::Bytes;
 use domain::log::Outcome;
-use pingora_timeout::timeout;
+use pingora_timeout::sleep;
 
 use crate::{
     admission::Permit,
@@ -13,7 +18,7 @@ use crate::{
     client::Client,
     gateway::Gateway,
     headers,
-    http1::{Conn, Framing, ReadError},
+    http1::{Conn, Framing, ReadError, Reader, Writer},
     inbound::{Call, Door},
     refusal::Refusal,
 };
@@ -40,24 +45,23 @@ pub(crate) async fn stream(
     permit.answering(answer.head.is_event_stream());
     loop {
         let pieces = std::mem::take(&mut answer.incoming.ready);
-        let finished = answer.incoming.is_finished();
+        let cut_off = call.generates_text() && answer.incoming.was_cut_off();
+        let finished = answer.incoming.is_finished() && !cut_off;
+        permit.passed(client, call, &answer);
         if finished || answer.incoming.tap.ended() {
             enter(client, &answer, permit, size(&pieces)).await;
         }
         permit.passing(&pieces);
-        if let Err(refusal) = client.send(&pieces, finished).await {
-            permit.used(answer.incoming.tap.usage());
-            return Err(refusal);
-        }
+        client.send(&pieces, finished).await?;
         if finished {
             break;
         }
+        if cut_off {
+            return broken(client, call, answer, permit, ReadError::Closed).await;
+        }
         match next(client, &mut answer).await {
             Next::Some | Next::End => {}
-            Next::Gone => {
-                permit.used(answer.incoming.tap.usage());
-                return Err(Refusal::ClientGone);
-            }
+            Next::Gone => return Err(Refusal::ClientGone),
             Next::Broken(error) => return broken(client, call, answer, permit, error).await,
         }
     }
@@ -70,41 +74,25 @@ pub(crate) async fn stream(
 
 /// Waits for more of the answer, while the client may leave or still be sending.
 async fn next(client: &mut Client<'_>, answer: &mut Answer) -> Next {
-    if answer.upload.as_ref().is_some_and(|upload| !upload.is_done()) {
-        return next_while_uploading(client, answer).await;
-    }
     // An answer whose first piece is slow to come shows its head meanwhile.
     let flush = client.has_unsent();
-    tokio::select! {
-        biased;
-        more = answer.incoming.pull() => came(more),
-        () = std::future::ready(()), if flush => match client.flush().await {
-            Ok(()) => Next::Some,
-            Err(_) => Next::Gone,
-        },
-        () = client.gone() => Next::Gone,
-    }
-}
-
-async fn next_while_uploading(client: &mut Client<'_>, answer: &mut Answer) -> Next {
-    if client.has_unsent() && client.flush().await.is_err() {
-        return Next::Gone;
-    }
-    let Some(mut upload) = answer.upload.take() else { return Next::Some };
-    let next = loop {
+    let Answer { incoming, upload, wr, .. } = answer;
+    loop {
         tokio::select! {
             biased;
-            more = answer.incoming.pull() => break came(more),
-            step = upload.step(client, &mut answer.wr) => match step {
+            more = incoming.pull() => return came(more),
+            () = std::future::ready(()), if flush => return match client.flush().await {
+                Ok(()) => Next::Some,
+                Err(_) => Next::Gone,
+            },
+            step = upload.step(client, wr) => match step {
                 Ok(()) => {}
-                Err(UploadFault::Client) => break Next::Gone,
+                Err(UploadFault::Client(_)) => return Next::Gone,
                 // The provider wants no more of it; its answer is what counts.
-                Err(UploadFault::Provider) => break came(answer.incoming.pull().await),
+                Err(UploadFault::Provider) => return came(incoming.pull().await),
             },
         }
-    };
-    answer.upload = Some(upload);
-    next
+    }
 }
 
 fn came(more: Result<bool, ReadError>) -> Next {
@@ -117,13 +105,13 @@ fn came(more: Result<bool, ReadError>) -> Next {
 
 /// Writes the log entry of an answer that is about to be complete.
 async fn enter(client: &Client<'_>, answer: &Answer, permit: &mut Permit, going: u64) {
-    permit.used(answer.incoming.tap.usage());
     let outcome = match answer.incoming.tap.error() {
-        Some(error) => {
+        // Where the status says so too, the error is the answer.
+        Some(error) if answer.head.status < 300 => {
             permit.noted(format!("the provider's stream ended with an error ({})", error.code));
             Outcome::UpstreamBroke
         }
-        None => Outcome::Completed,
+        _ => Outcome::Completed,
     };
     permit.close(outcome, client, going).await;
 }
@@ -132,15 +120,17 @@ async fn enter(client: &Client<'_>, answer: &Answer, permit: &mut Permit, going:
 async fn broken(
     client: &mut Client<'_>,
     call: &Call,
-    answer: Answer,
+    mut answer: Answer,
     permit: &mut Permit,
     error: ReadError,
 ) -> Result<(), Refusal> {
+    // What came together with the end is still the client's.
+    let mut pieces = std::mem::take(&mut answer.incoming.ready);
+    permit.passed(client, call, &answer);
     let (refusal, outcome) = match error {
         ReadError::TimedOut => (Refusal::TimedOut, Outcome::TimedOut),
         error => (Refusal::Unanswered(error.to_string()), Outcome::UpstreamBroke),
     };
-    permit.used(answer.incoming.tap.usage());
     permit.noted(refusal.to_string());
     let message = refusal.to_string();
     let request_id = client.request_id.clone();
@@ -149,12 +139,13 @@ async fn broken(
         // `/proxy/…` is transparent: what breaks there breaks here.
         _ => Bytes::new(),
     };
-    permit.close(outcome, client, told.len() as u64).await;
+    let last = !told.is_empty();
+    pieces.push(told);
+    permit.close(outcome, client, size(&pieces)).await;
     client.keep = false;
-    if told.is_empty() {
-        return Err(Refusal::ClientGone);
-    }
-    client.send(&[told], true).await
+    client.send(&pieces, last).await?;
+    // Whoever reads the body to its end must see that this was not all.
+    if last { Ok(()) } else { Err(Refusal::ClientGone) }
 }
 
 fn size(pieces: &[Bytes]) -> u64 {
@@ -164,7 +155,7 @@ fn size(pieces: &[Bytes]) -> u64 {
 /// Passes a WebSocket's frames both ways until one side ends it.
 pub(crate) async fn tunnel(
     client: &mut Client<'_>,
-    answer: Answer,
+    mut answer: Answer,
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
     let mut fields = b"connection: Upgrade\r\nupgrade: websocket\r\n".to_vec();
@@ -173,39 +164,78 @@ pub(crate) async fn tunnel(
     client.flush().await?;
     permit.answering(true);
     client.keep = false;
-    let idle = answer.incoming.idle();
-    let (mut up_rd, mut up_wr) = (answer.incoming.rd, answer.wr);
-    let (mut bytes_in, mut bytes_out) = (0, 0);
+    let idle = Beat::new(answer.incoming.idle(), answer.incoming.deadline());
+    let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
     let Conn { rd, wr } = client.conn();
-    let ended = loop {
-        if !up_rd.buf.is_empty() {
-            let frames = up_rd.buf.split();
-            bytes_out += frames.len() as u64;
-            if !matches!(timeout(idle, wr.send(&[&frames])).await, Ok(Ok(()))) {
-                break Outcome::ClientGone;
-            }
-        }
-        if !rd.buf.is_empty() {
-            let frames = rd.buf.split();
-            bytes_in += frames.len() as u64;
-            if !matches!(timeout(idle, up_wr.send(&[&frames])).await, Ok(Ok(()))) {
-                break Outcome::UpstreamBroke;
-            }
-        }
-        let more = async {
-            tokio::select! {
-                more = up_rd.fill() => more,
-                more = rd.fill() => more,
-            }
-        };
-        match timeout(idle, more).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => break Outcome::Completed,
-            Err(_) => break Outcome::TimedOut,
-        }
+    let ended = tokio::select! {
+        end = pump(&mut answer.incoming.rd, wr, &idle, &down) => match end {
+            End::Read(ReadError::Closed) => Outcome::Completed,
+            End::Read(_) => Outcome::UpstreamBroke,
+            End::Write => Outcome::ClientGone,
+        },
+        end = pump(rd, &mut answer.wr, &idle, &up) => match end {
+            End::Read(ReadError::Closed) => Outcome::Completed,
+            End::Read(_) => Outcome::ClientGone,
+            End::Write => Outcome::UpstreamBroke,
+        },
+        () = idle.stops() => Outcome::TimedOut,
     };
-    client.bytes_in += bytes_in;
-    client.bytes_out += bytes_out;
+    client.bytes_in += up.into_inner();
+    client.bytes_out += down.into_inner();
     permit.close(ended, client, 0).await;
-    Ok(())
+    client.send(&[], true).await
+}
+
+/// How one direction of a tunnel ended.
+enum End {
+    Read(ReadError),
+    Write,
+}
+
+async fn pump(from: &mut Reader, to: &mut Writer, idle: &Beat, passed: &AtomicU64) -> End {
+    loop {
+        if !from.buf.is_empty() {
+            let frames = from.buf.split();
+            if to.send(&[&frames]).await.is_err() {
+                return End::Write;
+            }
+            passed.fetch_add(frames.len() as u64, Ordering::Relaxed);
+            idle.beat();
+        }
+        if let Err(error) = from.fill().await {
+            return End::Read(error);
+        }
+    }
+}
+
+/// Whether anything still moves in a tunnel, whichever way.
+struct Beat {
+    idle: Duration,
+    deadline: Instant,
+    began: Instant,
+    /// Milliseconds after `began`.
+    last: AtomicU64,
+}
+
+impl Beat {
+    fn new(idle: Duration, deadline: Instant) -> Self {
+        Self { idle, deadline, began: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    fn beat(&self) {
+        self.last.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Waits until nothing has moved for too long, or the time of the call is up.
+    async fn stops(&self) {
+        loop {
+            let last = self.began + Duration::from_millis(self.last.load(Ordering::Relaxed));
+            let end = self.deadline.min(last + self.idle);
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
+        }
+    }
 }

@@ -49,6 +49,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn opaque(mut self, name: &str) -> Result<Plan, Refusal> {
+        self.model_may_be_untold()?;
         let entry = self.snapshot.upstream_named(name);
         // Whoever may not use an upstream is not told that there is one.
         let entry = entry.filter(|entry| self.caller.may_reach(&entry.upstream));
@@ -85,9 +86,16 @@ impl Planner<'_> {
         self.places(model, places, false)
     }
 
+    /// Where the model of a call is not known, a key for certain models could ask for any.
+    fn model_may_be_untold(&self) -> Result<(), Refusal> {
+        let unrestricted = self.caller.key.allowed_models.is_empty();
+        if unrestricted { Ok(()) } else { Err(Refusal::ModelUntold) }
+    }
+
     /// A call that names no model: files, batches and the like. It goes to the first upstream of
     /// its dialect.
     fn any(self) -> Result<Plan, Refusal> {
+        self.model_may_be_untold()?;
         let mut ids: Vec<UpstreamId> =
             self.snapshot.upstreams().map(|entry| entry.upstream.id).collect();
         ids.sort_unstable();

@@ -2,7 +2,12 @@
 //! each call to the hall, and renders what the hall refuses. The one file that knows Pingora's
 //! server side.
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -20,8 +25,8 @@ use crate::{
     connections::{Connections, Counted},
     gateway::Gateway,
     http1::{Conn, ReadError, RequestHead, peer_ip},
-    inbound::Door,
-    local, pipeline,
+    inbound::{self, Door},
+    pipeline,
     refusal::Refusal,
 };
 
@@ -169,7 +174,7 @@ impl Front {
             .collect();
         let mut client = peer;
         for hop in hops.into_iter().rev() {
-            let Ok(ip) = hop.trim().parse::<IpAddr>() else { return client };
+            let Some(ip) = hop_ip(hop.trim()) else { return client };
             client = ip.to_canonical();
             if !self.trusts(client) {
                 return client;
@@ -183,6 +188,12 @@ impl Front {
     }
 }
 
+/// A hop of `X-Forwarded-For`: an address, which some write with the port.
+fn hop_ip(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(hop);
+    bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
 /// Says no in the client's dialect.
 async fn render(client: &mut Client<'_>, refusal: &Refusal) -> Result<(), Refusal> {
     if client.began() || matches!(refusal, Refusal::ClientGone) {
@@ -192,10 +203,7 @@ async fn render(client: &mut Client<'_>, refusal: &Refusal) -> Result<(), Refusa
         client.keep = false;
     }
     let grammar = Door::of(&client.head).map_or(dialect::PLAIN, |door| door.grammar());
-    let (body, media) = refusal.body(grammar, &client.request_id);
-    let mut fields = b"content-type: ".to_vec();
-    fields.extend_from_slice(&media);
-    fields.extend_from_slice(b"\r\n");
+    let (mut fields, body) = refusal.answer(grammar, &client.request_id);
     push_retry_after(&mut fields, refusal);
     client.answer(refusal.status(), &fields, body).await
 }
@@ -214,12 +222,12 @@ fn push_retry_after(fields: &mut Vec<u8>, refusal: &Refusal) {
 /// Says no to a request whose head could not be read.
 async fn refuse_blind(conn: &mut Conn, refusal: &Refusal) {
     let request_id = Uuid::now_v7().to_string();
-    let (body, _) = refusal.body(dialect::PLAIN, &request_id);
+    let (fields, body) = refusal.answer(dialect::PLAIN, &request_id);
     let status = refusal.status();
     let reason = http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
-    let json = String::from_utf8_lossy(local::JSON);
+    let fields = String::from_utf8_lossy(&fields);
     let head = format!(
-        "HTTP/1.1 {status} {}\r\n{json}x-request-id: {request_id}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status} {}\r\n{fields}x-request-id: {request_id}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         reason.unwrap_or("Refused"),
         body.len(),
     );
@@ -231,6 +239,7 @@ fn request_id(head: &RequestHead) -> String {
     let sane = |id: &&str| {
         (1..=128).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+            && !inbound::holds_a_key(id)
     };
     match head.text("x-request-id").filter(sane) {
         Some(id) => id.to_owned(),

@@ -18,6 +18,9 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// How much of a client's address the log keeps.
     pub client_ip: ClientIp,
+    /// What addresses are digested with under [`ClientIp::Hashed`]; the same on all instances,
+    /// or the same client looks different on each.
+    pub client_ip_key: [u8; 32],
     /// What one client may ask of the listener.
     pub limits: Limits,
     /// What is held in memory so that an attempt can be repeated.
@@ -40,6 +43,7 @@ impl Settings {
             outbound: OutboundPolicy::default(),
             trusted_proxies: Vec::new(),
             client_ip: ClientIp::Full,
+            client_ip_key: rand::random(),
             limits: Limits::default(),
             buffers: Buffers::default(),
             snapshot_max_age: Duration::from_secs(900),
@@ -57,6 +61,8 @@ pub enum ClientIp {
     Full,
     /// The network: /24 or /48.
     Network,
+    /// A keyed digest: one client's calls belong together, and nobody can tell whose they are.
+    Hashed,
     /// Nothing.
     Off,
 }

@@ -95,10 +95,13 @@ impl Round<'_> {
                 Ok(answer) => return Some(Ok(answer)),
                 Err(failed) => failed,
             };
-            let party = failed.party;
+            let mut failed = failed;
+            let (party, refusal) = (failed.party, failed.refusal.take());
             tally.failed = Some(failed);
             match party {
-                Party::Client => return Some(Err(Refusal::ClientGone)),
+                Party::Client => {
+                    return Some(Err(refusal.map_or(Refusal::ClientGone, |refusal| *refusal)));
+                }
                 Party::Key(_) => keys += 1,
                 Party::Upstream => faults += 1,
             }
@@ -207,7 +210,7 @@ impl Tally {
                 let limited = matches!(said.status, 429 | 503 | 529);
                 let soonest = soonest(world, plan).filter(|_| limited);
                 let retry_after = soonest.or(said.retry_after);
-                Refusal::Provider(Box::new(LastAnswer { retry_after, ..said }))
+                Refusal::Provider(Box::new(LastAnswer { retry_after, ..*said }))
             }
             None if failed.result == "timeout" => Refusal::TimedOut,
             None => Refusal::Unanswered(failed.words),

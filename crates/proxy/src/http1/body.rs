@@ -48,6 +48,7 @@ enum State {
     ChunkEnd,
     Trailers,
     Done,
+    Broken,
 }
 
 impl Decoder {
@@ -98,6 +99,7 @@ impl Decoder {
         loop {
             match self.state {
                 State::Done => return Ok(Piece::End),
+                State::Broken => return Err(BadChunk),
                 _ if buf.is_empty() => return Ok(Piece::NeedMore),
                 State::UntilClose => return Ok(Piece::Data(buf.split().freeze())),
                 State::Fixed(left) => {
@@ -111,7 +113,10 @@ impl Decoder {
                         if take == left { State::ChunkEnd } else { State::ChunkData(left - take) };
                     let data = buf.split_to(take as usize).freeze();
                     // Reading on to the final chunk now tells a caller early that this was the end.
-                    self.skip_framing(buf)?;
+                    if self.skip_framing(buf).is_err() {
+                        // What came before it was good.
+                        self.state = State::Broken;
+                    }
                     return Ok(Piece::Data(data));
                 }
                 State::ChunkSize | State::ChunkEnd | State::Trailers => {
@@ -153,6 +158,7 @@ impl Decoder {
                         self.state = State::Done;
                     }
                 }
+                State::Broken => return Err(BadChunk),
                 State::Done | State::ChunkData(_) | State::Fixed(_) | State::UntilClose => {
                     return Ok(true);
                 }

@@ -2,6 +2,7 @@
 //! which it is read and written. Every wait has a deadline.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io::{self, IoSlice},
     mem::MaybeUninit,
@@ -25,7 +26,7 @@ const LARGE: u64 = 16 << 10;
 /// How much is read at once into such a buffer.
 const LARGE_READ: u64 = 256 << 10;
 /// Smaller pieces are copied into one send; larger ones are sent as they lie.
-const COPY_MAX: usize = 16 << 10;
+pub(crate) const COPY_MAX: usize = 16 << 10;
 
 /// Why nothing more could be read.
 #[derive(Debug, thiserror::Error)]
@@ -67,13 +68,8 @@ impl Conn {
     pub(crate) async fn close(mut self, linger: Duration) {
         let _ = timeout(linger, self.wr.half.shutdown()).await;
         let drain = async {
-            let (mut scratch, mut taken) = (vec![0; READ_SIZE], 0usize);
-            while taken < 256 << 10 {
-                match self.rd.half.read(&mut scratch).await {
-                    Ok(n) if n > 0 => taken += n,
-                    _ => return,
-                }
-            }
+            let mut scratch = vec![0; COPY_MAX];
+            while matches!(self.rd.half.read(&mut scratch).await, Ok(n) if n > 0) {}
         };
         let _ = timeout(linger, drain).await;
     }
@@ -249,23 +245,32 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends a head and the pieces of a body.
-    pub(crate) async fn send_parts(&mut self, head: &[u8], body: &[Bytes]) -> io::Result<()> {
-        let mut pieces: Vec<&[u8]> = Vec::with_capacity(body.len() + 1);
-        pieces.push(head);
-        pieces.extend(body.iter().map(|piece| &piece[..]));
-        self.send(&pieces).await
-    }
-
-    /// Sends as much as is taken at once, and removes it from `pending`. Nothing is lost when this
-    /// is dropped.
-    pub(crate) async fn send_some(&mut self, pending: &mut BytesMut) -> io::Result<()> {
-        let n = self.half.write(pending).await?;
+    /// Sends as much of `pending` as is taken at once, and removes it. Nothing is lost when this is
+    /// dropped; it is to be called again until it has returned with nothing pending.
+    pub(crate) async fn send_some(&mut self, pending: &mut VecDeque<Bytes>) -> io::Result<()> {
+        let mut n = match pending.len() {
+            0 => return self.half.flush().await,
+            1 => self.half.write(&pending[0]).await?,
+            _ => {
+                let mut slices = [IoSlice::new(&[]); 16];
+                let pieces = pending.iter().zip(&mut slices);
+                let count = pieces.map(|(piece, slice)| *slice = IoSlice::new(piece)).count();
+                self.half.write_vectored(&slices[..count]).await?
+            }
+        };
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        pending.advance(n);
-        if pending.is_empty() { self.half.flush().await } else { Ok(()) }
+        while let Some(piece) = pending.front_mut() {
+            let taken = n.min(piece.len());
+            piece.advance(taken);
+            n -= taken;
+            if !piece.is_empty() {
+                return Ok(());
+            }
+            pending.pop_front();
+        }
+        self.half.flush().await
     }
 }
 

@@ -205,6 +205,7 @@ impl RequestHead {
     /// Whether the client asks for a WebSocket.
     pub(crate) fn asks_for_websocket(&self) -> bool {
         self.method() == "GET"
+            && !self.has_body()
             && self.lists("connection", "upgrade")
             && self.get("upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
     }

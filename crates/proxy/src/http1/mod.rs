@@ -11,5 +11,5 @@ pub(crate) mod conn;
 pub(crate) mod head;
 
 pub(crate) use body::{Decoder, Framing, Piece};
-pub(crate) use conn::{Conn, ReadError, Reader, Writer, peer_ip};
+pub(crate) use conn::{COPY_MAX, Conn, ReadError, Reader, Writer, peer_ip};
 pub(crate) use head::{BadHead, Head, RequestHead, ResponseHead};

@@ -1,0 +1,12 @@
+//! The hall as its neighbours see it: a real listener, scripted providers on raw sockets, and the
+//! journal read back. Nothing in here knows the inside of the data plane.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod failover;
+mod framing;
+mod harness;
+mod keys;
+mod leaving;
+mod relay;
+mod uploads;
+mod vendor;
