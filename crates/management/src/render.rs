@@ -158,20 +158,24 @@ mod tests {
     use super::*;
     use crate::{Parts, Settings, permit};
 
-    async fn plane(directory: &tempfile::TempDir) -> Management {
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    async fn plane(directory: &tempfile::TempDir, request_timeout: Duration) -> Management {
         let (key, file) = (MasterKey::generate(), directory.path().join("tollgate.db"));
         let database = store::Settings::new(file.to_str().unwrap());
         let store = Store::open(database, &key, OutboundPolicy::default()).await.unwrap();
         let mut parts = Parts::new(store, &key);
-        parts.settings =
-            Settings { request_timeout: Duration::from_millis(50), ..Default::default() };
+        parts.settings = Settings { request_timeout, ..Default::default() };
         Management::new(parts)
     }
 
     /// What callers get of a handler, with the layers of the real plane around it.
-    async fn answered(handler: axum::routing::MethodRouter) -> (u16, Value) {
+    async fn answered(
+        handler: axum::routing::MethodRouter,
+        request_timeout: Duration,
+    ) -> (u16, Value) {
         let directory = tempfile::tempdir().unwrap();
-        let app = plane(&directory).await;
+        let app = plane(&directory, request_timeout).await;
         let router = Router::new()
             .route("/", handler)
             .layer(CatchPanicLayer::custom(panicked))
@@ -190,20 +194,20 @@ mod tests {
         async fn careless() {
             panic!("the secret is sk-123");
         }
-        let (status, error) = answered(get(careless)).await;
+        let (status, error) = answered(get(careless), PATIENT).await;
         assert_eq!((status, &error["code"]), (500, &Value::from("internal")));
         assert!(!error.to_string().contains("sk-123"));
     }
 
     #[tokio::test]
     async fn what_takes_too_long_is_given_up() {
-        let (status, error) = answered(get(pending::<()>)).await;
+        let (status, error) = answered(get(pending::<()>), Duration::from_millis(1)).await;
         assert_eq!((status, &error["code"]), (503, &Value::from("timed_out")));
     }
 
     #[tokio::test]
     async fn a_bare_status_gets_a_body_and_words_of_a_handler_stay() {
-        let (status, error) = answered(get(async || StatusCode::IM_A_TEAPOT)).await;
+        let (status, error) = answered(get(async || StatusCode::IM_A_TEAPOT), PATIENT).await;
         assert_eq!((status, &error["code"]), (418, &Value::from("refused")));
     }
 
@@ -213,7 +217,7 @@ mod tests {
         use secrecy::ExposeSecret as _;
 
         let directory = tempfile::tempdir().unwrap();
-        let app = plane(&directory).await;
+        let app = plane(&directory, PATIENT).await;
         let user = store::NewUser {
             name: "lin".to_owned(),
             email: None,
