@@ -2,6 +2,8 @@
 //! `docs/ARCHITECTURE.md` shows streets that exist. To change a row here is a decision; write down
 //! why in `docs/adr/`.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -113,7 +113,7 @@ fn size(text: &str) -> Option<u64> {
 }
 
 fn show_size(bytes: u64) -> String {
-    match UNITS[..4].iter().rev().find(|(_, unit)| bytes >= *unit && bytes % unit == 0) {
+    match UNITS[..4].iter().rev().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => {
             let name = name[..1].to_ascii_uppercase() + "iB";
             format!("{}{name}", bytes / unit)

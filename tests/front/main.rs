@@ -1,6 +1,8 @@
 //! The binary as people meet it: its commands and exit codes, the walk-through of the manual, the
 //! providers' own clients, the demo. What it keeps when things go wrong is in `tests/whole`.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
+
 mod commands;
 mod demo;
 mod sdks;

@@ -47,7 +47,7 @@ pub(super) fn pool(entries: &[Value], keys: &[Value]) -> String {
     for key in keys.iter().filter(|key| upstream.is_some_and(|id| key["upstream_id"] == *id)) {
         let name = key["name"].as_str().unwrap_or_default();
         let (all, good) = tries.get(name).copied().unwrap_or_default();
-        let share = if answered == 0 { 0 } else { good * 100 / answered };
+        let share = (good * 100).checked_div(answered).unwrap_or_default();
         let bar = "█".repeat((share as usize * 2).div_ceil(3).min(20));
         rows.push([
             name.to_owned(),
