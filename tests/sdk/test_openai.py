@@ -8,7 +8,7 @@ from typing import Callable
 
 import openai
 import pytest
-from gateway import Gateway, Upstream
+from gateway import Gateway, Upstream, until
 from openai import OpenAI
 from samples import CITY, CLOCK, PIXEL, SAID, WEATHER, City
 
@@ -154,10 +154,11 @@ def test_a_model_of_several_upstreams_is_found_by_its_whole_name(
 ) -> None:
     one = upstream("openai", "sk-one", models=["of-several"])
     two = upstream("openai", "sk-two", models=["of-several"])
+    names = {f"{place.name}/of-several" for place in (one, two)}
+    until("both are served", lambda: names <= {model.id for model in openai_client.models.list()})
 
-    for place in (one, two):
+    for name in names:
         # The SDK writes the slash as %2F.
-        name = f"{place.name}/of-several"
         assert openai_client.models.retrieve(name).id == name
     with pytest.raises(openai.BadRequestError) as refused:
         openai_client.chat.completions.create(model="of-several", messages=HI)
