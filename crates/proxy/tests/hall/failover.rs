@@ -90,7 +90,9 @@ async fn every_kind_of_failure_moves_on_to_the_next_upstream() {
         let mut setup = Setup::new();
         let first = setup.upstream("bad", bad.addr, &["sk-bad"], |up| {
             up.retry_count = 0;
-            up.timeouts.first_byte = Duration::from_millis(100);
+            if what == "no answer" {
+                up.timeouts.first_byte = Duration::from_millis(100);
+            }
         });
         let second = setup.upstream("good", good.addr, &["sk-good"], |_| {});
         setup.route("r", &[(first, Some("m-bad")), (second, Some("m-good"))]);
@@ -329,7 +331,7 @@ async fn attempts_end_with_the_time_of_the_call() {
     assert!(began.elapsed() < PATIENCE / 4, "took {:?}", began.elapsed());
     let entry = hall.entry().await;
     assert_eq!((entry.outcome, entry.status), (Outcome::TimedOut, 504));
-    assert!(entry.attempts.len() >= 2 && entry.attempts.len() <= 6, "{:?}", entry.attempts);
+    assert!(!entry.attempts.is_empty() && entry.attempts.len() <= 6, "{:?}", entry.attempts);
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ async fn what_two_parsers_could_read_differently_is_refused_and_the_connection_c
 async fn a_slow_head_is_told_so_and_an_idle_connection_just_closed() {
     let mut setup = Setup::new();
     setup.settings.limits.head_time = Duration::from_millis(50);
-    setup.settings.limits.keep_alive = Duration::from_millis(80);
+    setup.settings.limits.keep_alive = Duration::from_secs(2);
     let hall = setup.start().await;
     let mut slow = hall.connect().await;
     slow.send("GET /livez HTTP/1.1\r\nho").await;

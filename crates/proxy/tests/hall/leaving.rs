@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How soon the provider's connection must be gone.
-const PROMPT: Duration = Duration::from_millis(100);
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// Leaves politely or not, and checks what becomes of it.
 async fn leave(hall: &Hall, vendor: &Vendor, peer: Peer, politely: bool) {
@@ -131,15 +131,14 @@ async fn while_a_connection_is_being_made() {
         }
         assert!(filling.len() < 10_000, "the queue has no end");
     }
-    let hall = Setup::with(addr).start().await;
+    let mut setup = Setup::new();
+    setup.upstream("up", addr, &["sk-1"], |up| up.timeouts.connect = Duration::from_secs(3600));
+    let hall = setup.start().await;
     let mut peer = hall.connect().await;
     peer.send(hall.post("/v1/chat/completions", &chat("m"))).await;
     until("the call is let in", || domain::live::Live::calls_in_flight(&*hall.gateway) == 1).await;
-    let began = Instant::now();
     drop(peer);
-    let entry = hall.entry().await;
-    assert_eq!(entry.outcome, Outcome::ClientGone);
-    assert!(began.elapsed() < Duration::from_secs(3), "before the time to connect is up");
+    assert_eq!(hall.entry().await.outcome, Outcome::ClientGone);
 }
 
 #[tokio::test]

@@ -5,8 +5,13 @@
 mod failover;
 mod framing;
 mod harness;
+mod hostile;
+mod journal;
 mod keys;
 mod leaving;
+mod limits;
 mod relay;
+mod routing;
 mod uploads;
 mod vendor;
+mod websocket;

@@ -227,8 +227,7 @@ async fn a_stream_without_framing_that_was_cut_is_told_from_one_that_ended() {
 async fn a_provider_that_falls_silent_is_given_up() {
     let vendor = Vendor::talking(|mut talk| async move {
         talk.request().await;
-        talk.send(STREAM).await;
-        talk.send(chunk(delta("a"))).await;
+        talk.send([STREAM.as_bytes(), &chunk(delta("a"))].concat()).await;
         talk.until_gone().await;
     })
     .await;

@@ -1,0 +1,120 @@
+//! Who is asked: by route, by name, by model; and who must not be.
+
+use std::sync::Arc;
+
+use domain::{Owner, Provider, UserId};
+
+use crate::{
+    harness::{Setup, chat},
+    vendor::{Vendor, said},
+};
+
+#[tokio::test]
+async fn a_model_is_found_by_route_by_upstream_and_by_its_plain_name() {
+    let (one, two) = (Vendor::saying(said("one")).await, Vendor::saying(said("two")).await);
+    let mut setup = Setup::new();
+    let first = setup
+        .upstream("one", one.addr, &["sk-1"], |up| up.models = vec!["a".into(), "both".into()]);
+    setup.upstream("two", two.addr, &["sk-2"], |up| up.models = vec!["b".into(), "both".into()]);
+    setup.route("alias", &[(first, Some("a"))]);
+    let hall = setup.start().await;
+    for (asked, by, model) in [
+        ("alias", "one", "a"),
+        ("a", "one", "a"),
+        ("b", "two", "b"),
+        ("two/zzz", "two", "zzz"),
+        ("one/both", "one", "both"),
+    ] {
+        let reply = hall.ask(hall.post("/v1/chat/completions", &chat(asked))).await;
+        assert_eq!((reply.status, reply.text().contains(by)), (200, true), "{asked}");
+        let vendor = if by == "one" { &one } else { &two };
+        assert!(vendor.seen().last().unwrap().text().contains(&format!("\"model\":\"{model}\"")));
+    }
+    for (asked, status, code) in [
+        ("both", 400, "ambiguous_model"),
+        ("nobody", 404, "no_route"),
+        ("three/x", 404, "no_route"),
+    ] {
+        let reply = hall.ask(hall.post("/v1/chat/completions", &chat(asked))).await;
+        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{asked}");
+    }
+    let list = hall.ask(hall.request("GET", "/v1/models", &[], "")).await.json();
+    let names: Vec<&str> =
+        list["data"].as_array().unwrap().iter().filter_map(|m| m["id"].as_str()).collect();
+    assert_eq!(names, ["a", "alias", "b", "one/both", "two/both"]);
+    let entries = hall.entries().await;
+    assert!(
+        entries
+            .iter()
+            .any(|e| e.model_asked.as_deref() == Some("alias")
+                && e.model_used.as_deref() == Some("a"))
+    );
+}
+
+#[tokio::test]
+async fn a_key_reaches_what_it_may_and_is_not_told_of_the_rest() {
+    let vendor = Vendor::saying(said("x")).await;
+    let mut setup = Setup::new();
+    let open = setup.upstream("open", vendor.addr, &["sk-1"], |_| {});
+    setup.upstream("shut", vendor.addr, &["sk-2"], |_| {});
+    setup.upstream("off", vendor.addr, &["sk-3"], |up| up.enabled = false);
+    setup.upstream("theirs", vendor.addr, &["sk-4"], |up| up.owner = UserId(2));
+    setup.catalog.owners.insert(UserId(3), Owner { active: true, uses_all_upstreams: false });
+    let narrow = setup.caller(|key| key.allowed_upstreams = vec![open]);
+    let models = setup.caller(|key| key.allowed_models = vec!["open/m".into()]);
+    let small = setup.caller(|key| key.owner = UserId(3));
+    let mut hall = setup.start().await;
+    hall.key = narrow;
+    for (path, body, status, code) in [
+        ("/proxy/open/x", "", 200, ""),
+        ("/proxy/shut/x", "", 404, "no_such_upstream"),
+        ("/proxy/none/x", "", 404, "no_such_upstream"),
+        ("/v1/chat/completions", "open/m", 200, ""),
+        // Several upstreams serve any model, but only one of them for this key.
+        ("/v1/chat/completions", "m", 200, ""),
+    ] {
+        let reply = hall.ask(hall.post(path, &chat(body))).await;
+        assert_eq!(reply.status, status, "{path} {body}");
+        if status != 200 {
+            assert_eq!(reply.code(), code, "{path} {body}");
+        }
+    }
+    hall.key = models;
+    for (path, body, status) in [
+        ("/v1/chat/completions", "open/m", 200),
+        ("/v1/chat/completions", "open/n", 403),
+        ("/v1/files", "", 403),
+        ("/proxy/open/v1/chat/completions", "open/n", 403),
+    ] {
+        let reply =
+            hall.ask(hall.request("POST", path, &["content-type: text/plain"], chat(body))).await;
+        assert_eq!(reply.status, status, "{path} {body}");
+    }
+    hall.key = small;
+    assert_eq!(hall.ask(hall.post("/proxy/open/x", "")).await.code(), "no_such_upstream");
+    hall.install(|catalog| {
+        let entry = catalog.upstreams.get_mut(&open).unwrap();
+        Arc::make_mut(entry).upstream.owner = UserId(3);
+    });
+    assert_eq!(hall.ask(hall.post("/proxy/open/x", "")).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_switched_off_or_speaks_another_dialect_is_a_clear_no() {
+    let vendor = Vendor::saying(said("x")).await;
+    let mut setup = Setup::new();
+    setup.upstream("off", vendor.addr, &["sk-1"], |up| up.enabled = false);
+    setup.upstream("claude", vendor.addr, &["sk-2"], |up| {
+        up.dialects = Provider::Anthropic.dialects()
+    });
+    let hall = setup.start().await;
+    let reply = hall.ask(hall.post("/v1/chat/completions", &chat("off/m"))).await;
+    assert_eq!((reply.status, reply.code().as_str()), (503, "upstream_disabled"));
+    let reply = hall.ask(hall.post("/proxy/off/x", "")).await;
+    assert_eq!((reply.status, reply.code().as_str()), (503, "upstream_disabled"));
+    let reply = hall.ask(hall.post("/v1/chat/completions", &chat("claude/m"))).await;
+    assert_eq!((reply.status, reply.code().as_str()), (400, "dialect_not_served"));
+    let reply = hall.ask(hall.post("/v1beta/models/claude/m:generateContent", "{}")).await;
+    assert_eq!((reply.status, &reply.json()["error"]["status"]), (400, &"INVALID_ARGUMENT".into()));
+    assert!(vendor.seen().is_empty());
+}
