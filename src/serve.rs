@@ -77,7 +77,7 @@ fn run(config: &Config, logs: &Arc<telemetry::Logs>) -> anyhow::Result<()> {
         let first = runtime.block_on(refresh::snapshot(&store));
         let first = first.context("the stored configuration cannot be served")?;
         let (journal, drain) = Journal::open(journal_settings(config))?;
-        let settings = proxy_settings(config, port.addr(), management_addr);
+        let settings = proxy_settings(config, port.addr(), management_addr, &master_key);
         let gateway = Gateway::new(settings, master_key.service_keys(), journal);
         let served = first.revision;
         gateway.install(first);
@@ -182,6 +182,7 @@ fn proxy_settings(
     config: &Config,
     addr: std::net::SocketAddr,
     management_addr: Option<std::net::SocketAddr>,
+    master_key: &MasterKey,
 ) -> proxy::Settings {
     let from = &config.proxy;
     let mut settings = proxy::Settings::new(addr);
@@ -190,9 +191,11 @@ fn proxy_settings(
     settings.trusted_proxies = from.trusted_proxies.clone();
     settings.client_ip = match from.mask_ip.as_str() {
         "network" => proxy::ClientIp::Network,
+        "hash" => proxy::ClientIp::Hashed,
         "off" => proxy::ClientIp::Off,
         _ => proxy::ClientIp::Full,
     };
+    settings.client_ip_key = master_key.client_ip_key();
     settings.snapshot_max_age = from.snapshot_max_age;
     let limits = &mut settings.limits;
     limits.head = from.limits.head as usize;

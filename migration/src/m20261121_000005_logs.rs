@@ -17,8 +17,6 @@ impl MigrationTrait for Migration {
         manager.create_index(index("request_logs", &["provider_key_id", "started_us"])).await?;
         manager.create_index(index("request_logs", &["service_key_id", "started_us"])).await?;
         manager.create_index(index("request_logs", &["owner_id", "started_us"])).await?;
-        manager.create_index(index("request_logs", &["model_used", "started_us"])).await?;
-        manager.create_index(index("request_logs", &["failed", "started_us"])).await?;
         manager.create_index(index("request_logs", &["request_id"])).await?;
         manager.create_table(recorded_bodies()).await?;
         manager.create_index(index("recorded_bodies", &["stored_us"])).await?;

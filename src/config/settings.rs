@@ -142,9 +142,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
     row("proxy.trusted_proxies", Kind::Networks, "", "Peers whose X-Forwarded-For is believed."),
     row(
         "proxy.mask_ip",
-        Kind::Choice(&["full", "network", "off"]),
+        Kind::Choice(&["full", "network", "hash", "off"]),
         "full",
-        "How a client's address is kept in the log: as it is, its /24 or /48, not at all.",
+        "How a client's address is kept in the log: as it is, its /24 or /48, a digest, not at all.",
     ),
     row(
         "proxy.snapshot_max_age",

@@ -30,6 +30,7 @@ enum Label {
     Session,
     Csrf,
     AuditChain,
+    ClientIp,
     KeyId,
 }
 
@@ -42,6 +43,7 @@ impl Label {
             Label::Session => b"session",
             Label::Csrf => b"csrf",
             Label::AuditChain => b"audit-chain",
+            Label::ClientIp => b"client-ip",
             Label::KeyId => b"key-id",
         }
     }
@@ -113,6 +115,12 @@ impl MasterKey {
         AuditChain::new(self.hmac(Label::AuditChain))
     }
 
+    /// What clients' addresses are digested with, where the log is to tell them apart without
+    /// naming them.
+    pub fn client_ip_key(&self) -> [u8; 32] {
+        *self.derive(Label::ClientIp)
+    }
+
     fn hmac(&self, label: Label) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, self.derive(label).as_ref())
     }
@@ -173,6 +181,7 @@ mod tests {
             Label::Session,
             Label::Csrf,
             Label::AuditChain,
+            Label::ClientIp,
             Label::KeyId,
         ];
         let mut derived: Vec<_> = labels.iter().map(|label| *key.derive(*label)).collect();

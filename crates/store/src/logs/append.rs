@@ -9,14 +9,13 @@ use entity::{
     journal_positions, latency_statistics, recorded_bodies, request_logs, usage_statistics,
 };
 use sea_orm::{
-    ActiveModelTrait,
     ActiveValue::Set,
-    ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryTrait,
-    sea_query::{Expr, OnConflict, Query},
+    ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, IdenStatic, QueryTrait,
+    sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
-use super::convert;
+use super::{bulk, convert};
 use crate::{JournalPosition, RecordedBody, Result, Store, count, now_us, uncount};
 
 /// Most rows of one statement: SQLite takes at most 32,766 values.
@@ -106,14 +105,9 @@ async fn insert(
     entries: &[&LogEntry],
     now: i64,
 ) -> Result<HashSet<Uuid>> {
-    let rows = entries.iter().map(|entry| {
-        let row: request_logs::ActiveModel = convert::write(entry, now).into();
-        row.reset_all()
-    });
-    let known = OnConflict::column(request_logs::Column::Id).do_nothing().to_owned();
-    let mut insert = request_logs::Entity::insert_many(rows).on_conflict(known).into_query();
-    insert.returning(Query::returning().column(request_logs::Column::Id));
-    let stored = tx.query_all(&insert).await?;
+    let rows = entries.iter().map(|entry| convert::write(entry, now));
+    let known = "ON CONFLICT (id) DO NOTHING RETURNING id";
+    let stored = bulk::insert::<request_logs::Entity>(tx, rows, known).await?;
     Ok(stored.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
 }
 
@@ -191,12 +185,8 @@ impl Sums {
     async fn store(self, tx: &DatabaseTransaction) -> Result<()> {
         let usage: Vec<_> = self.usage.into_values().collect();
         for sums in even(&usage) {
-            let rows = sums.iter().cloned().map(|row| {
-                let row: usage_statistics::ActiveModel = row.into();
-                row.reset_all()
-            });
-            let insert = usage_statistics::Entity::insert_many(rows).on_conflict(raise_usage());
-            insert.exec_without_returning(tx).await?;
+            let rows = sums.iter().cloned();
+            bulk::insert::<usage_statistics::Entity>(tx, rows, &raise_usage()).await?;
         }
         let latency: Vec<_> = self.latency.into_iter().collect();
         for sums in even(&latency) {
@@ -217,17 +207,9 @@ impl Sums {
 }
 
 /// Adds to a row of sums that is there already.
-fn raise_usage() -> OnConflict {
+fn raise_usage() -> String {
     use usage_statistics::Column;
-    let key = [
-        Column::HourUs,
-        Column::UpstreamId,
-        Column::ProviderKeyId,
-        Column::ServiceKeyId,
-        Column::Model,
-    ];
-    let mut raise = OnConflict::columns(key);
-    for sum in [
+    let sums = [
         Column::Requests,
         Column::Errors,
         Column::InputTokens,
@@ -237,11 +219,15 @@ fn raise_usage() -> OnConflict {
         Column::ReasoningTokens,
         Column::CostNano,
         Column::LatencyUs,
-    ] {
-        let stored = Expr::col((usage_statistics::Entity, sum));
-        raise.value(sum, stored.add(Expr::col(("excluded", sum))));
-    }
-    raise
+    ];
+    let raised = sums.map(|sum| {
+        let sum = sum.as_str();
+        format!("{sum} = usage_statistics.{sum} + excluded.{sum}")
+    });
+    format!(
+        "ON CONFLICT (hour_us, upstream_id, provider_key_id, service_key_id, model) DO UPDATE SET {}",
+        raised.join(", ")
+    )
 }
 
 fn raise_latency() -> OnConflict {
