@@ -18,7 +18,7 @@ demo: ## walk through the main job against pretended providers, and show what ha
 
 test: ## every test
 	@scripts/setup test
-	TOLLGATE_TEST_PYTHON=$(CURDIR)/.venv/bin/python cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 check: ## format, lints with warnings denied, licences, unused dependencies, script syntax
 	@scripts/setup check
@@ -38,7 +38,7 @@ bench: ## measure against nginx, bare Pingora and bare hyper, side by side
 
 coverage: ## line coverage of the Rust code; fails below 80 %
 	@scripts/setup coverage
-	TOLLGATE_TEST_PYTHON=$(CURDIR)/.venv/bin/python LLVM_COV=/usr/bin/llvm-cov-19 LLVM_PROFDATA=/usr/bin/llvm-profdata-19 \
+	LLVM_COV=/usr/bin/llvm-cov-19 LLVM_PROFDATA=/usr/bin/llvm-profdata-19 \
 		cargo llvm-cov --workspace --fail-under-lines 80
 
 example: ## write tollgate.example.yaml and its schema anew from the code
