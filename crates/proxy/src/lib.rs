@@ -26,6 +26,7 @@ mod relay;
 mod routing;
 mod server;
 mod settings;
+mod upload;
 mod upstream;
 mod usage;
 

@@ -14,13 +14,14 @@ use pingora_timeout::sleep;
 
 use crate::{
     admission::Permit,
-    attempt::{Answer, UploadFault},
+    attempt::Answer,
     client::Client,
     gateway::Gateway,
     headers,
     http1::{Conn, Framing, ReadError, Reader, Writer},
     inbound::{Call, Door},
     refusal::Refusal,
+    upload::UploadFault,
 };
 
 /// What came next.
