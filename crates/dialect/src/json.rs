@@ -64,7 +64,7 @@ pub(crate) fn members_unchecked(text: &[u8], each: impl FnMut(Member)) -> Result
     scanner.end()
 }
 
-fn check_utf8(text: &[u8]) -> Result<(), Malformed> {
+pub(crate) fn check_utf8(text: &[u8]) -> Result<(), Malformed> {
     if simdutf8::basic::from_utf8(text).is_ok() {
         return Ok(());
     }
@@ -72,9 +72,10 @@ fn check_utf8(text: &[u8]) -> Result<(), Malformed> {
     Err(Malformed::NotUtf8(wrong))
 }
 
-struct Scanner<'a> {
-    text: &'a [u8],
-    at: usize,
+/// Reads JSON from left to right.
+pub(crate) struct Scanner<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) at: usize,
 }
 
 impl Scanner<'_> {
@@ -102,7 +103,7 @@ impl Scanner<'_> {
     }
 
     /// One value of any kind. What is open is remembered as one bit a level: set for an object.
-    fn value(&mut self, max_depth: u32) -> Result<(), Malformed> {
+    pub(crate) fn value(&mut self, max_depth: u32) -> Result<(), Malformed> {
         let mut open: u64 = 0;
         let mut depth = 0;
         loop {
@@ -159,7 +160,7 @@ impl Scanner<'_> {
     }
 
     /// A member's name and the colon behind it.
-    fn name(&mut self) -> Result<Range<usize>, Malformed> {
+    pub(crate) fn name(&mut self) -> Result<Range<usize>, Malformed> {
         if self.peek()? != b'"' {
             return Err(Malformed::Syntax(self.at));
         }
@@ -172,7 +173,7 @@ impl Scanner<'_> {
     }
 
     /// A string; the range is what stands between its quotes.
-    fn string(&mut self) -> Result<Range<usize>, Malformed> {
+    pub(crate) fn string(&mut self) -> Result<Range<usize>, Malformed> {
         self.at += 1;
         let start = self.at;
         loop {
@@ -200,7 +201,7 @@ impl Scanner<'_> {
         }
     }
 
-    fn number(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn number(&mut self) -> Result<(), Malformed> {
         if self.text.get(self.at) == Some(&b'-') {
             self.at += 1;
         }
@@ -233,7 +234,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
+    pub(crate) fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
         let rest = &self.text[self.at..];
         if rest.starts_with(word) {
             self.at += word.len();
@@ -245,23 +246,23 @@ impl Scanner<'_> {
         }
     }
 
-    fn skip_space(&mut self) {
+    pub(crate) fn skip_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
             self.at += 1;
         }
     }
 
-    fn peek(&self) -> Result<u8, Malformed> {
+    pub(crate) fn peek(&self) -> Result<u8, Malformed> {
         self.text.get(self.at).copied().ok_or(Malformed::CutShort)
     }
 
-    fn next(&mut self) -> Result<u8, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<u8, Malformed> {
         let byte = self.peek()?;
         self.at += 1;
         Ok(byte)
     }
 
-    fn end(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn end(&mut self) -> Result<(), Malformed> {
         self.skip_space();
         if self.at == self.text.len() { Ok(()) } else { Err(Malformed::Syntax(self.at)) }
     }

@@ -1,41 +1,61 @@
 //! The providers' wire formats: pure functions over bytes.
 //!
-//! A call that stays in one dialect is never parsed into types and never written again: [`peek`]
-//! finds the few values we act on, [`splice`] changes exactly those, and a [`Tap`] reads usage and
-//! errors on the side while the answer passes byte for byte. What differs from one dialect to
-//! another stands behind [`Grammar`]. No clock, no socket and no configuration is in here.
+//! Two roads lead through here. A call that stays in one dialect is never parsed into types and
+//! never written again: [`peek`] finds the few values we act on, [`splice`] changes exactly those,
+//! and a [`Tap`] reads usage and errors on the side while the answer passes byte for byte. What
+//! differs from one dialect to another on this road stands behind [`Grammar`].
+//!
+//! A call that goes to another dialect is read into the common tongue ([`chat`]) and written out
+//! again: every dialect is one [`Codec`], which knows itself and the common tongue and no other
+//! dialect. What the target cannot say comes back as a list beside the result, or as a refusal.
+//!
+//! No clock, no socket and no configuration is in here.
 
 mod anthropic;
+pub mod chat;
+pub mod codec;
 mod error;
+mod failure;
 mod form;
 mod gemini;
 mod gleaner;
 mod grammar;
 mod json;
 mod listener;
+mod naming;
 mod openai;
 mod peek;
 mod plain;
+mod profile;
 mod provider_error;
+mod seal;
 mod splice;
 mod sse;
 mod tap;
 mod tokens;
 mod unpack;
+mod value;
+pub mod write;
 
 pub use anthropic::ANTHROPIC;
+pub use codec::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
 pub use error::Malformed;
+pub use failure::{Failure, FailureKind};
 pub use form::{FormField, peek_form};
 pub use gemini::GEMINI;
 pub use gleaner::Gleaner;
 pub use grammar::{ErrorWords, EventKind, Grammar};
 pub use json::{MAX_DEPTH, Member, members, validate};
 pub use openai::{OPENAI_CHAT, OPENAI_RESPONSES};
+pub use naming::{NameRule, Names};
 pub use peek::{Peek, Span, UsageAsked, peek};
 pub use plain::PLAIN;
+pub use profile::{MaxTokensField, Profile, SystemRole, ThinkingForm};
 pub use provider_error::ProviderError;
+pub use seal::{OWN_MARK, Seal, Vendor};
 pub use splice::{Edit, splice, splice_parts};
 pub use sse::{Block, Fields, Splitter};
 pub use tap::{First, Form, Tap, TapOptions};
 pub use tokens::Tokens;
 pub use unpack::Coding;
+pub use value::{Kind, Value};

@@ -1,0 +1,117 @@
+//! What a model answers.
+
+use std::borrow::Cow;
+
+use super::Name;
+use crate::{Seal, Tokens};
+
+/// A whole answer.
+#[derive(Debug, Clone, Default)]
+pub struct Answer<'a> {
+    /// One for each candidate, in their order; never empty in a good answer.
+    pub choices: Vec<Choice<'a>>,
+    /// What it used, where the provider says so.
+    pub usage: Option<Tokens>,
+}
+
+/// One candidate.
+#[derive(Debug, Clone, Default)]
+pub struct Choice<'a> {
+    /// Its content, in order.
+    pub blocks: Vec<Block<'a>>,
+    /// Why it ends here.
+    pub finish: Finish<'a>,
+    /// Log probabilities, one for each token.
+    pub logprobs: Vec<Logprob<'a>>,
+}
+
+/// A block of an answer.
+#[derive(Debug, Clone)]
+pub enum Block<'a> {
+    /// Plain text.
+    Text {
+        /// The text.
+        text: Cow<'a, str>,
+        /// What it refers to.
+        citations: Vec<Citation<'a>>,
+        /// Gemini signs texts too.
+        seal: Option<Seal<'a>>,
+    },
+    /// What the model thought.
+    Thinking {
+        /// As far as it is shown.
+        text: Cow<'a, str>,
+        /// Its vendor's proof.
+        seal: Option<Seal<'a>>,
+    },
+    /// A tool is to be called.
+    Call {
+        /// What will pair it with its result; never empty.
+        id: Cow<'a, str>,
+        /// Which tool, as the client named it.
+        name: Name<'a>,
+        /// A JSON object as it was written, or plain text for a free-form tool. May be empty.
+        input: Cow<'a, str>,
+        /// Gemini signs calls.
+        seal: Option<Seal<'a>>,
+    },
+    /// The model declines.
+    Refusal(Cow<'a, str>),
+}
+
+/// What a text refers to. Only what has an address is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation<'a> {
+    /// Where to read it.
+    pub url: Cow<'a, str>,
+    /// What it is called.
+    pub title: Option<Cow<'a, str>>,
+    /// The words that are cited.
+    pub cited: Option<Cow<'a, str>>,
+    /// Which part of the block's text refers to it, in characters; none for all of it.
+    pub span: Option<(u64, u64)>,
+}
+
+/// Why an answer ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Finish<'a> {
+    /// The model had said it all.
+    #[default]
+    Stop,
+    /// One of the client's stop sequences came; which, where it is told.
+    Sequence(Option<Cow<'a, str>>),
+    /// The limit of the output or of the context.
+    Length,
+    /// Tools are to be called.
+    Calls,
+    /// Filtered or refused; why, where it is told.
+    Filtered(Option<Cow<'a, str>>),
+    /// The model paused and may be asked to go on (Anthropic).
+    Paused,
+}
+
+impl Finish<'_> {
+    /// The same, with a life of its own.
+    pub fn into_owned(self) -> Finish<'static> {
+        let own = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        match self {
+            Finish::Stop => Finish::Stop,
+            Finish::Sequence(text) => Finish::Sequence(own(text)),
+            Finish::Length => Finish::Length,
+            Finish::Calls => Finish::Calls,
+            Finish::Filtered(text) => Finish::Filtered(own(text)),
+            Finish::Paused => Finish::Paused,
+        }
+    }
+}
+
+/// The log probability of one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logprob<'a> {
+    /// The token.
+    pub token: Cow<'a, str>,
+    /// The number as it was written.
+    pub logprob: Cow<'a, str>,
+    /// The likeliest tokens at this place, with theirs.
+    pub top: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}

@@ -1,0 +1,98 @@
+//! What a model answers, as it comes.
+
+use std::borrow::Cow;
+
+use super::{Citation, Finish, Logprob, Name};
+use crate::{Failure, Seal, Tokens};
+
+/// One step of an answer that comes as a stream.
+///
+/// A block is named by its candidate and a number that grows with each block of that candidate.
+/// Blocks may overlap (calls in a Chat Completions stream do); every block that was opened is
+/// closed before its candidate finishes, and nothing follows `Finish` but `Usage`.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// The answer begins. Comes first and once.
+    Start,
+    /// A block begins.
+    Open {
+        /// The candidate.
+        choice: u32,
+        /// The block.
+        block: u32,
+        /// What it is.
+        opening: Opening<'a>,
+    },
+    /// More text of a block: of its text, its thought, its refusal or its input.
+    Delta {
+        /// The candidate.
+        choice: u32,
+        /// The block.
+        block: u32,
+        /// What is added.
+        text: Cow<'a, str>,
+    },
+    /// The proof of a block, whole. Comes at most once a block, while it is open.
+    Seal {
+        /// The candidate.
+        choice: u32,
+        /// The block.
+        block: u32,
+        /// The proof.
+        seal: Seal<'a>,
+    },
+    /// What a text refers to.
+    Cite {
+        /// The candidate.
+        choice: u32,
+        /// The block.
+        block: u32,
+        /// The source.
+        citation: Citation<'a>,
+    },
+    /// Log probabilities of the text that came last.
+    Logprobs {
+        /// The candidate.
+        choice: u32,
+        /// One for each token.
+        logprobs: Vec<Logprob<'a>>,
+    },
+    /// A block is whole.
+    Close {
+        /// The candidate.
+        choice: u32,
+        /// The block.
+        block: u32,
+    },
+    /// A candidate is whole.
+    Finish {
+        /// The candidate.
+        choice: u32,
+        /// Why.
+        finish: Finish<'a>,
+    },
+    /// What was used so far; replaces what was said before.
+    Usage(Tokens),
+    /// It broke. Nothing follows.
+    Failed(Failure),
+    /// All of it is there. Nothing follows.
+    End,
+}
+
+/// What a block is, as known when it begins.
+#[derive(Debug, Clone)]
+pub enum Opening<'a> {
+    /// Plain text.
+    Text,
+    /// What the model thinks.
+    Thinking,
+    /// The model declines.
+    Refusal,
+    /// A tool is to be called.
+    Call {
+        /// What will pair it with its result; never empty.
+        id: Cow<'a, str>,
+        /// Which tool, as the client named it.
+        name: Name<'a>,
+    },
+}

@@ -1,0 +1,129 @@
+//! What went wrong, in no vendor's words: read from one dialect's error, said in another's.
+
+use std::time::Duration;
+
+use crate::ProviderError;
+
+/// An error of a provider (or of the gateway) that a client is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of error.
+    pub kind: FailureKind,
+    /// For people, without any vendor's JSON in it.
+    pub message: String,
+    /// OpenAI's `code`, where OpenAI's dialect gave one; the others have none.
+    pub code: Option<String>,
+    /// The field at fault, as the client spells it.
+    pub param: Option<String>,
+    /// When it may be tried again.
+    pub retry_after: Option<Duration>,
+}
+
+/// The kinds of errors that all dialects can tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The request cannot be served as it is.
+    BadRequest,
+    /// No key, or a bad one.
+    Unauthenticated,
+    /// No money left, or no quota.
+    NoMoney,
+    /// The key may not do this.
+    Forbidden,
+    /// There is no such model or thing.
+    NotFound,
+    /// It collides with something else.
+    Conflict,
+    /// The request is too large.
+    TooLarge,
+    /// Too much in too short a time.
+    RateLimited,
+    /// The provider's own fault.
+    Internal,
+    /// The provider has too much to do.
+    Overloaded,
+    /// The provider gave no sense: it broke off, or answered nonsense.
+    BadGateway,
+    /// It took too long.
+    Timeout,
+}
+
+impl FailureKind {
+    /// The status in most dialects; Anthropic's `overloaded_error` is 529.
+    pub const fn status(self) -> u16 {
+        match self {
+            FailureKind::BadRequest => 400,
+            FailureKind::Unauthenticated => 401,
+            FailureKind::Forbidden => 403,
+            FailureKind::NotFound => 404,
+            FailureKind::Conflict => 409,
+            FailureKind::TooLarge => 413,
+            FailureKind::RateLimited | FailureKind::NoMoney => 429,
+            FailureKind::Internal => 500,
+            FailureKind::BadGateway => 502,
+            FailureKind::Overloaded => 503,
+            FailureKind::Timeout => 504,
+        }
+    }
+
+    /// The kind of an error with this status and the name its dialect gives it.
+    pub fn of(status: u16, code: &str) -> FailureKind {
+        match (status, code) {
+            (_, "insufficient_quota" | "billing_error") | (402, _) => FailureKind::NoMoney,
+            (_, "overloaded_error" | "UNAVAILABLE") => FailureKind::Overloaded,
+            (401, _) => FailureKind::Unauthenticated,
+            (403, _) => FailureKind::Forbidden,
+            (404, _) => FailureKind::NotFound,
+            (409, _) => FailureKind::Conflict,
+            (413, _) => FailureKind::TooLarge,
+            (429, _) => FailureKind::RateLimited,
+            (408 | 504, _) => FailureKind::Timeout,
+            (503 | 529, _) => FailureKind::Overloaded,
+            (502, _) => FailureKind::BadGateway,
+            (400..500, _) => FailureKind::BadRequest,
+            _ => FailureKind::Internal,
+        }
+    }
+}
+
+impl Failure {
+    /// A failure of this kind with these words.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
+        Failure { kind, message: message.into(), code: None, param: None, retry_after: None }
+    }
+
+    /// A request that cannot be said to the target: `param` is the field at fault.
+    pub fn unsayable(param: impl Into<String>, message: impl Into<String>) -> Failure {
+        Failure { param: Some(param.into()), ..Failure::new(FailureKind::BadRequest, message) }
+    }
+
+    /// Reads the body of an error answer, of whichever dialect. A body that is no JSON (a proxy's
+    /// page, nothing) is not passed on: the status tells what there is to tell.
+    pub fn read(status: u16, body: &[u8]) -> Failure {
+        match ProviderError::read(body) {
+            Some(error) if !error.message.is_empty() => {
+                let kind = FailureKind::of(status, &error.code);
+                let message = error.message;
+                Failure { retry_after: error.retry_after, ..Failure::new(kind, message) }
+            }
+            _ => {
+                let kind = match FailureKind::of(status, "") {
+                    FailureKind::Internal | FailureKind::Overloaded => FailureKind::BadGateway,
+                    kind => kind,
+                };
+                Failure::new(kind, format!("the provider answered {status} without saying why"))
+            }
+        }
+    }
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Failure {
+        let kind = FailureKind::of(error.status, &error.code);
+        let message = match error.message.is_empty() {
+            true => "the provider reported an error".to_owned(),
+            false => error.message,
+        };
+        Failure { retry_after: error.retry_after, ..Failure::new(kind, message) }
+    }
+}

@@ -1,0 +1,136 @@
+//! Names of tools on their way to a target and back.
+//!
+//! A target may allow fewer characters than the client used, may know no namespaces, and may know
+//! no free-form tools. What it is told instead is remembered for one call in [`Names`], so that the
+//! answer speaks of the client's own names.
+
+use std::borrow::Cow;
+
+use crate::chat::Name;
+
+/// What a dialect lets a tool be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameRule {
+    /// Letters, digits, `_` and `-`, at most 64.
+    Openai,
+    /// Letters, digits, `_` and `-`, at most 128.
+    Anthropic,
+    /// Also `.` and `:`, at most 64; begins with a letter or `_`.
+    Gemini,
+}
+
+/// Which names were told to the target instead of the client's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    told: Vec<(String, Name<'static>)>,
+}
+
+impl Names {
+    /// What the target is told instead of `name`. A namespace becomes `<namespace>__<name>`, other
+    /// characters become `_`, and what is too long, or would be told for two names, is cut to its
+    /// first `max - 9` characters, `_` and eight hexadecimal digits of the SHA-256 of all of it.
+    pub fn tell(&mut self, name: &Name<'_>, rule: NameRule) -> String {
+        if let Some((told, _)) = self.told.iter().find(|(_, known)| same(known, name)) {
+            return told.clone();
+        }
+        let whole: Cow<'_, str> = match &name.namespace {
+            Some(namespace) => Cow::Owned(format!("{namespace}__{}", name.text)),
+            None => Cow::Borrowed(&name.text),
+        };
+        let mut told = rule.fit(&whole);
+        if told.len() > rule.max() || self.told.iter().any(|(known, _)| *known == told) {
+            told = rule.cut(told, &whole);
+        }
+        self.told.push((told.clone(), name.clone().into_owned()));
+        told
+    }
+
+    /// The client's name of what the target calls `told`.
+    pub fn back<'a>(&self, told: Cow<'a, str>) -> Name<'a> {
+        match self.told.iter().find(|(known, _)| *known == told) {
+            Some((_, name)) => name.clone(),
+            None => Name::plain(told),
+        }
+    }
+}
+
+impl NameRule {
+    const fn max(self) -> usize {
+        match self {
+            NameRule::Openai | NameRule::Gemini => 64,
+            NameRule::Anthropic => 128,
+        }
+    }
+
+    fn fit(self, name: &str) -> String {
+        let allowed = |c: char| {
+            c.is_ascii_alphanumeric()
+                || matches!(c, '_' | '-')
+                || (self == NameRule::Gemini && matches!(c, '.' | ':'))
+        };
+        let mut fit: String = name.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+        let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+        if self == NameRule::Gemini && !fit.starts_with(begins) {
+            fit.insert(0, '_');
+        }
+        fit
+    }
+
+    fn cut(self, mut fit: String, name: &str) -> String {
+        fit.truncate(self.max() - 9);
+        fit.push('_');
+        let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+        fit.extend(digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")));
+        fit
+    }
+}
+
+/// Whether two mentions mean one tool. History does not always say of which kind a tool was.
+fn same(known: &Name<'_>, name: &Name<'_>) -> bool {
+    known.text == name.text && known.namespace == name.namespace
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tell(names: &mut Names, text: &str, rule: NameRule) -> String {
+        names.tell(&Name::plain(text), rule)
+    }
+
+    #[test]
+    fn names_that_fit_stay_and_the_others_come_back() {
+        let mut names = Names::default();
+        assert_eq!(tell(&mut names, "get_weather", NameRule::Openai), "get_weather");
+        assert_eq!(tell(&mut names, "mcp.files/read", NameRule::Openai), "mcp_files_read");
+        assert_eq!(tell(&mut names, "mcp.files/read", NameRule::Openai), "mcp_files_read");
+        assert_eq!(names.back("mcp_files_read".into()).text, "mcp.files/read");
+        assert_eq!(names.back("get_weather".into()), Name::plain("get_weather"));
+        assert_eq!(names.back("unheard_of".into()), Name::plain("unheard_of"));
+        let gemini = &mut Names::default();
+        assert_eq!(tell(gemini, "a.b:c/d", NameRule::Gemini), "a.b:c_d");
+        assert_eq!(tell(gemini, "1st", NameRule::Gemini), "_1st");
+    }
+
+    #[test]
+    fn long_names_are_cut_and_two_names_never_become_one() {
+        let mut names = Names::default();
+        let long = "x".repeat(70);
+        let told = tell(&mut names, &long, NameRule::Openai);
+        assert_eq!((told.len(), &told[..56]), (64, format!("{}_", "x".repeat(55)).as_str()));
+        assert_eq!(names.back(told.into()).text, long);
+        assert_eq!(tell(&mut names, &long[..65], NameRule::Anthropic).len(), 65);
+        assert_eq!(tell(&mut names, "a.b", NameRule::Openai), "a_b");
+        let second = tell(&mut names, "a:b", NameRule::Openai);
+        assert_ne!(second, "a_b");
+        assert_eq!(names.back(second.into()).text, "a:b");
+    }
+
+    #[test]
+    fn a_namespace_is_part_of_the_name() {
+        let mut names = Names::default();
+        let name = Name { namespace: Some("files".into()), ..Name::plain("read") };
+        assert_eq!(names.tell(&name, NameRule::Anthropic), "files__read");
+        assert_eq!(names.back("files__read".into()), name);
+    }
+}

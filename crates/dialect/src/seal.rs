@@ -1,0 +1,142 @@
+//! Proofs of reasoning, and how one vendor's travels through another's dialect.
+//!
+//! A vendor wants its proof (`signature`, `encrypted_content`, `thoughtSignature`) back unchanged.
+//! A client of another dialect has only its own field to keep it in, so it goes there wrapped:
+//! base64 text that begins with [`OWN_MARK`], by which it is known again. What is wrapped is only
+//! ever sent back to where it came from, so it needs no authentication.
+
+use std::borrow::Cow;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+/// What every wrapped proof begins with: the base64 of `tollgate:`. It fills whole groups, so that
+/// it stands at the start whatever follows, in either alphabet.
+pub const OWN_MARK: &str = "dG9sbGdhdGU6";
+
+/// Whose proof it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vendor {
+    /// OpenAI: `encrypted_content`.
+    Openai,
+    /// Anthropic: `signature`.
+    Anthropic,
+    /// Google: `thoughtSignature`.
+    Gemini,
+    /// Nobody's: the thoughts came without one (`reasoning_content` of compatible servers).
+    Unsigned,
+}
+
+/// An opaque proof that only its vendor can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal<'a> {
+    /// Whose it is.
+    pub vendor: Vendor,
+    /// The proof as the vendor wrote it.
+    pub data: Cow<'a, str>,
+    /// The id of the item, where the vendor wants it back (OpenAI).
+    pub id: Option<Cow<'a, str>>,
+    /// Whether the thoughts themselves are hidden in it (Anthropic's `redacted_thinking`).
+    pub redacted: bool,
+}
+
+impl<'a> Seal<'a> {
+    /// The proof `data` of `vendor`.
+    pub fn new(vendor: Vendor, data: impl Into<Cow<'a, str>>) -> Self {
+        Self { vendor, data: data.into(), id: None, redacted: false }
+    }
+
+    /// The mark of thoughts that came without a proof.
+    pub fn unsigned() -> Self {
+        Self::new(Vendor::Unsigned, "")
+    }
+
+    /// The same, with a life of its own.
+    pub fn into_owned(self) -> Seal<'static> {
+        Seal {
+            vendor: self.vendor,
+            data: Cow::Owned(self.data.into_owned()),
+            id: self.id.map(|id| Cow::Owned(id.into_owned())),
+            redacted: self.redacted,
+        }
+    }
+
+    /// How it travels in another vendor's field: standard base64.
+    pub fn wrapped(&self) -> String {
+        let vendor = match (self.vendor, self.redacted) {
+            (Vendor::Openai, _) => 'o',
+            (Vendor::Anthropic, false) => 'a',
+            (Vendor::Anthropic, true) => 'r',
+            (Vendor::Gemini, _) => 'g',
+            (Vendor::Unsigned, _) => 'u',
+        };
+        let id = self.id.as_deref().unwrap_or_default();
+        let plain = format!("tollgate:1{vendor}{}:{id}{}", id.len(), self.data);
+        BASE64_STANDARD.encode(plain)
+    }
+
+    /// What a field of `native` holds: a wrapped proof, or the vendor's own. None where it is
+    /// marked as ours and is not whole.
+    pub fn read(field: &'a str, native: Vendor) -> Option<Seal<'a>> {
+        if !field.starts_with(OWN_MARK) {
+            return Some(Seal::new(native, field));
+        }
+        let standard: String = field
+            .chars()
+            .filter(|c| *c != '=')
+            .map(|c| match c {
+                '-' => '+',
+                '_' => '/',
+                c => c,
+            })
+            .collect();
+        let decoded = base64::prelude::BASE64_STANDARD_NO_PAD.decode(standard).ok()?;
+        let text = String::from_utf8(decoded).ok()?;
+        let rest = text.strip_prefix("tollgate:1")?;
+        let (vendor, redacted) = match rest.chars().next()? {
+            'o' => (Vendor::Openai, false),
+            'a' => (Vendor::Anthropic, false),
+            'r' => (Vendor::Anthropic, true),
+            'g' => (Vendor::Gemini, false),
+            'u' => (Vendor::Unsigned, false),
+            _ => return None,
+        };
+        let (length, rest) = rest[1..].split_once(':')?;
+        let (id, data) = rest.split_at_checked(length.parse().ok()?)?;
+        let id = (!id.is_empty()).then(|| Cow::Owned(id.to_owned()));
+        Some(Seal { vendor, data: Cow::Owned(data.to_owned()), id, redacted })
+    }
+
+    /// Whether `field` holds something that the gateway wrapped.
+    pub fn is_own(field: &str) -> bool {
+        field.starts_with(OWN_MARK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrapped_comes_back_as_it_was() {
+        for vendor in [Vendor::Openai, Vendor::Anthropic, Vendor::Gemini, Vendor::Unsigned] {
+            for data in ["", "EqQBCgIYAg==", "gAAAAABenc+/==", "é:1:2"] {
+                let id = (vendor == Vendor::Openai).then_some(Cow::Borrowed("rs_6:8"));
+                let redacted = vendor == Vendor::Anthropic;
+                let seal = Seal { vendor, data: data.into(), id, redacted };
+                let wrapped = seal.wrapped();
+                assert!(Seal::is_own(&wrapped), "{wrapped}");
+                assert_eq!(Seal::read(&wrapped, Vendor::Gemini), Some(seal.clone()));
+                let url_safe = wrapped.replace('+', "-").replace('/', "_");
+                assert_eq!(Seal::read(url_safe.trim_end_matches('='), Vendor::Gemini), Some(seal));
+            }
+        }
+    }
+
+    #[test]
+    fn a_vendors_own_is_taken_as_it_is() {
+        let seal = Seal::read("EqQBCgIYAg==", Vendor::Anthropic).unwrap();
+        assert_eq!((seal.vendor, &*seal.data), (Vendor::Anthropic, "EqQBCgIYAg=="));
+        assert_eq!(Seal::read("dG9sbGdhdGU6!", Vendor::Anthropic), None);
+        assert_eq!(Seal::read("dG9sbGdhdGU6", Vendor::Anthropic), None);
+    }
+}

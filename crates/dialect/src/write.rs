@@ -1,0 +1,205 @@
+//! Writing JSON: members and items in the order in which they are named, without a tree.
+//!
+//! ```ignore
+//! let mut out = Vec::new();
+//! object(&mut out, |o| {
+//!     o.text("model", "m");
+//!     o.array("messages", |a| a.object(|o| o.text("role", "user")));
+//! });
+//! ```
+
+use std::io::Write;
+
+/// An object that is being written.
+#[derive(Debug)]
+pub struct Object<'o> {
+    out: &'o mut Vec<u8>,
+    begun: bool,
+}
+
+/// A list that is being written.
+#[derive(Debug)]
+pub struct Array<'o> {
+    out: &'o mut Vec<u8>,
+    begun: bool,
+}
+
+/// Writes an object to `out`.
+pub fn object(out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
+    out.push(b'{');
+    fill(&mut Object { out, begun: false });
+    out.push(b'}');
+}
+
+/// Writes a list to `out`.
+pub fn array(out: &mut Vec<u8>, fill: impl FnOnce(&mut Array<'_>)) {
+    out.push(b'[');
+    fill(&mut Array { out, begun: false });
+    out.push(b']');
+}
+
+/// Writes a string with its quotes and escapes to `out`.
+pub fn string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a string can always be written into memory");
+}
+
+/// What `fill` writes, as text.
+pub fn object_text(fill: impl FnOnce(&mut Object<'_>)) -> String {
+    let mut out = Vec::new();
+    object(&mut out, fill);
+    String::from_utf8(out).expect("only text was written")
+}
+
+impl Object<'_> {
+    /// A string.
+    pub fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
+        string(self.out, value);
+    }
+
+    /// A string, where there is one.
+    pub fn text_if(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    /// A string that is joined from `parts`.
+    pub fn joined(&mut self, name: &str, parts: &[&str]) {
+        self.name(name);
+        self.out.push(b'"');
+        for part in parts {
+            let at = self.out.len();
+            string(self.out, part);
+            // Its quotes go: the closing one is the last byte, the opening one gives its place up.
+            self.out.pop();
+            self.out.copy_within(at + 1.., at);
+            self.out.pop();
+        }
+        self.out.push(b'"');
+    }
+
+    /// JSON that is already written.
+    pub fn raw(&mut self, name: &str, json: &str) {
+        self.name(name);
+        self.out.extend_from_slice(json.as_bytes());
+    }
+
+    /// JSON that is already written, where there is some.
+    pub fn raw_if(&mut self, name: &str, json: Option<&str>) {
+        if let Some(json) = json {
+            self.raw(name, json);
+        }
+    }
+
+    /// A whole number.
+    pub fn number(&mut self, name: &str, value: u64) {
+        self.name(name);
+        digits(self.out, value);
+    }
+
+    /// A boolean.
+    pub fn bool(&mut self, name: &str, value: bool) {
+        self.raw(name, if value { "true" } else { "false" });
+    }
+
+    /// `null`
+    pub fn null(&mut self, name: &str) {
+        self.raw(name, "null");
+    }
+
+    /// An object.
+    pub fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+        self.name(name);
+        object(self.out, fill);
+    }
+
+    /// A list.
+    pub fn array(&mut self, name: &str, fill: impl FnOnce(&mut Array<'_>)) {
+        self.name(name);
+        array(self.out, fill);
+    }
+
+    /// A list of strings.
+    pub fn texts<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) {
+        self.array(name, |a| values.into_iter().for_each(|value| a.text(value)));
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.begun {
+            self.out.push(b',');
+        }
+        self.begun = true;
+        string(self.out, name);
+        self.out.push(b':');
+    }
+}
+
+impl Array<'_> {
+    /// A string.
+    pub fn text(&mut self, value: &str) {
+        self.next();
+        string(self.out, value);
+    }
+
+    /// JSON that is already written.
+    pub fn raw(&mut self, json: &str) {
+        self.next();
+        self.out.extend_from_slice(json.as_bytes());
+    }
+
+    /// A whole number.
+    pub fn number(&mut self, value: u64) {
+        self.next();
+        digits(self.out, value);
+    }
+
+    /// An object.
+    pub fn object(&mut self, fill: impl FnOnce(&mut Object<'_>)) {
+        self.next();
+        object(self.out, fill);
+    }
+
+    /// Whether nothing stands in it yet.
+    pub fn is_empty(&self) -> bool {
+        !self.begun
+    }
+
+    fn next(&mut self) {
+        if self.begun {
+            self.out.push(b',');
+        }
+        self.begun = true;
+    }
+}
+
+fn digits(out: &mut Vec<u8>, value: u64) {
+    write!(out, "{value}").expect("a number can always be written into memory");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_json() {
+        let text = object_text(|o| {
+            o.text("a", "x\"\n");
+            o.joined("j", &["data:", "é\"", ";"]);
+            o.array("l", |a| {
+                assert!(a.is_empty());
+                a.number(1);
+                a.object(|_| {});
+                a.raw("1.50");
+            });
+            o.object("o", |o| o.null("n"));
+            o.texts("t", ["u", "v"]);
+            o.bool("b", false);
+            o.text_if("no", None);
+        });
+        assert_eq!(
+            text,
+            r#"{"a":"x\"\n","j":"data:é\";","l":[1,{},1.50],"o":{"n":null},"t":["u","v"],"b":false}"#
+        );
+    }
+}
