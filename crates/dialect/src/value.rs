@@ -281,7 +281,8 @@ mod tests {
 
     #[test]
     fn values_know_their_text() {
-        let text = r#" {"a": [1.50, 12345678901234567890], "b":{"x":"\u00e9\"","y":null}, "a2":"é"} "#;
+        let text =
+            r#" {"a": [1.50, 12345678901234567890], "b":{"x":"\u00e9\"","y":null}, "a2":"é"} "#;
         let value = Value::of(text).unwrap();
         assert_eq!(value.raw(), text.trim());
         assert_eq!(value.get("a").raw(), "[1.50, 12345678901234567890]");

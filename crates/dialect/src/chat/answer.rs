@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Name;
+use super::{Event, Name, Opening};
 use crate::{Seal, Tokens};
 
 /// A whole answer.
@@ -88,6 +88,52 @@ pub enum Finish<'a> {
     Filtered(Option<Cow<'a, str>>),
     /// The model paused and may be asked to go on (Anthropic).
     Paused,
+}
+
+impl<'a> Answer<'a> {
+    /// Tells the whole answer as if it came as a stream.
+    pub fn tell(self, emit: &mut dyn FnMut(Event<'_>)) {
+        emit(Event::Start);
+        for (choice, said) in (0..).zip(self.choices) {
+            for (block, content) in (0..).zip(said.blocks) {
+                content.tell(choice, block, emit);
+            }
+            if !said.logprobs.is_empty() {
+                emit(Event::Logprobs { choice, logprobs: said.logprobs });
+            }
+            emit(Event::Finish { choice, finish: said.finish });
+        }
+        if let Some(usage) = self.usage {
+            emit(Event::Usage(usage));
+        }
+        emit(Event::End);
+    }
+}
+
+impl<'a> Block<'a> {
+    fn tell(self, choice: u32, block: u32, emit: &mut dyn FnMut(Event<'_>)) {
+        let mut cited = Vec::new();
+        let (opening, text, seal) = match self {
+            Block::Text { text, citations, seal } => {
+                cited = citations;
+                (Opening::Text, text, seal)
+            }
+            Block::Thinking { text, seal } => (Opening::Thinking, text, seal),
+            Block::Call { id, name, input, seal } => (Opening::Call { id, name }, input, seal),
+            Block::Refusal(text) => (Opening::Refusal, text, None),
+        };
+        emit(Event::Open { choice, block, opening });
+        if !text.is_empty() {
+            emit(Event::Delta { choice, block, text });
+        }
+        for citation in cited {
+            emit(Event::Cite { choice, block, citation });
+        }
+        if let Some(seal) = seal {
+            emit(Event::Seal { choice, block, seal });
+        }
+        emit(Event::Close { choice, block });
+    }
 }
 
 impl Finish<'_> {

@@ -1,0 +1,207 @@
+//! From the bytes of a stream to its steps: what all dialects have in common.
+//!
+//! Cuts the body into events and leaves their sense to the codec's decoder. A body that is no
+//! stream of events after all is understood as well: a whole JSON answer, a JSON list, an error
+//! under status 200, and a bare error between events.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    Codec, DecodeStream, Failure, FailureKind, Names, ProviderError, Value,
+    chat::Event,
+    sse::{Block, Fields, Splitter},
+};
+
+/// The largest event that is kept, and the largest document that is taken instead of a stream.
+const CAP: usize = 32 * 1024 * 1024;
+
+/// The largest error that may stand bare between events.
+const BARE_CAP: usize = 1024 * 1024;
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads the stream of a provider.
+#[derive(Debug)]
+pub struct StreamReader {
+    codec: &'static dyn Codec,
+    names: Names,
+    decoder: Box<dyn DecodeStream>,
+    splitter: Splitter,
+    form: Form,
+    /// JSON that stood bare between events and was not whole yet.
+    bare: Vec<u8>,
+    /// Whether the last step was told: nothing that follows counts.
+    ended: bool,
+    cap: usize,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Nothing but space so far.
+    Unknown(BytesMut),
+    /// Server-sent events.
+    Events,
+    /// One JSON document.
+    Document(BytesMut),
+}
+
+impl StreamReader {
+    /// Reads a stream in the dialect of `codec`, whose target was told `names`.
+    pub fn new(codec: &'static dyn Codec, names: Names) -> StreamReader {
+        StreamReader::with_cap(codec, names, CAP)
+    }
+
+    fn with_cap(codec: &'static dyn Codec, names: Names, cap: usize) -> StreamReader {
+        StreamReader {
+            codec,
+            decoder: codec.decode_stream(names.clone()),
+            names,
+            splitter: Splitter::new(cap),
+            form: Form::Unknown(BytesMut::new()),
+            bare: Vec::new(),
+            ended: false,
+            cap,
+        }
+    }
+
+    /// The next piece of the body.
+    pub fn push(&mut self, piece: Bytes, emit: &mut dyn FnMut(Event<'_>)) {
+        if self.ended {
+            return;
+        }
+        match &mut self.form {
+            Form::Events => self.split(piece, emit),
+            Form::Document(whole) => {
+                whole.extend_from_slice(&piece);
+                if whole.len() > self.cap {
+                    self.fail("the provider's answer is too large", emit);
+                }
+            }
+            Form::Unknown(begun) => {
+                begun.extend_from_slice(&piece);
+                let text = begun.strip_prefix(BOM).unwrap_or(begun).trim_ascii_start();
+                let cut_mark = begun.len() < BOM.len() && BOM.starts_with(begun);
+                if (text.is_empty() || cut_mark) && begun.len() < self.cap {
+                    return;
+                }
+                let first = text.first().copied();
+                let begun = begun.split();
+                if matches!(first, Some(b'{' | b'[')) {
+                    self.form = Form::Document(BytesMut::new());
+                    self.push(begun.freeze(), emit);
+                } else {
+                    self.form = Form::Events;
+                    self.split(begun.freeze(), emit);
+                }
+            }
+        }
+    }
+
+    /// The body has ended.
+    pub fn finish(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        if let Form::Document(whole) = &mut self.form {
+            let whole = whole.split();
+            if !self.ended {
+                self.document(whole.strip_prefix(BOM).unwrap_or(&whole), emit);
+            }
+        } else if let Some(Block::Event(block)) = self.splitter.finish() {
+            self.event(&block, emit);
+        }
+        if !self.ended {
+            self.decoder.finish(&mut watched(&mut self.ended, emit));
+        }
+    }
+
+    fn split(&mut self, piece: Bytes, emit: &mut dyn FnMut(Event<'_>)) {
+        // The splitter is lent out so that its events can be told to the rest of `self`.
+        let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(0));
+        splitter.push(piece, |block| match block {
+            Block::Event(block) => self.event(&block, emit),
+            Block::Oversized(_) => self.fail("an event of the provider is too large", emit),
+        });
+        self.splitter = splitter;
+    }
+
+    fn event(&mut self, block: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
+        if self.ended {
+            return;
+        }
+        let (events, bare) = block.split_at(bare_json(block).unwrap_or(block.len()));
+        let fields = Fields::read(events);
+        if let Some(data) = fields.data {
+            self.decoder.event(fields.name, &data, &mut watched(&mut self.ended, emit));
+        } else if bare.is_empty() && !self.bare.is_empty() {
+            // JSON with an empty line in it goes on here.
+            self.error(block, emit);
+        }
+        if !bare.is_empty() {
+            self.bare.clear();
+            self.error(bare, emit);
+        }
+    }
+
+    /// More of the JSON that stands bare between events.
+    fn error(&mut self, more: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
+        if self.ended || self.bare.len() + more.len() > BARE_CAP {
+            return;
+        }
+        self.bare.extend_from_slice(more);
+        if let Some(error) = ProviderError::read(&self.bare) {
+            self.ended = true;
+            emit(Event::Failed(self.codec.decode_failure(error.status, &self.bare)));
+        }
+    }
+
+    /// A whole document came instead of a stream.
+    fn document(&mut self, whole: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
+        let emit = &mut watched(&mut self.ended, emit);
+        if let Some(error) = ProviderError::read(whole) {
+            return emit(Event::Failed(self.codec.decode_failure(error.status, whole)));
+        }
+        match Value::read(whole) {
+            Ok(list) if list.is_array() => {
+                for item in list.items() {
+                    self.decoder.event(None, item.raw().as_bytes(), emit);
+                }
+            }
+            Ok(_) => match self.codec.decode_answer(whole, &self.names) {
+                Ok(answer) => answer.tell(emit),
+                Err(failure) => emit(Event::Failed(failure)),
+            },
+            Err(_) => emit(Event::Failed(broken("the provider's answer is not valid JSON"))),
+        }
+    }
+
+    fn fail(&mut self, message: &str, emit: &mut dyn FnMut(Event<'_>)) {
+        if !std::mem::replace(&mut self.ended, true) {
+            emit(Event::Failed(broken(message)));
+        }
+    }
+}
+
+/// Lets nothing through behind the last step.
+fn watched<'w>(
+    ended: &'w mut bool,
+    emit: &'w mut dyn FnMut(Event<'_>),
+) -> impl FnMut(Event<'_>) + 'w {
+    move |event| {
+        if !*ended {
+            *ended = matches!(event, Event::End | Event::Failed(_));
+            emit(event);
+        }
+    }
+}
+
+fn broken(message: &str) -> Failure {
+    Failure::new(FailureKind::BadGateway, message)
+}
+
+/// Where in a block a line begins that is JSON and no field of an event.
+fn bare_json(block: &[u8]) -> Option<usize> {
+    let starts = |at: usize| matches!(block.get(at), Some(b'{' | b'['));
+    let bom = if block.starts_with(BOM) { BOM.len() } else { 0 };
+    if starts(bom) {
+        return Some(bom);
+    }
+    memchr::memchr2_iter(b'\n', b'\r', block).map(|end| end + 1).find(|&at| starts(at))
+}
