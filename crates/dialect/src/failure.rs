@@ -66,6 +66,24 @@ impl FailureKind {
         }
     }
 
+    /// The name for machines, where nobody gave a better one. Those that OpenAI has are OpenAI's.
+    pub const fn code(self) -> &'static str {
+        match self {
+            FailureKind::BadRequest => "invalid_request",
+            FailureKind::Unauthenticated => "invalid_api_key",
+            FailureKind::NoMoney => "insufficient_quota",
+            FailureKind::Forbidden => "permission_denied",
+            FailureKind::NotFound => "not_found",
+            FailureKind::Conflict => "conflict",
+            FailureKind::TooLarge => "request_too_large",
+            FailureKind::RateLimited => "rate_limit_exceeded",
+            FailureKind::Internal => "server_error",
+            FailureKind::Overloaded => "overloaded",
+            FailureKind::BadGateway => "bad_gateway",
+            FailureKind::Timeout => "timeout",
+        }
+    }
+
     /// The kind of an error with this status and the name its dialect gives it.
     pub fn of(status: u16, code: &str) -> FailureKind {
         match (status, code) {

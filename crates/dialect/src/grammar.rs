@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::{Gleaner, Tokens};
+use crate::{Failure, Gleaner, Tokens};
 
 /// What an error envelope has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,12 @@ pub struct EventKind {
 pub trait Grammar: Debug + Send + Sync {
     /// The body of an error answer (`application/json`).
     fn error(&self, words: &ErrorWords<'_>) -> Vec<u8>;
+
+    /// The body of an error answer that says `failure`, whoever's it was.
+    fn failure(&self, failure: &Failure, status: u16, request_id: &str) -> Vec<u8> {
+        let code = failure.code.as_deref().unwrap_or(failure.kind.code());
+        self.error(&ErrorWords { status, code, message: &failure.message, request_id })
+    }
 
     /// The same inside an event stream that has begun: a whole event.
     fn error_event(&self, words: &ErrorWords<'_>) -> Vec<u8>;

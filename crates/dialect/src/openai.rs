@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde_json::json;
 
-use crate::grammar::{ErrorWords, EventKind, Grammar, mentions, type_of};
+use crate::{
+    Failure, FailureKind,
+    grammar::{ErrorWords, EventKind, Grammar, mentions, type_of},
+};
 
 /// OpenAI Chat Completions, Embeddings, Images, Audio, Models and the rest of that API.
 pub static OPENAI_CHAT: &dyn Grammar = &OpenAiChat;
@@ -24,6 +27,20 @@ struct OpenAiChat;
 impl Grammar for OpenAiChat {
     fn error(&self, words: &ErrorWords<'_>) -> Vec<u8> {
         json!({ "error": error(words) }).to_string().into()
+    }
+
+    fn failure(&self, failure: &Failure, status: u16, _request_id: &str) -> Vec<u8> {
+        let kind = match failure.kind {
+            FailureKind::NoMoney => "insufficient_quota",
+            _ => error_type(status),
+        };
+        let error = json!({
+            "message": failure.message,
+            "type": kind,
+            "param": failure.param,
+            "code": failure.code.as_deref().unwrap_or(failure.kind.code()),
+        });
+        json!({ "error": error }).to_string().into()
     }
 
     fn error_event(&self, words: &ErrorWords<'_>) -> Vec<u8> {
@@ -61,6 +78,10 @@ struct OpenAiResponses;
 impl Grammar for OpenAiResponses {
     fn error(&self, words: &ErrorWords<'_>) -> Vec<u8> {
         OPENAI_CHAT.error(words)
+    }
+
+    fn failure(&self, failure: &Failure, status: u16, request_id: &str) -> Vec<u8> {
+        OPENAI_CHAT.failure(failure, status, request_id)
     }
 
     fn error_event(&self, words: &ErrorWords<'_>) -> Vec<u8> {
@@ -101,19 +122,21 @@ pub(crate) fn responses_event(kind: &[u8]) -> EventKind {
 fn error(words: &ErrorWords<'_>) -> serde_json::Value {
     json!({
         "message": words.message,
-        "type": error_type(words),
+        "type": match words.code {
+            "insufficient_quota" => "insufficient_quota",
+            _ => error_type(words.status),
+        },
         "param": null,
         "code": words.code,
     })
 }
 
-fn error_type(words: &ErrorWords<'_>) -> &'static str {
-    match (words.status, words.code) {
-        (_, "insufficient_quota") => "insufficient_quota",
-        (401, _) => "authentication_error",
-        (403, _) => "permission_error",
-        (429, _) => "rate_limit_error",
-        (500.., _) => "server_error",
+fn error_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
         _ => "invalid_request_error",
     }
 }
@@ -149,7 +172,26 @@ mod tests {
             assert_eq!(OPENAI_RESPONSES.error(&words(status)), want.as_bytes());
         }
         let poor = ErrorWords { code: "insufficient_quota", ..words(429) };
-        assert_eq!(error_type(&poor), "insufficient_quota");
+        let poor = String::from_utf8(OPENAI_CHAT.error(&poor)).unwrap();
+        assert!(poor.contains(r#""type":"insufficient_quota""#), "{poor}");
+    }
+
+    #[test]
+    fn a_failure_names_the_field_at_fault_and_a_code() {
+        let check = |failure: Failure, kind, param: Option<&str>, code| {
+            let status = failure.kind.status();
+            let body = OPENAI_RESPONSES.failure(&failure, status, "r1");
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let want = json!({ "message": "why", "type": kind, "param": param, "code": code });
+            assert_eq!(body["error"], want);
+        };
+        let unsayable = Failure::unsayable("n", "why");
+        check(unsayable, "invalid_request_error", Some("n"), "invalid_request");
+        let of = |kind| Failure::new(kind, "why");
+        check(of(FailureKind::NoMoney), "insufficient_quota", None, "insufficient_quota");
+        check(of(FailureKind::RateLimited), "rate_limit_error", None, "rate_limit_exceeded");
+        let told = Failure { code: Some("model_not_found".into()), ..of(FailureKind::NotFound) };
+        check(told, "invalid_request_error", None, "model_not_found");
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! Answers that come compressed although nobody asked: unpacked piece by piece, so that a stream
-//! stays one.
+//! What comes compressed: answers although nobody asked, unpacked piece by piece, so that a stream
+//! stays one; and requests, whole.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use flate2::write::{GzDecoder, ZlibDecoder};
+use flate2::{
+    read::{MultiGzDecoder as GzReader, ZlibDecoder as ZlibReader},
+    write::{GzDecoder, ZlibDecoder},
+};
 
 /// One piece may grow to so much; a provider's answer does not, only an attack.
 const GROWTH_CAP: usize = 16 << 20;
@@ -25,6 +28,21 @@ impl Coding {
             "gzip" | "x-gzip" => Some(Coding::Gzip),
             "deflate" => Some(Coding::Deflate),
             _ => None,
+        }
+    }
+}
+
+impl Coding {
+    /// Unpacks a whole body; none where it would be larger than `max`.
+    pub fn unpack(self, packed: &[u8], max: usize) -> io::Result<Option<Vec<u8>>> {
+        let unpacked = |reader: &mut dyn Read| {
+            let mut whole = Vec::with_capacity(packed.len().saturating_mul(4).min(max));
+            reader.take(max as u64 + 1).read_to_end(&mut whole)?;
+            Ok((whole.len() <= max).then_some(whole))
+        };
+        match self {
+            Coding::Gzip => unpacked(&mut GzReader::new(packed)),
+            Coding::Deflate => unpacked(&mut ZlibReader::new(packed)),
         }
     }
 }
@@ -124,6 +142,16 @@ mod tests {
         let mut behind = gzip(b"x");
         behind.extend_from_slice(b"garbage");
         assert_eq!(Unpacker::new(Coding::Gzip).push(&behind).unwrap(), "x");
+    }
+
+    #[test]
+    fn a_whole_body_is_unpacked_up_to_a_size() {
+        let text = b"0123456789".repeat(100);
+        let packed = gzip(&text);
+        assert_eq!(Coding::Gzip.unpack(&packed, 1000).unwrap(), Some(text));
+        assert_eq!(Coding::Gzip.unpack(&packed, 999).unwrap(), None);
+        assert!(Coding::Gzip.unpack(&packed[..packed.len() - 1], 1000).is_err());
+        assert!(Coding::Deflate.unpack(&packed, 1000).is_err());
     }
 
     #[test]
