@@ -16,4 +16,4 @@ pub use request::{
     Effort, Format, Media, MediaKind, Piece, Request, Role, Said, Sampling, Source, Thinking, Turn,
     Wish,
 };
-pub use tools::{Name, Tool, ToolChoice};
+pub use tools::{Name, Schema, Tool, ToolChoice};

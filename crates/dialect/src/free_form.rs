@@ -5,7 +5,11 @@
 //! a pair of surrogates may be cut anywhere. What turns out not to be wrapped is passed on as it
 //! is, because a model that forgot the wrapper has still called the tool.
 
-use crate::{Value, chat::Tool, write};
+use crate::{
+    Value,
+    chat::{Schema, Tool},
+    write,
+};
 
 /// The JSON schema of a free-form tool that is told as a function.
 pub const SCHEMA: &str =
@@ -27,7 +31,8 @@ pub fn unwrap(arguments: &str) -> String {
 /// What a function that stands for a free-form tool is described as: the tool's own words and the
 /// grammar that its input must follow.
 pub fn description(tool: &Tool<'_>) -> Option<String> {
-    let grammar = tool.schema.as_ref().and_then(grammar).map(|(syntax, definition)| {
+    let format = tool.schema.as_ref().and_then(Schema::value);
+    let grammar = format.as_ref().and_then(grammar).map(|(syntax, definition)| {
         format!("The input must follow this grammar ({syntax}):\n{definition}")
     });
     match (&tool.description, grammar) {
@@ -290,7 +295,7 @@ mod tests {
     #[test]
     fn the_grammar_stands_in_the_description() {
         let tool = |description: Option<&'static str>, format: &'static str| {
-            let schema = Some(Value::of(format).unwrap());
+            let schema = Value::of(format).ok().as_ref().map(Schema::from);
             let description = description.map(Into::into);
             super::description(&Tool { name: Name::plain("t"), description, schema, strict: None })
         };

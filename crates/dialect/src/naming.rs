@@ -22,6 +22,9 @@ pub enum NameRule {
 /// Which names were told to the target instead of the client's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
+    /// Letters and digits that no other answer has, set by whoever makes the call: decoders make
+    /// ids of it where the provider gives none.
+    pub unique: String,
     told: Vec<(String, Name<'static>)>,
 }
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Name, Tool, ToolChoice};
-use crate::{Seal, Value};
+use super::{Name, Schema, Tool, ToolChoice};
+use crate::Seal;
 
 /// A call for text, whatever the dialect it came in.
 #[derive(Debug, Clone, Default)]
@@ -175,7 +175,7 @@ pub enum Format<'a> {
         /// What it is for.
         description: Option<Cow<'a, str>>,
         /// The JSON schema.
-        schema: Value<'a>,
+        schema: Schema<'a>,
         /// Whether the answer must fit it strictly.
         strict: Option<bool>,
     },

@@ -13,9 +13,37 @@ pub struct Tool<'a> {
     pub description: Option<Cow<'a, str>>,
     /// The JSON schema of its arguments; none where there are none. Of a free-form tool: the
     /// `format` object with its grammar.
-    pub schema: Option<Value<'a>>,
+    pub schema: Option<Schema<'a>>,
     /// Whether arguments must fit the schema strictly.
     pub strict: Option<bool>,
+}
+
+/// A JSON schema as text: as the client wrote it, or as its decoder wrote it anew where the dialect
+/// spells schemas in its own way (Gemini's `parameters`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema<'a>(Cow<'a, str>);
+
+impl<'a> Schema<'a> {
+    /// A schema that was written anew; `json` is valid JSON.
+    pub fn written(json: String) -> Self {
+        Self(Cow::Owned(json))
+    }
+
+    /// Its JSON.
+    pub fn raw(&self) -> &str {
+        &self.0
+    }
+
+    /// Its JSON, read. None would be a decoder's fault.
+    pub fn value(&self) -> Option<Value<'_>> {
+        Value::of(&self.0).ok()
+    }
+}
+
+impl<'a> From<&Value<'a>> for Schema<'a> {
+    fn from(value: &Value<'a>) -> Self {
+        Self(Cow::Borrowed(value.raw()))
+    }
 }
 
 /// The name of a tool, and of which kind it is.
