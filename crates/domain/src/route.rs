@@ -1,6 +1,10 @@
 //! A route: a model name that callers may ask for, and who could answer.
 
-use crate::{Faults, RouteId, UpstreamId, UserId};
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Dialect, Fault, Faults, ModelProfile, RouteId, UpstreamId, UserId};
 
 /// A model name and its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub struct Route {
     pub name: String,
     /// Whether it is served.
     pub enabled: bool,
+    /// Whether a call may reach a target that does not speak the client's dialect.
+    pub conversion: Conversion,
     /// Who could answer.
     pub targets: Vec<Target>,
 }
@@ -28,6 +34,63 @@ pub struct Target {
     pub weight: u32,
     /// Lower is tried first; the others follow when it fails.
     pub priority: u32,
+    /// The one of the upstream's dialects that is spoken to this target, whatever the client
+    /// speaks; `None` leaves the choice to the call: the client's own where the upstream has it.
+    pub dialect: Option<Dialect>,
+    /// What is known of the model behind this target; it wins over what the upstream says.
+    pub profile: Option<ModelProfile>,
+}
+
+impl Target {
+    /// A target that takes an even share of the calls, says nothing about its model and keeps the
+    /// model's name.
+    pub fn of(upstream: UpstreamId) -> Self {
+        Self { upstream, model: None, weight: 1, priority: 0, dialect: None, profile: None }
+    }
+}
+
+/// Whether a call may reach a target that does not speak the client's dialect.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conversion {
+    /// It is converted; what the target cannot say is left out and named in a header.
+    #[default]
+    Allow,
+    /// It is converted only without loss: what would be left out refuses the call.
+    Strict,
+    /// Only targets that speak the client's dialect are asked.
+    Never,
+}
+
+impl Conversion {
+    /// All of them, in the order in which they are listed to people.
+    pub const ALL: [Conversion; 3] = [Conversion::Allow, Conversion::Strict, Conversion::Never];
+
+    /// The name in configuration and columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Conversion::Allow => "allow",
+            Conversion::Strict => "strict",
+            Conversion::Never => "never",
+        }
+    }
+}
+
+impl fmt::Display for Conversion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Conversion {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        Conversion::ALL
+            .into_iter()
+            .find(|c| c.as_str() == text)
+            .ok_or_else(|| Fault::new("conversion", "must be allow, strict or never"))
+    }
 }
 
 impl Route {
@@ -52,6 +115,9 @@ impl Route {
             }
             if target.model.as_ref().is_some_and(|m| m.is_empty() || m.len() > 256) {
                 faults.add(format!("targets[{i}].model"), "must be 1 to 256 bytes");
+            }
+            for fault in target.profile.map(|profile| profile.faults().0).unwrap_or_default() {
+                faults.add(format!("targets[{i}].profile.{}", fault.field), fault.message);
             }
         }
         faults

@@ -43,10 +43,18 @@ impl Snapshot {
             let place = format!("routes[{id}]");
             nest(&mut faults, &place, route.faults());
             for (i, target) in route.targets.iter().enumerate() {
-                if !built.upstreams.contains_key(&target.upstream) {
+                let Some(entry) = built.upstreams.get(&target.upstream) else {
                     faults.add(
                         format!("{place}.targets[{i}].upstream_id"),
                         format!("there is no upstream {}", target.upstream),
+                    );
+                    continue;
+                };
+                let speaks = |dialect| entry.upstream.dialects.contains(&dialect);
+                if let Some(dialect) = target.dialect.filter(|dialect| !speaks(*dialect)) {
+                    faults.add(
+                        format!("{place}.targets[{i}].dialect"),
+                        format!("the upstream `{}` does not speak {dialect}", entry.upstream.name),
                     );
                 }
             }

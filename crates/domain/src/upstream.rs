@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BaseUrl, Dialect, Fault, Faults, KeyPlacement, Provider, UpstreamId, UserId};
+use crate::{
+    BaseUrl, Dialect, Fault, Faults, KeyPlacement, ModelProfile, ProfileRule, Provider, Target,
+    UpstreamId, UserId,
+};
 
 /// A configured place to send calls: provider, address, timeouts. Its keys stand beside it in
 /// [`UpstreamEntry`](crate::UpstreamEntry).
@@ -18,8 +21,15 @@ pub struct Upstream {
     pub name: String,
     /// Whose API it is.
     pub provider: Provider,
+    /// The preset it was made from, whose knowledge of models stands below this upstream's own.
+    pub preset: Option<String>,
     /// Where it is.
     pub base_url: BaseUrl,
+    /// How the path of a call on a model route is joined to the base URL.
+    pub paths: PathStyle,
+    /// What every call on a model route has in its query beside the client's own fields, which
+    /// win where the name is the same.
+    pub query: Vec<QueryField>,
     /// What it speaks.
     pub dialects: Vec<Dialect>,
     /// The models it serves; empty means any.
@@ -40,6 +50,11 @@ pub struct Upstream {
     pub header_rules: Vec<HeaderRule>,
     /// Whether request and answer bodies are recorded (capped and masked).
     pub record_bodies: bool,
+    /// What is known of its models beyond its dialects.
+    pub model_profiles: Vec<ProfileRule>,
+    /// Whether a stream of Chat Completions is asked for its usage although the client did not;
+    /// the event with the usage is then kept from the client.
+    pub ask_usage: bool,
 }
 
 impl Upstream {
@@ -56,7 +71,10 @@ impl Upstream {
             owner,
             name: name.into(),
             provider,
+            preset: None,
             base_url,
+            paths: PathStyle::Versioned,
+            query: Vec::new(),
             dialects: provider.dialects(),
             models: Vec::new(),
             enabled: true,
@@ -67,12 +85,21 @@ impl Upstream {
             header_policy: HeaderPolicy::Hide,
             header_rules: Vec::new(),
             record_bodies: false,
+            model_profiles: Vec::new(),
+            ask_usage: true,
         }
     }
 
     /// Whether it may be asked for `model`.
     pub fn serves(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|m| m == model)
+    }
+
+    /// All that is known of `model` (the name it has at this upstream) as `target` sees it, the
+    /// nearest first: the target, this upstream's rules.
+    pub fn profile(&self, model: &str, target: Option<&Target>) -> ModelProfile {
+        let own = ProfileRule::resolve(&self.model_profiles, model);
+        target.and_then(|target| target.profile).unwrap_or_default().over(own)
     }
 
     /// Everything about it that could not be served.
@@ -99,7 +126,93 @@ impl Upstream {
                 faults.add(format!("header_rules[{i}]"), message);
             }
         }
+        QueryField::faults(&self.query, &self.key_placement, &mut faults);
+        for fault in ProfileRule::faults(&self.model_profiles).0 {
+            faults.add(format!("model_profiles{}", fault.field), fault.message);
+        }
         faults
+    }
+}
+
+/// How the path of a call on a model route becomes the provider's. What comes by `/proxy/…` is
+/// joined to the base URL as it is, whatever stands here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathStyle {
+    /// The call's own path behind the base URL: `/v1/chat/completions`. A version that the base
+    /// URL ends with is not said twice.
+    #[default]
+    Versioned,
+    /// The base URL holds the version, however it is spelled (`…/api/paas/v4`), or there is none:
+    /// the first segment of the call's own path (`/v1`, `/v1beta`) is left out.
+    AsBase,
+    /// `/openai/deployments/{model}` and the call's own path without its version, as older
+    /// Azure OpenAI resources want it; `{model}` is the upstream's model, escaped as one segment.
+    Deployment,
+}
+
+impl PathStyle {
+    /// All styles, in the order in which they are listed to people.
+    pub const ALL: [PathStyle; 3] =
+        [PathStyle::Versioned, PathStyle::AsBase, PathStyle::Deployment];
+
+    /// The name in configuration and columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PathStyle::Versioned => "versioned",
+            PathStyle::AsBase => "as_base",
+            PathStyle::Deployment => "deployment",
+        }
+    }
+}
+
+impl fmt::Display for PathStyle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for PathStyle {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        PathStyle::ALL
+            .into_iter()
+            .find(|p| p.as_str() == text)
+            .ok_or_else(|| Fault::new("paths", "must be versioned, as_base or deployment"))
+    }
+}
+
+/// A field of the query that every call on a model route has, such as `api-version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryField {
+    /// Its name.
+    pub name: String,
+    /// Its value. Both go out as they are: they consist of characters that need no escape.
+    pub value: String,
+}
+
+impl QueryField {
+    /// Most fields of one upstream.
+    pub const FIELDS_MAX: usize = 16;
+
+    fn faults(fields: &[Self], key: &KeyPlacement, faults: &mut Faults) {
+        if fields.len() > Self::FIELDS_MAX {
+            faults.add("query", format!("must be at most {}", Self::FIELDS_MAX));
+        }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        for (i, field) in fields.iter().enumerate().take(Self::FIELDS_MAX) {
+            if !(1..=64).contains(&field.name.len()) || !field.name.bytes().all(plain) {
+                faults.add(format!("query[{i}].name"), "must be 1 to 64 of a-z, 0-9, `-._~`");
+            } else if fields[..i].iter().any(|other| other.name == field.name) {
+                faults.add(format!("query[{i}].name"), "is given twice");
+            } else if matches!(key, KeyPlacement::Query(name) if *name == field.name) {
+                faults.add(format!("query[{i}].name"), "is where the provider key goes");
+            }
+            if field.value.len() > 256 || !field.value.bytes().all(plain) {
+                faults.add(format!("query[{i}].value"), "must be at most 256 of a-z, 0-9, `-._~`");
+            }
+        }
     }
 }
 

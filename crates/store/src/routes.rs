@@ -157,12 +157,15 @@ pub(crate) fn read(row: &routes::Model, targets: Vec<route_targets::Model>) -> R
         model: target.model,
         weight: u32::try_from(target.weight).unwrap_or_default(),
         priority: u32::try_from(target.priority).unwrap_or_default(),
+        dialect: None,
+        profile: None,
     };
     Route {
         id: RouteId(row.id),
         owner: UserId(row.owner_id),
         name: row.name.clone(),
         enabled: row.enabled,
+        conversion: domain::Conversion::Allow,
         targets: targets.into_iter().map(target).collect(),
     }
 }

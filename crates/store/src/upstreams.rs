@@ -311,6 +311,11 @@ pub(crate) fn read(row: upstreams::Model) -> Result<Upstream, Faults> {
             header_policy: header_policy?,
             header_rules: header_rules?,
             record_bodies: row.record_bodies,
+            preset: None,
+            paths: domain::PathStyle::Versioned,
+            query: Vec::new(),
+            model_profiles: Vec::new(),
+            ask_usage: true,
         })
     })();
     upstream.ok_or(faults)

@@ -163,6 +163,7 @@ fn judged(name: Option<&str>, targets: Option<&[Target]>) -> Faults {
         owner: UserId(0),
         name: name.unwrap_or("name").to_owned(),
         enabled: true,
+        conversion: domain::Conversion::Allow,
         targets: targets.map(Into::into).collect(),
     };
     route.faults()
@@ -185,7 +186,7 @@ impl From<RouteRow> for Route {
 
 impl From<domain::Target> for Target {
     fn from(target: domain::Target) -> Self {
-        let domain::Target { upstream, model, weight, priority } = target;
+        let domain::Target { upstream, model, weight, priority, .. } = target;
         Self { upstream_id: upstream.0, model, weight, priority }
     }
 }
@@ -193,6 +194,6 @@ impl From<domain::Target> for Target {
 impl From<Target> for domain::Target {
     fn from(target: Target) -> Self {
         let Target { upstream_id, model, weight, priority } = target;
-        Self { upstream: UpstreamId(upstream_id), model, weight, priority }
+        Self { model, weight, priority, ..Self::of(UpstreamId(upstream_id)) }
     }
 }

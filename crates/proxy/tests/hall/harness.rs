@@ -11,9 +11,9 @@ use std::{
 
 use auth::{MasterKey, ServiceKeys};
 use domain::{
-    BaseUrl, Catalog, KeyState, OutboundPolicy, Owner, ProviderKey, ProviderKeyId, Revision, Route,
-    RouteId, ServiceKey, ServiceKeyId, Snapshot, Target, Upstream, UpstreamEntry, UpstreamId,
-    UserId, live::Live, log::LogEntry,
+    BaseUrl, Catalog, Conversion, KeyState, OutboundPolicy, Owner, ProviderKey, ProviderKeyId,
+    Revision, Route, RouteId, ServiceKey, ServiceKeyId, Snapshot, Target, Upstream, UpstreamEntry,
+    UpstreamId, UserId, live::Live, log::LogEntry,
 };
 use parking_lot::Mutex;
 use pingora_core::{server::Fds, services::Service};
@@ -143,13 +143,19 @@ impl Setup {
     pub(crate) fn route(&mut self, name: &str, targets: &[(UpstreamId, Option<&str>)]) {
         let id = RouteId(self.catalog.routes.len() as i64 + 1);
         let targets = targets.iter().zip(1..).map(|((upstream, model), priority)| Target {
-            upstream: *upstream,
             model: model.map(str::to_owned),
-            weight: 1,
             priority,
+            ..Target::of(*upstream)
         });
         let targets = targets.collect();
-        let route = Route { id, owner: OWNER, name: name.to_owned(), enabled: true, targets };
+        let route = Route {
+            id,
+            owner: OWNER,
+            name: name.to_owned(),
+            enabled: true,
+            conversion: Conversion::Allow,
+            targets,
+        };
         self.catalog.routes.insert(id, Arc::new(route));
     }
 

@@ -64,7 +64,7 @@ async fn another_process_sees_every_kind_of_change(#[values(Sqlite, Pg)] on: On)
     let (a, b) = (store.add_key(one, "a").await, store.add_key(one, "b").await);
     let key = store.add_service_key("app").await;
     let lin = store.add_user("lin", Role::Operator).await;
-    let target = domain::Target { upstream: one, model: None, weight: 1, priority: 0 };
+    let target = domain::Target::of(one);
     let route = NewRoute { name: "m".into(), targets: vec![target], ..NewRoute::default() };
     let route = store.create_route(&admin(), route).await.unwrap();
     let catalog = same().await;

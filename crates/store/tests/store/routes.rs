@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn target(upstream: UpstreamId, model: Option<&str>, weight: u32) -> Target {
-    Target { upstream, model: model.map(str::to_owned), weight, priority: 0 }
+    Target { model: model.map(str::to_owned), weight, ..Target::of(upstream) }
 }
 
 #[rstest]
