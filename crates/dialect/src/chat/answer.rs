@@ -72,6 +72,19 @@ pub struct Citation<'a> {
     pub span: Option<(u64, u64)>,
 }
 
+impl Citation<'_> {
+    /// The same, with a life of its own.
+    pub fn into_owned(self) -> Citation<'static> {
+        let own = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        Citation {
+            url: Cow::Owned(self.url.into_owned()),
+            title: own(self.title),
+            cited: own(self.cited),
+            span: self.span,
+        }
+    }
+}
+
 /// Why an answer ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Finish<'a> {

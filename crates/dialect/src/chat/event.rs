@@ -32,7 +32,8 @@ pub enum Event<'a> {
         /// What is added.
         text: Cow<'a, str>,
     },
-    /// The proof of a block, whole. Comes at most once a block, while it is open.
+    /// The proof of a block, whole. Comes at most once a block, while it is open; that of a call
+    /// directly behind its `Open`.
     Seal {
         /// The candidate.
         choice: u32,
@@ -95,4 +96,18 @@ pub enum Opening<'a> {
         /// Which tool, as the client named it.
         name: Name<'a>,
     },
+}
+
+impl Opening<'_> {
+    /// The same, with a life of its own.
+    pub fn into_owned(self) -> Opening<'static> {
+        match self {
+            Opening::Text => Opening::Text,
+            Opening::Thinking => Opening::Thinking,
+            Opening::Refusal => Opening::Refusal,
+            Opening::Call { id, name } => {
+                Opening::Call { id: Cow::Owned(id.into_owned()), name: name.into_owned() }
+            }
+        }
+    }
 }

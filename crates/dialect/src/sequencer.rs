@@ -1,0 +1,99 @@
+//! Blocks that overlap, put one behind the other.
+//!
+//! The calls of a Chat Completions stream may come interleaved, and its text between two pieces of
+//! thought; most other dialects have one block open at a time. A block of text is cut in two where
+//! another one comes between, because a part of it can stand alone. A call cannot: while one is
+//! open, whatever else comes waits until the call is whole. Nothing else is held back.
+
+mod lane;
+
+use lane::{Content, Lane};
+
+use crate::{Failure, FailureKind, chat::Event};
+
+/// Most bytes that may wait behind open calls.
+const MAX_WAITING: usize = 32 << 20;
+
+/// Most candidates of one answer: as many as OpenAI gives.
+const MAX_LANES: usize = 128;
+
+/// Gives the blocks of each candidate one at a time, with numbers of their own that count from 0.
+///
+/// A block of text or refusal is opened when it says something, so that none is empty.
+#[derive(Debug, Default)]
+pub struct Sequencer {
+    seals_in_front: bool,
+    lanes: Vec<Lane>,
+    failed: bool,
+}
+
+impl Sequencer {
+    /// One for dialects that cannot sign a call: its proof becomes that of the thought directly in
+    /// front of it, which is made up (without text) where there is none.
+    pub fn with_seals_in_front() -> Self {
+        Self { seals_in_front: true, ..Self::default() }
+    }
+
+    /// Takes one event and gives on, in order, all that may be said now.
+    pub fn push(&mut self, event: Event<'_>, each: &mut dyn FnMut(Event<'_>)) {
+        if self.failed {
+            return;
+        }
+        match event {
+            Event::Open { choice, block, opening } => self.lane(choice).open(block, opening, each),
+            Event::Delta { choice, block, text } => {
+                self.lane(choice).content(block, Content::Text(text), each);
+            }
+            Event::Seal { choice, block, seal } => {
+                self.lane(choice).content(block, Content::Seal(seal), each);
+            }
+            Event::Cite { choice, block, citation } => {
+                self.lane(choice).content(block, Content::Cite(citation), each);
+            }
+            Event::Close { choice, block } => self.lane(choice).close(block, each),
+            Event::Finish { choice, finish } => {
+                let lane = self.lane(choice);
+                if lane.flush(each) {
+                    each(Event::Finish { choice, finish });
+                }
+            }
+            Event::End => {
+                for lane in &mut self.lanes {
+                    lane.flush(each);
+                }
+                each(Event::End);
+            }
+            Event::Failed(failure) => {
+                self.failed = true;
+                each(Event::Failed(failure));
+            }
+            Event::Start | Event::Usage(_) | Event::Logprobs { .. } => each(event),
+        }
+        self.weigh(each);
+    }
+
+    /// The lane of a candidate. There are few, and the one that spoke last mostly speaks again.
+    fn lane(&mut self, choice: u32) -> &mut Lane {
+        let found = self.lanes.iter().position(|lane| lane.choice() == choice);
+        let place = found.unwrap_or_else(|| {
+            self.lanes.push(Lane::new(choice, self.seals_in_front));
+            self.lanes.len() - 1
+        });
+        &mut self.lanes[place]
+    }
+
+    fn weigh(&mut self, each: &mut dyn FnMut(Event<'_>)) {
+        let waiting: usize = self.lanes.iter().map(Lane::waiting).sum();
+        if waiting > MAX_WAITING || self.lanes.len() > MAX_LANES {
+            self.failed = true;
+            self.lanes.clear();
+            each(Event::Failed(Failure::new(
+                FailureKind::BadGateway,
+                "the provider's answer is too tangled to be put in order",
+            )));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

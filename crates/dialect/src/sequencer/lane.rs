@@ -1,0 +1,331 @@
+//! The blocks of one candidate: which one is open, and what waits behind it.
+
+use std::{borrow::Cow, collections::VecDeque};
+
+use crate::{
+    Seal,
+    chat::{Citation, Event, Opening},
+};
+
+/// What a block is given.
+#[derive(Debug)]
+pub(super) enum Content<'a> {
+    Text(Cow<'a, str>),
+    Seal(Seal<'a>),
+    Cite(Citation<'a>),
+}
+
+/// One candidate.
+#[derive(Debug)]
+pub(super) struct Lane {
+    choice: u32,
+    seals_in_front: bool,
+    /// The number of the next block that is given on.
+    next: u32,
+    /// The blocks that were opened and not closed by whoever tells of them.
+    known: Vec<(u32, Kind)>,
+    /// The block that is open for whoever listens.
+    current: Option<Current>,
+    /// A call whose proof may come with the next event, and is to stand in front of it.
+    held: Option<(u32, Opening<'static>)>,
+    queue: VecDeque<Waiting>,
+    waiting: usize,
+    finished: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Thinking,
+    Refusal,
+    Call,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    /// As it is called by whoever tells of it.
+    block: u32,
+    /// As it was given on.
+    number: u32,
+    kind: Kind,
+    sealed: bool,
+}
+
+/// A block that came while a call was open.
+#[derive(Debug)]
+struct Waiting {
+    block: u32,
+    opening: Opening<'static>,
+    text: String,
+    seal: Option<Seal<'static>>,
+    citations: Vec<Citation<'static>>,
+    closed: bool,
+    size: usize,
+}
+
+impl Lane {
+    pub(super) fn new(choice: u32, seals_in_front: bool) -> Self {
+        Self {
+            choice,
+            seals_in_front,
+            next: 0,
+            known: Vec::new(),
+            current: None,
+            held: None,
+            queue: VecDeque::new(),
+            waiting: 0,
+            finished: false,
+        }
+    }
+
+    pub(super) fn choice(&self) -> u32 {
+        self.choice
+    }
+
+    /// How many bytes wait here.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    pub(super) fn open(
+        &mut self,
+        block: u32,
+        opening: Opening<'_>,
+        each: &mut dyn FnMut(Event<'_>),
+    ) {
+        if self.finished || self.kind_of(block).is_some() {
+            return;
+        }
+        self.release(None, each);
+        let kind = Kind::of(&opening);
+        self.known.push((block, kind));
+        match kind {
+            // Until it says something there is nothing to be told.
+            Kind::Text | Kind::Refusal => {}
+            Kind::Thinking | Kind::Call if self.in_call() => {
+                self.enqueue(block, opening.into_owned());
+            }
+            Kind::Call if self.seals_in_front => self.held = Some((block, opening.into_owned())),
+            Kind::Thinking | Kind::Call => self.begin(block, opening, each),
+        }
+    }
+
+    pub(super) fn content(
+        &mut self,
+        block: u32,
+        content: Content<'_>,
+        each: &mut dyn FnMut(Event<'_>),
+    ) {
+        if matches!(&content, Content::Text(text) if text.is_empty()) {
+            return;
+        }
+        let Some(kind) = self.kind_of(block).filter(|_| !self.finished) else { return };
+        if let (Some((held, _)), Content::Seal(seal)) = (&self.held, &content)
+            && *held == block
+        {
+            return self.release(Some(seal.clone()), each);
+        }
+        self.release(None, each);
+        if self.current.is_none_or(|current| current.block != block) {
+            if self.in_call() {
+                return self.wait(block, kind, content);
+            }
+            self.begin(block, kind.opening(), each);
+        }
+        self.say(content, each);
+    }
+
+    pub(super) fn close(&mut self, block: u32, each: &mut dyn FnMut(Event<'_>)) {
+        self.release(None, each);
+        self.known.retain(|(known, _)| *known != block);
+        if self.current.is_some_and(|current| current.block == block) {
+            self.end_unless_unsigned(each);
+            self.drain(each);
+        } else if let Some(waiting) = self.queue.iter_mut().rev().find(|w| w.block == block) {
+            waiting.closed = true;
+        }
+    }
+
+    /// Gives on all that is left. Whether the candidate ended with it.
+    pub(super) fn flush(&mut self, each: &mut dyn FnMut(Event<'_>)) -> bool {
+        if self.finished {
+            return false;
+        }
+        self.release(None, each);
+        self.end(each);
+        self.queue.iter_mut().for_each(|waiting| waiting.closed = true);
+        self.drain(each);
+        self.end(each);
+        self.known.clear();
+        self.finished = true;
+        true
+    }
+
+    fn kind_of(&self, block: u32) -> Option<Kind> {
+        self.known.iter().rev().find(|(known, _)| *known == block).map(|(_, kind)| *kind)
+    }
+
+    fn in_call(&self) -> bool {
+        self.current.is_some_and(|current| current.kind == Kind::Call)
+    }
+
+    /// Opens a block, and closes what was open.
+    fn begin(&mut self, block: u32, opening: Opening<'_>, each: &mut dyn FnMut(Event<'_>)) {
+        self.end(each);
+        let number = self.next;
+        self.next += 1;
+        self.current = Some(Current { block, number, kind: Kind::of(&opening), sealed: false });
+        each(Event::Open { choice: self.choice, block: number, opening });
+    }
+
+    /// Gives the open block its content.
+    fn say(&mut self, content: Content<'_>, each: &mut dyn FnMut(Event<'_>)) {
+        let Some(current) = &mut self.current else { return };
+        let (choice, block) = (self.choice, current.number);
+        each(match content {
+            Content::Text(text) => Event::Delta { choice, block, text },
+            Content::Cite(citation) => Event::Cite { choice, block, citation },
+            Content::Seal(seal) => {
+                current.sealed = true;
+                Event::Seal { choice, block, seal }
+            }
+        });
+    }
+
+    fn end(&mut self, each: &mut dyn FnMut(Event<'_>)) {
+        if let Some(current) = self.current.take() {
+            each(Event::Close { choice: self.choice, block: current.number });
+        }
+    }
+
+    /// Closes the open block; but a thought that is not signed may yet get the proof of a call
+    /// behind it.
+    fn end_unless_unsigned(&mut self, each: &mut dyn FnMut(Event<'_>)) {
+        let unsigned = |open: Current| open.kind == Kind::Thinking && !open.sealed;
+        if !(self.seals_in_front && self.current.is_some_and(unsigned)) {
+            self.end(each);
+        }
+    }
+
+    /// Opens the call that was held for its proof.
+    fn release(&mut self, seal: Option<Seal<'_>>, each: &mut dyn FnMut(Event<'_>)) {
+        if let Some((block, opening)) = self.held.take() {
+            self.call(block, opening, seal, each);
+        }
+    }
+
+    /// Opens a call, its proof where it belongs.
+    fn call(
+        &mut self,
+        block: u32,
+        opening: Opening<'_>,
+        seal: Option<Seal<'_>>,
+        each: &mut dyn FnMut(Event<'_>),
+    ) {
+        let Some(seal) = seal else { return self.begin(block, opening, each) };
+        if !self.seals_in_front {
+            self.begin(block, opening, each);
+            return self.say(Content::Seal(seal), each);
+        }
+        if self.current.is_none_or(|open| open.kind != Kind::Thinking || open.sealed) {
+            self.begin(block, Opening::Thinking, each);
+        }
+        self.say(Content::Seal(seal), each);
+        self.begin(block, opening, each);
+    }
+
+    fn enqueue(&mut self, block: u32, opening: Opening<'static>) {
+        let size = size_of::<Waiting>()
+            + match &opening {
+                Opening::Call { id, name } => id.len() + name.text.len(),
+                _ => 0,
+            };
+        self.waiting += size;
+        self.queue.push_back(Waiting {
+            block,
+            opening,
+            text: String::new(),
+            seal: None,
+            citations: Vec::new(),
+            closed: false,
+            size,
+        });
+    }
+
+    /// Lets content wait: in its call, or else at the end, so that texts keep their order.
+    fn wait(&mut self, block: u32, kind: Kind, content: Content<'_>) {
+        let last = self.queue.len().saturating_sub(1);
+        let place = match kind {
+            Kind::Call => self.queue.iter().rposition(|waiting| waiting.block == block),
+            _ => self.queue.back().filter(|waiting| waiting.block == block).map(|_| last),
+        };
+        let place = place.unwrap_or_else(|| {
+            self.enqueue(block, kind.opening());
+            self.queue.len() - 1
+        });
+        let waiting = &mut self.queue[place];
+        let size = match content {
+            Content::Text(text) => {
+                waiting.text.push_str(&text);
+                text.len()
+            }
+            Content::Seal(seal) => {
+                let size = seal.data.len();
+                waiting.seal = Some(seal.into_owned());
+                size
+            }
+            Content::Cite(citation) => {
+                let words = citation.cited.as_ref().map_or(0, |cited| cited.len());
+                let size = size_of::<Citation<'_>>() + citation.url.len() + words;
+                waiting.citations.push(citation.into_owned());
+                size
+            }
+        };
+        waiting.size += size;
+        self.waiting += size;
+    }
+
+    /// Gives on what waits, up to a call that is not whole.
+    fn drain(&mut self, each: &mut dyn FnMut(Event<'_>)) {
+        while !self.in_call() {
+            let Some(waiting) = self.queue.pop_front() else { return };
+            let Waiting { block, opening, text, seal, citations, closed, size } = waiting;
+            self.waiting -= size;
+            let (before, behind) = match &opening {
+                Opening::Call { .. } => (seal, None),
+                _ => (None, seal),
+            };
+            self.call(block, opening, before, each);
+            if !text.is_empty() {
+                self.say(Content::Text(text.into()), each);
+            }
+            citations.into_iter().for_each(|cite| self.say(Content::Cite(cite), each));
+            if let Some(seal) = behind {
+                self.say(Content::Seal(seal), each);
+            }
+            if closed {
+                self.end_unless_unsigned(each);
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn of(opening: &Opening<'_>) -> Kind {
+        match opening {
+            Opening::Text => Kind::Text,
+            Opening::Thinking => Kind::Thinking,
+            Opening::Refusal => Kind::Refusal,
+            Opening::Call { .. } => Kind::Call,
+        }
+    }
+
+    /// How a block that was cut begins again. A call is never cut.
+    fn opening(self) -> Opening<'static> {
+        match self {
+            Kind::Text | Kind::Call => Opening::Text,
+            Kind::Thinking => Opening::Thinking,
+            Kind::Refusal => Opening::Refusal,
+        }
+    }
+}
