@@ -3,26 +3,80 @@
 use dialect::Tokens;
 use serde_json::Value;
 
-use crate::{Behaviour, synth};
+use crate::{Behaviour, orders, synth};
 
 /// What a call asks for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ask {
     pub(crate) model: String,
-    /// The last thing that the user said.
+    /// The last thing that the user said; what tools answered since is none.
     pub(crate) said: String,
+    /// How often tools were called and answered since then.
+    pub(crate) rounds: usize,
     pub(crate) tools: Vec<Tool>,
     pub(crate) choice: Choice,
-    /// What the tools answered, when the conversation ends with that.
+    /// What the tools answered since the user spoke.
     pub(crate) results: Option<String>,
     /// The answer is to fit this schema.
     pub(crate) schema: Option<Value>,
     pub(crate) thinking: bool,
+    /// Thoughts are wanted in words, too.
+    pub(crate) thoughts: bool,
     pub(crate) audio: bool,
     pub(crate) stream: bool,
     pub(crate) max_output: Option<u64>,
     /// The size of the whole body: the prompt's tokens are guessed from it.
     pub(crate) bytes: usize,
+}
+
+/// One step of a conversation, in whatever dialect it was told.
+#[derive(Debug)]
+pub(crate) enum Step {
+    User(String),
+    Result(String),
+    /// Anything that the model said.
+    Model,
+}
+
+impl Ask {
+    /// Takes what was said last and what tools answered since then from the whole conversation.
+    pub(crate) fn after(mut self, steps: impl IntoIterator<Item = Step>) -> Ask {
+        let mut results = Vec::new();
+        let mut answering = false;
+        for step in steps {
+            let now = matches!(step, Step::Result(_));
+            match step {
+                Step::User(text) => {
+                    let text = spoken(&text);
+                    if text.is_empty() {
+                        continue;
+                    }
+                    (self.said, self.rounds) = (text, 0);
+                    results.clear();
+                }
+                Step::Result(text) => {
+                    self.rounds += usize::from(!answering);
+                    results.push(text);
+                }
+                Step::Model => {}
+            }
+            answering = now;
+        }
+        self.results = (!results.is_empty()).then(|| results.join(", "));
+        self
+    }
+}
+
+/// What the user said. Clients and gateways remind the model between such tags; that is no speech.
+fn spoken(text: &str) -> String {
+    const OPEN: &str = "<system-reminder>";
+    const CLOSE: &str = "</system-reminder>";
+    let mut spoken = text.to_owned();
+    while let Some(from) = spoken.find(OPEN) {
+        let to = spoken[from..].find(CLOSE).map_or(spoken.len(), |to| from + to + CLOSE.len());
+        spoken.replace_range(from..to, "");
+    }
+    spoken.trim().to_owned()
 }
 
 /// A tool that may be called.
@@ -68,8 +122,11 @@ impl Say {
     }
 }
 
-/// What the mock says to that. A tool is called whenever one may be and none has answered yet;
-/// two of them when the user says "both".
+const THOUGHT: &str = "Let me think – 让我想想.";
+
+/// What the mock says to that. It does what the user orders (see `orders.rs`). Without an order, a
+/// tool is called whenever one may be and none has answered yet; two of them when the user says
+/// "both".
 pub(crate) fn answer(ask: &Ask, behaviour: &Behaviour) -> Say {
     let calls = calls(ask);
     let mut words = if calls.is_empty() { words(ask, behaviour) } else { Vec::new() };
@@ -77,7 +134,7 @@ pub(crate) fn answer(ask: &Ask, behaviour: &Behaviour) -> Say {
     if let (true, Some(max)) = (cut, ask.max_output) {
         words.truncate(usize::try_from(max).unwrap_or(usize::MAX));
     }
-    let thought = ask.thinking.then_some("Let me think – 让我想想.");
+    let thought = ask.thinking.then_some(if ask.thoughts { THOUGHT } else { "" });
     let input = ask.bytes as u64 / 4 + 1;
     let reasoning = if ask.thinking { 8 } else { 0 };
     let tokens = Tokens {
@@ -93,6 +150,10 @@ pub(crate) fn answer(ask: &Ask, behaviour: &Behaviour) -> Say {
 }
 
 fn calls(ask: &Ask) -> Vec<Call> {
+    let ordered = (ask.choice != Choice::None).then(|| orders::round(&ask.said, ask.rounds));
+    if let Some(orders) = ordered.flatten() {
+        return orders.into_iter().filter_map(|order| ordered_call(ask, order)).collect();
+    }
     let wanted: Vec<&Tool> = match &ask.choice {
         _ if ask.results.is_some() => Vec::new(),
         Choice::None => Vec::new(),
@@ -110,6 +171,14 @@ fn calls(ask: &Ask) -> Vec<Call> {
         free_form: tool.free_form,
     };
     wanted.into_iter().map(call).collect()
+}
+
+/// A tool that is not offered cannot be called, whatever the user wants.
+fn ordered_call(ask: &Ask, (name, arguments): orders::Order) -> Option<Call> {
+    let tool = ask.tools.iter().find(|tool| tool.name == name)?;
+    let free_form = tool.free_form;
+    let arguments = if free_form { arguments["input"].clone() } else { arguments };
+    Some(Call { name, arguments, free_form })
 }
 
 /// A tool's arguments are always an object.
@@ -168,6 +237,51 @@ mod tests {
         let answered = Ask { results: Some("4".into()), ..ask() };
         let say = answer(&answered, &Behaviour::default());
         assert!(say.calls.is_empty() && say.text().contains("The tool says: 4"));
+    }
+
+    #[test]
+    fn orders_are_followed_round_by_round() {
+        let said = r#"call b {"city": "Kyōto"} and a {} then b {"city": "Nara"} then gone {}"#;
+        let at = |rounds| {
+            let results = (rounds > 0).then(|| "x".to_owned());
+            let ask = Ask { said: said.into(), rounds, results, ..ask() };
+            let say = answer(&ask, &Behaviour::default());
+            let calls = say.calls.iter().map(|call| format!("{}{}", call.name, call.arguments));
+            (calls.collect::<Vec<_>>().join(" "), say.text())
+        };
+        assert_eq!(at(0), (r#"b{"city":"Kyōto"} a{}"#.into(), String::new()));
+        assert_eq!(at(1), (r#"b{"city":"Nara"}"#.into(), String::new()));
+        assert_eq!(at(2), (String::new(), "The tool says: x – done.".into()));
+    }
+
+    #[test]
+    fn rounds_are_counted_since_the_user_spoke() {
+        let user = |text: &str| Step::User(text.into());
+        let result = |text: &str| Step::Result(text.into());
+        let steps = [
+            (user("one"), ("one", 0, None)),
+            (Step::Model, ("one", 0, None)),
+            (result("a"), ("one", 1, Some("a"))),
+            (result("b"), ("one", 1, Some("a, b"))),
+            (user("<system-reminder>x</system-reminder>\n"), ("one", 1, Some("a, b"))),
+            (user(""), ("one", 1, Some("a, b"))),
+            (Step::Model, ("one", 1, Some("a, b"))),
+            (result("c"), ("one", 2, Some("a, b, c"))),
+            (Step::Model, ("one", 2, Some("a, b, c"))),
+            (user("<system-reminder>x</system-reminder>two "), ("two", 0, None)),
+        ];
+        let mut told = Vec::new();
+        for (step, (said, rounds, results)) in steps {
+            told.push(step);
+            let again = told.iter().map(|step| match step {
+                Step::User(text) => user(text),
+                Step::Result(text) => result(text),
+                Step::Model => Step::Model,
+            });
+            let ask = Ask::default().after(again);
+            let found = (ask.said.as_str(), ask.rounds, ask.results.as_deref());
+            assert_eq!(found, (said, rounds, results), "{told:?}");
+        }
     }
 
     #[test]

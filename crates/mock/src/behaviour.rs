@@ -27,6 +27,9 @@ pub struct Behaviour {
     pub(crate) no_done: bool,
     pub(crate) interim: bool,
     pub(crate) calls: Option<u64>,
+    pub(crate) strict: bool,
+    pub(crate) sealed: bool,
+    pub(crate) reasoning: bool,
 }
 
 /// In which way an answer stops in its middle.
@@ -85,6 +88,9 @@ impl Behaviour {
             "no-done" => self.no_done = true,
             "interim" => self.interim = true,
             "calls" => self.calls = number,
+            "strict" => self.strict = true,
+            "sealed" => (self.strict, self.sealed) = (true, true),
+            "reasoning" => self.reasoning = true,
             status => self.set_status(status, number),
         }
     }

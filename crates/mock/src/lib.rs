@@ -34,7 +34,14 @@
 //! | `comments` | comments stand between the events |
 //! | `no-usage`, `no-done` | the stream does not tell usage, or has no end marker |
 //! | `interim` | a 103 comes before the answer |
+//! | `strict` | 400 to all that the vendor would refuse: unknown fields, wrong types, bad order |
+//! | `sealed` | strict, and earlier thinking must come back with its own proof |
+//! | `reasoning` | a chat tells its reasoning as `reasoning_content`, and wants it back |
 //! | `calls=N` | only the first N calls with this key behave so; those after are well |
+//!
+//! # Orders
+//! A user's text may order calls of tools (`call NAME {…} and NAME {…} then NAME {…}`, see
+//! `orders.rs`), so that a test can script any client through its own prompt.
 //!
 //! # Other paths
 //! `/echo/…` answers with what came (see `echo.rs`), `/bytes/N` with N bytes, and an upgrade to
@@ -45,6 +52,7 @@ mod behaviour;
 mod delivery;
 mod echo;
 mod http;
+mod orders;
 mod provider;
 mod received;
 mod script;

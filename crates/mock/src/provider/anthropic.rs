@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, chat::parts, model, named, text_of};
+use super::{Call, chat::parts, model, named, strict, text_of};
 use crate::{
-    ask::{self, Ask, Choice, Say, Tool},
+    ask::{self, Ask, Choice, Say, Step, Tool},
     http::Reply,
 };
+
+/// What proves that a thought is its own.
+pub(super) const SIGNATURE: &str = "EqMDbW9jaw==";
 
 pub(super) fn reply(call: &Call<'_>) -> Result<Reply, Reply> {
     let body = call.json()?;
@@ -27,7 +30,8 @@ pub(super) fn reply(call: &Call<'_>) -> Result<Reply, Reply> {
 }
 
 pub(super) fn count(call: &Call<'_>) -> Result<Reply, Reply> {
-    call.json()?;
+    let body = call.json()?;
+    call.checked(|| strict::anthropic_count(&body, call.behaviour))?;
     Ok(Reply::json(200, &json!({"input_tokens": call.body.len() / 4 + 1})))
 }
 
@@ -36,21 +40,23 @@ fn read(call: &Call<'_>, body: &Value) -> Result<Ask, Reply> {
     if body["max_tokens"].as_u64().is_none() {
         return Err(call.refuse(400, "invalid_request_error", "max_tokens: Field required"));
     }
-    let messages = body["messages"].as_array().cloned().unwrap_or_default();
-    let user = messages.iter().rev().find(|message| message["role"] == "user");
-    let content = user.map(|message| message["content"].clone()).unwrap_or_default();
-    let results: Vec<String> = content
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|block| block["type"] == "tool_result")
-        .map(|block| text_of(&block["content"]))
-        .collect();
+    call.checked(|| strict::anthropic(body, call.behaviour))?;
+    let messages = body["messages"].as_array().into_iter().flatten();
+    let steps = messages.flat_map(|message| match &message["content"] {
+        _ if message["role"] != "user" => vec![Step::Model],
+        Value::Array(blocks) => {
+            let (results, rest): (Vec<_>, Vec<_>) =
+                blocks.iter().cloned().partition(|block| block["type"] == "tool_result");
+            let results = results.iter().map(|block| Step::Result(text_of(&block["content"])));
+            results.chain([Step::User(text_of(&Value::Array(rest)))]).collect()
+        }
+        text => vec![Step::User(text_of(text))],
+    });
     let tools = body["tools"].as_array().into_iter().flatten();
     let format = [&body["output_config"]["format"], &body["output_format"]];
-    Ok(Ask {
+    let thinking = &body["thinking"];
+    let ask = Ask {
         model,
-        said: text_of(&content),
         tools: tools
             .filter(|tool| tool["input_schema"].is_object())
             .map(|tool| Tool {
@@ -66,17 +72,20 @@ fn read(call: &Call<'_>, body: &Value) -> Result<Ask, Reply> {
             }
             _ => Choice::Auto,
         },
-        results: (!results.is_empty()).then(|| results.join(", ")),
         schema: format
             .into_iter()
             .find(|format| format["type"] == "json_schema")
             .map(|format| format["schema"].clone()),
-        thinking: matches!(body["thinking"]["type"].as_str(), Some("enabled" | "adaptive")),
+        thinking: matches!(thinking["type"].as_str(), Some("enabled" | "adaptive")),
+        // Models that decide themselves keep the words to themselves unless they are asked.
+        thoughts: thinking["type"] == "enabled" || thinking["display"] == "summarized",
         audio: false,
         stream: body["stream"] == true,
         max_output: body["max_tokens"].as_u64(),
         bytes: call.body.len(),
-    })
+        ..Ask::default()
+    };
+    Ok(ask.after(steps))
 }
 
 fn stop_reason(say: &Say) -> &'static str {
@@ -105,7 +114,7 @@ fn usage(say: &Say, output: u64) -> Value {
 fn blocks(call: &Call<'_>, say: &Say) -> Vec<Value> {
     let mut blocks = Vec::new();
     if let Some(thought) = say.thought {
-        blocks.push(json!({"type": "thinking", "thinking": thought, "signature": "EqMDmock=="}));
+        blocks.push(json!({"type": "thinking", "thinking": thought, "signature": SIGNATURE}));
     }
     if say.calls.is_empty() {
         blocks.push(json!({"type": "text", "text": say.text()}));

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, data, model, text_of};
+use super::{Call, data, model, strict, text_of};
 use crate::{
-    ask::{self, Ask, Choice, Say, Tool},
+    ask::{self, Ask, Choice, Say, Step, Tool},
     http::Reply,
 };
 
@@ -42,22 +42,25 @@ fn read(call: &Call<'_>, body: &Value) -> Result<Ask, Reply> {
     let messages = body["messages"].as_array().ok_or_else(|| {
         call.refuse(400, "missing_required_parameter", "missing required parameter: 'messages'")
     })?;
-    let last = |role: &str| messages.iter().rev().find(|message| message["role"] == role);
-    let results: Vec<String> = messages
-        .iter()
-        .rev()
-        .take_while(|message| message["role"] == "tool")
-        .map(|message| text_of(&message["content"]))
-        .collect();
-    let tools = body["tools"].as_array().into_iter().flatten().map(|tool| Tool {
-        name: tool["function"]["name"].as_str().unwrap_or_default().to_owned(),
-        schema: tool["function"]["parameters"].clone(),
-        free_form: false,
+    call.checked(|| strict::chat(body, call.behaviour))?;
+    let steps = messages.iter().map(|message| match message["role"].as_str() {
+        Some("user") => Step::User(text_of(&message["content"])),
+        Some("tool") => Step::Result(text_of(&message["content"])),
+        _ => Step::Model,
+    });
+    let tools = body["tools"].as_array().into_iter().flatten().map(|tool| {
+        let free_form = tool["type"] == "custom";
+        let about = &tool[if free_form { "custom" } else { "function" }];
+        Tool {
+            name: about["name"].as_str().unwrap_or_default().to_owned(),
+            schema: about["parameters"].clone(),
+            free_form,
+        }
     });
     let format = &body["response_format"];
-    Ok(Ask {
+    let effort = body["reasoning_effort"].as_str();
+    let ask = Ask {
         model,
-        said: last("user").map(|message| text_of(&message["content"])).unwrap_or_default(),
         tools: tools.collect(),
         choice: match &body["tool_choice"] {
             Value::String(choice) if choice == "none" => Choice::None,
@@ -66,32 +69,40 @@ fn read(call: &Call<'_>, body: &Value) -> Result<Ask, Reply> {
             }
             _ => Choice::Auto,
         },
-        results: (!results.is_empty()).then(|| results.join(", ")),
         schema: match format["type"].as_str() {
             Some("json_schema") => Some(format["json_schema"]["schema"].clone()),
             Some("json_object") => Some(json!({"properties": {"answer": {"type": "string"}}})),
             _ => None,
         },
-        thinking: body["reasoning_effort"].is_string(),
+        thinking: call.behaviour.reasoning || effort.is_some_and(|effort| effort != "none"),
+        thoughts: call.behaviour.reasoning,
         audio: body["messages"].to_string().contains("input_audio"),
         stream: body["stream"] == true,
         max_output: body["max_completion_tokens"].as_u64().or(body["max_tokens"].as_u64()),
         bytes: call.body.len(),
-    })
+        ..Ask::default()
+    };
+    Ok(ask.after(steps))
 }
 
 fn calls(call: &Call<'_>, say: &Say, choice: u64) -> Vec<Value> {
     let one = |(index, tool): (usize, &ask::Call)| {
-        json!({
-            "id": call.id(&format!("call_{choice}{index}_")), "type": "function",
-            "function": {"name": tool.name, "arguments": tool.arguments.to_string()},
-        })
+        let id = call.id(&format!("call_{choice}{index}_"));
+        if tool.free_form {
+            let custom = json!({"name": tool.name, "input": tool.arguments});
+            return json!({"id": id, "type": "custom", "custom": custom});
+        }
+        let function = json!({"name": tool.name, "arguments": tool.arguments.to_string()});
+        json!({"id": id, "type": "function", "function": function})
     };
     say.calls.iter().enumerate().map(one).collect()
 }
 
 fn message(call: &Call<'_>, say: &Say, choice: u64) -> Value {
     let mut message = json!({"role": "assistant", "content": say.text(), "refusal": null});
+    if let Some(thought) = say.thought.filter(|thought| !thought.is_empty()) {
+        message["reasoning_content"] = thought.into();
+    }
     if say.calls.is_empty() {
         message["annotations"] = json!([]);
     } else {
@@ -148,16 +159,22 @@ fn stream(call: &Call<'_>, ask: &Ask, say: &Say, choices: u64, with_usage: bool)
         };
         let content = if say.calls.is_empty() { json!("") } else { Value::Null };
         push(json!({"role": "assistant", "content": content, "refusal": null}), Value::Null);
+        for part in parts(say.thought.unwrap_or_default()) {
+            push(json!({"reasoning_content": part}), Value::Null);
+        }
         for word in &say.words {
             push(json!({"content": word}), Value::Null);
         }
         for (place, mut tool) in calls(call, say, index).into_iter().enumerate() {
             tool["index"] = place.into();
-            let arguments = tool["function"]["arguments"].take();
-            tool["function"]["arguments"] = "".into();
+            let custom = tool["type"] == "custom";
+            let (kind, field) =
+                if custom { ("custom", "input") } else { ("function", "arguments") };
+            let input = tool[kind][field].take();
+            tool[kind][field] = "".into();
             push(json!({"tool_calls": [tool]}), Value::Null);
-            for part in parts(arguments.as_str().unwrap_or_default()) {
-                let delta = json!({"index": place, "function": {"arguments": part}});
+            for part in parts(input.as_str().unwrap_or_default()) {
+                let delta = json!({"index": place, kind: {field: part}});
                 push(json!({"tool_calls": [delta]}), Value::Null);
             }
         }

@@ -3,11 +3,14 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Call, data, model, openai::vector};
+use super::{Call, data, model, openai::vector, strict};
 use crate::{
-    ask::{self, Ask, Choice, Say, Tool},
+    ask::{self, Ask, Choice, Say, Step, Tool},
     http::Reply,
 };
+
+/// What proves that a call followed from its own thoughts.
+pub(super) const SIGNATURE: &str = "bW9jaw==";
 
 /// Whether a path belongs to Gemini by itself.
 pub(super) fn is_path(path: &str) -> bool {
@@ -20,11 +23,14 @@ pub(super) fn reply(call: &Call<'_>) -> Result<Reply, Reply> {
     let (name, verb) = rest.split_once(':').ok_or_else(unknown)?;
     let name = model(call, Some(name))?;
     let body = call.json()?;
+    if verb == "generateContent" || verb == "streamGenerateContent" {
+        call.checked(|| strict::gemini(&name, &body, call.behaviour))?;
+    }
     match verb {
         "generateContent" => {
             let (say, ask) = say(call, &name, &body, false);
-            let calls = parts(&say);
-            Ok(Reply::json(200, &answer(call, &ask, calls, Some(&say))))
+            let parts = parts(call, &ask, &say);
+            Ok(Reply::json(200, &answer(call, &ask, parts, Some(&say))))
         }
         "streamGenerateContent" => {
             let (say, ask) = say(call, &name, &body, true);
@@ -58,23 +64,18 @@ fn say(call: &Call<'_>, model: &str, body: &Value, stream: bool) -> (Say, Ask) {
 }
 
 /// Both spellings of a member: Google's SDKs mix them.
-fn member<'a>(value: &'a Value, camel: &str, snake: &str) -> &'a Value {
+pub(super) fn member<'a>(value: &'a Value, camel: &str, snake: &str) -> &'a Value {
     value.get(camel).unwrap_or(&value[snake])
 }
 
 fn read(call: &Call<'_>, model: &str, body: &Value, stream: bool) -> Ask {
     let config = member(body, "generationConfig", "generation_config");
-    let contents = body["contents"].as_array().cloned().unwrap_or_default();
-    let last = contents.iter().rev().find(|content| content["role"] != "model");
-    let last_parts = last.and_then(|content| content["parts"].as_array()).cloned();
-    let last_parts = last_parts.unwrap_or_default();
-    let said: Vec<&str> = last_parts.iter().filter_map(|part| part["text"].as_str()).collect();
-    let results: Vec<String> = last_parts
-        .iter()
-        .map(|part| member(part, "functionResponse", "function_response"))
-        .filter(|response| response.is_object())
-        .map(|response| response["response"].to_string())
-        .collect();
+    let contents = body["contents"].as_array().into_iter().flatten();
+    let steps = contents.flat_map(|content| match &content["parts"] {
+        _ if content["role"] == "model" => vec![Step::Model],
+        Value::Array(parts) => steps(parts),
+        part => steps(std::slice::from_ref(part)),
+    });
     let tool_config = member(body, "toolConfig", "tool_config");
     let calling = member(tool_config, "functionCallingConfig", "function_calling_config");
     let allowed = member(calling, "allowedFunctionNames", "allowed_function_names");
@@ -84,26 +85,40 @@ fn read(call: &Call<'_>, model: &str, body: &Value, stream: bool) -> Ask {
     ];
     let json_wanted = member(config, "responseMimeType", "response_mime_type");
     let thinking = member(config, "thinkingConfig", "thinking_config");
-    Ask {
+    let thoughts = member(thinking, "includeThoughts", "include_thoughts") == true;
+    let ask = Ask {
         model: model.to_owned(),
-        said: said.join(" "),
         tools: tools(body),
         choice: match (calling["mode"].as_str(), allowed[0].as_str()) {
             (Some("NONE"), _) => Choice::None,
             (_, Some(name)) => Choice::Named(name.to_owned()),
             _ => Choice::Auto,
         },
-        results: (!results.is_empty()).then(|| results.join(", ")),
         schema: schema.into_iter().find(|schema| schema.is_object()).cloned().or_else(|| {
             let wanted = json_wanted == "application/json";
             wanted.then(|| json!({"properties": {"answer": {"type": "string"}}}))
         }),
-        thinking: thinking.is_object(),
+        thinking: thinking.is_object()
+            && *member(thinking, "thinkingBudget", "thinking_budget") != 0,
+        thoughts,
         audio: body["contents"].to_string().contains("\"audio/"),
         stream,
         max_output: member(config, "maxOutputTokens", "max_output_tokens").as_u64(),
         bytes: call.body.len(),
-    }
+        ..Ask::default()
+    };
+    ask.after(steps)
+}
+
+/// Results first: the texts of one content are what was said.
+fn steps(parts: &[Value]) -> Vec<Step> {
+    let results = parts
+        .iter()
+        .map(|part| member(part, "functionResponse", "function_response"))
+        .filter(|response| response.is_object())
+        .map(|response| Step::Result(response["response"].to_string()));
+    let said: Vec<&str> = parts.iter().filter_map(|part| part["text"].as_str()).collect();
+    results.chain([Step::User(said.join(" "))]).collect()
 }
 
 fn tools(body: &Value) -> Vec<Tool> {
@@ -127,26 +142,38 @@ fn tools(body: &Value) -> Vec<Tool> {
 }
 
 /// All parts of the answer, whole.
-fn parts(say: &Say) -> Vec<Value> {
-    let mut parts = Vec::new();
-    if let Some(thought) = say.thought {
-        parts.push(json!({"text": thought, "thought": true}));
-    }
+fn parts(call: &Call<'_>, ask: &Ask, say: &Say) -> Vec<Value> {
+    let mut parts: Vec<Value> = thought(say).collect();
     if say.calls.is_empty() {
         parts.push(json!({"text": say.text()}));
     }
-    parts.extend(calls(say));
+    parts.extend(calls(call, ask, say));
     parts
 }
 
-/// A call is never cut: it is one part, in streams too.
-fn calls(say: &Say) -> impl Iterator<Item = Value> {
-    say.calls.iter().map(|call| {
-        json!({
-            "functionCall": {"name": call.name, "args": call.arguments},
-            "thoughtSignature": "bW9jaw==",
-        })
-    })
+fn thought(say: &Say) -> impl Iterator<Item = Value> {
+    let thought = say.thought.filter(|thought| !thought.is_empty());
+    thought.map(|thought| json!({"text": thought, "thought": true})).into_iter()
+}
+
+/// Whether a model is of the generation whose calls have ids and signatures.
+pub(super) fn is_third(model: &str) -> bool {
+    model.starts_with("gemini-3")
+}
+
+/// A call is never cut: it is one part, in streams too. Only the first is signed.
+fn calls(call: &Call<'_>, ask: &Ask, say: &Say) -> Vec<Value> {
+    let one = |(index, tool): (usize, &ask::Call)| {
+        let mut part = json!({"functionCall": {"name": tool.name, "args": tool.arguments}});
+        if is_third(&ask.model) {
+            part["functionCall"]["id"] = call.id(&format!("{index}-")).into();
+            if index == 0 {
+                part["thoughtSignature"] = SIGNATURE.into();
+            }
+        }
+        part
+    };
+    say.calls.iter().enumerate().map(one).collect()
 }
 
 /// An answer with these parts; the last one of a stream also says how it ended.
@@ -189,12 +216,9 @@ fn usage(ask: &Ask, last: Option<&Say>) -> Value {
 }
 
 fn stream(call: &Call<'_>, ask: &Ask, say: &Say) -> Reply {
-    let mut pieces: Vec<Value> = Vec::new();
-    if let Some(thought) = say.thought {
-        pieces.push(json!({"text": thought, "thought": true}));
-    }
+    let mut pieces: Vec<Value> = thought(say).collect();
     pieces.extend(say.words.iter().map(|word| json!({"text": word})));
-    pieces.extend(calls(say));
+    pieces.extend(calls(call, ask, say));
     if pieces.is_empty() {
         pieces.push(json!({"text": ""}));
     }

@@ -6,6 +6,7 @@ mod gemini;
 mod models;
 mod openai;
 mod responses;
+mod strict;
 
 use bytes::Bytes;
 use dialect::{ErrorWords, Grammar};
@@ -29,6 +30,15 @@ impl Call<'_> {
     fn json(&self) -> Result<Value, Reply> {
         serde_json::from_slice(self.body)
             .map_err(|_| self.refuse(400, "bad_json", "the body is not valid JSON"))
+    }
+
+    /// Refuses what the vendor would, where the mock is to be as strict.
+    fn checked(&self, check: impl FnOnce() -> strict::Sound) -> Result<(), Reply> {
+        if !self.behaviour.strict {
+            return Ok(());
+        }
+        let found = strict::headers(self.head, vendor(self.head)).and_then(|()| check());
+        found.map_err(|fault| self.refuse(400, "invalid_request_error", &fault.to_string()))
     }
 
     fn id(&self, prefix: &str) -> String {

@@ -2,17 +2,26 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, chat::parts, model, named, text_of};
+use super::{Call, chat::parts, model, named, strict, text_of};
 use crate::{
-    ask::{self, Ask, Choice, Say, Tool},
+    ask::{self, Ask, Choice, Say, Step, Tool},
     http::Reply,
 };
+
+/// The state of its reasoning, which nobody else can read.
+pub(super) const SEAL: &str = "gAAAAABtb2Nr";
 
 pub(super) fn reply(call: &Call<'_>) -> Result<Reply, Reply> {
     let body = call.json()?;
     let ask = read(call, &body)?;
     let say = ask::answer(&ask, call.behaviour);
-    let items = items(call, &say);
+    let mut items = items(call, &say);
+    let wanted = body["include"].as_array().into_iter().flatten();
+    if !wanted.into_iter().any(|name| name == "reasoning.encrypted_content") {
+        for item in items.iter_mut().filter(|item| item["type"] == "reasoning") {
+            item["encrypted_content"] = Value::Null;
+        }
+    }
     let whole = response(call, &ask, &body, &say, &items);
     if ask.stream {
         return Ok(stream(&whole, &items, &say));
@@ -21,7 +30,8 @@ pub(super) fn reply(call: &Call<'_>) -> Result<Reply, Reply> {
 }
 
 pub(super) fn count(call: &Call<'_>) -> Result<Reply, Reply> {
-    call.json()?;
+    let body = call.json()?;
+    call.checked(|| strict::responses(&body, call.behaviour))?;
     let tokens = call.body.len() / 4 + 1;
     let answer = json!({"object": "response.input_tokens", "input_tokens": tokens});
     Ok(Reply::json(200, &answer))
@@ -34,17 +44,18 @@ fn read(call: &Call<'_>, body: &Value) -> Result<Ask, Reply> {
         Value::Array(items) => items.clone(),
         _ => return Err(call.refuse(400, "missing_required_parameter", "missing 'input'")),
     };
-    let is_result =
-        |item: &&Value| item["type"].as_str().is_some_and(|kind| kind.ends_with("_call_output"));
-    let results: Vec<String> =
-        items.iter().rev().take_while(is_result).map(|item| text_of(&item["output"])).collect();
-    let user = items.iter().rev().find(|item| item["role"] == "user");
+    call.checked(|| strict::responses(body, call.behaviour))?;
+    let steps = items.iter().map(|item| match item["type"].as_str().unwrap_or("message") {
+        "message" if item["role"] == "user" => Step::User(text_of(&item["content"])),
+        kind if kind.ends_with("_call_output") => Step::Result(text_of(&item["output"])),
+        _ => Step::Model,
+    });
     let tools = body["tools"].as_array().into_iter().flatten();
     let tools = tools.filter(|tool| matches!(tool["type"].as_str(), Some("function" | "custom")));
     let format = &body["text"]["format"];
-    Ok(Ask {
+    let reasoning = &body["reasoning"];
+    let ask = Ask {
         model,
-        said: user.map(|item| text_of(&item["content"])).unwrap_or_default(),
         tools: tools
             .map(|tool| Tool {
                 name: tool["name"].as_str().unwrap_or_default().to_owned(),
@@ -59,28 +70,31 @@ fn read(call: &Call<'_>, body: &Value) -> Result<Ask, Reply> {
             }
             _ => Choice::Auto,
         },
-        results: (!results.is_empty()).then(|| results.join(", ")),
         schema: match format["type"].as_str() {
             Some("json_schema") => Some(format["schema"].clone()),
             Some("json_object") => Some(json!({"properties": {"answer": {"type": "string"}}})),
             _ => None,
         },
-        thinking: body["reasoning"].is_object(),
+        thinking: reasoning.is_object() && reasoning["effort"] != "none",
+        thoughts: reasoning["summary"].is_string(),
         audio: false,
         stream: body["stream"] == true,
         max_output: body["max_output_tokens"].as_u64(),
         bytes: call.body.len(),
-    })
+        ..Ask::default()
+    };
+    Ok(ask.after(steps))
 }
 
 /// The items of the answer, whole.
 fn items(call: &Call<'_>, say: &Say) -> Vec<Value> {
     let mut items = Vec::new();
     if let Some(thought) = say.thought {
+        let part = json!({"type": "summary_text", "text": thought});
+        let summary = if thought.is_empty() { vec![] } else { vec![part] };
         items.push(json!({
-            "id": call.id("rs_"), "type": "reasoning",
-            "summary": [{"type": "summary_text", "text": thought}],
-            "encrypted_content": "gAAAAmock==", "status": "completed",
+            "id": call.id("rs_"), "type": "reasoning", "summary": summary,
+            "encrypted_content": SEAL, "status": "completed",
         }));
     }
     if say.calls.is_empty() {
@@ -204,6 +218,7 @@ fn inner(events: &mut Events, index: usize, item: &Value, say: &Say) {
             events.push("response.output_text.done", at(done));
             events.push("response.content_part.done", part(whole));
         }
+        "reasoning" if item["summary"][0].is_null() => {}
         "reasoning" => {
             let whole = &item["summary"][0];
             let part = |part: &Value| at(json!({"summary_index": 0, "part": part}));
