@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BaseUrl, Dialect, Fault, Faults, KeyPlacement, ModelProfile, ProfileRule, Provider, Target,
-    UpstreamId, UserId,
+    BaseUrl, Dialect, Fault, Faults, KeyPlacement, ModelProfile, Preset, ProfileRule, Provider,
+    Target, UpstreamId, UserId,
 };
 
 /// A configured place to send calls: provider, address, timeouts. Its keys stand beside it in
@@ -95,11 +95,17 @@ impl Upstream {
         self.models.is_empty() || self.models.iter().any(|m| m == model)
     }
 
+    /// The preset it stands on: the one it names, or that of its provider.
+    pub fn preset(&self) -> Option<&'static Preset> {
+        Preset::find(self.preset.as_deref().unwrap_or_else(|| self.provider.as_str()))
+    }
+
     /// All that is known of `model` (the name it has at this upstream) as `target` sees it, the
-    /// nearest first: the target, this upstream's rules.
+    /// nearest first: the target, this upstream's rules, its preset's rules.
     pub fn profile(&self, model: &str, target: Option<&Target>) -> ModelProfile {
         let own = ProfileRule::resolve(&self.model_profiles, model);
-        target.and_then(|target| target.profile).unwrap_or_default().over(own)
+        let known = self.preset().map(|preset| preset.profile(model)).unwrap_or_default();
+        target.and_then(|target| target.profile).unwrap_or_default().over(own).over(known)
     }
 
     /// Everything about it that could not be served.
