@@ -4,6 +4,10 @@
 //! target's it writes requests and reads answers. It has no clock, no socket and no dice: what it
 //! needs of those comes with [`Reply`].
 
+mod openai_chat;
+
+pub use openai_chat::OPENAI_CHAT;
+
 use std::fmt::Debug;
 
 use crate::{

@@ -135,14 +135,19 @@ impl<'a> Block<'a> {
             Block::Call { id, name, input, seal } => (Opening::Call { id, name }, input, seal),
             Block::Refusal(text) => (Opening::Refusal, text, None),
         };
+        let is_call = matches!(opening, Opening::Call { .. });
         emit(Event::Open { choice, block, opening });
+        let (early, late) = if is_call { (seal, None) } else { (None, seal) };
+        if let Some(seal) = early {
+            emit(Event::Seal { choice, block, seal });
+        }
         if !text.is_empty() {
             emit(Event::Delta { choice, block, text });
         }
         for citation in cited {
             emit(Event::Cite { choice, block, citation });
         }
-        if let Some(seal) = seal {
+        if let Some(seal) = late {
             emit(Event::Seal { choice, block, seal });
         }
         emit(Event::Close { choice, block });

@@ -1,0 +1,115 @@
+//! OpenAI Chat Completions.
+//!
+//! The dialect that most servers speak, each a little differently: it is read with patience and
+//! written by the letter. One message has one text, so that the order of texts and calls is lost in
+//! it; tools, results and images are said as OpenAI says them.
+
+mod decode_answer;
+mod decode_content;
+mod decode_request;
+mod decode_stream;
+mod decode_tools;
+mod encode_answer;
+mod encode_messages;
+mod encode_request;
+mod encode_stream;
+mod seals;
+mod streamed_call;
+
+use crate::{
+    Ask, Codec, DecodeStream, Edit, EncodeStream, Encoded, Failure, Grammar, MaxTokensField, Names,
+    Profile, Reply, SystemRole, Target, ThinkingForm, Value,
+    chat::{Answer, Request},
+    write,
+};
+
+/// The codec of Chat Completions.
+pub static OPENAI_CHAT: &dyn Codec = &OpenAiChat;
+
+#[derive(Debug)]
+struct OpenAiChat;
+
+impl Codec for OpenAiChat {
+    fn grammar(&self) -> &'static dyn Grammar {
+        crate::OPENAI_CHAT
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            sampling_params: true,
+            penalties: true,
+            thinking: ThinkingForm::None,
+            thinking_always_on: false,
+            thinking_by_default: false,
+            forced_tool_choice: true,
+            mid_conversation_system: true,
+            structured_output: true,
+            json_schema: true,
+            default_max_tokens: 4096,
+            max_tokens_field: MaxTokensField::MaxCompletionTokens,
+            system_role: SystemRole::System,
+            reasoning: false,
+            reasoning_content: false,
+            function_call_ids: true,
+            thought_signatures: false,
+            multimodal_function_response: false,
+        }
+    }
+
+    fn decode_request<'a>(&self, ask: Ask<'a>) -> Result<Request<'a>, Failure> {
+        decode_request::decode(ask)
+    }
+
+    fn encode_answer(&self, answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
+        encode_answer::encode(answer, reply)
+    }
+
+    fn encode_stream(&self, reply: Reply) -> Box<dyn EncodeStream> {
+        Box::new(encode_stream::Encoder::new(&reply))
+    }
+
+    fn encode_count(&self, tokens: u64) -> Vec<u8> {
+        // The dialect has no such question; this is OpenAI's answer to that of Responses.
+        let text = write::object_text(|o| {
+            o.text("object", "response.input_tokens");
+            o.number("input_tokens", tokens);
+        });
+        text.into_bytes()
+    }
+
+    fn encode_request(
+        &self,
+        request: &Request<'_>,
+        target: Target<'_>,
+    ) -> Result<Encoded, Failure> {
+        encode_request::encode(request, target)
+    }
+
+    fn decode_answer<'a>(&self, body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
+        decode_answer::decode(body, names)
+    }
+
+    fn decode_stream(&self, names: Names) -> Box<dyn DecodeStream> {
+        Box::new(decode_stream::Decoder::new(names))
+    }
+
+    fn decode_failure(&self, status: u16, body: &[u8]) -> Failure {
+        decode_answer::failure(status, body)
+    }
+
+    fn encode_count_request(
+        &self,
+        _request: &Request<'_>,
+        _target: Target<'_>,
+    ) -> Option<Result<Encoded, Failure>> {
+        None
+    }
+
+    fn decode_count(&self, _body: &[u8]) -> Option<u64> {
+        None
+    }
+
+    fn own_seals(&self, body: &Value<'_>) -> Vec<Edit> {
+        seals::own(body)
+    }
+}

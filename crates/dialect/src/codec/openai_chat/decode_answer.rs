@@ -1,0 +1,215 @@
+//! Reads a whole answer, and error answers.
+
+use std::borrow::Cow;
+
+use super::decode_content::{signature, thoughts};
+use crate::{
+    Failure, FailureKind, Names, ProviderError, Seal, Value,
+    chat::{Answer, Block, Choice, Citation, Finish, Logprob, Piece},
+    free_form,
+    tokens::Reported,
+};
+
+pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
+    let Ok(root) = Value::read(body) else {
+        return Err(nonsense("the provider's answer is not valid JSON"));
+    };
+    let list = root.get("choices").items();
+    if list.is_empty() {
+        // It may be an error in the clothes of a success.
+        return Err(match ProviderError::read(body) {
+            Some(error) => failure(error.status, body),
+            None => nonsense("the provider's answer has no choices"),
+        });
+    }
+    let mut choices: Vec<(u64, Choice<'a>)> = (0..)
+        .zip(list)
+        .map(|(at, one)| (one.get("index").u64().unwrap_or(at), choice(one, at, names)))
+        .collect();
+    choices.sort_by_key(|(index, _)| *index);
+    let mut reported = Reported::default();
+    reported.read(root.get("usage").raw().as_bytes());
+    let choices = choices.into_iter().map(|(_, choice)| choice).collect();
+    Ok(Answer { choices, usage: reported.tokens() })
+}
+
+/// Reads an error, with OpenAI's `code` and `param`.
+pub(super) fn failure(status: u16, body: &[u8]) -> Failure {
+    let mut failure = Failure::read(status, body);
+    let Ok(root) = Value::read(body) else { return failure };
+    let error = root.get("error");
+    let text = |name: &str| error.get(name).text().filter(|text| !text.is_empty());
+    let own = |text: &str| text.to_owned();
+    failure.code = text("code").filter(|code| code.parse::<u16>().is_err()).map(own);
+    failure.param = text("param").map(own);
+    // Some servers say why without an envelope.
+    let bare = || ["message", "detail"].iter().find_map(|name| root.get(name).text());
+    if let (true, Some(message)) = (error.is_null(), bare()) {
+        failure = Failure::new(FailureKind::of(status, ""), message);
+    }
+    failure
+}
+
+pub(super) fn nonsense(message: &str) -> Failure {
+    Failure::new(FailureKind::BadGateway, message)
+}
+
+fn choice<'a>(one: &Value<'a>, at: u64, names: &Names) -> Choice<'a> {
+    let message = one.get("message");
+    let mut blocks = thinking(message);
+    blocks.extend(content(message.get("content")));
+    if let Some(Block::Text { citations, seal, .. }) = blocks.last_mut() {
+        *citations = annotations(message).collect();
+        *seal = signature(message);
+    }
+    if let Some(text) = message.get("refusal").cow().filter(|text| !text.is_empty()) {
+        blocks.push(Block::Refusal(text));
+    }
+    for (nth, call) in message.get("tool_calls").items().iter().enumerate() {
+        blocks.extend(block(call, &made_id(names, at, nth), names));
+    }
+    if let Some(function) = message.find("function_call") {
+        blocks.extend(function_block(function, made_id(names, at, 0).into(), names));
+    }
+    let label = one.get("finish_reason").text().unwrap_or_default();
+    let finish = finish(label, Content::of(&blocks));
+    Choice { blocks, finish, logprobs: logprobs(one).collect() }
+}
+
+/// What an answer consists of, as far as it says why the answer ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Content {
+    pub(super) text: bool,
+    pub(super) calls: bool,
+    pub(super) refusal: bool,
+}
+
+impl Content {
+    fn of(blocks: &[Block<'_>]) -> Content {
+        let any = |test: fn(&Block<'_>) -> bool| blocks.iter().any(test);
+        Content {
+            text: any(|block| matches!(block, Block::Text { .. })),
+            calls: any(|block| matches!(block, Block::Call { .. })),
+            refusal: any(|block| matches!(block, Block::Refusal(_))),
+        }
+    }
+}
+
+/// Why an answer ends: its content is trusted before its label.
+pub(super) fn finish(label: &str, content: Content) -> Finish<'static> {
+    match label {
+        "length" | "max_tokens" | "model_length" => Finish::Length,
+        "content_filter" => Finish::Filtered(None),
+        _ if content.calls => Finish::Calls,
+        _ if content.refusal && !content.text => Finish::Filtered(None),
+        _ => Finish::Stop,
+    }
+}
+
+/// The id of a call that came without one.
+pub(super) fn made_id(names: &Names, choice: u64, nth: usize) -> String {
+    format!("call_{}_{choice}_{nth}", names.unique)
+}
+
+fn thinking<'a>(message: &Value<'a>) -> Vec<Block<'a>> {
+    let pieces = thoughts(message).into_iter();
+    let blocks = pieces.filter_map(|piece| match piece {
+        Piece::Thinking { text, seal } => {
+            Some(Block::Thinking { text, seal: seal.or_else(|| Some(Seal::unsigned())) })
+        }
+        _ => None,
+    });
+    blocks.collect()
+}
+
+/// A text, or a list of parts (some servers put thoughts among them).
+pub(super) fn content<'a>(content: &Value<'a>) -> Vec<Block<'a>> {
+    let text = |text| Block::Text { text, citations: Vec::new(), seal: None };
+    if let Some(whole) = content.cow() {
+        return if whole.is_empty() { Vec::new() } else { vec![text(whole)] };
+    }
+    let mut blocks = Vec::new();
+    for part in content.items() {
+        let said = part.get("text").cow().filter(|text| !text.is_empty());
+        match part.get("type").text() {
+            Some("refusal") => blocks.extend(part.get("refusal").cow().map(Block::Refusal)),
+            Some("thinking") => {
+                let parts = part.get("thinking");
+                let own = parts.cow().into_iter();
+                let nested = parts.items().iter().filter_map(|part| part.get("text").cow());
+                let all: String = own.chain(nested).collect();
+                blocks.push(Block::Thinking { text: all.into(), seal: Some(Seal::unsigned()) });
+            }
+            _ => match (blocks.last_mut(), said) {
+                (_, None) => {}
+                (Some(Block::Text { text, .. }), Some(said)) => text.to_mut().push_str(&said),
+                (_, Some(said)) => blocks.push(text(said)),
+            },
+        }
+    }
+    blocks
+}
+
+fn block<'a>(call: &Value<'a>, made: &str, names: &Names) -> Option<Block<'a>> {
+    let id = call.get("id").cow().filter(|id| !id.is_empty());
+    let id = id.unwrap_or_else(|| made.to_owned().into());
+    if let Some(custom) = call.find("custom") {
+        let mut name = names.back(custom.get("name").cow()?);
+        name.free_form = true;
+        let input = custom.get("input").cow().unwrap_or_default();
+        return Some(Block::Call { id, name, input, seal: None });
+    }
+    let mut block = function_block(call.get("function"), id, names)?;
+    if let Block::Call { seal, .. } = &mut block {
+        *seal = signature(call);
+    }
+    Some(block)
+}
+
+fn function_block<'a>(function: &Value<'a>, id: Cow<'a, str>, names: &Names) -> Option<Block<'a>> {
+    let name = names.back(function.get("name").cow()?);
+    let arguments = arguments(function.get("arguments"));
+    let input = match name.free_form {
+        true => free_form::unwrap(&arguments).into(),
+        false => arguments,
+    };
+    Some(Block::Call { id, name, input, seal: None })
+}
+
+/// Arguments are text; some servers send the object itself.
+pub(super) fn arguments<'a>(value: &Value<'a>) -> Cow<'a, str> {
+    match value.cow() {
+        Some(text) => text,
+        None if value.is_object() => Cow::Borrowed(value.raw()),
+        None => Cow::Borrowed(""),
+    }
+}
+
+/// What the text of a message refers to, in characters of all of it.
+pub(super) fn annotations<'v, 'a>(
+    message: &'v Value<'a>,
+) -> impl Iterator<Item = Citation<'a>> + use<'v, 'a> {
+    message.get("annotations").items().iter().filter_map(|one| {
+        let inner = one.get("url_citation");
+        let span = inner.get("start_index").u64().zip(inner.get("end_index").u64());
+        Some(Citation {
+            url: inner.get("url").cow().filter(|url| !url.is_empty())?,
+            title: inner.get("title").cow().filter(|title| !title.is_empty()),
+            cited: None,
+            span,
+        })
+    })
+}
+
+pub(super) fn logprobs<'v, 'a>(
+    choice: &'v Value<'a>,
+) -> impl Iterator<Item = Logprob<'a>> + use<'v, 'a> {
+    let one = |entry: &Value<'a>| {
+        Some((entry.get("token").cow()?, Cow::Borrowed(entry.get("logprob").number()?)))
+    };
+    choice.get("logprobs").get("content").items().iter().filter_map(move |entry| {
+        let (token, logprob) = one(entry)?;
+        let top = entry.get("top_logprobs").items().iter().filter_map(one).collect();
+        Some(Logprob { token, logprob, top })
+    })
+}

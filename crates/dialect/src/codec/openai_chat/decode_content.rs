@@ -1,0 +1,339 @@
+//! Reads the messages of a client's request.
+
+use std::borrow::Cow;
+
+use super::decode_request::{missing, unknown, wrong};
+use crate::{
+    Failure, Seal, Value, Vendor,
+    chat::{Media, MediaKind, Name, Piece, Request, Role, Source, Turn},
+};
+
+/// What a message may have besides what its role asks for.
+const COMMON: [&str; 4] = ["role", "content", "cache_control", "annotations"];
+
+/// What else an assistant's message may have.
+const ANSWERED: [&str; 8] = [
+    "refusal",
+    "audio",
+    "tool_calls",
+    "function_call",
+    "reasoning_content",
+    "reasoning",
+    "thinking_blocks",
+    "extra_content",
+];
+
+pub(super) fn messages<'a>(root: &Value<'a>, request: &mut Request<'a>) -> Result<(), Failure> {
+    let list = root.find("messages").ok_or_else(|| missing("messages"))?;
+    if !list.is_array() || list.items().is_empty() {
+        return Err(wrong("messages", "a list of at least one message"));
+    }
+    let mut reader = Reader { dropped: &mut request.dropped, called: None, calls: 0 };
+    for (at, message) in list.items().iter().enumerate() {
+        let path = format!("messages[{at}]");
+        if !message.is_object() {
+            return Err(wrong(path, "an object"));
+        }
+        request.turns.push(reader.message(message, &path)?);
+    }
+    Ok(())
+}
+
+struct Reader<'d, 'a> {
+    dropped: &'d mut Vec<String>,
+    /// The made-up id of the last call of the old style, which had none.
+    called: Option<Cow<'a, str>>,
+    calls: usize,
+}
+
+impl<'a> Reader<'_, 'a> {
+    fn message(&mut self, message: &Value<'a>, path: &str) -> Result<Turn<'a>, Failure> {
+        let role = message.get("role").text();
+        let role = role.ok_or_else(|| wrong(format!("{path}.role"), "a string"))?;
+        let (role, pieces, also): (_, _, &[&str]) = match role {
+            "system" | "developer" => (Role::System, self.content(message, path)?, &[]),
+            "user" => (Role::User, self.content(message, path)?, &[]),
+            "assistant" => (Role::Assistant, self.assistant(message, path)?, &ANSWERED),
+            "tool" => (Role::User, vec![self.result(message, path)?], &["tool_call_id", "name"]),
+            "function" => (Role::User, vec![self.old_result(message, path)?], &["name"]),
+            _ => {
+                let message = format!("`{role}` is no role of a message");
+                return Err(Failure::unsayable(format!("{path}.role"), message));
+            }
+        };
+        unknown(message, path, &[&COMMON, also], self.dropped);
+        Ok(Turn { role, pieces })
+    }
+
+    /// The content of a message: a text, or a list of parts.
+    fn content(&mut self, message: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+        let path = format!("{path}.content");
+        let Some(content) = message.find("content") else { return Err(missing(path)) };
+        self.parts(content, &path)
+    }
+
+    fn parts(&mut self, content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+        if let Some(text) = content.cow() {
+            return Ok(vec![Piece::Text { text, seal: None }]);
+        }
+        if !content.is_array() {
+            return Err(wrong(path, "a string or a list of parts"));
+        }
+        let parts = content.items().iter().enumerate();
+        parts.map(|(at, part)| self.part(part, format!("{path}[{at}]"))).collect()
+    }
+
+    fn part(&mut self, part: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
+        let kind = part.get("type").text();
+        let kind = kind.ok_or_else(|| wrong(format!("{path}.type"), "a string"))?;
+        unknown(part, &path, &[&["type", "cache_control", kind]], self.dropped);
+        let inner = part.find(kind);
+        let within = || format!("{path}.{kind}");
+        let text = || inner.and_then(Value::cow).ok_or_else(|| wrong(within(), "a string"));
+        match kind {
+            "text" => Ok(Piece::Text { text: text()?, seal: None }),
+            "refusal" => Ok(Piece::Refusal(text()?)),
+            "image_url" => image(inner.ok_or_else(|| missing(within()))?, path),
+            "input_audio" => sound(inner.ok_or_else(|| missing(within()))?, path),
+            "file" => file(inner.ok_or_else(|| missing(within()))?, path),
+            _ => {
+                let message = format!("parts of type `{kind}` cannot be told to this model");
+                Err(Failure::unsayable(path, message))
+            }
+        }
+    }
+
+    fn assistant(&mut self, message: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+        if message.find("audio").is_some() {
+            let message = "sound that was answered before exists only at its vendor";
+            return Err(Failure::unsayable(format!("{path}.audio"), message));
+        }
+        let mut pieces = thoughts(message);
+        if let Some(content) = message.find("content").filter(|it| it.text() != Some("")) {
+            pieces.extend(self.parts(content, &format!("{path}.content"))?);
+        }
+        if let (Some(sign), Some(Piece::Text { seal, .. })) =
+            (signature(message), pieces.last_mut())
+        {
+            *seal = Some(sign);
+        }
+        if let Some(refusal) = message.get("refusal").cow().filter(|text| !text.is_empty()) {
+            pieces.push(Piece::Refusal(refusal));
+        }
+        match message.find("tool_calls") {
+            None => {}
+            Some(calls) if calls.is_array() => {
+                for (at, call) in calls.items().iter().enumerate() {
+                    pieces.push(self.call(call, &format!("{path}.tool_calls[{at}]"))?);
+                }
+            }
+            Some(_) => return Err(wrong(format!("{path}.tool_calls"), "a list")),
+        }
+        if let Some(call) = message.find("function_call") {
+            self.calls += 1;
+            let id: Cow<'a, str> = format!("call_{}", self.calls).into();
+            self.called = Some(id.clone());
+            let path = format!("{path}.function_call");
+            pieces.push(function(call, id, &path)?);
+        }
+        Ok(pieces)
+    }
+
+    fn call(&mut self, call: &Value<'a>, path: &str) -> Result<Piece<'a>, Failure> {
+        unknown(
+            call,
+            path,
+            &[&["id", "type", "index", "function", "custom", "extra_content"]],
+            self.dropped,
+        );
+        let id = call.get("id").cow().filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| missing(format!("{path}.id")))?;
+        if let Some(custom) = call.find("custom") {
+            let path = format!("{path}.custom");
+            let name = Name { free_form: true, ..name(custom, &path)? };
+            let input = custom.get("input").cow().unwrap_or_default();
+            return Ok(Piece::Call { id, name, input, seal: None });
+        }
+        let within = format!("{path}.function");
+        let inner = call.find("function").ok_or_else(|| missing(within.as_str()))?;
+        let mut piece = function(inner, id, &within)?;
+        if let Piece::Call { seal, .. } = &mut piece {
+            *seal = signature(call);
+        }
+        Ok(piece)
+    }
+
+    fn result(&mut self, message: &Value<'a>, path: &str) -> Result<Piece<'a>, Failure> {
+        let id = message.get("tool_call_id").cow();
+        Ok(Piece::Result {
+            id: id.ok_or_else(|| missing(format!("{path}.tool_call_id")))?,
+            name: message.get("name").cow(),
+            content: self.content(message, path)?,
+            is_error: false,
+        })
+    }
+
+    fn old_result(&mut self, message: &Value<'a>, path: &str) -> Result<Piece<'a>, Failure> {
+        let id = self.called.take();
+        Ok(Piece::Result {
+            id: id.ok_or_else(|| {
+                Failure::unsayable(path, "no `function_call` stands before this result")
+            })?,
+            name: message.get("name").cow(),
+            content: self.content(message, path)?,
+            is_error: false,
+        })
+    }
+}
+
+fn name<'a>(inner: &Value<'a>, path: &str) -> Result<Name<'a>, Failure> {
+    let name = inner.get("name").cow().filter(|name| !name.is_empty());
+    name.map(Name::plain).ok_or_else(|| missing(format!("{path}.name")))
+}
+
+fn function<'a>(inner: &Value<'a>, id: Cow<'a, str>, path: &str) -> Result<Piece<'a>, Failure> {
+    let input = match inner.find("arguments") {
+        None => Cow::Borrowed(""),
+        Some(arguments) if arguments.is_object() => Cow::Borrowed(arguments.raw()),
+        Some(arguments) => {
+            arguments.cow().ok_or_else(|| wrong(format!("{path}.arguments"), "a string"))?
+        }
+    };
+    Ok(Piece::Call { id, name: name(inner, path)?, input, seal: None })
+}
+
+/// Google's way to send a signature along.
+pub(super) fn signature<'a>(holder: &Value<'a>) -> Option<Seal<'a>> {
+    let google = holder.get("extra_content").get("google");
+    match google.get("thought_signature").cow()? {
+        Cow::Borrowed(text) => Seal::read(text, Vendor::Gemini),
+        Cow::Owned(text) => Seal::read(&text, Vendor::Gemini).map(Seal::into_owned),
+    }
+}
+
+/// What the model thought: signed in `thinking_blocks`, or as plain text.
+pub(super) fn thoughts<'a>(message: &Value<'a>) -> Vec<Piece<'a>> {
+    let signed: Vec<Piece<'a>> =
+        message.get("thinking_blocks").items().iter().filter_map(signed).collect();
+    if !signed.is_empty() {
+        return signed;
+    }
+    let plain = message.get("reasoning_content").cow().or_else(|| message.get("reasoning").cow());
+    let plain = plain.filter(|text| !text.is_empty());
+    plain.map(|text| Piece::Thinking { text, seal: None }).into_iter().collect()
+}
+
+fn signed<'a>(block: &Value<'a>) -> Option<Piece<'a>> {
+    let redacted = block.get("type").text() == Some("redacted_thinking");
+    let field = if redacted { "data" } else { "signature" };
+    let seal = match block.get(field).cow().filter(|text| !text.is_empty())? {
+        Cow::Borrowed(text) => Seal::read(text, Vendor::Anthropic)?,
+        Cow::Owned(text) => Seal::read(&text, Vendor::Anthropic)?.into_owned(),
+    };
+    let redacted = redacted || seal.redacted;
+    let text = block.get("thinking").cow().unwrap_or_default();
+    Some(Piece::Thinking { text, seal: Some(Seal { redacted, ..seal }) })
+}
+
+fn image<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
+    let url = inner.get("url").cow().or_else(|| inner.cow());
+    let url = url.ok_or_else(|| wrong(format!("{path}.image_url.url"), "a string"))?;
+    let (source, mime) = match data_url(&url) {
+        Some(Data { mime, base64: Some(range) }) => {
+            (Source::Base64(standard(part_of(&url, range))), mime)
+        }
+        Some(_) => return Err(wrong(format!("{path}.image_url.url"), "base64 data or an address")),
+        None => (Source::Url(url), None),
+    };
+    let detail = inner.get("detail").cow();
+    Ok(Piece::Media(Media { kind: MediaKind::Image, source, mime, name: None, detail, path }))
+}
+
+fn sound<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
+    let data = inner.get("data").cow();
+    let data = data.ok_or_else(|| wrong(format!("{path}.input_audio.data"), "a string"))?;
+    let (data, told) = match data_url(&data) {
+        Some(Data { mime, base64: Some(range) }) => (part_of(&data, range), mime),
+        _ => (data, None),
+    };
+    let format = inner.get("format").text().map(|format| format!("audio/{format}").into());
+    Ok(Piece::Media(Media {
+        kind: MediaKind::Audio,
+        source: Source::Base64(standard(data)),
+        mime: format.or(told),
+        name: None,
+        detail: None,
+        path,
+    }))
+}
+
+fn file<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
+    let name = inner.get("filename").cow();
+    let (source, mime) = match (inner.get("file_data").cow(), inner.get("file_id").cow()) {
+        (Some(data), _) => match data_url(&data) {
+            Some(Data { mime, base64: Some(range) }) => {
+                (Source::Base64(standard(part_of(&data, range))), mime)
+            }
+            Some(_) => return Err(wrong(format!("{path}.file.file_data"), "base64 data")),
+            None => (Source::Base64(standard(data)), None),
+        },
+        (None, Some(id)) => (Source::File(id), None),
+        (None, None) => return Err(missing(format!("{path}.file.file_data"))),
+    };
+    let kind = match mime.as_deref().and_then(|mime| mime.split_once('/')) {
+        Some(("image", _)) => MediaKind::Image,
+        Some(("audio", _)) => MediaKind::Audio,
+        Some(("video", _)) => MediaKind::Video,
+        _ => MediaKind::Document,
+    };
+    let mime = mime.or(match kind {
+        MediaKind::Document => Some(Cow::Borrowed("application/pdf")),
+        _ => None,
+    });
+    Ok(Piece::Media(Media { kind, source, mime, name, detail: None, path }))
+}
+
+struct Data {
+    mime: Option<Cow<'static, str>>,
+    base64: Option<std::ops::Range<usize>>,
+}
+
+/// Reads `data:<mime>;base64,<data>`; none for anything but a data URL.
+fn data_url(url: &str) -> Option<Data> {
+    let scheme = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:"))?;
+    let (head, _) = url[scheme.len()..].split_once(',')?;
+    let start = scheme.len() + head.len() + 1;
+    let mut words = head.split(';');
+    let mime = words.next().filter(|mime| !mime.is_empty());
+    let mime = mime.map(|mime| Cow::Owned(mime.to_ascii_lowercase()));
+    let base64 = words.any(|word| word.trim().eq_ignore_ascii_case("base64"));
+    Some(Data { mime, base64: base64.then_some(start..url.len()) })
+}
+
+fn part_of<'a>(text: &Cow<'a, str>, range: std::ops::Range<usize>) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[range]),
+        Cow::Owned(text) => Cow::Owned(text[range].to_owned()),
+    }
+}
+
+/// Base64 in the standard alphabet, padded, without space.
+fn standard(data: Cow<'_, str>) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    if data.len().is_multiple_of(4) && data.bytes().all(plain) {
+        return data;
+    }
+    let mut mended: String = data
+        .chars()
+        .filter(|c| !c.is_ascii_whitespace() && *c != '=')
+        .map(|c| match c {
+            '-' => '+',
+            '_' => '/',
+            c => c,
+        })
+        .collect();
+    while !mended.len().is_multiple_of(4) {
+        mended.push('=');
+    }
+    Cow::Owned(mended)
+}

@@ -1,0 +1,338 @@
+//! Reads a stream of chunks.
+
+use super::{
+    decode_answer::{self, Content, annotations, arguments, finish, logprobs, made_id},
+    decode_content::{signature, thoughts},
+    streamed_call::{Call, Place},
+};
+use crate::{
+    DecodeStream, Names, ProviderError, Seal, Value,
+    chat::{Block, Event, Opening, Piece},
+    tokens::Reported,
+};
+
+/// Most candidates that are followed; OpenAI gives no more.
+const MAX_CHOICES: u64 = 128;
+
+#[derive(Debug)]
+pub(super) struct Decoder {
+    names: Names,
+    choices: Vec<Choice>,
+    usage: Reported,
+    started: bool,
+    ended: bool,
+}
+
+impl Decoder {
+    pub(super) fn new(names: Names) -> Decoder {
+        Decoder {
+            names,
+            choices: Vec::new(),
+            usage: Reported::default(),
+            started: false,
+            ended: false,
+        }
+    }
+
+    /// The end mark came.
+    fn done(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        if self.choices.is_empty() {
+            return self.fail(emit);
+        }
+        for (number, choice) in (0..).zip(&mut self.choices) {
+            choice.finish(&mut Way { choice: number, names: &self.names, emit }, "");
+        }
+        self.ended = true;
+        emit(Event::End);
+    }
+
+    fn fail(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        self.ended = true;
+        let why = "the provider's stream ended before the answer was complete";
+        emit(Event::Failed(decode_answer::nonsense(why)));
+    }
+
+    fn chunk(&mut self, chunk: &Value<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        for one in chunk.get("choices").items() {
+            let number = one.get("index").u64().unwrap_or(0);
+            if number >= MAX_CHOICES {
+                continue;
+            }
+            if !std::mem::replace(&mut self.started, true) {
+                emit(Event::Start);
+            }
+            let at = usize::try_from(number).unwrap_or_default();
+            if self.choices.len() <= at {
+                self.choices.resize_with(at + 1, Choice::default);
+            }
+            let choice = u32::try_from(number).unwrap_or_default();
+            let way = &mut Way { choice, names: &self.names, emit };
+            self.choices[at].step(one, way);
+        }
+        if let Some(usage) = chunk.find("usage").filter(|usage| usage.is_object()) {
+            self.usage.read(usage.raw().as_bytes());
+            if let Some(tokens) = self.usage.tokens() {
+                emit(Event::Usage(tokens));
+            }
+        }
+    }
+}
+
+impl DecodeStream for Decoder {
+    fn event(&mut self, name: Option<&[u8]>, data: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
+        let data = data.trim_ascii();
+        if self.ended || data.is_empty() {
+            return;
+        }
+        if data == b"[DONE]" {
+            return self.done(emit);
+        }
+        let Ok(chunk) = Value::read(data) else {
+            self.ended = true;
+            let why = "an event of the provider is not valid JSON";
+            return emit(Event::Failed(decode_answer::nonsense(why)));
+        };
+        let error = chunk.find("error").filter(|error| error.bool() != Some(false));
+        if error.is_some() || name == Some(b"error") {
+            self.ended = true;
+            let status = ProviderError::read(data).map_or(502, |error| error.status);
+            return emit(Event::Failed(decode_answer::failure(status, data)));
+        }
+        self.chunk(&chunk, emit);
+    }
+
+    fn finish(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let seen = self.choices.iter().filter(|choice| choice.seen);
+        match seen.clone().count() > 0 && seen.clone().all(|choice| choice.finished) {
+            true => emit(Event::End),
+            false => self.fail(emit),
+        }
+    }
+}
+
+/// Where the steps of one candidate go.
+struct Way<'w, 'e> {
+    choice: u32,
+    names: &'w Names,
+    emit: &'w mut (dyn FnMut(Event<'_>) + 'e),
+}
+
+/// One candidate.
+#[derive(Debug, Default)]
+struct Choice {
+    seen: bool,
+    finished: bool,
+    /// The number of the next block.
+    next: u32,
+    /// What is being said, besides calls.
+    open: Option<(Kind, u32)>,
+    calls: Vec<Call>,
+    content: Content,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Thinking,
+    Refusal,
+}
+
+impl Choice {
+    fn step(&mut self, one: &Value<'_>, way: &mut Way<'_, '_>) {
+        if self.finished {
+            return;
+        }
+        let first = !std::mem::replace(&mut self.seen, true);
+        // A server that does not stream sends it all as a message.
+        let whole = one.find("message").filter(|_| first);
+        let delta = one.find("delta").or(whole).unwrap_or(one.get("delta"));
+        self.thoughts(delta, way);
+        self.texts(delta, way);
+        for call in delta.get("tool_calls").items() {
+            self.call(call, way);
+        }
+        if let Some(function) = delta.find("function_call") {
+            let at = self.place_of(None, "", way);
+            self.fragment(at, function, "arguments", way);
+        }
+        let logprobs: Vec<_> = logprobs(one).collect();
+        if !logprobs.is_empty() {
+            (way.emit)(Event::Logprobs { choice: way.choice, logprobs });
+        }
+        if let Some(label) = one.get("finish_reason").text().filter(|label| !label.is_empty()) {
+            self.finish(way, label);
+        }
+    }
+
+    fn thoughts(&mut self, delta: &Value<'_>, way: &mut Way<'_, '_>) {
+        for piece in thoughts(delta) {
+            let Piece::Thinking { text, seal } = piece else { continue };
+            match seal {
+                None => self.say(Kind::Thinking, &text, way),
+                Some(seal) => {
+                    // The proof ends its block; the text may have come before, in other chunks.
+                    let begun = matches!(self.open, Some((Kind::Thinking, _)));
+                    let block = self.opened(Kind::Thinking, way);
+                    if !begun && !text.is_empty() {
+                        (way.emit)(Event::Delta { choice: way.choice, block, text });
+                    }
+                    (way.emit)(Event::Seal { choice: way.choice, block, seal });
+                    self.open = None;
+                    (way.emit)(Event::Close { choice: way.choice, block });
+                }
+            }
+        }
+    }
+
+    fn texts(&mut self, delta: &Value<'_>, way: &mut Way<'_, '_>) {
+        for block in decode_answer::content(delta.get("content")) {
+            match block {
+                Block::Text { text, .. } => {
+                    self.content.text = true;
+                    self.say(Kind::Text, &text, way);
+                }
+                Block::Thinking { text, .. } => self.say(Kind::Thinking, &text, way),
+                Block::Refusal(text) => self.refuse(&text, way),
+                Block::Call { .. } => {}
+            }
+        }
+        if let Some(text) = delta.get("refusal").text() {
+            self.refuse(text, way);
+        }
+        if let Some((Kind::Text, block)) = self.open {
+            for citation in annotations(delta) {
+                (way.emit)(Event::Cite { choice: way.choice, block, citation });
+            }
+            if let Some(seal) = signature(delta) {
+                (way.emit)(Event::Seal { choice: way.choice, block, seal });
+            }
+        }
+    }
+
+    fn refuse(&mut self, text: &str, way: &mut Way<'_, '_>) {
+        self.content.refusal |= !text.is_empty();
+        self.say(Kind::Refusal, text, way);
+    }
+
+    fn say(&mut self, kind: Kind, text: &str, way: &mut Way<'_, '_>) {
+        if !text.is_empty() {
+            let block = self.opened(kind, way);
+            (way.emit)(Event::Delta { choice: way.choice, block, text: text.into() });
+        }
+    }
+
+    /// The block of this kind that is open, or a new one.
+    fn opened(&mut self, kind: Kind, way: &mut Way<'_, '_>) -> u32 {
+        if let Some((open, block)) = self.open
+            && open == kind
+        {
+            return block;
+        }
+        self.shut(way);
+        self.close_whole_calls(self.calls.len(), way);
+        let block = self.next;
+        self.next += 1;
+        self.open = Some((kind, block));
+        let opening = match kind {
+            Kind::Text => Opening::Text,
+            Kind::Thinking => Opening::Thinking,
+            Kind::Refusal => Opening::Refusal,
+        };
+        (way.emit)(Event::Open { choice: way.choice, block, opening });
+        block
+    }
+
+    /// Closes what is open besides calls. Thoughts that came without a proof are marked so.
+    fn shut(&mut self, way: &mut Way<'_, '_>) {
+        if let Some((kind, block)) = self.open.take() {
+            if kind == Kind::Thinking {
+                let seal = Seal::unsigned();
+                (way.emit)(Event::Seal { choice: way.choice, block, seal });
+            }
+            (way.emit)(Event::Close { choice: way.choice, block });
+        }
+    }
+
+    fn call(&mut self, call: &Value<'_>, way: &mut Way<'_, '_>) {
+        let id = call.get("id").text().unwrap_or_default();
+        let (inner, input) = match call.find("custom") {
+            Some(custom) => (custom, "input"),
+            None => (call.get("function"), "arguments"),
+        };
+        let mut at = self.place_of(call.get("index").u64(), id, way);
+        // Without index and id, a name behind a whole input begins the next call.
+        let numbered = call.find("index").is_some() || !id.is_empty();
+        let begins = inner.get("name").text().is_some_and(|name| !name.is_empty())
+            && !arguments(inner.get(input)).is_empty();
+        if !numbered && begins && self.calls[at].is_whole() {
+            at = self.begin(None, way);
+        }
+        if !id.is_empty() && self.calls[at].id.is_empty() {
+            self.calls[at].id.push_str(id);
+        }
+        if let Some(seal) = signature(call) {
+            self.calls[at].sealed(seal.into_owned());
+        }
+        self.fragment(at, inner, input, way);
+    }
+
+    /// Which call a fragment belongs to.
+    fn place_of(&mut self, index: Option<u64>, id: &str, way: &mut Way<'_, '_>) -> usize {
+        let named = |call: &Call| !id.is_empty() && call.id == id;
+        let found = match index {
+            Some(_) => {
+                let same = |call: &Call| call.index == index;
+                let exact = self.calls.iter().rposition(|call| same(call) && named(call));
+                exact.or_else(|| {
+                    self.calls.iter().rposition(same).filter(|&at| self.calls[at].may_be(id))
+                })
+            }
+            None => self.calls.iter().rposition(named).or_else(|| {
+                let last = self.calls.len().checked_sub(1);
+                last.filter(|&at| self.calls[at].may_be(id))
+            }),
+        };
+        found.unwrap_or_else(|| self.begin(index, way))
+    }
+
+    fn begin(&mut self, index: Option<u64>, way: &mut Way<'_, '_>) -> usize {
+        self.shut(way);
+        self.close_whole_calls(self.calls.len(), way);
+        self.content.calls = true;
+        let made = made_id(way.names, way.choice.into(), self.calls.len());
+        self.calls.push(Call::new(index, made));
+        self.calls.len() - 1
+    }
+
+    fn fragment(&mut self, at: usize, inner: &Value<'_>, input: &str, way: &mut Way<'_, '_>) {
+        self.calls[at].named(inner.get("name").text().unwrap_or_default(), input == "input");
+        let piece = arguments(inner.get(input));
+        let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
+        self.calls[at].add(&piece, &mut place, way.emit);
+        self.close_whole_calls(self.calls.len() - 1, way);
+    }
+
+    /// Closes those of the first `count` calls that are whole: something else has begun.
+    fn close_whole_calls(&mut self, count: usize, way: &mut Way<'_, '_>) {
+        for call in self.calls[..count].iter_mut().filter(|call| call.is_whole()) {
+            let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
+            call.close(&mut place, way.emit);
+        }
+    }
+
+    fn finish(&mut self, way: &mut Way<'_, '_>, label: &str) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        self.shut(way);
+        for call in &mut self.calls {
+            let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
+            call.close(&mut place, way.emit);
+        }
+        let finish = finish(label, self.content);
+        (way.emit)(Event::Finish { choice: way.choice, finish });
+    }
+}

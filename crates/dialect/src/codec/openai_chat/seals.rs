@@ -1,0 +1,38 @@
+//! What the gateway itself put into a client's history and no vendor knows.
+
+use crate::{Edit, Seal, Value};
+
+/// Takes out the `thinking_blocks` and signatures that carry the gateway's mark. What is left
+/// empty by it becomes `null`, which is as good as missing.
+pub(super) fn own(body: &Value<'_>) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for message in body.get("messages").items() {
+        let blocks = message.get("thinking_blocks");
+        if blocks.items().iter().any(is_own_block) {
+            let others = blocks.items().iter().filter(|block| !is_own_block(block));
+            let others: Vec<&str> = others.map(Value::raw).collect();
+            let left = match others.is_empty() {
+                true => "null".to_owned(),
+                false => format!("[{}]", others.join(",")),
+            };
+            edits.push(edit(body, blocks, left));
+        }
+        for holder in message.get("tool_calls").items().iter().chain([message]) {
+            let signature = holder.get("extra_content").get("google").get("thought_signature");
+            if signature.text().is_some_and(Seal::is_own) {
+                edits.push(edit(body, signature, "null".to_owned()));
+            }
+        }
+    }
+    edits
+}
+
+fn is_own_block(block: &Value<'_>) -> bool {
+    ["signature", "data"].iter().any(|name| block.get(name).text().is_some_and(Seal::is_own))
+}
+
+/// Puts `replacement` in the place where `part` stands in `body`.
+fn edit(body: &Value<'_>, part: &Value<'_>, replacement: String) -> Edit {
+    let start = part.raw().as_ptr() as usize - body.raw().as_ptr() as usize;
+    Edit { range: start..start + part.raw().len(), replacement: replacement.into() }
+}

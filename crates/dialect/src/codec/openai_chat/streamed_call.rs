@@ -1,0 +1,207 @@
+//! A call that arrives in fragments.
+//!
+//! Servers differ: most send id and name once, some with every fragment, some spread the name over
+//! several, some leave out the index. A call is told of when its name is known to be whole, which
+//! is when its input begins.
+
+use std::borrow::Cow;
+
+use crate::{
+    Names, Seal,
+    chat::{Event, Opening},
+    free_form::Unwrapper,
+};
+
+/// A call on its way.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// The server's number for it.
+    pub(super) index: Option<u64>,
+    /// The server's id, as soon as it says one.
+    pub(super) id: String,
+    /// The fallback where it says none.
+    made_id: String,
+    name: String,
+    /// Whether the server itself says that its input is plain text.
+    custom: bool,
+    seal: Option<Seal<'static>>,
+    input: Input,
+    /// Its block, as soon as it was told of.
+    block: Option<u32>,
+    closed: bool,
+}
+
+/// What became of the input so far.
+#[derive(Debug, Default)]
+struct Input {
+    begun: bool,
+    whole: Whole,
+    unwrapper: Option<Unwrapper>,
+}
+
+impl Call {
+    pub(super) fn new(index: Option<u64>, made_id: String) -> Call {
+        Call {
+            index,
+            id: String::new(),
+            made_id,
+            name: String::new(),
+            custom: false,
+            seal: None,
+            input: Input::default(),
+            block: None,
+            closed: false,
+        }
+    }
+
+    /// Whether a fragment with this id is of this call.
+    pub(super) fn may_be(&self, id: &str) -> bool {
+        id.is_empty() || self.id.is_empty() || self.id == id
+    }
+
+    /// Whether its input is a complete JSON value: nothing of it can be missing.
+    pub(super) fn is_whole(&self) -> bool {
+        self.input.whole.is_whole()
+    }
+
+    /// More of the name, or the same name again.
+    pub(super) fn named(&mut self, name: &str, custom: bool) {
+        self.custom |= custom;
+        if !self.input.begun && self.block.is_none() && self.name != name {
+            self.name.push_str(name);
+        }
+    }
+
+    /// Google's proof.
+    pub(super) fn sealed(&mut self, seal: Seal<'static>) {
+        self.seal.get_or_insert(seal);
+    }
+
+    /// More of the input.
+    pub(super) fn add(
+        &mut self,
+        piece: &str,
+        place: &mut Place<'_>,
+        emit: &mut dyn FnMut(Event<'_>),
+    ) {
+        if piece.is_empty() || self.closed {
+            return;
+        }
+        self.input.begun = true;
+        self.input.whole.push(piece);
+        let block = self.open(place, emit);
+        let text = match &mut self.input.unwrapper {
+            Some(unwrapper) => Cow::Owned(unwrapper.push(piece)),
+            None => Cow::Borrowed(piece),
+        };
+        if !text.is_empty() {
+            emit(Event::Delta { choice: place.choice, block, text });
+        }
+    }
+
+    /// Tells of the call, if that was not done yet.
+    fn open(&mut self, place: &mut Place<'_>, emit: &mut dyn FnMut(Event<'_>)) -> u32 {
+        if let Some(block) = self.block {
+            return block;
+        }
+        let block = *place.next;
+        *place.next += 1;
+        self.block = Some(block);
+        let mut name = place.names.back(Cow::Borrowed(&self.name));
+        if name.free_form && !self.custom {
+            self.input.unwrapper = Some(Unwrapper::default());
+        }
+        name.free_form |= self.custom;
+        let id = if self.id.is_empty() { &self.made_id } else { &self.id };
+        let opening = Opening::Call { id: Cow::Borrowed(id), name };
+        emit(Event::Open { choice: place.choice, block, opening });
+        if let Some(seal) = self.seal.take() {
+            emit(Event::Seal { choice: place.choice, block, seal });
+        }
+        block
+    }
+
+    /// Nothing more will come of it.
+    pub(super) fn close(&mut self, place: &mut Place<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        if self.name.is_empty() && !self.input.begun {
+            return; // A fragment without a name and without input was no call.
+        }
+        let block = self.open(place, emit);
+        let rest = self.input.unwrapper.as_mut().map(Unwrapper::finish).unwrap_or_default();
+        if !rest.is_empty() {
+            emit(Event::Delta { choice: place.choice, block, text: rest.into() });
+        }
+        emit(Event::Close { choice: place.choice, block });
+    }
+}
+
+/// Where a call is told of.
+pub(super) struct Place<'p> {
+    pub(super) choice: u32,
+    /// The number of the next block.
+    pub(super) next: &'p mut u32,
+    pub(super) names: &'p Names,
+}
+
+/// Watches for the end of a JSON object that arrives in pieces.
+#[derive(Debug, Default)]
+struct Whole {
+    depth: u32,
+    in_text: bool,
+    escaped: bool,
+    whole: bool,
+}
+
+impl Whole {
+    fn push(&mut self, piece: &str) {
+        for byte in piece.bytes() {
+            if self.in_text {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_text = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_text = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.whole = self.depth == 0;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.whole && self.depth == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_json_object_is_whole_when_it_closes() {
+        let check = |pieces: &[&str], whole: bool| {
+            let mut watch = Whole::default();
+            pieces.iter().for_each(|piece| watch.push(piece));
+            assert_eq!(watch.is_whole(), whole, "{pieces:?}");
+        };
+        check(&[r#"{"a":"#, r#"1}"#], true);
+        check(&["{}"], true);
+        check(&[""], false);
+        check(&[r#"{"a":{}"#], false);
+        check(&[r#"{"a":"}"#], false);
+        check(&["{\"a\":\"\\", "\"}"], false);
+        check(&["{\"a\":\"\\", "\"\"}"], true);
+        check(&[r#"["}"]"#], true);
+    }
+}
