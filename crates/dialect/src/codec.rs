@@ -4,8 +4,10 @@
 //! target's it writes requests and reads answers. It has no clock, no socket and no dice: what it
 //! needs of those comes with [`Reply`].
 
+mod anthropic;
 mod openai_chat;
 
+pub use anthropic::ANTHROPIC;
 pub use openai_chat::OPENAI_CHAT;
 
 use std::fmt::Debug;
@@ -81,6 +83,12 @@ pub trait Codec: Debug + Send + Sync {
     /// Reads a request. What other dialects cannot be told is noted in it, or refused.
     fn decode_request<'a>(&self, ask: Ask<'a>) -> Result<Request<'a>, Failure>;
 
+    /// Reads a question for the number of a request's input tokens, which may leave out what only
+    /// an answer would need.
+    fn decode_count_request<'a>(&self, ask: Ask<'a>) -> Result<Request<'a>, Failure> {
+        self.decode_request(ask)
+    }
+
     /// Writes a whole answer.
     fn encode_answer(&self, answer: &Answer<'_>, reply: &Reply) -> Vec<u8>;
 
@@ -126,7 +134,8 @@ pub trait Codec: Debug + Send + Sync {
 
     /// What must be cut out of a body of this dialect because the gateway put it into the client's
     /// history and no vendor knows it: wrapped proofs ([`crate::Seal::wrapped`]). Is asked only for
-    /// bodies in which the mark stands.
+    /// bodies in which the mark stands. Places are counted in the value's own text
+    /// ([`Value::raw`]), which white space may stand in front of in the body.
     fn own_seals(&self, body: &Value<'_>) -> Vec<Edit>;
 }
 

@@ -1,0 +1,124 @@
+//! Anthropic Messages (`POST /v1/messages`).
+//!
+//! What it does differently: the system prompt stands beside the conversation, an output limit is
+//! required, the speakers take turns, results of tools stand in the user's turn, thoughts are
+//! signed, and what came from the cache is not counted as input.
+
+mod decode_answer;
+mod decode_content;
+mod decode_request;
+mod decode_stream;
+mod encode_answer;
+mod encode_request;
+mod encode_stream;
+mod encode_turns;
+mod own_seals;
+mod parts;
+mod settings;
+mod tool_id;
+
+use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
+use crate::{
+    Edit, Failure, FailureKind, Grammar, Names, Profile, ThinkingForm, Value,
+    chat::{Answer, Request},
+    profile::{MaxTokensField, SystemRole},
+    write,
+};
+
+/// Anthropic Messages.
+pub static ANTHROPIC: &dyn Codec = &Anthropic;
+
+#[derive(Debug)]
+struct Anthropic;
+
+impl Codec for Anthropic {
+    fn grammar(&self) -> &'static dyn Grammar {
+        crate::ANTHROPIC
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            sampling_params: false,
+            penalties: false,
+            thinking: ThinkingForm::Adaptive,
+            thinking_always_on: false,
+            thinking_by_default: false,
+            forced_tool_choice: true,
+            mid_conversation_system: false,
+            structured_output: true,
+            json_schema: true,
+            default_max_tokens: 8192,
+            max_tokens_field: MaxTokensField::MaxTokens,
+            system_role: SystemRole::System,
+            reasoning: true,
+            reasoning_content: false,
+            function_call_ids: true,
+            thought_signatures: false,
+            multimodal_function_response: true,
+        }
+    }
+
+    fn decode_request<'a>(&self, ask: Ask<'a>) -> Result<Request<'a>, Failure> {
+        decode_request::decode(ask, false)
+    }
+
+    fn decode_count_request<'a>(&self, ask: Ask<'a>) -> Result<Request<'a>, Failure> {
+        decode_request::decode(ask, true)
+    }
+
+    fn encode_answer(&self, answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
+        encode_answer::encode(answer, reply)
+    }
+
+    fn encode_stream(&self, reply: Reply) -> Box<dyn EncodeStream> {
+        Box::new(encode_stream::Stream::new(reply))
+    }
+
+    fn status(&self, kind: FailureKind) -> u16 {
+        status(kind)
+    }
+
+    fn encode_count(&self, tokens: u64) -> Vec<u8> {
+        write::object_text(|o| o.number("input_tokens", tokens)).into_bytes()
+    }
+
+    fn encode_request(
+        &self,
+        request: &Request<'_>,
+        target: Target<'_>,
+    ) -> Result<Encoded, Failure> {
+        encode_request::encode(request, target)
+    }
+
+    fn decode_answer<'a>(&self, body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
+        decode_answer::decode(body, names)
+    }
+
+    fn decode_stream(&self, names: Names) -> Box<dyn DecodeStream> {
+        Box::new(decode_stream::Stream::new(names))
+    }
+
+    fn encode_count_request(
+        &self,
+        request: &Request<'_>,
+        target: Target<'_>,
+    ) -> Option<Result<Encoded, Failure>> {
+        Some(encode_request::encode_count(request, target))
+    }
+
+    fn decode_count(&self, body: &[u8]) -> Option<u64> {
+        Value::read(body).ok()?.get("input_tokens").u64()
+    }
+
+    fn own_seals(&self, body: &Value<'_>) -> Vec<Edit> {
+        own_seals::cuts(body)
+    }
+}
+
+/// The status of an error; an overload has one of its own here.
+fn status(kind: FailureKind) -> u16 {
+    match kind {
+        FailureKind::Overloaded => 529,
+        kind => kind.status(),
+    }
+}

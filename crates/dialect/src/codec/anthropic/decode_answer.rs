@@ -1,0 +1,104 @@
+//! Reading a whole answer of a Messages target, and what its streams have in common with it.
+
+use std::borrow::Cow;
+
+use crate::{
+    Failure, FailureKind, Names, ProviderError, Seal, Value, Vendor,
+    chat::{Answer, Block, Choice, Citation, Finish, Name},
+    free_form,
+    tokens::Reported,
+};
+
+/// Reads an answer.
+pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
+    if let Some(error) = ProviderError::read(body) {
+        return Err(Failure::read(error.status, body));
+    }
+    let nonsense = |why: &str| Failure::new(FailureKind::BadGateway, why);
+    let message =
+        Value::read(body).map_err(|_| nonsense("the provider's answer is not valid JSON"))?;
+    let content = message.get("content");
+    if !content.is_array() {
+        return Err(nonsense("the provider's answer has no content"));
+    }
+    let mut blocks = Vec::with_capacity(content.items().len());
+    for (at, value) in content.items().iter().enumerate() {
+        blocks.extend(block(value, at, names));
+    }
+    let finish = finish(&message);
+    let mut reported = Reported::default();
+    if let Some(usage) = message.find("usage") {
+        reported.read(usage.raw().as_bytes());
+    }
+    let choice = Choice { blocks, finish, logprobs: Vec::new() };
+    Ok(Answer { choices: vec![choice], usage: reported.tokens() })
+}
+
+/// A block of the answer; none of tools that the provider ran itself.
+fn block<'a>(value: &Value<'a>, at: usize, names: &Names) -> Option<Block<'a>> {
+    let text = |name: &str| value.get(name).cow().unwrap_or_default();
+    Some(match value.get("type").text()? {
+        "text" => Block::Text {
+            text: text("text"),
+            citations: value.get("citations").items().iter().filter_map(citation).collect(),
+            seal: None,
+        },
+        "thinking" => {
+            let signature = value.get("signature").cow().filter(|text| !text.is_empty());
+            let seal = signature.map(|signature| Seal::new(Vendor::Anthropic, signature));
+            Block::Thinking { text: text("thinking"), seal }
+        }
+        "redacted_thinking" => {
+            Block::Thinking { text: "".into(), seal: Some(redacted(text("data"))) }
+        }
+        "tool_use" => {
+            let name = names.back(text("name"));
+            let input = input(value.get("input"), &name);
+            Block::Call { id: call_id(text("id"), at, names), name, input, seal: None }
+        }
+        _ => return None,
+    })
+}
+
+/// The proof that thoughts are hidden in.
+pub(super) fn redacted(data: Cow<'_, str>) -> Seal<'_> {
+    Seal { redacted: true, ..Seal::new(Vendor::Anthropic, data) }
+}
+
+/// The id of a call; made up where the provider gives none.
+pub(super) fn call_id<'a>(id: Cow<'a, str>, block: usize, names: &Names) -> Cow<'a, str> {
+    match id.is_empty() {
+        true => format!("toolu_{}_{block}", names.unique).into(),
+        false => id,
+    }
+}
+
+/// The input of a call as the client knows it.
+pub(super) fn input<'a>(input: &Value<'a>, name: &Name<'_>) -> Cow<'a, str> {
+    if input.is_null() {
+        return "".into();
+    }
+    match name.free_form {
+        true => free_form::unwrap(input.raw()).into(),
+        false => input.raw().into(),
+    }
+}
+
+/// What a text refers to, where it has an address.
+pub(super) fn citation<'a>(value: &Value<'a>) -> Option<Citation<'a>> {
+    let url = value.get("url").cow().filter(|url| !url.is_empty())?;
+    let text = |name: &str| value.get(name).cow().filter(|text| !text.is_empty());
+    Some(Citation { url, title: text("title"), cited: text("cited_text"), span: None })
+}
+
+/// Why an answer ends: of a message, or of the delta at the end of a stream.
+pub(super) fn finish<'a>(end: &Value<'a>) -> Finish<'a> {
+    match end.get("stop_reason").text().unwrap_or_default() {
+        "max_tokens" | "model_context_window_exceeded" => Finish::Length,
+        "stop_sequence" => Finish::Sequence(end.get("stop_sequence").cow()),
+        "tool_use" => Finish::Calls,
+        "pause_turn" => Finish::Paused,
+        "refusal" => Finish::Filtered(end.get("stop_details").get("explanation").cow()),
+        _ => Finish::Stop,
+    }
+}

@@ -1,0 +1,253 @@
+//! Reading the messages of a Messages client.
+
+use std::borrow::Cow;
+
+use super::decode_request::bad;
+use crate::{
+    Failure, Seal, Value, Vendor,
+    chat::{Media, MediaKind, Name, Piece, Role, Source, Turn},
+};
+
+/// How a block of Claude Code begins that tells about the client and differs in every request.
+const BILLING: &str = "x-anthropic-billing-header:";
+
+/// Reads messages, and notes what no other dialect can be told.
+#[derive(Debug)]
+pub(super) struct History<'d> {
+    dropped: &'d mut Vec<String>,
+}
+
+impl<'d> History<'d> {
+    pub(super) fn new(dropped: &'d mut Vec<String>) -> Self {
+        Self { dropped }
+    }
+
+    /// The message at this place.
+    pub(super) fn turn<'a>(&mut self, message: &Value<'a>, at: usize) -> Result<Turn<'a>, Failure> {
+        let path = format!("messages[{at}]");
+        let role = match message.get("role").text() {
+            Some("user") => Role::User,
+            Some("assistant") => Role::Assistant,
+            Some("system") => Role::System,
+            _ => {
+                let field = format!("{path}.role");
+                return Err(bad(&field, format!("`{field}` must be user, assistant or system")));
+            }
+        };
+        let path = format!("{path}.content");
+        let content = message.get("content");
+        let pieces = match role {
+            Role::System => system_text(content, &path)?,
+            Role::User => self.content(content, &path)?,
+            Role::Assistant => seals_to_calls(self.content(content, &path)?),
+        };
+        Ok(Turn { role, pieces })
+    }
+
+    /// A text, or a list of blocks.
+    fn content<'a>(&mut self, content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+        if let Some(text) = content.cow() {
+            return Ok(vec![plain(text)]);
+        }
+        if !content.is_array() {
+            return Err(bad(path, format!("`{path}` must be a string or a list of blocks")));
+        }
+        let mut pieces = Vec::with_capacity(content.items().len());
+        for (at, block) in content.items().iter().enumerate() {
+            self.block(block, format!("{path}[{at}]"), &mut pieces)?;
+        }
+        Ok(pieces)
+    }
+
+    fn block<'a>(
+        &mut self,
+        block: &Value<'a>,
+        path: String,
+        pieces: &mut Vec<Piece<'a>>,
+    ) -> Result<(), Failure> {
+        let Some(kind) = block.get("type").text() else {
+            let field = format!("{path}.type");
+            return Err(bad(&field, format!("`{field}` is required")));
+        };
+        match kind {
+            "text" => pieces.push(plain(string(block, "text", &path)?)),
+            "image" => pieces.push(image(block, path)?),
+            "document" => self.document(block, path, pieces)?,
+            "search_result" => found(block, pieces),
+            "thinking" => {
+                let text = string(block, "thinking", &path)?;
+                let signature = borrowed(block.get("signature"));
+                let seal = match signature {
+                    Some(signature) if !signature.is_empty() => {
+                        // A mark of ours that is not whole proves nothing to anybody.
+                        let Some(seal) = read_seal(signature) else { return Ok(()) };
+                        Some(seal)
+                    }
+                    _ => None,
+                };
+                pieces.push(Piece::Thinking { text, seal });
+            }
+            "redacted_thinking" => {
+                let data = string(block, "data", &path)?;
+                let seal = Seal { redacted: true, ..Seal::new(Vendor::Anthropic, data) };
+                pieces.push(Piece::Thinking { text: "".into(), seal: Some(seal) });
+            }
+            "tool_use" => pieces.push(Piece::Call {
+                id: string(block, "id", &path)?,
+                name: Name::plain(string(block, "name", &path)?),
+                input: block.find("input").map_or("", Value::raw).into(),
+                seal: None,
+            }),
+            "tool_result" => {
+                let content = match block.find("content") {
+                    Some(content) => self.content(content, &format!("{path}.content"))?,
+                    None => Vec::new(),
+                };
+                pieces.push(Piece::Result {
+                    id: string(block, "tool_use_id", &path)?,
+                    name: None,
+                    content,
+                    is_error: block.get("is_error").bool().unwrap_or(false),
+                });
+            }
+            "container_upload" => return Err(in_account(path)),
+            _ if is_hosted(kind) => self.note("tools".to_owned()),
+            _ => self.note(path),
+        }
+        Ok(())
+    }
+
+    fn document<'a>(
+        &mut self,
+        block: &Value<'a>,
+        path: String,
+        pieces: &mut Vec<Piece<'a>>,
+    ) -> Result<(), Failure> {
+        if block.get("citations").get("enabled").bool() == Some(true) {
+            self.note(format!("{path}.citations"));
+        }
+        if let Some(context) = block.get("context").cow().filter(|context| !context.is_empty()) {
+            pieces.push(plain(context));
+        }
+        let source = block.get("source");
+        if source.get("type").text() != Some("content") {
+            pieces.push(media(MediaKind::Document, block, path)?);
+            return Ok(());
+        }
+        if let Some(title) = block.get("title").cow().filter(|title| !title.is_empty()) {
+            pieces.push(plain(title));
+        }
+        pieces.append(&mut self.content(source.get("content"), &format!("{path}.source.content"))?);
+        Ok(())
+    }
+
+    fn note(&mut self, path: String) {
+        if !self.dropped.contains(&path) {
+            self.dropped.push(path);
+        }
+    }
+}
+
+/// The texts of a system prompt, or of a system message inside of the conversation.
+pub(super) fn system_text<'a>(content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+    let tells = |text: &str| !text.trim_start().starts_with(BILLING);
+    if let Some(text) = content.cow() {
+        return Ok(if tells(&text) { vec![plain(text)] } else { Vec::new() });
+    }
+    if !content.is_array() {
+        return Err(bad(path, format!("`{path}` must be a string or a list of text blocks")));
+    }
+    let mut pieces = Vec::with_capacity(content.items().len());
+    for (at, block) in content.items().iter().enumerate() {
+        let text = string(block, "text", &format!("{path}[{at}]"))?;
+        if tells(&text) {
+            pieces.push(plain(text));
+        }
+    }
+    Ok(pieces)
+}
+
+fn plain(text: Cow<'_, str>) -> Piece<'_> {
+    Piece::Text { text, seal: None }
+}
+
+fn string<'a>(block: &Value<'a>, name: &str, path: &str) -> Result<Cow<'a, str>, Failure> {
+    block.get(name).cow().ok_or_else(|| {
+        let field = format!("{path}.{name}");
+        bad(&field, format!("`{field}` must be a string"))
+    })
+}
+
+fn image<'a>(block: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
+    media(MediaKind::Image, block, path)
+}
+
+fn media<'a>(kind: MediaKind, block: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
+    let source = block.get("source");
+    let at = format!("{path}.source");
+    let mime = source.get("media_type").cow();
+    let (source, mime) = match source.get("type").text() {
+        Some("base64") => (Source::Base64(string(source, "data", &at)?), mime),
+        Some("url") => (Source::Url(string(source, "url", &at)?), mime),
+        Some("file") => (Source::File(string(source, "file_id", &at)?), mime),
+        Some("text") if kind == MediaKind::Document => {
+            let plain = mime.or(Some("text/plain".into()));
+            (Source::Text(string(source, "data", &at)?), plain)
+        }
+        _ => {
+            let field = format!("{at}.type");
+            return Err(bad(&field, format!("`{field}` must be base64, url or file")));
+        }
+    };
+    let name = block.get("title").cow();
+    Ok(Piece::Media(Media { kind, source, mime, name, detail: None, path }))
+}
+
+/// What the client's own search found: texts, with what they are called and where they are from.
+fn found<'a>(block: &Value<'a>, pieces: &mut Vec<Piece<'a>>) {
+    let about = ["title", "source"].into_iter().filter_map(|name| block.get(name).text());
+    let about: Vec<&str> = about.filter(|text| !text.is_empty()).collect();
+    if !about.is_empty() {
+        pieces.push(plain(about.join("\n").into()));
+    }
+    let texts = block.get("content").items().iter().filter_map(|text| text.get("text").cow());
+    pieces.extend(texts.map(plain));
+}
+
+fn borrowed<'v>(value: &'v Value<'_>) -> Option<&'v str> {
+    value.text()
+}
+
+/// Whose proof a signature is.
+fn read_seal(signature: &str) -> Option<Seal<'static>> {
+    Seal::read(signature, Vendor::Anthropic).map(Seal::into_owned)
+}
+
+/// Blocks of tools that Anthropic runs.
+fn is_hosted(kind: &str) -> bool {
+    kind.ends_with("_tool_use") || kind.ends_with("_tool_result") || kind == "tool_reference"
+}
+
+fn in_account(path: String) -> Failure {
+    let message = format!("`{path}` names a file in Anthropic's account");
+    Failure::unsayable(path, message)
+}
+
+/// Gives calls back the proofs that stood in a thought in front of them: this dialect has no other
+/// place for a proof of Google's.
+fn seals_to_calls(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
+    let mut placed: Vec<Piece<'_>> = Vec::with_capacity(pieces.len());
+    for mut piece in pieces {
+        if let Piece::Call { seal, .. } = &mut piece
+            && let Some(Piece::Thinking { seal: thought, text }) = placed.last_mut()
+            && thought.as_ref().is_some_and(|seal| seal.vendor == Vendor::Gemini)
+        {
+            *seal = thought.take();
+            if text.is_empty() {
+                placed.pop();
+            }
+        }
+        placed.push(piece);
+    }
+    placed
+}

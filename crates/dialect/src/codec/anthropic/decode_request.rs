@@ -1,0 +1,307 @@
+//! Reading a request of a Messages client.
+
+use std::borrow::Cow;
+
+use super::decode_content::{History, system_text};
+use crate::{
+    Ask, Failure, Value,
+    chat::{
+        Effort, Format, Name, Request, Role, Said, Sampling, Schema, Thinking, Tool, ToolChoice,
+    },
+};
+
+/// Members of the body that are read, and those that ask for nothing another dialect could do
+/// better or worse: bookkeeping and hints.
+const KNOWN: &[&str] = &[
+    "model",
+    "messages",
+    "system",
+    "max_tokens",
+    "stream",
+    "stop_sequences",
+    "temperature",
+    "top_p",
+    "top_k",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+    "metadata",
+    "container",
+    "cache_control",
+    "service_tier",
+    "speed",
+];
+
+/// Members of a function; besides those that are read, hints to the vendor.
+const KNOWN_OF_TOOL: &[&str] = &[
+    "type",
+    "name",
+    "description",
+    "input_schema",
+    "strict",
+    "cache_control",
+    "input_examples",
+    "defer_loading",
+    "allowed_callers",
+    "eager_input_streaming",
+];
+
+/// Reads a request. A question for the number of its tokens may leave the output limit out.
+pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Failure> {
+    let body = Value::read(ask.body)
+        .map_err(|error| bad("", format!("the body is not valid JSON: {error}")))?;
+    if !body.is_object() {
+        return Err(bad("", "the body must be a JSON object".to_owned()));
+    }
+    let mut request = Request {
+        model: text(&body, "model")?.ok_or_else(|| missing("model"))?,
+        stream: boolean(&body, "stream")?.unwrap_or(false),
+        max_output: max_tokens(&body, counting)?,
+        stop: stop(&body)?,
+        sampling: sampling(&body)?,
+        thinking: thinking(&body)?,
+        format: format(&body)?,
+        ..Request::default()
+    };
+    if let Some(id) = body.get("metadata").get("user_id").cow() {
+        request.user = Some(Said::new(id, "metadata.user_id"));
+    }
+    if body.find("container").is_some() {
+        let message = "`container` lives in Anthropic's account and cannot be used with this model";
+        return Err(Failure::unsayable("container", message));
+    }
+    unknown(&body, KNOWN, "", &mut request.dropped);
+    unknown(
+        body.get("output_config"),
+        &["effort", "format"],
+        "output_config.",
+        &mut request.dropped,
+    );
+    let hosted = tools(&body, &mut request)?;
+    tool_choice(&body, hosted, &mut request)?;
+    if let Some(turn) = system(&body)? {
+        request.turns.push(turn);
+    }
+    let mut history = History::new(&mut request.dropped);
+    let messages = body.find("messages").ok_or_else(|| missing("messages"))?;
+    if !messages.is_array() {
+        return Err(bad("messages", "`messages` must be a list".to_owned()));
+    }
+    if messages.items().is_empty() {
+        return Err(bad("messages", "`messages` needs at least one message".to_owned()));
+    }
+    for (at, message) in messages.items().iter().enumerate() {
+        request.turns.push(history.turn(message, at)?);
+    }
+    Ok(request)
+}
+
+/// A request that is not as it must be; `param` is the field at fault.
+pub(super) fn bad(param: &str, message: String) -> Failure {
+    let failure = Failure::new(crate::FailureKind::BadRequest, message);
+    Failure { param: (!param.is_empty()).then(|| param.to_owned()), ..failure }
+}
+
+fn missing(name: &str) -> Failure {
+    bad(name, format!("`{name}` is required"))
+}
+
+/// Notes the members of `object` that nobody here knows. Empty ones ask for nothing.
+fn unknown(object: &Value<'_>, known: &[&str], prefix: &str, dropped: &mut Vec<String>) {
+    for (name, value) in object.members() {
+        let asks_nothing = value.is_null() || (value.is_array() && value.items().is_empty());
+        if !asks_nothing && !known.contains(&name.as_ref()) {
+            dropped.push(format!("{prefix}{name}"));
+        }
+    }
+}
+
+fn text<'a>(body: &Value<'a>, name: &str) -> Result<Option<Cow<'a, str>>, Failure> {
+    let Some(value) = body.find(name) else { return Ok(None) };
+    let text = value.cow().ok_or_else(|| bad(name, format!("`{name}` must be a string")))?;
+    Ok(Some(text))
+}
+
+fn boolean(body: &Value<'_>, name: &str) -> Result<Option<bool>, Failure> {
+    let Some(value) = body.find(name) else { return Ok(None) };
+    let set = value.bool().ok_or_else(|| bad(name, format!("`{name}` must be true or false")))?;
+    Ok(Some(set))
+}
+
+fn max_tokens<'a>(body: &Value<'a>, counting: bool) -> Result<Option<Said<'a, u64>>, Failure> {
+    match body.find("max_tokens") {
+        None if counting => Ok(None),
+        None => Err(missing("max_tokens")),
+        Some(value) => match value.u64() {
+            Some(max) if max > 0 => Ok(Some(Said::new(max, "max_tokens"))),
+            _ => Err(bad("max_tokens", "`max_tokens` must be a whole number above 0".to_owned())),
+        },
+    }
+}
+
+fn stop<'a>(body: &Value<'a>) -> Result<Option<Said<'a, Vec<Cow<'a, str>>>>, Failure> {
+    let Some(list) = body.find("stop_sequences") else { return Ok(None) };
+    let wrong = || bad("stop_sequences", "`stop_sequences` must be a list of strings".to_owned());
+    if !list.is_array() {
+        return Err(wrong());
+    }
+    let texts: Option<Vec<_>> = list.items().iter().map(Value::cow).collect();
+    let texts = texts.ok_or_else(wrong)?;
+    Ok((!texts.is_empty()).then(|| Said::new(texts, "stop_sequences")))
+}
+
+fn sampling<'a>(body: &Value<'a>) -> Result<Sampling<'a>, Failure> {
+    let number = |name: &'static str| match body.find(name) {
+        None => Ok(None),
+        Some(value) => match value.number() {
+            Some(number) => Ok(Some(Said::new(number, name))),
+            None => Err(bad(name, format!("`{name}` must be a number"))),
+        },
+    };
+    Ok(Sampling {
+        temperature: number("temperature")?,
+        top_p: number("top_p")?,
+        top_k: number("top_k")?,
+        ..Sampling::default()
+    })
+}
+
+fn thinking<'a>(body: &Value<'a>) -> Result<Option<Said<'a, Thinking>>, Failure> {
+    let asked = body.find("thinking");
+    let config = body.get("output_config");
+    let effort = match config.find("effort") {
+        None => None,
+        Some(effort) => {
+            let named = effort.text().and_then(Effort::named);
+            let known = "`output_config.effort` must be low, medium, high, xhigh or max";
+            Some(named.ok_or_else(|| bad("output_config.effort", known.to_owned()))?)
+        }
+    };
+    // Both members are one wish here, but two fields to whoever has to do without it.
+    let path = match (asked.is_some(), effort.is_some()) {
+        (false, false) => return Ok(None),
+        (true, false) => "thinking",
+        (false, true) => "output_config.effort",
+        (true, true) => "thinking, output_config.effort",
+    };
+    let asked = asked.unwrap_or(config);
+    let shown = asked.get("display").text() != Some("omitted");
+    let thinking = match asked.get("type").text() {
+        None if path == "output_config.effort" => Thinking { effort, budget: None, shown: false },
+        Some("disabled") => Thinking { effort: Some(Effort::None), budget: None, shown: false },
+        Some("adaptive") => Thinking { effort, budget: None, shown },
+        Some("enabled") => {
+            let budget = asked.get("budget_tokens").u64().ok_or_else(|| {
+                let message = "`thinking.budget_tokens` must be a whole number";
+                bad("thinking.budget_tokens", message.to_owned())
+            })?;
+            Thinking { effort, budget: Some(budget), shown }
+        }
+        _ => {
+            let message = "`thinking.type` must be adaptive, enabled or disabled";
+            return Err(bad("thinking.type", message.to_owned()));
+        }
+    };
+    Ok(Some(Said::new(thinking, path)))
+}
+
+fn format<'a>(body: &Value<'a>) -> Result<Option<Said<'a, Format<'a>>>, Failure> {
+    // The second one is how it was called before it became stable.
+    let (path, format) = match body.get("output_config").find("format") {
+        Some(format) => ("output_config.format", format),
+        None => match body.find("output_format") {
+            Some(format) => ("output_format", format),
+            None => return Ok(None),
+        },
+    };
+    let schema = format.find("schema").filter(|schema| schema.is_object());
+    match (format.get("type").text(), schema) {
+        (Some("json_schema"), Some(schema)) => {
+            let schema = Schema::from(schema);
+            let format = Format::JsonSchema { name: None, description: None, schema, strict: None };
+            Ok(Some(Said::new(format, path)))
+        }
+        _ => Err(bad(path, format!("`{path}` must be of type json_schema and have a `schema`"))),
+    }
+}
+
+fn system<'a>(body: &Value<'a>) -> Result<Option<crate::chat::Turn<'a>>, Failure> {
+    let Some(system) = body.find("system") else { return Ok(None) };
+    let pieces = system_text(system, "system")?;
+    Ok((!pieces.is_empty()).then_some(crate::chat::Turn { role: Role::System, pieces }))
+}
+
+/// Reads the functions. Returns the names of tools that Anthropic runs itself (or whose schema only
+/// its own models know), which nobody else has.
+fn tools<'a>(body: &Value<'a>, request: &mut Request<'a>) -> Result<Vec<Cow<'a, str>>, Failure> {
+    let mut hosted = Vec::new();
+    let Some(tools) = body.find("tools") else { return Ok(hosted) };
+    if !tools.is_array() {
+        return Err(bad("tools", "`tools` must be a list".to_owned()));
+    }
+    for (at, tool) in tools.items().iter().enumerate() {
+        let path = format!("tools[{at}].");
+        match tool.get("type").text() {
+            None | Some("custom") => {}
+            Some(_) => {
+                hosted.push(tool.get("name").cow().unwrap_or_default());
+                continue;
+            }
+        }
+        let name = tool.get("name").cow().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| missing(&format!("{path}name")))?;
+        let schema = tool.find("input_schema");
+        if schema.is_some_and(|schema| !schema.is_object()) {
+            let field = format!("{path}input_schema");
+            return Err(bad(&field, format!("`{field}` must be an object")));
+        }
+        unknown(tool, KNOWN_OF_TOOL, &path, &mut request.dropped);
+        request.tools.push(Tool {
+            name: Name::plain(name),
+            description: tool.get("description").cow(),
+            schema: schema.map(Schema::from),
+            strict: tool.get("strict").bool(),
+        });
+    }
+    if !hosted.is_empty() {
+        request.dropped.push("tools".to_owned());
+    }
+    Ok(hosted)
+}
+
+fn tool_choice<'a>(
+    body: &Value<'a>,
+    hosted: Vec<Cow<'a, str>>,
+    request: &mut Request<'a>,
+) -> Result<(), Failure> {
+    let Some(choice) = body.find("tool_choice") else { return Ok(()) };
+    let forced = || {
+        let message = "`tool_choice` forces a tool that only Anthropic can run";
+        Failure::unsayable("tool_choice", message)
+    };
+    let chosen = match choice.get("type").text() {
+        Some("auto") => ToolChoice::Auto,
+        Some("none") => ToolChoice::None,
+        Some("any") if request.tools.is_empty() && !hosted.is_empty() => return Err(forced()),
+        Some("any") => ToolChoice::Required,
+        Some("tool") => {
+            let name = choice.get("name").cow().ok_or_else(|| missing("tool_choice.name"))?;
+            if hosted.contains(&name) {
+                return Err(forced());
+            }
+            ToolChoice::Tool(Name::plain(name))
+        }
+        _ => {
+            let message = "`tool_choice.type` must be auto, any, tool or none";
+            return Err(bad("tool_choice.type", message.to_owned()));
+        }
+    };
+    request.tool_choice = Some(Said::new(chosen, "tool_choice"));
+    if let Some(one) = choice.get("disable_parallel_tool_use").bool() {
+        let path = "tool_choice.disable_parallel_tool_use";
+        request.parallel_calls = one.then(|| Said::new(false, path));
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! Reading a stream of a Messages target.
+
+use std::borrow::Cow;
+
+use super::decode_answer::{call_id, citation, finish, input, redacted};
+use crate::{
+    DecodeStream, Failure, FailureKind, Names, ProviderError, Seal, Value, Vendor,
+    chat::{Event, Name, Opening},
+    free_form::Unwrapper,
+    tokens::Reported,
+};
+
+/// This dialect has one candidate.
+const CHOICE: u32 = 0;
+
+/// Reads the events of a message.
+#[derive(Debug)]
+pub(super) struct Stream {
+    names: Names,
+    begun: bool,
+    finished: bool,
+    ended: bool,
+    /// The blocks that are open, by the provider's numbers; there is one at most, if it keeps to
+    /// its own grammar.
+    open: Vec<(u64, Block)>,
+    next: u32,
+    usage: Reported,
+}
+
+#[derive(Debug)]
+struct Block {
+    number: u32,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Text,
+    Thinking {
+        signature: String,
+    },
+    /// `whole`: the input as it stood where the block began, should nothing follow.
+    Call {
+        whole: String,
+        unwrapper: Option<Unwrapper>,
+        fed: bool,
+    },
+}
+
+impl Stream {
+    pub(super) fn new(names: Names) -> Self {
+        Self {
+            names,
+            begun: false,
+            finished: false,
+            ended: false,
+            open: Vec::new(),
+            next: 0,
+            usage: Reported::default(),
+        }
+    }
+
+    fn start(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        if !std::mem::replace(&mut self.begun, true) {
+            emit(Event::Start);
+        }
+    }
+
+    fn usage(&mut self, usage: &Value<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        if usage.is_object() {
+            self.usage.read(usage.raw().as_bytes());
+            if let Some(tokens) = self.usage.tokens() {
+                emit(Event::Usage(tokens));
+            }
+        }
+    }
+
+    fn block_start(&mut self, event: &Value<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let value = event.get("content_block");
+        let index = event.get("index").u64().unwrap_or_default();
+        self.block_stop(index, emit);
+        let text = |name: &str| value.get(name).cow().unwrap_or_default();
+        let number = self.next;
+        let mut given = Cow::Borrowed("");
+        let (opening, kind) = match value.get("type").text().unwrap_or_default() {
+            "text" => {
+                given = text("text");
+                (Opening::Text, Kind::Text)
+            }
+            "thinking" => {
+                given = text("thinking");
+                (Opening::Thinking, Kind::Thinking { signature: text("signature").into_owned() })
+            }
+            "redacted_thinking" => {
+                self.start(emit);
+                self.next += 1;
+                emit(Event::Open { choice: CHOICE, block: number, opening: Opening::Thinking });
+                let seal = redacted(text("data"));
+                emit(Event::Seal { choice: CHOICE, block: number, seal });
+                emit(Event::Close { choice: CHOICE, block: number });
+                return;
+            }
+            "tool_use" => {
+                let id = call_id(text("id"), number as usize, &self.names);
+                let name = self.names.back(text("name"));
+                let kind = call(value.get("input"), &name);
+                (Opening::Call { id, name }, kind)
+            }
+            // The provider's own tools and their results: nobody else knows them.
+            _ => return,
+        };
+        self.start(emit);
+        self.next += 1;
+        emit(Event::Open { choice: CHOICE, block: number, opening });
+        if !given.is_empty() {
+            emit(Event::Delta { choice: CHOICE, block: number, text: given });
+        }
+        for cite in value.get("citations").items().iter().filter_map(citation) {
+            emit(Event::Cite { choice: CHOICE, block: number, citation: cite });
+        }
+        self.open.push((index, Block { number, kind }));
+    }
+
+    fn block_delta(&mut self, event: &Value<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let index = event.get("index").u64().unwrap_or_default();
+        let Some((_, block)) = self.open.iter_mut().find(|(open, _)| *open == index) else {
+            return;
+        };
+        let delta = event.get("delta");
+        let number = block.number;
+        let mut say = |text: Cow<'_, str>| {
+            if !text.is_empty() {
+                emit(Event::Delta { choice: CHOICE, block: number, text });
+            }
+        };
+        let text = |name: &str| delta.get(name).cow().unwrap_or_default();
+        match (delta.get("type").text().unwrap_or_default(), &mut block.kind) {
+            ("text_delta", Kind::Text) => say(text("text")),
+            ("thinking_delta", Kind::Thinking { .. }) => say(text("thinking")),
+            ("signature_delta", Kind::Thinking { signature }) => {
+                text("signature").as_ref().clone_into(signature);
+            }
+            ("input_json_delta", Kind::Call { unwrapper, fed, .. }) => {
+                let piece = text("partial_json");
+                *fed |= !piece.is_empty();
+                match unwrapper {
+                    Some(unwrapper) => say(unwrapper.push(&piece).into()),
+                    None => say(piece),
+                }
+            }
+            ("citations_delta", Kind::Text) => {
+                if let Some(citation) = citation(delta.get("citation")) {
+                    emit(Event::Cite { choice: CHOICE, block: number, citation });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn block_stop(&mut self, index: u64, emit: &mut dyn FnMut(Event<'_>)) {
+        let Some(place) = self.open.iter().position(|(open, _)| *open == index) else { return };
+        let (_, Block { number, kind }) = self.open.remove(place);
+        match kind {
+            Kind::Text => {}
+            Kind::Thinking { signature } => {
+                if !signature.is_empty() {
+                    let seal = Seal::new(Vendor::Anthropic, signature);
+                    emit(Event::Seal { choice: CHOICE, block: number, seal });
+                }
+            }
+            Kind::Call { whole, unwrapper, fed } => {
+                let rest = match unwrapper {
+                    Some(mut unwrapper) if fed => unwrapper.finish(),
+                    _ if fed => String::new(),
+                    _ => whole,
+                };
+                if !rest.is_empty() {
+                    emit(Event::Delta { choice: CHOICE, block: number, text: rest.into() });
+                }
+            }
+        }
+        emit(Event::Close { choice: CHOICE, block: number });
+    }
+
+    fn message_delta(&mut self, event: &Value<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        let delta = event.get("delta");
+        if !self.finished && delta.find("stop_reason").is_some() {
+            self.start(emit);
+            while let Some(&(index, _)) = self.open.first() {
+                self.block_stop(index, emit);
+            }
+            self.finished = true;
+            emit(Event::Finish { choice: CHOICE, finish: finish(delta) });
+        }
+        self.usage(event.get("usage"), emit);
+    }
+
+    fn fail(&mut self, failure: Failure, emit: &mut dyn FnMut(Event<'_>)) {
+        self.ended = true;
+        emit(Event::Failed(failure));
+    }
+}
+
+impl DecodeStream for Stream {
+    fn event(&mut self, name: Option<&[u8]>, data: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
+        if self.ended || name == Some(b"ping") {
+            return;
+        }
+        let Ok(event) = Value::read(data) else {
+            if data.trim_ascii().is_empty() {
+                return;
+            }
+            let broken = "an event of the provider's stream is not valid JSON";
+            return self.fail(Failure::new(FailureKind::BadGateway, broken), emit);
+        };
+        match event.get("type").text().unwrap_or_default() {
+            "message_start" => {
+                self.start(emit);
+                self.usage(event.get("message").get("usage"), emit);
+            }
+            "content_block_start" => self.block_start(&event, emit),
+            "content_block_delta" => self.block_delta(&event, emit),
+            "content_block_stop" => {
+                self.block_stop(event.get("index").u64().unwrap_or_default(), emit);
+            }
+            "message_delta" => self.message_delta(&event, emit),
+            "message_stop" => {
+                self.ended = true;
+                match self.finished {
+                    true => emit(Event::End),
+                    // It says that it is whole, and why it ends is what it usually is.
+                    false => emit_rest(self, emit),
+                }
+            }
+            "" | "error" => {
+                if let Some(error) = ProviderError::read(data) {
+                    self.fail(error.into(), emit);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        if self.ended {
+            return;
+        }
+        if self.finished {
+            self.ended = true;
+            return emit(Event::End);
+        }
+        let cut = "the provider's stream ended before its answer was whole";
+        self.fail(Failure::new(FailureKind::BadGateway, cut), emit);
+    }
+}
+
+fn emit_rest(stream: &mut Stream, emit: &mut dyn FnMut(Event<'_>)) {
+    stream.start(emit);
+    while let Some(&(index, _)) = stream.open.first() {
+        stream.block_stop(index, emit);
+    }
+    emit(Event::Finish { choice: CHOICE, finish: crate::chat::Finish::Stop });
+    emit(Event::End);
+}
+
+fn call(value: &Value<'_>, name: &Name<'_>) -> Kind {
+    // An empty object is what a block begins with whose input follows.
+    let empty = value.members().is_empty();
+    let whole = if empty { Cow::Borrowed("") } else { input(value, name) };
+    let unwrapper = name.free_form.then(Unwrapper::default);
+    Kind::Call { whole: whole.into_owned(), unwrapper, fed: false }
+}

@@ -1,0 +1,175 @@
+//! Writing a whole answer for a Messages client, and what its streams have in common with it.
+
+use std::borrow::Cow;
+
+use super::parts::arguments;
+use crate::{
+    Reply, Seal, Tokens, Vendor,
+    chat::{Answer, Block, Citation, Finish},
+    write::{self, Array, Object},
+};
+
+/// Writes an answer. This dialect has one candidate.
+pub(super) fn encode(answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    let empty = Vec::new();
+    let choice = answer.choices.first();
+    let blocks = choice.map_or(&empty, |choice| &choice.blocks);
+    let said = Said {
+        called: blocks.iter().any(|block| matches!(block, Block::Call { .. })),
+        declined: blocks.iter().any(|block| matches!(block, Block::Refusal(_))),
+    };
+    let finish = choice.map_or(&Finish::Stop, |choice| &choice.finish);
+    write::object(&mut out, |o| {
+        head(o, reply);
+        o.array("content", |a| write_blocks(a, blocks));
+        ending(o, finish, said);
+        o.object("usage", |o| usage(o, &answer.usage.unwrap_or_default()));
+    });
+    out
+}
+
+/// What decides how an answer ends, whatever it is labelled.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Said {
+    /// A tool is to be called.
+    pub(super) called: bool,
+    /// The model declined.
+    pub(super) declined: bool,
+}
+
+/// What a message begins with.
+pub(super) fn head(o: &mut Object<'_>, reply: &Reply) {
+    o.joined("id", &["msg_", &reply.unique]);
+    o.text("type", "message");
+    o.text("role", "assistant");
+    o.text("model", &reply.model);
+}
+
+/// Why it ends.
+pub(super) fn ending(o: &mut Object<'_>, finish: &Finish<'_>, said: Said) {
+    let reason = match finish {
+        Finish::Filtered(_) => "refusal",
+        Finish::Length => "max_tokens",
+        _ if said.declined => "refusal",
+        _ if said.called => "tool_use",
+        Finish::Sequence(Some(_)) => "stop_sequence",
+        Finish::Paused => "pause_turn",
+        Finish::Stop | Finish::Calls | Finish::Sequence(None) => "end_turn",
+    };
+    o.text("stop_reason", reason);
+    match finish {
+        Finish::Sequence(Some(text)) if reason == "stop_sequence" => o.text("stop_sequence", text),
+        _ => o.null("stop_sequence"),
+    }
+    if reason == "refusal" {
+        o.object("stop_details", |o| {
+            o.text("type", "refusal");
+            if let Finish::Filtered(Some(why)) = finish {
+                o.text("explanation", why);
+            }
+        });
+    }
+}
+
+/// The tokens. What came from the cache stands beside the input here.
+pub(super) fn usage(o: &mut Object<'_>, tokens: &Tokens) {
+    let beside = tokens.cached.saturating_add(tokens.cache_written);
+    o.number("input_tokens", tokens.input.saturating_sub(beside));
+    if tokens.cache_written > 0 {
+        o.number("cache_creation_input_tokens", tokens.cache_written);
+    }
+    if tokens.cached > 0 {
+        o.number("cache_read_input_tokens", tokens.cached);
+    }
+    o.number("output_tokens", tokens.output);
+    if tokens.reasoning > 0 {
+        o.object("output_tokens_details", |o| o.number("thinking_tokens", tokens.reasoning));
+    }
+}
+
+/// How a proof travels in a field of this dialect.
+pub(super) fn signature<'s>(seal: Option<&'s Seal<'_>>) -> Cow<'s, str> {
+    match seal {
+        Some(seal) if seal.vendor == Vendor::Anthropic => Cow::Borrowed(&seal.data),
+        Some(seal) => seal.wrapped().into(),
+        None => Seal::unsigned().wrapped().into(),
+    }
+}
+
+/// A source as this dialect tells of it. Whether a client sends it back to Anthropic is open, and
+/// Anthropic wants a proof there as well: ours is known by its mark and cut out.
+pub(super) fn citation(o: &mut Object<'_>, citation: &Citation<'_>) {
+    o.text("type", "web_search_result_location");
+    o.text("url", &citation.url);
+    match &citation.title {
+        Some(title) => o.text("title", title),
+        None => o.null("title"),
+    }
+    o.text("cited_text", citation.cited.as_deref().unwrap_or_default());
+    o.text("encrypted_index", &Seal::unsigned().wrapped());
+}
+
+/// Writes the blocks. A call cannot be signed here: its proof goes to the thought in front of it.
+fn write_blocks(a: &mut Array<'_>, blocks: &[Block<'_>]) {
+    for (at, block) in blocks.iter().enumerate() {
+        match block {
+            Block::Text { text, citations, .. } if !text.is_empty() => a.object(|o| {
+                o.text("type", "text");
+                o.text("text", text);
+                if !citations.is_empty() {
+                    o.array("citations", |a| {
+                        citations.iter().for_each(|cite| a.object(|o| citation(o, cite)));
+                    });
+                }
+            }),
+            Block::Refusal(text) if !text.is_empty() => a.object(|o| {
+                o.text("type", "text");
+                o.text("text", text);
+            }),
+            Block::Text { .. } | Block::Refusal(_) => {}
+            Block::Thinking { text, seal } => {
+                thought(a, text, seal.as_ref().or_else(|| behind(blocks, at)));
+            }
+            Block::Call { id, name, input, seal } => {
+                if seal.is_some() && !takes_seal(blocks, at) {
+                    thought(a, "", seal.as_ref());
+                }
+                a.object(|o| {
+                    o.text("type", "tool_use");
+                    o.text("id", id);
+                    o.text("name", &name.text);
+                    o.raw("input", &arguments(name, input));
+                });
+            }
+        }
+    }
+}
+
+/// The proof of the call behind the thought at `at`.
+fn behind<'b>(blocks: &'b [Block<'_>], at: usize) -> Option<&'b Seal<'b>> {
+    match blocks.get(at + 1) {
+        Some(Block::Call { seal, .. }) => seal.as_ref(),
+        _ => None,
+    }
+}
+
+/// Whether the block in front of the one at `at` is a thought with no proof of its own.
+fn takes_seal(blocks: &[Block<'_>], at: usize) -> bool {
+    at.checked_sub(1)
+        .is_some_and(|before| matches!(blocks[before], Block::Thinking { seal: None, .. }))
+}
+
+fn thought(a: &mut Array<'_>, text: &str, seal: Option<&Seal<'_>>) {
+    a.object(|o| match seal {
+        Some(seal) if seal.vendor == Vendor::Anthropic && seal.redacted => {
+            o.text("type", "redacted_thinking");
+            o.text("data", &seal.data);
+        }
+        seal => {
+            o.text("type", "thinking");
+            o.text("thinking", text);
+            o.text("signature", &signature(seal));
+        }
+    });
+}
