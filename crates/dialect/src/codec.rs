@@ -6,9 +6,11 @@
 
 mod anthropic;
 mod openai_chat;
+mod openai_responses;
 
 pub use anthropic::ANTHROPIC;
 pub use openai_chat::OPENAI_CHAT;
+pub use openai_responses::OPENAI_RESPONSES;
 
 use std::fmt::Debug;
 

@@ -14,6 +14,7 @@
 mod anthropic;
 pub mod chat;
 pub mod codec;
+mod data_url;
 mod error;
 mod failure;
 mod form;

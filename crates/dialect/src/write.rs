@@ -50,6 +50,24 @@ pub fn object_text(fill: impl FnOnce(&mut Object<'_>)) -> String {
     String::from_utf8(out).expect("only text was written")
 }
 
+/// The JSON text `json` without the space between its tokens, and so in one line.
+pub fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut quoted, mut escaped) = (false, false);
+    for c in json.chars() {
+        if quoted {
+            quoted = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else if c.is_ascii_whitespace() {
+            continue;
+        } else {
+            quoted = c == '"';
+        }
+        out.push(c);
+    }
+    out
+}
+
 impl Object<'_> {
     /// A string.
     pub fn text(&mut self, name: &str, value: &str) {
@@ -180,6 +198,12 @@ fn digits(out: &mut Vec<u8>, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn space_between_tokens_goes_and_space_in_strings_stays() {
+        let json = "{ \"a b\" :\n [ 1.50 , \"x \\\" \\\\\" , \"\" ] }\r\n";
+        assert_eq!(compact(json), r#"{"a b":[1.50,"x \" \\",""]}"#);
+    }
 
     #[test]
     fn what_is_written_is_json() {

@@ -1,0 +1,146 @@
+//! From an answer of the Responses to the common tongue.
+
+use std::borrow::Cow;
+
+use super::failed;
+use crate::{
+    Failure, Names, Seal, Tokens, Value, Vendor,
+    chat::{Answer, Block, Choice, Citation, Finish, Logprob, Name},
+    tokens::Reported,
+};
+
+pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
+    let value = Value::read(body)
+        .map_err(|_| failed::nonsense("the provider's answer is not valid JSON"))?;
+    if let Some(failure) = failed::of_data(body, &value) {
+        return Err(failure);
+    }
+    match value.get("status").text() {
+        None | Some("completed" | "incomplete") if value.get("output").is_array() => {}
+        _ => return Err(failed::nonsense("the provider's answer is not complete")),
+    }
+    let mut choice = Choice::default();
+    for (nth, item) in value.get("output").items().iter().enumerate() {
+        match item.get("type").text() {
+            Some("message") => {
+                for part in item.get("content").items() {
+                    choice.blocks.extend(part_block(part));
+                    choice.logprobs.extend(logprobs(part.get("logprobs")));
+                }
+            }
+            Some("reasoning") => choice.blocks.extend(thinking(item)),
+            Some(kind @ ("function_call" | "custom_tool_call")) => {
+                let free_form = kind == "custom_tool_call";
+                let input = item.get(if free_form { "input" } else { "arguments" }).cow();
+                choice.blocks.push(Block::Call {
+                    id: call_id(item, nth, names),
+                    name: name(item, names, free_form),
+                    input: input.unwrap_or_default(),
+                    seal: None,
+                });
+            }
+            _ => {}
+        }
+    }
+    let called = choice.blocks.iter().any(|block| matches!(block, Block::Call { .. }));
+    choice.finish = finish(&value, called);
+    Ok(Answer { choices: vec![choice], usage: usage(&value) })
+}
+
+/// Why a response ended (FIN-7).
+pub(super) fn finish(response: &Value<'_>, called: bool) -> Finish<'static> {
+    match response.get("incomplete_details").get("reason").text() {
+        Some("content_filter") => Finish::Filtered(None),
+        Some("steered") => Finish::Stop,
+        Some(_) => Finish::Length,
+        None if response.get("status").text() == Some("incomplete") => Finish::Length,
+        None if called => Finish::Calls,
+        None => Finish::Stop,
+    }
+}
+
+/// What a response used.
+pub(super) fn usage(response: &Value<'_>) -> Option<Tokens> {
+    let mut reported = Reported::default();
+    reported.read(response.find("usage")?.raw().as_bytes());
+    reported.tokens()
+}
+
+/// What will pair a call with its result; made up where the provider gives nothing.
+pub(super) fn call_id<'a>(item: &Value<'a>, nth: usize, names: &Names) -> Cow<'a, str> {
+    let told = [item.get("call_id"), item.get("id")].into_iter().filter_map(Value::cow);
+    let mut told = told.filter(|id| !id.is_empty());
+    told.next().unwrap_or_else(|| format!("call_{}{nth}", names.unique).into())
+}
+
+/// The client's own name of the tool that is called.
+pub(super) fn name<'a>(item: &Value<'a>, names: &Names, free_form: bool) -> Name<'a> {
+    let told = names.back(item.get("name").cow().unwrap_or_default());
+    Name { free_form, ..told }
+}
+
+/// What the model thought, and its proof.
+pub(super) fn thinking<'a>(item: &Value<'a>) -> Option<Block<'a>> {
+    let text = thought(item);
+    let seal = seal(item);
+    (seal.is_some() || !text.is_empty()).then_some(Block::Thinking { text, seal })
+}
+
+/// The proof of a reasoning item.
+pub(super) fn seal<'a>(item: &Value<'a>) -> Option<Seal<'a>> {
+    let data = item.get("encrypted_content").cow().filter(|data| !data.is_empty())?;
+    Some(Seal { id: item.get("id").cow(), ..Seal::new(Vendor::Openai, data) })
+}
+
+/// The text of a reasoning item: its summary, else its whole text.
+pub(super) fn thought<'a>(item: &Value<'a>) -> Cow<'a, str> {
+    let texts = |list: &Value<'a>| -> Vec<Cow<'a, str>> {
+        let all = list.items().iter().filter_map(|part| part.get("text").cow());
+        all.filter(|text| !text.is_empty()).collect()
+    };
+    let mut parts = texts(item.get("summary"));
+    if parts.is_empty() {
+        parts = texts(item.get("content"));
+    }
+    match parts.len() {
+        1 => parts.remove(0),
+        _ => Cow::Owned(parts.join("\n\n")),
+    }
+}
+
+fn part_block<'a>(part: &Value<'a>) -> Option<Block<'a>> {
+    match part.get("type").text()? {
+        "output_text" => Some(Block::Text {
+            text: part.get("text").cow().unwrap_or_default(),
+            citations: part.get("annotations").items().iter().filter_map(citation).collect(),
+            seal: None,
+        }),
+        "refusal" => Some(Block::Refusal(part.get("refusal").cow().unwrap_or_default())),
+        _ => None,
+    }
+}
+
+/// A citation that has an address.
+pub(super) fn citation<'a>(annotation: &Value<'a>) -> Option<Citation<'a>> {
+    let url = annotation.get("url").cow()?;
+    let index = |name: &str| annotation.get(name).u64();
+    Some(Citation {
+        url,
+        title: annotation.get("title").cow(),
+        cited: None,
+        span: index("start_index").zip(index("end_index")),
+    })
+}
+
+/// Log probabilities of the tokens of a text.
+pub(super) fn logprobs<'a>(list: &Value<'a>) -> Vec<Logprob<'a>> {
+    let pair = |one: &Value<'a>| {
+        Some((one.get("token").cow()?, Cow::Borrowed(one.get("logprob").number()?)))
+    };
+    let one = |one: &Value<'a>| {
+        let (token, logprob) = pair(one)?;
+        let top = one.get("top_logprobs").items().iter().filter_map(pair).collect();
+        Some(Logprob { token, logprob, top })
+    };
+    list.items().iter().filter_map(one).collect()
+}

@@ -1,0 +1,244 @@
+//! The items of `input` as turns of a conversation.
+//!
+//! Items say each thing by itself; turns say who spoke. Whatever the model did while a call waits
+//! for its result belongs to the turn of that call, and what the system says meanwhile stands
+//! behind the results: no other dialect lets anything come between the two.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use super::{
+    decode_parts::{read_content, read_output},
+    decode_tools::Toolbox,
+    fields::{Object, drop_once},
+};
+use crate::{
+    Failure, Seal, Value, Vendor,
+    chat::{Name, Piece, Role, Turn},
+};
+
+/// Members of the items that are read, and those that are only bookkeeping.
+const ITEM: &[&str] = &[
+    "type",
+    "id",
+    "status",
+    "role",
+    "content",
+    "phase",
+    "call_id",
+    "name",
+    "namespace",
+    "arguments",
+    "input",
+    "output",
+    "summary",
+    "encrypted_content",
+    "caller",
+    "created_by",
+    "async",
+];
+
+/// The conversation as far as it was read.
+#[derive(Debug)]
+pub(super) struct History<'a> {
+    turns: Vec<Turn<'a>>,
+    /// How many results are still to come, by the id of their call.
+    results: HashMap<Cow<'a, str>, usize>,
+    /// The calls whose results are still to come.
+    open: Vec<Cow<'a, str>>,
+    /// The turn of these calls.
+    calling: usize,
+    /// What the system said since.
+    held: Vec<Turn<'a>>,
+}
+
+impl<'a> History<'a> {
+    /// The history of `items`, behind `turns`.
+    pub(super) fn new(items: &[Value<'a>], turns: Vec<Turn<'a>>) -> Self {
+        let mut results = HashMap::new();
+        for item in items.iter().filter(|item| is_output(item)) {
+            if let Some(id) = item.get("call_id").cow() {
+                *results.entry(id).or_default() += 1;
+            }
+        }
+        Self { turns, results, open: Vec::new(), calling: 0, held: Vec::new() }
+    }
+
+    /// All turns.
+    pub(super) fn turns(mut self) -> Vec<Turn<'a>> {
+        self.turns.append(&mut self.held);
+        self.turns
+    }
+
+    /// The next item, which stands at `path`.
+    pub(super) fn read(
+        &mut self,
+        item: &Value<'a>,
+        path: &str,
+        tools: &mut Toolbox<'a>,
+        dropped: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let item = Object::of(item, path)?;
+        let kind = match item.text("type")? {
+            Some(kind) => kind,
+            None if item.find("role").is_some() => "message".into(),
+            None if item.find("id").is_some() => "item_reference".into(),
+            None => return Err(item.missing("type")),
+        };
+        match &*kind {
+            "message" => self.message(item)?,
+            "function_call" => {
+                let input = match item.find("arguments") {
+                    Some(object) if object.is_object() => object.raw().into(),
+                    _ => item.text("arguments")?.unwrap_or_default(),
+                };
+                self.call(item, input, false)?;
+            }
+            "custom_tool_call" => {
+                self.call(item, item.text("input")?.unwrap_or_default(), true)?;
+            }
+            "function_call_output" | "custom_tool_call_output" => self.result(item)?,
+            "reasoning" => self.reasoning(item)?,
+            "additional_tools" => {
+                return tools.read(item.list("tools")?, &item.path("tools"), dropped);
+            }
+            "item_reference" => return Err(state(path, "an item of another answer")),
+            "compaction" | "compaction_trigger" => {
+                return Err(state(path, "a compacted conversation"));
+            }
+            // RS-IN-2: the work of hosted tools means nothing to another vendor, and what is not
+            // known cannot be told.
+            _ => {
+                drop_once(dropped, "input");
+                return Ok(());
+            }
+        }
+        item.strangers(ITEM, dropped);
+        Ok(())
+    }
+
+    fn message(&mut self, item: Object<'_, 'a>) -> Result<(), Failure> {
+        let role = match &*item.needed("role")? {
+            "user" => Role::User,
+            "assistant" => Role::Assistant,
+            "system" | "developer" => Role::System,
+            _ => return Err(item.unknown("role")),
+        };
+        let content = item.find("content").ok_or_else(|| item.missing("content"))?;
+        let pieces = read_content(content, &item.path("content"))?;
+        match role {
+            Role::System if self.open.is_empty() => self.turns.push(Turn { role, pieces }),
+            Role::System => self.held.push(Turn { role, pieces }),
+            Role::User => self.turn(Role::User).extend(pieces),
+            Role::Assistant => self.turn(Role::Assistant).extend(pieces),
+        }
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        item: Object<'_, 'a>,
+        input: Cow<'a, str>,
+        free_form: bool,
+    ) -> Result<(), Failure> {
+        let id = item.needed("call_id")?;
+        let name =
+            Name { text: item.needed("name")?, namespace: item.text("namespace")?, free_form };
+        let pieces = self.turn(Role::Assistant);
+        let seal = take_seal(pieces);
+        pieces.push(Piece::Call { id: id.clone(), name, input, seal });
+        if self.results.get(&id).is_some_and(|left| *left > 0) {
+            if self.open.is_empty() {
+                self.calling = self.turns.len() - 1;
+            }
+            self.open.push(id);
+        }
+        Ok(())
+    }
+
+    fn result(&mut self, item: Object<'_, 'a>) -> Result<(), Failure> {
+        let id = item.needed("call_id")?;
+        let output = item.find("output").ok_or_else(|| item.missing("output"))?;
+        let content = read_output(output, &item.path("output"))?;
+        let name = item.text("name")?;
+        if let Some(left) = self.results.get_mut(&id) {
+            *left = left.saturating_sub(1);
+        }
+        self.open.retain(|open| *open != id);
+        self.turn(Role::User).push(Piece::Result { id, name, content, is_error: false });
+        if self.open.is_empty() {
+            self.turns.append(&mut self.held);
+        }
+        Ok(())
+    }
+
+    fn reasoning(&mut self, item: Object<'_, 'a>) -> Result<(), Failure> {
+        let mut texts = texts(item.list("summary")?);
+        if texts.is_empty() {
+            texts = self::texts(item.list("content")?);
+        }
+        let text = match texts.len() {
+            1 => texts.remove(0),
+            _ => Cow::Owned(texts.join("\n\n")),
+        };
+        let seal = match item.find("encrypted_content") {
+            None => None,
+            Some(sealed) => {
+                // Borrowed from the body where it can be, because these are long.
+                let read = match item.text("encrypted_content")? {
+                    Some(Cow::Borrowed(sealed)) => Seal::read(sealed, Vendor::Openai),
+                    _ => Seal::read(sealed.text().unwrap_or_default(), Vendor::Openai)
+                        .map(Seal::into_owned),
+                };
+                // A broken proof of our own helps nobody.
+                let Some(mut seal) = read else { return Ok(()) };
+                if seal.vendor == Vendor::Openai && seal.id.is_none() {
+                    seal.id = item.text("id")?;
+                }
+                Some(seal)
+            }
+        };
+        if seal.is_some() || !text.is_empty() {
+            self.turn(Role::Assistant).push(Piece::Thinking { text, seal });
+        }
+        Ok(())
+    }
+
+    /// The pieces of the turn in which `role` goes on.
+    fn turn(&mut self, role: Role) -> &mut Vec<Piece<'a>> {
+        let last = self.turns.len().wrapping_sub(1);
+        let nth = match self.turns.get(last) {
+            _ if role == Role::Assistant && !self.open.is_empty() => self.calling,
+            Some(turn) if turn.role == role => last,
+            _ => {
+                self.turns.push(Turn { role, pieces: Vec::new() });
+                self.turns.len() - 1
+            }
+        };
+        &mut self.turns[nth].pieces
+    }
+}
+
+/// SIG-3: a proof of Gemini's directly in front of a call is the proof of that call.
+fn take_seal<'a>(pieces: &mut Vec<Piece<'a>>) -> Option<Seal<'a>> {
+    let Some(Piece::Thinking { text, seal }) = pieces.last_mut() else { return None };
+    let taken = seal.take_if(|seal| seal.vendor == Vendor::Gemini)?;
+    if text.is_empty() {
+        pieces.pop();
+    }
+    Some(taken)
+}
+
+/// The texts of the parts of a reasoning item.
+fn texts<'a>(parts: &[Value<'a>]) -> Vec<Cow<'a, str>> {
+    let all = parts.iter().filter_map(|part| part.get("text").cow());
+    all.filter(|text| !text.is_empty()).collect()
+}
+
+fn is_output(item: &Value<'_>) -> bool {
+    matches!(item.get("type").text(), Some("function_call_output" | "custom_tool_call_output"))
+}
+
+fn state(path: &str, what: &str) -> Failure {
+    let message = format!("`{path}` is {what}, which only the provider that stored it can read");
+    Failure::unsayable(path, message)
+}

@@ -1,0 +1,132 @@
+//! The parts of a message or of a tool's result.
+
+use std::borrow::Cow;
+
+use super::fields::Object;
+use crate::{
+    Failure, Value,
+    chat::{Media, MediaKind, Piece, Source},
+    data_url,
+};
+
+/// The content of a message: a string or a list of parts.
+pub(super) fn read_content<'a>(content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+    if let Some(text) = content.cow() {
+        return Ok(vec![Piece::Text { text, seal: None }]);
+    }
+    if !content.is_array() {
+        return Err(Failure::unsayable(path, format!("`{path}` must be a string or a list")));
+    }
+    let parts = content.items().iter().enumerate();
+    parts.map(|(nth, part)| read_part(part, &format!("{path}[{nth}]"))).collect()
+}
+
+/// What a tool gave. JSON that is no list of parts is taken as its text.
+pub(super) fn read_output<'a>(output: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+    match output.is_object() {
+        true => Ok(vec![Piece::Text { text: output.raw().into(), seal: None }]),
+        false => read_content(output, path),
+    }
+}
+
+fn read_part<'a>(part: &Value<'a>, path: &str) -> Result<Piece<'a>, Failure> {
+    let part = Object::of(part, path)?;
+    Ok(match &*part.needed("type")? {
+        "input_text" | "output_text" | "text" => {
+            Piece::Text { text: part.needed("text")?, seal: None }
+        }
+        "refusal" => Piece::Refusal(part.needed("refusal")?),
+        "input_image" => Piece::Media(read_image(part)?),
+        "input_file" => Piece::Media(read_file(part)?),
+        "input_audio" => Piece::Media(read_audio(part)?),
+        _ => return Err(part.unknown("type")),
+    })
+}
+
+fn read_image<'a>(part: Object<'_, 'a>) -> Result<Media<'a>, Failure> {
+    let (source, mime) = match (part.text("image_url")?, part.text("file_id")?) {
+        (Some(url), _) => read_url(part, "image_url", url)?,
+        (None, Some(id)) => (Source::File(id), None),
+        (None, None) => return Err(part.missing("image_url")),
+    };
+    let detail = part.text("detail")?;
+    let path = part.path("image_url");
+    Ok(Media { kind: MediaKind::Image, source, mime, name: None, detail, path })
+}
+
+fn read_file<'a>(part: Object<'_, 'a>) -> Result<Media<'a>, Failure> {
+    let name = part.text("filename")?;
+    let data = part.text("file_data")?.filter(|data| !data.is_empty());
+    let (source, mime, member) = if let Some(data) = data {
+        let (source, mime) = if data_url::is_data(&data) {
+            read_url(part, "file_data", data)?
+        } else {
+            (Source::Base64(data), None)
+        };
+        (source, Some(mime.unwrap_or_else(|| mime_of(name.as_deref()).into())), "file_data")
+    } else if let Some(url) = part.text("file_url")? {
+        let (source, mime) = read_url(part, "file_url", url)?;
+        (source, mime, "file_url")
+    } else if let Some(id) = part.text("file_id")? {
+        (Source::File(id), None, "file_id")
+    } else {
+        return Err(part.missing("file_data"));
+    };
+    let kind = match mime.as_deref().and_then(|mime| mime.split_once('/')) {
+        Some(("image", _)) => MediaKind::Image,
+        Some(("audio", _)) => MediaKind::Audio,
+        Some(("video", _)) => MediaKind::Video,
+        _ => MediaKind::Document,
+    };
+    Ok(Media { kind, source, mime, name, detail: None, path: part.path(member) })
+}
+
+fn read_audio<'a>(part: Object<'_, 'a>) -> Result<Media<'a>, Failure> {
+    let path = part.path("input_audio");
+    let audio = part.object("input_audio")?.ok_or_else(|| part.missing("input_audio"))?;
+    let audio = Object::of(audio, &path)?;
+    let (data, format) = (audio.needed("data")?, audio.needed("format")?);
+    Ok(Media {
+        kind: MediaKind::Audio,
+        source: Source::Base64(data),
+        mime: Some(format!("audio/{format}").into()),
+        name: None,
+        detail: None,
+        path,
+    })
+}
+
+/// An address as it is, or what stands inside of a `data:` address.
+fn read_url<'a>(
+    part: Object<'_, 'a>,
+    member: &str,
+    url: Cow<'a, str>,
+) -> Result<(Source<'a>, Option<Cow<'a, str>>), Failure> {
+    if !data_url::is_data(&url) {
+        return Ok((Source::Url(url), None));
+    }
+    let inside = match url {
+        Cow::Borrowed(url) => data_url::split(url).map(|(mime, data)| (mime.into(), data.into())),
+        Cow::Owned(url) => data_url::split(&url)
+            .map(|(mime, data)| (Cow::Owned(mime.to_owned()), Cow::Owned(data.to_owned()))),
+    };
+    let (mime, data) = inside.ok_or_else(|| {
+        let path = part.path(member);
+        let message = format!("`{path}` is a data address that is not base64");
+        Failure::unsayable(path, message)
+    })?;
+    Ok((Source::Base64(data), Some(mime).filter(|mime: &Cow<'_, str>| !mime.is_empty())))
+}
+
+/// The MIME type of a file by its name; most are PDFs.
+fn mime_of(name: Option<&str>) -> &'static str {
+    let ending = name.and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending);
+    match ending.map(str::to_ascii_lowercase).as_deref() {
+        Some("txt" | "log") => "text/plain",
+        Some("md") => "text/markdown",
+        Some("csv") => "text/csv",
+        Some("html" | "htm") => "text/html",
+        Some("json") => "application/json",
+        _ => "application/pdf",
+    }
+}
