@@ -5,10 +5,12 @@
 //! needs of those comes with [`Reply`].
 
 mod anthropic;
+mod gemini;
 mod openai_chat;
 mod openai_responses;
 
 pub use anthropic::ANTHROPIC;
+pub use gemini::GEMINI;
 pub use openai_chat::OPENAI_CHAT;
 pub use openai_responses::OPENAI_RESPONSES;
 

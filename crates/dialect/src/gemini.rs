@@ -68,7 +68,7 @@ fn error(words: &ErrorWords<'_>) -> serde_json::Value {
     })
 }
 
-fn status_name(status: u16) -> &'static str {
+pub(crate) fn status_name(status: u16) -> &'static str {
     match status {
         401 => "UNAUTHENTICATED",
         403 => "PERMISSION_DENIED",

@@ -1,0 +1,117 @@
+//! Gemini `generateContent`, `streamGenerateContent` and `countTokens`.
+//!
+//! What it does differently: the model stands in the path, every key may be spelled in two ways,
+//! calls may have no ids and are then paired by name and order, results stand apart from all other
+//! content, schemas may have to be spelled in Google's own way, and a stream has no end but the
+//! end of the body.
+
+mod answer_part;
+mod base64;
+mod decode_answer;
+mod decode_config;
+mod decode_contents;
+mod decode_part;
+mod decode_request;
+mod decode_stream;
+mod decode_tools;
+mod encode_answer;
+mod encode_config;
+mod encode_contents;
+mod encode_part;
+mod encode_request;
+mod encode_stream;
+mod fields;
+mod finish;
+mod pairs;
+mod schema;
+mod seals;
+mod spelling;
+
+use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
+use crate::{
+    Edit, Failure, Grammar, MaxTokensField, Names, Profile, SystemRole, ThinkingForm, Value,
+    chat::{Answer, Request},
+    write,
+};
+
+/// Gemini `generateContent` and its sisters.
+pub static GEMINI: &dyn Codec = &Gemini;
+
+#[derive(Debug)]
+struct Gemini;
+
+impl Codec for Gemini {
+    fn grammar(&self) -> &'static dyn Grammar {
+        crate::GEMINI
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            sampling_params: true,
+            penalties: true,
+            thinking: ThinkingForm::Budget,
+            thinking_always_on: false,
+            thinking_by_default: true,
+            forced_tool_choice: true,
+            mid_conversation_system: false,
+            structured_output: true,
+            json_schema: true,
+            default_max_tokens: 8192,
+            max_tokens_field: MaxTokensField::MaxTokens,
+            system_role: SystemRole::System,
+            reasoning: true,
+            reasoning_content: false,
+            function_call_ids: false,
+            thought_signatures: false,
+            multimodal_function_response: false,
+        }
+    }
+
+    fn decode_request<'a>(&self, ask: Ask<'a>) -> Result<Request<'a>, Failure> {
+        decode_request::decode(ask)
+    }
+
+    fn encode_answer(&self, answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
+        encode_answer::encode(answer, reply)
+    }
+
+    fn encode_stream(&self, reply: Reply) -> Box<dyn EncodeStream> {
+        Box::new(encode_stream::Encoder::new(&reply))
+    }
+
+    fn encode_count(&self, tokens: u64) -> Vec<u8> {
+        write::object_text(|o| o.number("totalTokens", tokens)).into()
+    }
+
+    fn encode_request(
+        &self,
+        request: &Request<'_>,
+        target: Target<'_>,
+    ) -> Result<Encoded, Failure> {
+        encode_request::encode(request, target)
+    }
+
+    fn decode_answer<'a>(&self, body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
+        decode_answer::decode(body, names)
+    }
+
+    fn decode_stream(&self, names: Names) -> Box<dyn DecodeStream> {
+        Box::new(decode_stream::Decoder::new(names))
+    }
+
+    fn encode_count_request(
+        &self,
+        request: &Request<'_>,
+        target: Target<'_>,
+    ) -> Option<Result<Encoded, Failure>> {
+        Some(encode_request::encode_count(request, target))
+    }
+
+    fn decode_count(&self, body: &[u8]) -> Option<u64> {
+        Value::read(body).ok()?.any(&["totalTokens", "total_tokens"])?.u64()
+    }
+
+    fn own_seals(&self, body: &Value<'_>) -> Vec<Edit> {
+        seals::own(body)
+    }
+}

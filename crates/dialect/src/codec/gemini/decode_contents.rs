@@ -1,0 +1,123 @@
+//! The conversation of a request: who said what.
+
+use std::borrow::Cow;
+
+use super::{
+    decode_part::Part,
+    fields::{each, list, nth, object, text, wrong},
+    pairs::Pairs,
+};
+use crate::{
+    Failure, Value,
+    chat::{Name, Piece, Role, Turn},
+};
+
+/// Reads the contents of a request into turns.
+#[derive(Debug)]
+pub(super) struct Contents<'r, 'a> {
+    turns: &'r mut Vec<Turn<'a>>,
+    dropped: &'r mut Vec<String>,
+    pairs: Pairs<'a>,
+}
+
+impl<'r, 'a> Contents<'r, 'a> {
+    /// Puts turns into `turns` and what cannot be told into `dropped`.
+    pub(super) fn new(turns: &'r mut Vec<Turn<'a>>, dropped: &'r mut Vec<String>) -> Self {
+        Self { turns, dropped, pairs: Pairs::default() }
+    }
+
+    /// The system prompt: a content, parts of one, or plain text.
+    pub(super) fn system(&mut self, value: &Value<'a>, path: &str) -> Result<(), Failure> {
+        let mut pieces = Vec::new();
+        if let Some((name, parts)) = parts_of(value) {
+            self.parts(parts, &format!("{path}.{name}"), &mut pieces)?;
+        } else {
+            self.parts(value, path, &mut pieces)?;
+        }
+        self.turn(Role::System, pieces);
+        Ok(())
+    }
+
+    /// The conversation: a list of contents, or a single one.
+    pub(super) fn contents(&mut self, value: &Value<'a>, path: &str) -> Result<(), Failure> {
+        let all = list(value);
+        if all.is_empty() {
+            return Err(wrong(path, "a list with at least one content"));
+        }
+        for (n, content) in all.iter().enumerate() {
+            self.content(content, &nth(value, path, n))?;
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, content: &Value<'a>, path: &str) -> Result<(), Failure> {
+        let mut role = Role::User;
+        let mut parts = None;
+        for (name, path, value) in each(object(content, path)?, path) {
+            match &*name {
+                "role" => {
+                    role = match &*text(value, &path)? {
+                        "" | "user" | "function" | "tool" => Role::User,
+                        "model" => Role::Assistant,
+                        "system" => Role::System,
+                        _ => return Err(wrong(&path, "`user` or `model`")),
+                    }
+                }
+                "parts" => parts = Some((path, value)),
+                _ => self.dropped.push(path),
+            }
+        }
+        if role == Role::Assistant {
+            self.pairs.begin_turn();
+        }
+        let mut pieces = Vec::new();
+        if let Some((path, parts)) = parts {
+            if !parts.is_array() && !parts.is_object() {
+                return Err(wrong(&path, "a list of parts"));
+            }
+            self.parts(parts, &path, &mut pieces)?;
+        }
+        self.turn(role, pieces);
+        Ok(())
+    }
+
+    fn parts(
+        &mut self,
+        parts: &Value<'a>,
+        path: &str,
+        pieces: &mut Vec<Piece<'a>>,
+    ) -> Result<(), Failure> {
+        for (n, part) in list(parts).iter().enumerate() {
+            let path = nth(parts, path, n);
+            if let Some(text) = part.cow() {
+                pieces.push(Piece::Text { text, seal: None });
+                continue;
+            }
+            match Part::read(object(part, &path)?, &path, self.dropped)? {
+                Part::Piece(piece) => pieces.push(piece),
+                Part::Call { id, name, input, seal } => {
+                    let id = self.pairs.call(&name, id);
+                    pieces.push(Piece::Call { id, name: Name::plain(name), input, seal });
+                }
+                Part::Result { id, name, content, is_error } => {
+                    let id = self.pairs.result(&name, id);
+                    let name = Some(name).filter(|name: &Cow<'_, str>| !name.is_empty());
+                    pieces.push(Piece::Result { id, name, content, is_error });
+                }
+                Part::Nothing => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, role: Role, pieces: Vec<Piece<'a>>) {
+        if !pieces.is_empty() {
+            self.turns.push(Turn { role, pieces });
+        }
+    }
+}
+
+/// The parts of a content, and the name under which they stand.
+fn parts_of<'v, 'a>(content: &'v Value<'a>) -> Option<(&'static str, &'v Value<'a>)> {
+    content.find("parts").map(|parts| ("parts", parts))
+}

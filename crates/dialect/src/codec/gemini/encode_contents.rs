@@ -1,0 +1,294 @@
+//! The conversation as Gemini reads it: contents of two speakers who take turns.
+//!
+//! Results of functions stand in a content of their own, in the order of the calls; what the user
+//! said beside them follows. A call carries the proof that came with it, or that of the thought
+//! directly in front of it.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use super::encode_part::{Media, args, media, response};
+use crate::{
+    Failure, NameRule, Names, Profile, Seal, Vendor,
+    chat::{Name, Piece, Request, Role, Turn},
+    free_form,
+    write::{self, Object},
+};
+
+/// What stands for the proof of a call that this model did not make.
+const NO_PROOF: &str = "skip_thought_signature_validator";
+
+/// How Claude Code begins a block that only says who it is, anew with each request.
+const ATTRIBUTION: &str = "x-anthropic-billing-header:";
+
+/// A conversation, its parts written already.
+#[derive(Debug, Default)]
+pub(super) struct Conversation<'r> {
+    system: Vec<&'r str>,
+    contents: Vec<(Role, Vec<u8>)>,
+}
+
+impl<'r> Conversation<'r> {
+    /// Reads the turns of a request.
+    pub(super) fn read(
+        request: &'r Request<'_>,
+        profile: &Profile,
+        names: &mut Names,
+    ) -> Result<Self, Failure> {
+        // Tools first: where two names collide it is the history's that gives way.
+        for tool in &request.tools {
+            names.tell(&tool.name, NameRule::Gemini);
+        }
+        let leading = request.turns.iter().take_while(|turn| turn.role == Role::System).count();
+        let (system, turns) = request.turns.split_at(leading);
+        let texts = system.iter().flat_map(|turn| &turn.pieces).filter_map(|piece| match piece {
+            Piece::Text { text, .. } => Some(&**text),
+            _ => None,
+        });
+        let mut conversation = Conversation {
+            system: texts
+                .filter(|text| !text.is_empty() && !text.starts_with(ATTRIBUTION))
+                .collect(),
+            contents: Vec::new(),
+        };
+        let mut writer = Writer { profile, names, calls: HashMap::new() };
+        let speaker = |turn: &Turn<'_>| turn.role == Role::Assistant;
+        for run in turns.chunk_by(|a, b| speaker(a) == speaker(b)) {
+            match speaker(&run[0]) {
+                true => writer.model(run, &mut conversation.contents)?,
+                false => writer.user(run, &mut conversation.contents)?,
+            }
+        }
+        Ok(conversation)
+    }
+
+    /// Whether there is a system prompt.
+    pub(super) fn has_system(&self) -> bool {
+        !self.system.is_empty()
+    }
+
+    /// Writes `systemInstruction` and `contents`.
+    pub(super) fn write(&self, o: &mut Object<'_>) {
+        if self.has_system() {
+            o.object("systemInstruction", |o| {
+                o.array("parts", |a| {
+                    for text in &self.system {
+                        a.object(|o| o.text("text", text));
+                    }
+                });
+            });
+        }
+        o.array("contents", |a| {
+            for (role, parts) in &self.contents {
+                let role = if *role == Role::Assistant { "model" } else { "user" };
+                a.object(|o| {
+                    o.text("role", role);
+                    o.raw("parts", std::str::from_utf8(parts).unwrap_or("[]"));
+                });
+            }
+        });
+    }
+}
+
+/// The parts of one content, while they are written.
+#[derive(Debug, Default)]
+struct Parts {
+    out: Vec<u8>,
+}
+
+impl Parts {
+    fn add(&mut self, fill: impl FnOnce(&mut Object<'_>)) {
+        self.out.push(if self.out.is_empty() { b'[' } else { b',' });
+        write::object(&mut self.out, fill);
+    }
+
+    fn text(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.add(|o| o.text("text", text));
+        }
+    }
+
+    fn end(mut self, role: Role, contents: &mut Vec<(Role, Vec<u8>)>) {
+        if !self.out.is_empty() {
+            self.out.push(b']');
+            contents.push((role, self.out));
+        }
+    }
+}
+
+struct Writer<'w, 'r> {
+    profile: &'w Profile,
+    names: &'w mut Names,
+    /// The calls so far: their name, and their place in their turn.
+    calls: HashMap<&'r str, (String, usize)>,
+}
+
+impl<'r> Writer<'_, 'r> {
+    /// Turns of the model that stand side by side.
+    fn model(
+        &mut self,
+        run: &'r [Turn<'_>],
+        contents: &mut Vec<(Role, Vec<u8>)>,
+    ) -> Result<(), Failure> {
+        let mut parts = Parts::default();
+        let mut proof: Option<&str> = None;
+        let mut calls = 0;
+        for piece in run.iter().flat_map(|turn| &turn.pieces) {
+            match piece {
+                // Thoughts stay with whoever had them; only the proof is wanted back.
+                Piece::Thinking { seal, .. } => proof = own(seal.as_ref()).or(proof),
+                Piece::Text { text, seal } => {
+                    let signed = own(seal.as_ref()).or_else(|| proof.take());
+                    match signed {
+                        Some(signed) => parts.add(|o| {
+                            o.text("text", text);
+                            o.text("thoughtSignature", signed);
+                        }),
+                        None => parts.text(text),
+                    }
+                }
+                Piece::Refusal(text) => parts.text(text),
+                Piece::Media(found) => self.media(found, &mut parts)?,
+                Piece::Call { id, name, input, seal } => {
+                    let placeholder =
+                        (calls == 0 && self.profile.thought_signatures).then_some(NO_PROOF);
+                    let signed = own(seal.as_ref()).or_else(|| proof.take()).or(placeholder);
+                    self.call(id, name, input, signed, calls, &mut parts);
+                    calls += 1;
+                }
+                Piece::Result { .. } => {}
+            }
+        }
+        if let Some(signed) = proof.filter(|_| !parts.out.is_empty()) {
+            parts.add(|o| {
+                o.text("text", "");
+                o.text("thoughtSignature", signed);
+            });
+        }
+        parts.end(Role::Assistant, contents);
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        id: &'r str,
+        name: &Name<'_>,
+        input: &str,
+        signed: Option<&str>,
+        place: usize,
+        parts: &mut Parts,
+    ) {
+        let told = self.names.tell(name, NameRule::Gemini);
+        let input = match name.free_form {
+            true => Cow::Owned(free_form::wrap(input)),
+            false => args(input),
+        };
+        parts.add(|o| {
+            o.object("functionCall", |o| {
+                o.text_if("id", Some(id).filter(|_| self.profile.function_call_ids));
+                o.text("name", &told);
+                o.raw("args", &input);
+            });
+            o.text_if("thoughtSignature", signed);
+        });
+        self.calls.insert(id, (told, place));
+    }
+
+    /// Everything that was said to the model between two of its turns.
+    fn user(
+        &mut self,
+        run: &'r [Turn<'_>],
+        contents: &mut Vec<(Role, Vec<u8>)>,
+    ) -> Result<(), Failure> {
+        let mut results = Vec::new();
+        let mut rest = Parts::default();
+        let mut said = Parts::default();
+        for turn in run {
+            for piece in &turn.pieces {
+                match piece {
+                    Piece::Result { .. } => {
+                        let place = self.result(piece, &mut rest)?;
+                        results.push(place);
+                    }
+                    Piece::Text { text, .. } if turn.role == Role::System => {
+                        if !text.is_empty() && !text.starts_with(ATTRIBUTION) {
+                            let marked = format!("<system-reminder>\n{text}\n</system-reminder>");
+                            said.text(&marked);
+                        }
+                    }
+                    Piece::Text { text, .. } | Piece::Refusal(text) => said.text(text),
+                    Piece::Media(found) => self.media(found, &mut said)?,
+                    Piece::Thinking { .. } | Piece::Call { .. } => {}
+                }
+            }
+        }
+        results.sort_by_key(|(place, _)| *place);
+        let mut answers = Parts::default();
+        for (_, result) in results {
+            answers.add(|o| o.raw("functionResponse", &result));
+        }
+        answers.end(Role::User, contents);
+        if rest.out.is_empty() {
+            rest = said;
+        } else if !said.out.is_empty() {
+            rest.out.push(b',');
+            rest.out.extend_from_slice(&said.out[1..]);
+        }
+        rest.end(Role::User, contents);
+        Ok(())
+    }
+
+    /// A result and the place of its call. Media that cannot stand in it go into `rest`.
+    fn result(
+        &mut self,
+        piece: &'r Piece<'_>,
+        rest: &mut Parts,
+    ) -> Result<(usize, String), Failure> {
+        let Piece::Result { id, name, content, is_error } = piece else {
+            return Ok((usize::MAX, "{}".to_owned()));
+        };
+        let (told, place) = match self.calls.get(&**id) {
+            Some((told, place)) => (told.clone(), *place),
+            None => {
+                let name = Name::plain(name.as_deref().unwrap_or(id));
+                (self.names.tell(&name, NameRule::Gemini), usize::MAX)
+            }
+        };
+        let mut texts: Vec<Cow<'_, str>> = Vec::new();
+        let mut inside = Vec::new();
+        for piece in content {
+            match piece {
+                Piece::Text { text, .. } | Piece::Refusal(text) => texts.push(Cow::Borrowed(text)),
+                Piece::Media(found) => match media(found)? {
+                    Media::Text(text) => texts.push(text),
+                    Media::Part(part) if self.profile.multimodal_function_response => {
+                        inside.push(part);
+                    }
+                    Media::Part(part) => rest.add(|o| part.write(o)),
+                },
+                _ => {}
+            }
+        }
+        let result = write::object_text(|o| {
+            o.text_if("id", Some(&**id).filter(|_| self.profile.function_call_ids));
+            o.text("name", &told);
+            o.raw("response", &response(&texts, *is_error));
+            if !inside.is_empty() {
+                o.array("parts", |a| inside.iter().for_each(|part| a.object(|o| part.write(o))));
+            }
+        });
+        Ok((place, result))
+    }
+
+    fn media(&self, found: &crate::chat::Media<'_>, parts: &mut Parts) -> Result<(), Failure> {
+        match media(found)? {
+            Media::Text(text) => parts.text(&text),
+            Media::Part(part) => parts.add(|o| part.write(o)),
+        }
+        Ok(())
+    }
+}
+
+/// Gemini's own proof; what others signed is nothing to it.
+fn own<'s>(seal: Option<&'s Seal<'_>>) -> Option<&'s str> {
+    seal.filter(|seal| seal.vendor == Vendor::Gemini).map(|seal| &*seal.data)
+}

@@ -1,0 +1,267 @@
+//! An answer as a Gemini client reads it while it comes: events, or one JSON list that grows.
+//!
+//! A call is sent whole, and what ends the answer waits for the usage: the last object says both.
+
+use super::encode_answer::{
+    citations, is_proof, logprobs, usage, write_call, write_finish, write_seal,
+};
+use crate::{
+    EncodeStream, Failure, Reply, Sequencer, Tokens,
+    chat::{Citation, Event, Finish, Name, Opening},
+    free_form,
+    write::{self, Object},
+};
+
+/// Writes one answer.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    sequencer: Sequencer,
+    writer: Writer,
+}
+
+#[derive(Debug)]
+struct Writer {
+    as_array: bool,
+    /// Behind each object: which model, which answer.
+    tail: Vec<u8>,
+    begun: bool,
+    lanes: Vec<Lane>,
+    usage: Option<Tokens>,
+}
+
+/// One candidate.
+#[derive(Debug, Default)]
+struct Lane {
+    choice: u32,
+    open: Kind,
+    refused: bool,
+    cited: Vec<Citation<'static>>,
+    finish: Option<Finish<'static>>,
+}
+
+/// The block that is open.
+#[derive(Debug, Default)]
+enum Kind {
+    #[default]
+    Text,
+    Thinking,
+    Call {
+        id: String,
+        name: Name<'static>,
+        input: String,
+        seal: Option<crate::Seal<'static>>,
+    },
+}
+
+impl Encoder {
+    /// Writes the answer to a call.
+    pub(super) fn new(reply: &Reply) -> Self {
+        let mut tail = Vec::new();
+        write::object(&mut tail, |o| {
+            o.text("modelVersion", &reply.model);
+            o.text("responseId", &reply.unique);
+        });
+        let writer = Writer {
+            as_array: reply.wish.as_array,
+            tail,
+            begun: false,
+            lanes: Vec::new(),
+            usage: None,
+        };
+        Self { sequencer: Sequencer::default(), writer }
+    }
+}
+
+impl EncodeStream for Encoder {
+    fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
+        let writer = &mut self.writer;
+        self.sequencer.push(event, &mut |event| writer.event(event, out));
+    }
+
+    fn keep_alive(&mut self, _out: &mut Vec<u8>) {
+        // Google's SDKs take every line for data.
+    }
+
+    fn content_type(&self) -> &'static str {
+        if self.writer.as_array { "application/json" } else { "text/event-stream" }
+    }
+}
+
+impl Writer {
+    fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
+        match event {
+            Event::Open { choice, opening, .. } => {
+                let lane = self.lane(choice);
+                lane.refused |= matches!(opening, Opening::Refusal);
+                lane.open = Kind::of(opening);
+            }
+            Event::Delta { choice, text, .. } => match &mut self.lane(choice).open {
+                Kind::Call { input, .. } => input.push_str(&text),
+                Kind::Thinking if !text.is_empty() => self.part(choice, out, |o| {
+                    o.text("text", &text);
+                    o.bool("thought", true);
+                }),
+                Kind::Text if !text.is_empty() => self.part(choice, out, |o| o.text("text", &text)),
+                Kind::Text | Kind::Thinking => {}
+            },
+            Event::Seal { choice, seal: proof, .. } => match &mut self.lane(choice).open {
+                Kind::Call { seal, .. } => *seal = Some(proof.into_owned()),
+                kind if is_proof(&proof) => {
+                    let thought = matches!(kind, Kind::Thinking);
+                    self.part(choice, out, |o| {
+                        o.text("text", "");
+                        if thought {
+                            o.bool("thought", true);
+                        }
+                        write_seal(o, Some(&proof));
+                    });
+                }
+                _ => {}
+            },
+            Event::Cite { choice, citation, .. } => {
+                self.lane(choice).cited.push(citation.into_owned());
+            }
+            Event::Close { choice, .. } => self.close(choice, out),
+            Event::Logprobs { choice, logprobs: all } => self.object(out, |o| {
+                o.array("candidates", |a| {
+                    a.object(|o| {
+                        o.number("index", choice.into());
+                        logprobs(o, &all);
+                    });
+                });
+            }),
+            Event::Finish { choice, finish } => {
+                self.lane(choice).finish = Some(finish.into_owned());
+            }
+            Event::Usage(tokens) => self.usage = Some(tokens),
+            Event::Failed(failure) => self.failed(&failure, out),
+            Event::End => self.end(out),
+            Event::Start => {}
+        }
+    }
+
+    /// The state of a candidate.
+    fn lane(&mut self, choice: u32) -> &mut Lane {
+        let found = self.lanes.iter().position(|lane| lane.choice == choice);
+        let place = found.unwrap_or_else(|| {
+            self.lanes.push(Lane { choice, ..Lane::default() });
+            self.lanes.len() - 1
+        });
+        &mut self.lanes[place]
+    }
+
+    fn close(&mut self, choice: u32, out: &mut Vec<u8>) {
+        let open = std::mem::take(&mut self.lane(choice).open);
+        if let Kind::Call { id, name, input, seal } = open {
+            let input = if name.free_form { free_form::wrap(&input) } else { input };
+            self.part(choice, out, |o| {
+                write_call(o, &id, &name.text, &input);
+                write_seal(o, seal.as_ref());
+            });
+        }
+    }
+
+    /// An object with one part of one candidate.
+    fn part(&mut self, choice: u32, out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
+        self.object(out, |o| {
+            o.array("candidates", |a| {
+                a.object(|o| {
+                    o.object("content", |o| {
+                        o.text("role", "model");
+                        o.array("parts", |a| a.object(fill));
+                    });
+                    o.number("index", choice.into());
+                });
+            });
+        });
+    }
+
+    fn object(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
+        self.open(out);
+        write::object(out, fill);
+        // The closing brace gives way to what stands behind each object.
+        out.pop();
+        out.push(b',');
+        out.extend_from_slice(&self.tail[1..]);
+        self.shut(out);
+    }
+
+    fn open(&mut self, out: &mut Vec<u8>) {
+        let begun = std::mem::replace(&mut self.begun, true);
+        out.extend_from_slice(match (self.as_array, begun) {
+            (false, _) => b"data: ",
+            (true, false) => b"[",
+            (true, true) => b",\n",
+        });
+    }
+
+    fn shut(&self, out: &mut Vec<u8>) {
+        if !self.as_array {
+            out.extend_from_slice(b"\n\n");
+        }
+    }
+
+    /// The last object: why every candidate ends, and what it took.
+    fn end(&mut self, out: &mut Vec<u8>) {
+        let lanes = std::mem::take(&mut self.lanes);
+        let tokens = self.usage.unwrap_or_default();
+        self.object(out, |o| {
+            o.array("candidates", |a| {
+                for lane in &lanes {
+                    a.object(|o| lane.end(o));
+                }
+            });
+            usage(o, &tokens);
+        });
+        if self.as_array {
+            out.push(b']');
+        }
+    }
+
+    fn failed(&mut self, failure: &Failure, out: &mut Vec<u8>) {
+        self.open(out);
+        let status = failure.kind.status();
+        // Google's Python SDK knows an error by exactly this beginning.
+        out.extend_from_slice(b"{\"error\": ");
+        write::object(out, |o| {
+            o.number("code", status.into());
+            o.text("message", &failure.message);
+            o.text("status", crate::gemini::status_name(status));
+        });
+        out.push(b'}');
+        self.shut(out);
+        if self.as_array {
+            out.push(b']');
+        }
+    }
+}
+
+impl Lane {
+    fn end(&self, o: &mut Object<'_>) {
+        o.object("content", |o| {
+            o.text("role", "model");
+            o.array("parts", |_| {});
+        });
+        match self.finish.as_ref().unwrap_or(&Finish::Stop) {
+            Finish::Stop if self.refused => o.text("finishReason", "SAFETY"),
+            finish => write_finish(o, finish),
+        }
+        o.number("index", self.choice.into());
+        citations(o, self.cited.iter().map(|citation| (citation, None)));
+    }
+}
+
+impl Kind {
+    fn of(opening: Opening<'_>) -> Kind {
+        match opening {
+            Opening::Text | Opening::Refusal => Kind::Text,
+            Opening::Thinking => Kind::Thinking,
+            Opening::Call { id, name } => Kind::Call {
+                id: id.into_owned(),
+                name: name.into_owned(),
+                input: String::new(),
+                seal: None,
+            },
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! JSON Schema cut down to the subset that older Gemini models read (`Schema` of their API).
+//!
+//! References are resolved where they stand; one that is open already, and everything beyond a
+//! bound that no honest schema reaches, becomes an object of any kind.
+
+use std::borrow::Cow;
+
+use crate::{Value, write};
+
+/// Most schemas in one: references may point to the same place again and again.
+const MOST: usize = 10_000;
+
+/// How deeply schemas may stand in each other.
+const DEEPEST: usize = 48;
+
+/// The schema of a function's parameters; none where it asks for nothing.
+pub(super) fn parameters(schema: &Value<'_>) -> Option<String> {
+    let reduced = Reducer::new(schema).reduce(schema);
+    let nothing = reduced.kind.as_deref().is_none_or(|kind| kind == "OBJECT")
+        && reduced.properties.is_empty()
+        && reduced.any_of.is_empty();
+    (!nothing).then(|| reduced.text())
+}
+
+/// The schema of an answer.
+pub(super) fn answer(schema: &Value<'_>) -> String {
+    Reducer::new(schema).reduce(schema).text()
+}
+
+/// A schema of the subset. Numbers and values are kept as they were written.
+#[derive(Debug, Clone, Default)]
+struct Reduced<'v> {
+    kind: Option<Cow<'v, str>>,
+    title: Option<&'v str>,
+    description: Option<Cow<'v, str>>,
+    format: Option<&'v str>,
+    nullable: bool,
+    choices: Option<Vec<&'v str>>,
+    properties: Vec<(&'v str, Reduced<'v>)>,
+    required: Vec<&'v str>,
+    items: Option<Box<Reduced<'v>>>,
+    any_of: Vec<Reduced<'v>>,
+    /// Bounds, pattern, default and example: by their name.
+    kept: Vec<(&'static str, Cow<'v, str>)>,
+}
+
+/// What is kept under its own name.
+const KEPT: [&str; 10] = [
+    "minimum",
+    "maximum",
+    "minItems",
+    "maxItems",
+    "minLength",
+    "maxLength",
+    "minProperties",
+    "maxProperties",
+    "pattern",
+    "default",
+];
+
+const FORMATS: [&str; 6] = ["date-time", "enum", "int32", "int64", "float", "double"];
+
+struct Reducer<'v, 'a> {
+    root: &'v Value<'a>,
+    /// References that are being resolved.
+    open: Vec<&'v str>,
+    count: usize,
+    depth: usize,
+}
+
+impl<'v, 'a> Reducer<'v, 'a> {
+    fn new(root: &'v Value<'a>) -> Self {
+        Self { root, open: Vec::new(), count: 0, depth: 0 }
+    }
+
+    fn reduce(&mut self, schema: &'v Value<'a>) -> Reduced<'v> {
+        self.count += 1;
+        if self.count > MOST || self.depth == DEEPEST {
+            return any_object();
+        }
+        self.depth += 1;
+        let mut reduced = Reduced::default();
+        self.read(schema, &mut reduced);
+        self.depth -= 1;
+        reduced.settle();
+        reduced
+    }
+
+    /// Takes over what `schema` says into `into`, which may know more already.
+    fn read(&mut self, schema: &'v Value<'a>, into: &mut Reduced<'v>) {
+        if let Some(path) = schema.get("$ref").text() {
+            let target = self.resolve(path).filter(|_| !self.open.contains(&path));
+            match target {
+                Some(target) if self.count <= MOST && self.depth < DEEPEST => {
+                    self.count += 1;
+                    self.depth += 1;
+                    self.open.push(path);
+                    self.read(target, into);
+                    self.open.pop();
+                    self.depth -= 1;
+                }
+                _ => into.merge(any_object()),
+            }
+        }
+        self.read_kind(schema.get("type"), into);
+        into.title = schema.get("title").text().or(into.title);
+        if let Some(text) = schema.get("description").text() {
+            into.description = Some(Cow::Borrowed(text));
+        }
+        into.format = schema.get("format").text().filter(|f| FORMATS.contains(f)).or(into.format);
+        into.nullable |= schema.get("nullable").bool() == Some(true);
+        for name in KEPT {
+            if let Some(value) = schema.find(name) {
+                into.keep(name, Cow::Borrowed(value.raw()));
+            }
+        }
+        if let Some(value) = schema.get("examples").items().first().or(schema.find("example")) {
+            into.keep("example", Cow::Borrowed(value.raw()));
+        }
+        exclusive(schema, into);
+        read_choices(schema, into);
+        for (name, property) in schema.get("properties").members() {
+            let reduced = self.reduce(property);
+            match into.properties.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => known.merge(reduced),
+                None => into.properties.push((name, reduced)),
+            }
+        }
+        into.required.extend(schema.get("required").items().iter().filter_map(Value::text));
+        if let Some(items) = schema.find("items").filter(|items| items.is_object()) {
+            into.items = Some(Box::new(self.reduce(items)));
+        }
+        for part in schema.get("allOf").items() {
+            let reduced = self.reduce(part);
+            into.merge(reduced);
+        }
+        self.read_alternatives(schema, into);
+    }
+
+    fn read_kind(&mut self, kind: &'v Value<'a>, into: &mut Reduced<'v>) {
+        let upper = |name: &str| Cow::Owned(name.to_ascii_uppercase());
+        if let Some(name) = kind.text() {
+            match name {
+                "null" => into.nullable = true,
+                _ => into.kind = Some(upper(name)),
+            }
+            return;
+        }
+        let names: Vec<&str> = kind.items().iter().filter_map(Value::text).collect();
+        into.nullable |= names.contains(&"null");
+        match names.iter().filter(|name| **name != "null").collect::<Vec<_>>()[..] {
+            [] => {}
+            [only] => into.kind = Some(upper(only)),
+            ref several => {
+                into.any_of.extend(
+                    several
+                        .iter()
+                        .map(|name| Reduced { kind: Some(upper(name)), ..Reduced::default() }),
+                );
+            }
+        }
+    }
+
+    fn read_alternatives(&mut self, schema: &'v Value<'a>, into: &mut Reduced<'v>) {
+        let mut several = Vec::new();
+        for part in schema.get("anyOf").items().iter().chain(schema.get("oneOf").items()) {
+            if part.get("type").text() == Some("null") || is_null_const(part) {
+                into.nullable = true;
+            } else {
+                several.push(self.reduce(part));
+            }
+        }
+        match several.len() {
+            0 => {}
+            1 => several.into_iter().for_each(|only| into.merge(only)),
+            _ => into.any_of.extend(several),
+        }
+    }
+
+    /// What a reference inside of the document points to.
+    fn resolve(&self, path: &str) -> Option<&'v Value<'a>> {
+        let mut at = self.root;
+        for step in path.strip_prefix('#')?.split('/').skip(1) {
+            let name = step.replace("~1", "/").replace("~0", "~");
+            at = match name.parse::<usize>() {
+                Ok(n) if at.is_array() => at.items().get(n)?,
+                _ => at.find(&name)?,
+            };
+        }
+        Some(at)
+    }
+}
+
+/// `{"const": null}`, which reads as a missing member.
+fn is_null_const(schema: &Value<'_>) -> bool {
+    matches!(schema.members(), [(name, value)] if name == "const" && value.is_null())
+}
+
+fn any_object() -> Reduced<'static> {
+    Reduced { kind: Some(Cow::Borrowed("OBJECT")), ..Reduced::default() }
+}
+
+/// Exclusive bounds: of integers the next number; of others the bound itself.
+fn exclusive<'v>(schema: &'v Value<'_>, into: &mut Reduced<'v>) {
+    let integer = into.kind.as_deref() == Some("INTEGER");
+    for (exclusive, name, step) in
+        [("exclusiveMinimum", "minimum", 1_i64), ("exclusiveMaximum", "maximum", -1)]
+    {
+        let Some(bound) = schema.find(exclusive).and_then(Value::number) else { continue };
+        if schema.find(name).is_some() {
+            continue;
+        }
+        let next = bound.parse::<i64>().ok().and_then(|n| n.checked_add(step));
+        into.keep(
+            name,
+            match next.filter(|_| integer) {
+                Some(next) => Cow::Owned(next.to_string()),
+                None => Cow::Borrowed(bound),
+            },
+        );
+    }
+}
+
+/// `enum` and `const`. Only texts can be chosen from; other values are described.
+fn read_choices<'v>(schema: &'v Value<'_>, into: &mut Reduced<'v>) {
+    let only = schema.find("const").into_iter();
+    let values: Vec<_> = schema.get("enum").items().iter().chain(only).collect();
+    into.nullable |= values.iter().any(|value| value.is_null()) && values.len() > 1;
+    let values: Vec<_> = values.into_iter().filter(|value| !value.is_null()).collect();
+    if values.is_empty() {
+        return;
+    }
+    if values.iter().all(|value| value.text().is_some()) {
+        into.choices = Some(values.iter().filter_map(|value| value.text()).collect());
+        into.kind.get_or_insert(Cow::Borrowed("STRING"));
+        return;
+    }
+    let all: Vec<&str> = values.iter().map(|value| value.raw()).collect();
+    let told = format!("One of: {}", all.join(", "));
+    into.description = Some(Cow::Owned(match into.description.take() {
+        Some(text) => format!("{text} ({told})"),
+        None => told,
+    }));
+    let kind = |value: &Value<'_>| match value.kind() {
+        crate::Kind::Bool(_) => Some("BOOLEAN"),
+        crate::Kind::Number if value.raw().contains(['.', 'e', 'E']) => Some("NUMBER"),
+        crate::Kind::Number => Some("INTEGER"),
+        _ => None,
+    };
+    let first = values.first().and_then(|value| kind(value));
+    if into.kind.is_none() && values.iter().all(|value| kind(value) == first) {
+        into.kind = first.map(Cow::Borrowed);
+    }
+}
+
+impl<'v> Reduced<'v> {
+    fn keep(&mut self, name: &'static str, value: Cow<'v, str>) {
+        match self.kept.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.kept.push((name, value)),
+        }
+    }
+
+    /// Both must hold; where they differ the newer one counts.
+    fn merge(&mut self, newer: Reduced<'v>) {
+        self.kind = newer.kind.or(self.kind.take());
+        self.title = self.title.or(newer.title);
+        self.description = self.description.take().or(newer.description);
+        self.format = newer.format.or(self.format);
+        self.nullable |= newer.nullable;
+        self.choices = newer.choices.or(self.choices.take());
+        for (name, property) in newer.properties {
+            match self.properties.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => known.merge(property),
+                None => self.properties.push((name, property)),
+            }
+        }
+        self.required.extend(newer.required);
+        self.items = newer.items.or(self.items.take());
+        self.any_of.extend(newer.any_of);
+        for (name, value) in newer.kept {
+            self.keep(name, value);
+        }
+    }
+
+    /// Brings what was gathered into an order that Google accepts.
+    fn settle(&mut self) {
+        let properties = &self.properties;
+        self.required.retain(|name| properties.iter().any(|(known, _)| known == name));
+        let mut seen = Vec::new();
+        self.required.retain(|name| {
+            !seen.contains(name) && {
+                seen.push(name);
+                true
+            }
+        });
+        if self.kind.is_none() && !self.properties.is_empty() {
+            self.kind = Some(Cow::Borrowed("OBJECT"));
+        }
+        if self.kind.is_none() && self.items.is_some() {
+            self.kind = Some(Cow::Borrowed("ARRAY"));
+        }
+        if self.kind.as_deref() == Some("ARRAY") && self.items.is_none() {
+            let text = Some(Cow::Borrowed("STRING"));
+            self.items = Some(Box::new(Reduced { kind: text, ..Reduced::default() }));
+        }
+        if self.kind.as_deref() != Some("STRING") {
+            self.choices = None;
+        }
+    }
+
+    fn text(&self) -> String {
+        write::object_text(|o| self.write(o))
+    }
+
+    fn write(&self, o: &mut write::Object<'_>) {
+        o.text_if("type", self.kind.as_deref());
+        o.text_if("title", self.title);
+        o.text_if("description", self.description.as_deref());
+        o.text_if("format", self.format);
+        if self.nullable {
+            o.bool("nullable", true);
+        }
+        if let Some(choices) = &self.choices {
+            o.texts("enum", choices.iter().copied());
+        }
+        if !self.properties.is_empty() {
+            o.object("properties", |o| {
+                for (name, property) in &self.properties {
+                    o.object(name, |o| property.write(o));
+                }
+            });
+        }
+        if !self.required.is_empty() {
+            o.texts("required", self.required.iter().copied());
+        }
+        if let Some(items) = &self.items {
+            o.object("items", |o| items.write(o));
+        }
+        if !self.any_of.is_empty() {
+            o.array("anyOf", |a| {
+                for part in &self.any_of {
+                    a.object(|o| part.write(o));
+                }
+            });
+        }
+        for (name, value) in &self.kept {
+            o.raw(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(schema: &str, expected: &str) {
+        assert_eq!(answer(&Value::of(schema).unwrap()), expected, "{schema}");
+    }
+
+    #[test]
+    fn what_the_subset_cannot_say_is_said_otherwise_or_left_out() {
+        check(r#"{"type":"string","const":"a"}"#, r#"{"type":"STRING","enum":["a"]}"#);
+        check(
+            r#"{"enum":["a","b",null]}"#,
+            r#"{"type":"STRING","nullable":true,"enum":["a","b"]}"#,
+        );
+        check(
+            r#"{"type":"integer","enum":[1,2]}"#,
+            r#"{"type":"INTEGER","description":"One of: 1, 2"}"#,
+        );
+        check(
+            r#"{"description":"d","const":true}"#,
+            r#"{"type":"BOOLEAN","description":"d (One of: true)"}"#,
+        );
+        check(r#"{"type":["string","null"]}"#, r#"{"type":"STRING","nullable":true}"#);
+        check(
+            r#"{"type":["string","integer"]}"#,
+            r#"{"anyOf":[{"type":"STRING"},{"type":"INTEGER"}]}"#,
+        );
+        check(
+            r#"{"oneOf":[{"type":"string"},{"type":"number"},{"type":"null"}]}"#,
+            r#"{"nullable":true,"anyOf":[{"type":"STRING"},{"type":"NUMBER"}]}"#,
+        );
+        check(r#"{"type":"integer","exclusiveMaximum":5}"#, r#"{"type":"INTEGER","maximum":4}"#);
+        check(r#"{"type":"number","exclusiveMinimum":0.5}"#, r#"{"type":"NUMBER","minimum":0.5}"#);
+        check(
+            r#"{"type":"array","uniqueItems":true,"minItems":12345678901234567890}"#,
+            r#"{"type":"ARRAY","items":{"type":"STRING"},"minItems":12345678901234567890}"#,
+        );
+        check(
+            r#"{"type":"object","properties":{"a":{"type":"string","format":"email"}},"required":["a","b"],
+                "patternProperties":{},"not":{},"if":{},"additionalProperties":false}"#,
+            r#"{"type":"OBJECT","properties":{"a":{"type":"STRING"}},"required":["a"]}"#,
+        );
+        check(
+            r#"{"allOf":[{"properties":{"a":{"type":"string"}},"required":["a"]},{"properties":{"b":{"type":"number"}}}]}"#,
+            r#"{"type":"OBJECT","properties":{"a":{"type":"STRING"},"b":{"type":"NUMBER"}},"required":["a"]}"#,
+        );
+    }
+
+    #[test]
+    fn references_are_resolved_where_they_stand() {
+        check(
+            r##"{"type":"object","properties":{"a":{"$ref":"#/definitions/x~1y","description":"d"}},
+                "definitions":{"x/y":{"type":"string","description":"e"}}}"##,
+            r#"{"type":"OBJECT","properties":{"a":{"type":"STRING","description":"d"}}}"#,
+        );
+        check(
+            r##"{"type":"object","properties":{"next":{"$ref":"#"}}}"##,
+            r#"{"type":"OBJECT","properties":{"next":{"type":"OBJECT","properties":{"next":{"type":"OBJECT"}}}}}"#,
+        );
+        check(r##"{"$ref":"#/$defs/nothing"}"##, r#"{"type":"OBJECT"}"#);
+        check(r##"{"$ref":"https://example.com/x"}"##, r#"{"type":"OBJECT"}"#);
+    }
+
+    #[test]
+    fn a_function_without_properties_has_no_parameters() {
+        for schema in ["{}", "true", r#"{"type":"object"}"#, r#"{"type":"object","properties":{}}"#]
+        {
+            assert_eq!(parameters(&Value::of(schema).unwrap()), None, "{schema}");
+        }
+    }
+
+    #[test]
+    fn references_that_multiply_end() {
+        let defs: Vec<String> = (0..40)
+            .map(|n| {
+                let next = n + 1;
+                format!(r##""d{n}":{{"properties":{{"a":{{"$ref":"#/$defs/d{next}"}},"b":{{"$ref":"#/$defs/d{next}"}}}}}}"##)
+            })
+            .collect();
+        let schema = format!(r##"{{"$ref":"#/$defs/d0","$defs":{{{}}}}}"##, defs.join(","));
+        let text = answer(&Value::of(&schema).unwrap());
+        assert!(text.len() < 100 * MOST, "{}", text.len());
+    }
+
+    /// A schema that refers to others and to itself.
+    fn schemas() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just(r##"{"$ref":"#"}"##.to_owned()),
+            Just(r##"{"$ref":"#/properties/a"}"##.to_owned()),
+            Just(r##"{"$ref":"#/anyOf/0"}"##.to_owned()),
+            Just(r#"{"type":["string","null"],"enum":["a",1,null]}"#.to_owned()),
+            Just("true".to_owned()),
+            Just("[]".to_owned()),
+        ];
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!(
+                    r#"{{"properties":{{"a":{a},"b":{b}}},"required":["a","c"]}}"#
+                )),
+                (inner.clone(), inner.clone())
+                    .prop_map(|(a, b)| format!(r#"{{"anyOf":[{a},{b}],"allOf":[{b}]}}"#)),
+                inner.prop_map(|a| format!(r##"{{"type":"array","items":{a},"$ref":"#"}}"##)),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_schema_ends_as_bounded_json(schema in schemas()) {
+            let text = answer(&Value::of(&schema).unwrap());
+            prop_assert!(text.len() < 400 * MOST, "{}", text.len());
+            let whole = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+            prop_assert!(whole, "{text}");
+        }
+    }
+}

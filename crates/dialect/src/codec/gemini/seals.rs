@@ -1,0 +1,144 @@
+//! Cuts what the gateway wrapped out of a history that reaches Gemini by the transparent road.
+//!
+//! A thought that carries it goes with it; of other parts only the field goes. A content that has
+//! nothing left goes too, because Google refuses one without parts.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::fields::{camel, list};
+use crate::{Edit, Seal, Value};
+
+/// What is to be cut out of `body`.
+pub(super) fn own(body: &Value<'_>) -> Vec<Edit> {
+    let text = body.raw();
+    let mut cuts = Vec::new();
+    let inner = body.any(&["generateContentRequest", "generate_content_request"]).unwrap_or(body);
+    let contents = inner.get("contents");
+    let all = list(contents);
+    let empty: Vec<bool> = all.iter().map(|content| parts(content).iter().all(goes)).collect();
+    let empty: Vec<bool> =
+        all.iter().zip(empty).map(|(c, empty)| empty && !parts(c).is_empty()).collect();
+    if contents.is_array() {
+        elements(text, all, &empty, &mut cuts);
+    }
+    for (content, _) in all.iter().zip(&empty).filter(|(_, empty)| !**empty) {
+        let parts = parts(content);
+        let gone: Vec<bool> = parts.iter().map(goes).collect();
+        elements(text, parts, &gone, &mut cuts);
+        for (part, _) in parts.iter().zip(&gone).filter(|(_, gone)| !**gone) {
+            if let Some(value) = marked(part) {
+                cuts.extend(member(text, &place(text, value)));
+            }
+        }
+    }
+    cuts.into_iter().map(|range| Edit { range, replacement: Bytes::new() }).collect()
+}
+
+fn parts<'v, 'a>(content: &'v Value<'a>) -> &'v [Value<'a>] {
+    let parts = content.get("parts");
+    if parts.is_null() { &[] } else { list(parts) }
+}
+
+/// The proof of a part, where it is one of ours.
+fn marked<'v, 'a>(part: &'v Value<'a>) -> Option<&'v Value<'a>> {
+    let named = part.members().iter().find(|(name, _)| camel(name) == "thoughtSignature");
+    named.map(|(_, value)| value).filter(|value| value.text().is_some_and(Seal::is_own))
+}
+
+/// Whether a part is nothing but what we put there.
+fn goes(part: &Value<'_>) -> bool {
+    let bare = || {
+        let other = |name: &str| !matches!(&*camel(name), "text" | "thoughtSignature");
+        part.get("text").text().unwrap_or_default().is_empty()
+            && !part.members().iter().any(|(name, _)| other(name))
+    };
+    marked(part).is_some() && (part.get("thought").bool() == Some(true) || bare())
+}
+
+/// Where `value` stands in `text`, from which it was read.
+fn place(text: &str, value: &Value<'_>) -> Range<usize> {
+    let start = value.raw().as_ptr().addr() - text.as_ptr().addr();
+    start..start + value.raw().len()
+}
+
+/// Cuts elements out of a list, with one comma each.
+fn elements(text: &str, items: &[Value<'_>], gone: &[bool], cuts: &mut Vec<Range<usize>>) {
+    let mut n = 0;
+    while n < items.len() {
+        let run = gone[n..].iter().take_while(|gone| **gone).count();
+        if run == 0 {
+            n += 1;
+            continue;
+        }
+        let start = place(text, &items[n]).start;
+        let end = place(text, &items[n + run - 1]).end;
+        cuts.push(match (n.checked_sub(1), items.get(n + run)) {
+            (_, Some(next)) => start..place(text, next).start,
+            (Some(before), None) => place(text, &items[before]).end..end,
+            (None, None) => start..end,
+        });
+        n += run;
+    }
+}
+
+/// The member whose value stands at `value`, with one comma.
+fn member(text: &str, value: &Range<usize>) -> Option<Range<usize>> {
+    let before = text[..value.start].trim_ascii_end().strip_suffix(':')?.trim_ascii_end();
+    let start = before.strip_suffix('"')?.rfind('"')?;
+    let behind = text[value.end..].trim_ascii_start();
+    let end = text.len() - behind.len();
+    if behind.starts_with(',') {
+        return Some(start..end + 1);
+    }
+    let front = text[..start].trim_ascii_end();
+    Some(front.strip_suffix(',').map_or(start, str::len)..value.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Vendor, splice};
+
+    fn check(body: &str, expected: &str) {
+        let wrapped = Seal::new(Vendor::Anthropic, "EqQB").wrapped();
+        let body = body.replace("OURS", &wrapped);
+        let edits = own(&Value::of(&body).unwrap());
+        let cut = splice(&Bytes::from(body.clone()), &edits);
+        assert_eq!(std::str::from_utf8(&cut).unwrap(), expected, "{body}");
+        assert!(crate::validate(&cut).is_ok());
+    }
+
+    #[test]
+    fn what_we_put_there_goes_and_nothing_else() {
+        check(
+            r#"{"contents":[{"parts":[{"text":"Hm","thought":true,"thoughtSignature":"OURS"},{"text":"A"}]}]}"#,
+            r#"{"contents":[{"parts":[{"text":"A"}]}]}"#,
+        );
+        check(
+            r#"{"contents":[{"parts":[{"text":"A"} , {"thought_signature" : "OURS","thought":true,"text":""}]}]}"#,
+            r#"{"contents":[{"parts":[{"text":"A"}]}]}"#,
+        );
+        check(
+            r#"{"contents":[{"parts":[{"functionCall":{"name":"f"}, "thoughtSignature": "OURS"},{"text":"A","thoughtSignature":"++8="}]}]}"#,
+            r#"{"contents":[{"parts":[{"functionCall":{"name":"f"}},{"text":"A","thoughtSignature":"++8="}]}]}"#,
+        );
+        check(
+            r#"{"contents":[{"parts":[{"thoughtSignature": "OURS" , "text":"A"}]}]}"#,
+            r#"{"contents":[{"parts":[{ "text":"A"}]}]}"#,
+        );
+        check(
+            r#"{"contents":[{"parts":[{"text":"a"}]},{"parts":[{"text":"","thoughtSignature":"OURS"},{"thoughtSignature":"OURS"}]}]}"#,
+            r#"{"contents":[{"parts":[{"text":"a"}]}]}"#,
+        );
+        check(
+            r#"{"contents":[{"parts":[]},{"role":"user"}]}"#,
+            r#"{"contents":[{"parts":[]},{"role":"user"}]}"#,
+        );
+        check(
+            r#"{"contents":[{"parts":[{"text":"OURS"}]}]}"#.replace("OURS", "x").as_str(),
+            r#"{"contents":[{"parts":[{"text":"x"}]}]}"#,
+        );
+    }
+}
