@@ -205,3 +205,75 @@ fn bare_json(block: &[u8]) -> Option<usize> {
     }
     memchr::memchr2_iter(b'\n', b'\r', block).map(|end| end + 1).find(|&at| starts(at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    /// The texts that are told of these pieces, and how it ends.
+    fn read(pieces: &[&str], cap: usize) -> (String, String) {
+        let mut reader = StreamReader::with_cap(codec::OPENAI_CHAT, Names::default(), cap);
+        let (mut said, mut end) = (String::new(), String::new());
+        let mut emit = |event: Event<'_>| match event {
+            Event::Delta { text, .. } => said.push_str(&text),
+            Event::Failed(failure) => end.push_str(&failure.message),
+            Event::End => end.push_str("end"),
+            _ => {}
+        };
+        for piece in pieces {
+            reader.push(Bytes::copy_from_slice(piece.as_bytes()), &mut emit);
+        }
+        reader.finish(&mut emit);
+        (said, end)
+    }
+
+    #[track_caller]
+    fn check(pieces: &[&str], said: &str, end: &str) {
+        assert_eq!(read(pieces, 200), (said.to_owned(), end.to_owned()), "{pieces:?}");
+    }
+
+    const A: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+    const DONE: &str = "data: [DONE]\n\n";
+
+    #[test]
+    fn comments_and_what_stands_behind_the_end_say_nothing() {
+        check(&["\n\n: hi\n\n", "event: ping\n\n", A, ":\n", A, DONE, A], "aa", "end");
+        check(&["\u{feff}", A, DONE], "a", "end");
+        check(&[A, "data:[DONE]"], "a", "end");
+    }
+
+    #[test]
+    fn what_is_too_large_ends_the_stream() {
+        let large = format!("data: {}", "x".repeat(300));
+        check(&[A, &large, A, DONE], "a", "an event of the provider is too large");
+        let document = format!("{{\"choices\":\"{}", "x".repeat(300));
+        check(&[&document, "\"}"], "", "the provider's answer is too large");
+    }
+
+    #[test]
+    fn json_that_stands_bare_between_events_is_an_error() {
+        let error = "{\n \"error\": {\n  \"message\": \"busy\"";
+        check(&[A, error, "\n }\n}\n"], "a", "busy");
+        check(&[A, error, "\n\n }}\n\n", A, DONE], "a", "busy");
+        let behind = A.trim_end().to_owned() + "\n" + error + "}}";
+        check(&[&behind], "a", "busy");
+        // It must be one to end the stream.
+        check(&[A, "{\"ping\": 1}\n\n", A, DONE], "aa", "end");
+    }
+
+    #[test]
+    fn a_body_may_come_byte_by_byte() {
+        let document = " {\"choices\":[{\"message\":{\"content\":\"\u{e4}\"}}]} ";
+        for body in [format!("\u{feff}{A}{DONE}"), format!("\u{feff}{document}")] {
+            let mut reader = StreamReader::new(codec::OPENAI_CHAT, Names::default());
+            let mut ended = false;
+            let mut emit = |event: Event<'_>| ended |= matches!(event, Event::End);
+            for byte in body.bytes() {
+                reader.push(Bytes::copy_from_slice(&[byte]), &mut emit);
+            }
+            reader.finish(&mut emit);
+            assert!(ended, "{body}");
+        }
+    }
+}

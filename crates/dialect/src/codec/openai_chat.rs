@@ -15,6 +15,8 @@ mod encode_request;
 mod encode_stream;
 mod seals;
 mod streamed_call;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     Ask, Codec, DecodeStream, Edit, EncodeStream, Encoded, Failure, Grammar, MaxTokensField, Names,
