@@ -14,6 +14,7 @@
 mod anthropic;
 pub mod chat;
 pub mod codec;
+mod count;
 mod data_url;
 mod error;
 mod failure;
@@ -43,6 +44,7 @@ pub mod write;
 
 pub use anthropic::ANTHROPIC;
 pub use codec::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
+pub use count::estimate;
 pub use error::Malformed;
 pub use failure::{Failure, FailureKind};
 pub use form::{FormField, peek_form};

@@ -36,10 +36,8 @@ pub(super) fn write_text(list: &mut List, kind: &str, text: &str) {
 
 /// Whether the words of a failed tool say so themselves.
 pub(super) fn evident_error(content: &[Piece<'_>]) -> bool {
-    content.iter().any(|piece| match piece {
-        Piece::Text { text, .. } => text.to_ascii_lowercase().contains("error"),
-        _ => false,
-    })
+    let Some(Piece::Text { text, .. }) = content.first() else { return false };
+    text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("error"))
 }
 
 fn write_media(list: &mut List, media: &Media<'_>) -> Result<(), Failure> {
