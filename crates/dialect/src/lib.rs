@@ -16,6 +16,7 @@ pub mod chat;
 pub mod codec;
 mod count;
 mod data_url;
+pub mod embed;
 mod error;
 mod failure;
 mod form;

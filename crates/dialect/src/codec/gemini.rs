@@ -20,7 +20,7 @@ mod encode_contents;
 mod encode_part;
 mod encode_request;
 mod encode_stream;
-mod fields;
+pub(crate) mod fields;
 mod finish;
 mod pairs;
 mod schema;

@@ -1,6 +1,10 @@
 //! A request as Gemini reads it.
 
-use super::{encode_config, encode_contents::Conversation};
+use super::{
+    encode_config,
+    encode_contents::Conversation,
+    fields::{bare, path},
+};
 use crate::{
     Encoded, Failure, NameRule, Target,
     chat::{Request, Said, Schema, Tool, ToolChoice},
@@ -140,25 +144,4 @@ fn write_choice(
 
 fn forced(choice: &ToolChoice<'_>) -> bool {
     matches!(choice, ToolChoice::Required | ToolChoice::Tool(_) | ToolChoice::Among(_, true))
-}
-
-fn bare(model: &str) -> &str {
-    model.strip_prefix("models/").unwrap_or(model)
-}
-
-/// `/v1beta/models/<model>:<verb>`
-pub(crate) fn path(model: &str, verb: &str) -> String {
-    use std::fmt::Write;
-
-    let mut path = String::from("/v1beta/models/");
-    for byte in bare(model).bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
-            path.push(byte.into());
-        } else {
-            write!(path, "%{byte:02X}").expect("a string can always be written to");
-        }
-    }
-    path.push(':');
-    path.push_str(verb);
-    path
 }

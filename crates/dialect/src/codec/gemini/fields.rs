@@ -1,11 +1,11 @@
 //! Fields of a request, however they are spelled, and what is said about those that are wrong.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write};
 
 use crate::{Failure, Value};
 
 /// The name of a field in camelCase: Google reads `top_k` and `topK` alike.
-pub(super) fn camel(name: &str) -> Cow<'_, str> {
+pub(crate) fn camel(name: &str) -> Cow<'_, str> {
     let name = name.trim_start_matches('_');
     if !name.contains('_') {
         return Cow::Borrowed(name);
@@ -22,7 +22,7 @@ pub(super) fn camel(name: &str) -> Cow<'_, str> {
 }
 
 /// The path of the field `name` in the object at `path`.
-pub(super) fn join(path: &str, name: &str) -> String {
+pub(crate) fn join(path: &str, name: &str) -> String {
     match path {
         "" => name.to_owned(),
         _ => format!("{path}.{name}"),
@@ -30,7 +30,7 @@ pub(super) fn join(path: &str, name: &str) -> String {
 }
 
 /// The members of `object` that are not null: the name in camelCase, its path, the value.
-pub(super) fn each<'v, 'a>(
+pub(crate) fn each<'v, 'a>(
     object: &'v Value<'a>,
     path: &str,
 ) -> impl Iterator<Item = (Cow<'v, str>, String, &'v Value<'a>)> {
@@ -42,17 +42,17 @@ pub(super) fn each<'v, 'a>(
 }
 
 /// The field at `path` is not what it must be.
-pub(super) fn wrong(path: &str, must_be: &str) -> Failure {
+pub(crate) fn wrong(path: &str, must_be: &str) -> Failure {
     Failure::unsayable(path, format!("`{path}` must be {must_be}"))
 }
 
 /// An object.
-pub(super) fn object<'v, 'a>(value: &'v Value<'a>, path: &str) -> Result<&'v Value<'a>, Failure> {
+pub(crate) fn object<'v, 'a>(value: &'v Value<'a>, path: &str) -> Result<&'v Value<'a>, Failure> {
     value.is_object().then_some(value).ok_or_else(|| wrong(path, "an object"))
 }
 
 /// The values of a list; one value that is no list counts as a list of it.
-pub(super) fn list<'v, 'a>(value: &'v Value<'a>) -> &'v [Value<'a>] {
+pub(crate) fn list<'v, 'a>(value: &'v Value<'a>) -> &'v [Value<'a>] {
     match value.is_array() {
         true => value.items(),
         false => std::slice::from_ref(value),
@@ -60,7 +60,7 @@ pub(super) fn list<'v, 'a>(value: &'v Value<'a>) -> &'v [Value<'a>] {
 }
 
 /// The path of the nth value of a list; that of the list where it is none.
-pub(super) fn nth(list: &Value<'_>, path: &str, n: usize) -> String {
+pub(crate) fn nth(list: &Value<'_>, path: &str, n: usize) -> String {
     match list.is_array() {
         true => format!("{path}[{n}]"),
         false => path.to_owned(),
@@ -68,12 +68,12 @@ pub(super) fn nth(list: &Value<'_>, path: &str, n: usize) -> String {
 }
 
 /// A text.
-pub(super) fn text<'a>(value: &Value<'a>, path: &str) -> Result<Cow<'a, str>, Failure> {
+pub(crate) fn text<'a>(value: &Value<'a>, path: &str) -> Result<Cow<'a, str>, Failure> {
     value.cow().ok_or_else(|| wrong(path, "a string"))
 }
 
 /// The digits of a number, also where they stand in a string.
-pub(super) fn number<'a>(value: &Value<'a>, path: &str) -> Result<&'a str, Failure> {
+pub(crate) fn number<'a>(value: &Value<'a>, path: &str) -> Result<&'a str, Failure> {
     let quoted = || {
         let digits = value.text()?;
         let raw = value.raw().strip_prefix('"')?.strip_suffix('"')?;
@@ -83,15 +83,35 @@ pub(super) fn number<'a>(value: &Value<'a>, path: &str) -> Result<&'a str, Failu
 }
 
 /// A whole number that is not below zero.
-pub(super) fn whole(value: &Value<'_>, path: &str) -> Result<u64, Failure> {
+pub(crate) fn whole(value: &Value<'_>, path: &str) -> Result<u64, Failure> {
     let digits = number(value, path)?;
     let whole = Value::of(digits).ok().and_then(|value| value.u64());
     whole.ok_or_else(|| wrong(path, "a whole number"))
 }
 
 /// True or false.
-pub(super) fn truth(value: &Value<'_>, path: &str) -> Result<bool, Failure> {
+pub(crate) fn truth(value: &Value<'_>, path: &str) -> Result<bool, Failure> {
     value.bool().ok_or_else(|| wrong(path, "true or false"))
+}
+
+/// The name of a model, however it is written.
+pub(crate) fn bare(model: &str) -> &str {
+    model.strip_prefix("models/").unwrap_or(model)
+}
+
+/// `/v1beta/models/<model>:<verb>`
+pub(crate) fn path(model: &str, verb: &str) -> String {
+    let mut path = String::from("/v1beta/models/");
+    for byte in bare(model).bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
+            path.push(byte.into());
+        } else {
+            write!(path, "%{byte:02X}").expect("a string can always be written to");
+        }
+    }
+    path.push(':');
+    path.push_str(verb);
+    path
 }
 
 #[cfg(test)]
