@@ -28,8 +28,9 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// One for dialects that cannot sign a call: its proof becomes that of the thought directly in
-    /// front of it, which is made up (without text) where there is none.
+    /// One for dialects that can sign nothing but thoughts: the proof of a call becomes that of the
+    /// thought directly in front of it, which is made up (without text) where there is none. Proofs
+    /// of texts, which their vendor can do without, are left out.
     pub fn with_seals_in_front() -> Self {
         Self { seals_in_front: true, ..Self::default() }
     }

@@ -15,6 +15,8 @@ mod encode_turns;
 mod own_seals;
 mod parts;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod tool_id;
 
 use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
@@ -38,14 +40,14 @@ impl Codec for Anthropic {
 
     fn profile(&self) -> Profile {
         Profile {
-            sampling_params: false,
+            sampling_params: true,
             penalties: false,
-            thinking: ThinkingForm::Adaptive,
+            thinking: ThinkingForm::Budget,
             thinking_always_on: false,
             thinking_by_default: false,
             forced_tool_choice: true,
             mid_conversation_system: false,
-            structured_output: true,
+            structured_output: false,
             json_schema: true,
             default_max_tokens: 8192,
             max_tokens_field: MaxTokensField::MaxTokens,

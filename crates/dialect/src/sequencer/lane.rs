@@ -120,6 +120,10 @@ impl Lane {
             return;
         }
         let Some(kind) = self.kind_of(block).filter(|_| !self.finished) else { return };
+        let signs = matches!(content, Content::Seal(_));
+        if self.seals_in_front && signs && matches!(kind, Kind::Text | Kind::Refusal) {
+            return;
+        }
         if let (Some((held, _)), Content::Seal(seal)) = (&self.held, &content)
             && *held == block
         {

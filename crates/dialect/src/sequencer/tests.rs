@@ -108,6 +108,7 @@ fn the_seal_of_a_call_goes_where_the_dialect_has_room_for_it() {
     front("+h0 0! -0 +c1 1! -1 .", "+h0 0! -0 +h1 1! -1 +c2(id1) -2 .");
     front("+h0 0:a -0 +t1 1:b +c2 2:{} -2 .", "+h0 0:a -0 +t1 1:b -1 +c2(id2) 2:{} -2 .");
     front("+c0 +c1 1! 1:x -1 -0 .", "+c0(id0) -0 +h1 1! -1 +c2(id1) 2:x -2 .");
+    front("+t0 0:a 0! -0 +t1 1! -1 .", "+t0 0:a -0 .");
     front("+c0 .", "+c0(id0) -0 .");
     front("+h0 0:a -0 .", "+h0 0:a -0 .");
 }

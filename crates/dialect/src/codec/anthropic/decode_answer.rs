@@ -11,15 +11,16 @@ use crate::{
 
 /// Reads an answer.
 pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
-    if let Some(error) = ProviderError::read(body) {
-        return Err(Failure::read(error.status, body));
-    }
     let nonsense = |why: &str| Failure::new(FailureKind::BadGateway, why);
     let message =
         Value::read(body).map_err(|_| nonsense("the provider's answer is not valid JSON"))?;
     let content = message.get("content");
     if !content.is_array() {
-        return Err(nonsense("the provider's answer has no content"));
+        // An error may come under any status.
+        return Err(match ProviderError::read(body) {
+            Some(error) => Failure::from(error),
+            None => nonsense("the provider's answer has no content"),
+        });
     }
     let mut blocks = Vec::with_capacity(content.items().len());
     for (at, value) in content.items().iter().enumerate() {

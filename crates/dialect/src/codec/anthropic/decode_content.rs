@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::decode_request::bad;
+use super::decode_request::{bad, unknown};
 use crate::{
     Failure, Seal, Value, Vendor,
     chat::{Media, MediaKind, Name, Piece, Role, Source, Turn},
@@ -10,6 +10,59 @@ use crate::{
 
 /// How a block of Claude Code begins that tells about the client and differs in every request.
 const BILLING: &str = "x-anthropic-billing-header:";
+
+/// The blocks that are read.
+const KINDS: &[&str] = &[
+    "text",
+    "image",
+    "document",
+    "search_result",
+    "thinking",
+    "redacted_thinking",
+    "tool_use",
+    "tool_result",
+];
+
+/// Members of blocks; besides those that are read, hints to the vendor and what it adds itself.
+const KNOWN_OF_BLOCK: &[&str] = &[
+    "type",
+    "text",
+    "citations",
+    "cache_control",
+    "source",
+    "title",
+    "context",
+    "content",
+    "thinking",
+    "signature",
+    "data",
+    "id",
+    "name",
+    "input",
+    "caller",
+    "tool_use_id",
+    "is_error",
+    "file_id",
+];
+
+/// Where a block stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    User,
+    Assistant,
+    /// In the result of a tool, or in a document.
+    Result,
+}
+
+impl Place {
+    fn takes(self, kind: &str) -> bool {
+        match kind {
+            "tool_use" | "thinking" | "redacted_thinking" => self == Place::Assistant,
+            "tool_result" => self == Place::User,
+            _ => true,
+        }
+    }
+}
 
 /// Reads messages, and notes what no other dialect can be told.
 #[derive(Debug)]
@@ -34,18 +87,24 @@ impl<'d> History<'d> {
                 return Err(bad(&field, format!("`{field}` must be user, assistant or system")));
             }
         };
+        unknown(message, &["role", "content"], &format!("{path}."), self.dropped);
         let path = format!("{path}.content");
         let content = message.get("content");
         let pieces = match role {
             Role::System => system_text(content, &path)?,
-            Role::User => self.content(content, &path)?,
-            Role::Assistant => seals_to_calls(self.content(content, &path)?),
+            Role::User => self.content(content, Place::User, &path)?,
+            Role::Assistant => seals_to_calls(self.content(content, Place::Assistant, &path)?),
         };
         Ok(Turn { role, pieces })
     }
 
     /// A text, or a list of blocks.
-    fn content<'a>(&mut self, content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+    fn content<'a>(
+        &mut self,
+        content: &Value<'a>,
+        place: Place,
+        path: &str,
+    ) -> Result<Vec<Piece<'a>>, Failure> {
         if let Some(text) = content.cow() {
             return Ok(vec![plain(text)]);
         }
@@ -54,7 +113,7 @@ impl<'d> History<'d> {
         }
         let mut pieces = Vec::with_capacity(content.items().len());
         for (at, block) in content.items().iter().enumerate() {
-            self.block(block, format!("{path}[{at}]"), &mut pieces)?;
+            self.block(block, place, format!("{path}[{at}]"), &mut pieces)?;
         }
         Ok(pieces)
     }
@@ -62,6 +121,7 @@ impl<'d> History<'d> {
     fn block<'a>(
         &mut self,
         block: &Value<'a>,
+        place: Place,
         path: String,
         pieces: &mut Vec<Piece<'a>>,
     ) -> Result<(), Failure> {
@@ -69,23 +129,25 @@ impl<'d> History<'d> {
             let field = format!("{path}.type");
             return Err(bad(&field, format!("`{field}` is required")));
         };
+        if !place.takes(kind) {
+            let message = format!("`{path}`: a block of type {kind} cannot stand here");
+            return Err(bad(&path, message));
+        }
+        // Of blocks that nobody else has the members do not count either.
+        if KINDS.contains(&kind) {
+            unknown(block, KNOWN_OF_BLOCK, &format!("{path}."), self.dropped);
+        }
         match kind {
             "text" => pieces.push(plain(string(block, "text", &path)?)),
-            "image" => pieces.push(image(block, path)?),
+            "image" => pieces.push(media(MediaKind::Image, block, path)?),
             "document" => self.document(block, path, pieces)?,
             "search_result" => found(block, pieces),
             "thinking" => {
                 let text = string(block, "thinking", &path)?;
-                let signature = borrowed(block.get("signature"));
-                let seal = match signature {
-                    Some(signature) if !signature.is_empty() => {
-                        // A mark of ours that is not whole proves nothing to anybody.
-                        let Some(seal) = read_seal(signature) else { return Ok(()) };
-                        Some(seal)
-                    }
-                    _ => None,
-                };
-                pieces.push(Piece::Thinking { text, seal });
+                let signature = block.get("signature").text().filter(|text| !text.is_empty());
+                // A mark of ours that is not whole proves nothing to anybody.
+                let seal = signature.and_then(|text| Seal::read(text, Vendor::Anthropic));
+                pieces.push(Piece::Thinking { text, seal: seal.map(Seal::into_owned) });
             }
             "redacted_thinking" => {
                 let data = string(block, "data", &path)?;
@@ -100,7 +162,9 @@ impl<'d> History<'d> {
             }),
             "tool_result" => {
                 let content = match block.find("content") {
-                    Some(content) => self.content(content, &format!("{path}.content"))?,
+                    Some(content) => {
+                        self.content(content, Place::Result, &format!("{path}.content"))?
+                    }
                     None => Vec::new(),
                 };
                 pieces.push(Piece::Result {
@@ -137,7 +201,8 @@ impl<'d> History<'d> {
         if let Some(title) = block.get("title").cow().filter(|title| !title.is_empty()) {
             pieces.push(plain(title));
         }
-        pieces.append(&mut self.content(source.get("content"), &format!("{path}.source.content"))?);
+        let path = format!("{path}.source.content");
+        pieces.append(&mut self.content(source.get("content"), Place::Result, &path)?);
         Ok(())
     }
 
@@ -178,10 +243,6 @@ fn string<'a>(block: &Value<'a>, name: &str, path: &str) -> Result<Cow<'a, str>,
     })
 }
 
-fn image<'a>(block: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
-    media(MediaKind::Image, block, path)
-}
-
 fn media<'a>(kind: MediaKind, block: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
     let source = block.get("source");
     let at = format!("{path}.source");
@@ -212,15 +273,6 @@ fn found<'a>(block: &Value<'a>, pieces: &mut Vec<Piece<'a>>) {
     }
     let texts = block.get("content").items().iter().filter_map(|text| text.get("text").cow());
     pieces.extend(texts.map(plain));
-}
-
-fn borrowed<'v>(value: &'v Value<'_>) -> Option<&'v str> {
-    value.text()
-}
-
-/// Whose proof a signature is.
-fn read_seal(signature: &str) -> Option<Seal<'static>> {
-    Seal::read(signature, Vendor::Anthropic).map(Seal::into_owned)
 }
 
 /// Blocks of tools that Anthropic runs.

@@ -73,12 +73,14 @@ pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Fa
         return Err(Failure::unsayable("container", message));
     }
     unknown(&body, KNOWN, "", &mut request.dropped);
-    unknown(
-        body.get("output_config"),
-        &["effort", "format"],
-        "output_config.",
-        &mut request.dropped,
-    );
+    let nested: [(&str, &[&str]); 3] = [
+        ("output_config", &["effort", "format"]),
+        ("thinking", &["type", "budget_tokens", "display"]),
+        ("tool_choice", &["type", "name", "disable_parallel_tool_use"]),
+    ];
+    for (name, known) in nested {
+        unknown(body.get(name), known, &format!("{name}."), &mut request.dropped);
+    }
     let hosted = tools(&body, &mut request)?;
     tool_choice(&body, hosted, &mut request)?;
     if let Some(turn) = system(&body)? {
@@ -109,11 +111,14 @@ fn missing(name: &str) -> Failure {
 }
 
 /// Notes the members of `object` that nobody here knows. Empty ones ask for nothing.
-fn unknown(object: &Value<'_>, known: &[&str], prefix: &str, dropped: &mut Vec<String>) {
+pub(super) fn unknown(object: &Value<'_>, known: &[&str], prefix: &str, dropped: &mut Vec<String>) {
     for (name, value) in object.members() {
-        let asks_nothing = value.is_null() || (value.is_array() && value.items().is_empty());
+        let asks_nothing = matches!(value.raw(), "null" | "[]" | "{}" | "false");
         if !asks_nothing && !known.contains(&name.as_ref()) {
-            dropped.push(format!("{prefix}{name}"));
+            let path = format!("{prefix}{name}");
+            if !dropped.contains(&path) {
+                dropped.push(path);
+            }
         }
     }
 }

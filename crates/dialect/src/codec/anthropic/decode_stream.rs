@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::decode_answer::{call_id, citation, finish, input, redacted};
 use crate::{
     DecodeStream, Failure, FailureKind, Names, ProviderError, Seal, Value, Vendor,
-    chat::{Event, Name, Opening},
+    chat::{Event, Finish, Name, Opening},
     free_form::Unwrapper,
     tokens::Reported,
 };
@@ -185,14 +185,18 @@ impl Stream {
     fn message_delta(&mut self, event: &Value<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         let delta = event.get("delta");
         if !self.finished && delta.find("stop_reason").is_some() {
-            self.start(emit);
-            while let Some(&(index, _)) = self.open.first() {
-                self.block_stop(index, emit);
-            }
-            self.finished = true;
-            emit(Event::Finish { choice: CHOICE, finish: finish(delta) });
+            self.finish_with(finish(delta), emit);
         }
         self.usage(event.get("usage"), emit);
+    }
+
+    fn finish_with(&mut self, finish: Finish<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        self.start(emit);
+        while let Some(&(index, _)) = self.open.first() {
+            self.block_stop(index, emit);
+        }
+        self.finished = true;
+        emit(Event::Finish { choice: CHOICE, finish });
     }
 
     fn fail(&mut self, failure: Failure, emit: &mut dyn FnMut(Event<'_>)) {
@@ -203,17 +207,15 @@ impl Stream {
 
 impl DecodeStream for Stream {
     fn event(&mut self, name: Option<&[u8]>, data: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
-        if self.ended || name == Some(b"ping") {
+        if self.ended || name == Some(b"ping") || data.trim_ascii().is_empty() {
             return;
         }
         let Ok(event) = Value::read(data) else {
-            if data.trim_ascii().is_empty() {
-                return;
-            }
             let broken = "an event of the provider's stream is not valid JSON";
             return self.fail(Failure::new(FailureKind::BadGateway, broken), emit);
         };
-        match event.get("type").text().unwrap_or_default() {
+        let named = || name.and_then(|name| std::str::from_utf8(name).ok());
+        match event.get("type").text().or_else(named).unwrap_or_default() {
             "message_start" => {
                 self.start(emit);
                 self.usage(event.get("message").get("usage"), emit);
@@ -225,12 +227,12 @@ impl DecodeStream for Stream {
             }
             "message_delta" => self.message_delta(&event, emit),
             "message_stop" => {
-                self.ended = true;
-                match self.finished {
-                    true => emit(Event::End),
-                    // It says that it is whole, and why it ends is what it usually is.
-                    false => emit_rest(self, emit),
+                // It says that it is whole; why it ends is what it usually is.
+                if !self.finished {
+                    self.finish_with(Finish::Stop, emit);
                 }
+                self.ended = true;
+                emit(Event::End);
             }
             "" | "error" => {
                 if let Some(error) = ProviderError::read(data) {
@@ -252,15 +254,6 @@ impl DecodeStream for Stream {
         let cut = "the provider's stream ended before its answer was whole";
         self.fail(Failure::new(FailureKind::BadGateway, cut), emit);
     }
-}
-
-fn emit_rest(stream: &mut Stream, emit: &mut dyn FnMut(Event<'_>)) {
-    stream.start(emit);
-    while let Some(&(index, _)) = stream.open.first() {
-        stream.block_stop(index, emit);
-    }
-    emit(Event::Finish { choice: CHOICE, finish: crate::chat::Finish::Stop });
-    emit(Event::End);
 }
 
 fn call(value: &Value<'_>, name: &Name<'_>) -> Kind {

@@ -91,7 +91,9 @@ pub(super) fn usage(o: &mut Object<'_>, tokens: &Tokens) {
 /// How a proof travels in a field of this dialect.
 pub(super) fn signature<'s>(seal: Option<&'s Seal<'_>>) -> Cow<'s, str> {
     match seal {
-        Some(seal) if seal.vendor == Vendor::Anthropic => Cow::Borrowed(&seal.data),
+        Some(seal) if seal.vendor == Vendor::Anthropic && !seal.redacted => {
+            Cow::Borrowed(&seal.data)
+        }
         Some(seal) => seal.wrapped().into(),
         None => Seal::unsigned().wrapped().into(),
     }

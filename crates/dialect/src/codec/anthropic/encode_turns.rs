@@ -23,6 +23,13 @@ struct Message<'r> {
     parts: Vec<Part<'r>>,
 }
 
+/// What is said between two turns of the model.
+#[derive(Debug)]
+enum Asked<'r> {
+    User(Part<'r>),
+    System(&'r str),
+}
+
 impl<'r> Conversation<'r> {
     /// Puts the turns of a request in order.
     pub(super) fn read(
@@ -34,46 +41,39 @@ impl<'r> Conversation<'r> {
         let (system, turns) = request.turns.split_at(leading);
         let mut conversation =
             Conversation { system: system.iter().flat_map(texts).collect(), messages: Vec::new() };
-        let mut rest = turns;
-        while !rest.is_empty() {
-            let assistant = rest.iter().take_while(|turn| turn.role == Role::Assistant).count();
-            let (said, behind) = rest.split_at(assistant);
-            conversation.add("assistant", parts(said.iter(), names)?);
-            let users = behind.iter().take_while(|turn| turn.role != Role::Assistant).count();
-            let (asked, behind) = behind.split_at(users);
-            conversation.ask(asked, profile, names)?;
-            rest = behind;
+        let mut asked = Vec::new();
+        for turn in turns {
+            match turn.role {
+                Role::System => asked.extend(texts(turn).map(Asked::System)),
+                Role::User => asked.extend(parts(turn, names)?.into_iter().map(Asked::User)),
+                Role::Assistant => {
+                    let parts = parts(turn, names)?;
+                    // A turn of which nothing is left does not stand between the user's.
+                    if !parts.is_empty() {
+                        conversation.ask(std::mem::take(&mut asked), profile);
+                        conversation.add("assistant", parts);
+                    }
+                }
+            }
         }
+        conversation.ask(asked, profile);
         Ok(conversation)
     }
 
-    /// What stands between two turns of the model.
-    fn ask(
-        &mut self,
-        turns: &'r [Turn<'_>],
-        profile: &Profile,
-        names: &mut Names,
-    ) -> Result<(), Failure> {
-        let users = || turns.iter().filter(|turn| turn.role == Role::User);
-        let users = parts(users(), names)?;
-        if profile.mid_conversation_system && !users.is_empty() {
-            self.add("user", results_first(users));
-            let system = turns.iter().filter(|turn| turn.role == Role::System);
-            let system: Vec<_> = system.flat_map(texts).map(Part::Text).collect();
-            if !system.is_empty() {
-                self.messages.push(Message { role: "system", parts: system });
-            }
-            return Ok(());
-        }
-        let mut all = Vec::new();
-        for turn in turns {
-            match turn.role {
-                Role::System => all.extend(texts(turn).map(Part::Reminder)),
-                _ => all.append(&mut parts(std::iter::once(turn), names)?),
+    /// Adds what stands between two turns of the model.
+    fn ask(&mut self, asked: Vec<Asked<'r>>, profile: &Profile) {
+        let users = asked.iter().any(|asked| matches!(asked, Asked::User(_)));
+        let apart = profile.mid_conversation_system && users;
+        let (mut user, mut system) = (Vec::new(), Vec::new());
+        for asked in asked {
+            match asked {
+                Asked::User(part) => user.push(part),
+                Asked::System(text) if apart => system.push(Part::Text(text)),
+                Asked::System(text) => user.push(Part::Reminder(text)),
             }
         }
-        self.add("user", results_first(all));
-        Ok(())
+        self.add("user", results_first(user));
+        self.add("system", system);
     }
 
     /// Adds a message, or to the last one of the same role.
@@ -133,15 +133,11 @@ fn texts<'r>(turn: &'r Turn<'_>) -> impl Iterator<Item = &'r str> {
     })
 }
 
-fn parts<'r>(
-    turns: impl Iterator<Item = &'r Turn<'r>>,
-    names: &mut Names,
-) -> Result<Vec<Part<'r>>, Failure> {
-    let mut parts = Vec::new();
-    for turn in turns {
-        for piece in &turn.pieces {
-            parts.extend(Part::read(piece, turn.role, names)?);
-        }
+/// What is sent of a turn.
+fn parts<'r>(turn: &'r Turn<'_>, names: &mut Names) -> Result<Vec<Part<'r>>, Failure> {
+    let mut parts = Vec::with_capacity(turn.pieces.len());
+    for piece in &turn.pieces {
+        parts.extend(Part::read(piece, turn.role, names)?);
     }
     Ok(parts)
 }
