@@ -8,6 +8,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use dialect::Tokens;
 use domain::{
     Caller, Upstream,
     log::{Attempt, Considered, LogEntry, Outcome, Usage, UsageSource},
@@ -16,17 +17,16 @@ use ring::hmac;
 use uuid::Uuid;
 
 use crate::{
-    attempt::Answer,
     balancer::Slot,
     client::Client,
+    door::Door,
     gateway::{Gateway, InFlight},
-    inbound::{Call, Door},
+    inbound::Call,
     journal::{Health, Intent},
     recording::Recorded,
     refusal::Refusal,
     routing::Plan,
     settings::{ClientIp, Settings},
-    usage,
 };
 
 /// A call that was let in.
@@ -214,13 +214,18 @@ impl Permit {
         }
     }
 
-    /// So much of an answer has passed: what is entered if it ends here.
-    pub(crate) fn passed(&mut self, client: &Client<'_>, call: &Call, answer: &Answer) {
+    /// So much of an answer has passed, and so much was used: what is entered if it ends here.
+    pub(crate) fn passed(
+        &mut self,
+        client: &Client<'_>,
+        status: u16,
+        used: Option<(Tokens, UsageSource)>,
+    ) {
         let Some(entry) = &mut self.entry else { return };
-        entry.status = answer.head.status;
+        entry.status = status;
         entry.bytes_in = client.bytes_in;
         entry.bytes_out = client.bytes_out;
-        if let Some((tokens, source)) = usage::so_far(client, call, answer) {
+        if let Some((tokens, source)) = used {
             entry.usage = Usage {
                 input: tokens.input,
                 cached: tokens.cached,

@@ -12,18 +12,17 @@ use bytes::Bytes;
 use dialect::{Coding, First, Form, Tap, TapOptions};
 use domain::Upstream;
 use pingora_timeout::timeout;
-use secrecy::ExposeSecret;
 
 use crate::{
     balancer::Slot,
     client::Client,
-    headers,
-    health::Fault,
+    door::Door,
+    failed::{Failed, reset},
     http1::{Conn, Decoder, Framing, Piece, ReadError, Reader, ResponseHead, Writer},
-    inbound::{Call, Door},
-    line::{ConnectFault, Connector, Line},
+    inbound::Call,
+    line::{Connector, Line},
     outbound::Outgoing,
-    refusal::{LastAnswer, Refusal},
+    refusal::Refusal,
     upload::{Upload, UploadFault},
 };
 
@@ -32,9 +31,6 @@ const HEAD_MAX: usize = 64 << 10;
 const FIELDS_MAX: usize = 256;
 /// Interim answers (1xx) before the real one.
 const INTERIM_MAX: usize = 8;
-/// How much of a refused answer's body is kept, and how long it is waited for.
-const ERROR_BODY_MAX: usize = 64 << 10;
-const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
 /// How long a provider that stopped reading may take to say why.
 const LAST_WORD: Duration = Duration::from_millis(500);
 /// How often a connection that waited too long may turn out to be dead.
@@ -72,52 +68,6 @@ pub(crate) struct Incoming {
     deadline: Instant,
 }
 
-/// Why an attempt is no answer.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    /// The name in log entries.
-    pub(crate) result: &'static str,
-    pub(crate) status: Option<u16>,
-    pub(crate) party: Party,
-    /// How long the provider wants to be left alone.
-    pub(crate) retry_after: Option<Duration>,
-    /// What it said, where it said something.
-    pub(crate) said: Option<Box<LastAnswer>>,
-    /// The same for people.
-    pub(crate) words: String,
-    /// What the client is told where it is the client's own fault.
-    pub(crate) refusal: Option<Box<Refusal>>,
-}
-
-/// Whose fault a failure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Party {
-    /// This key's: another one may do.
-    Key(Fault),
-    /// The provider's, or the way's there.
-    Upstream,
-    /// The client's: it left, or sent what it should not.
-    Client,
-}
-
-impl Failed {
-    fn upstream(result: &'static str, words: impl Into<String>) -> Self {
-        let (words, party) = (words.into(), Party::Upstream);
-        Self { result, status: None, party, retry_after: None, said: None, words, refusal: None }
-    }
-
-    fn client(refusal: Refusal) -> Self {
-        let (party, words) = (Party::Client, refusal.to_string());
-        Self { party, refusal: Some(Box::new(refusal)), ..Self::upstream("client_gone", words) }
-    }
-}
-
-impl From<ConnectFault> for Failed {
-    fn from(fault: ConnectFault) -> Self {
-        Failed::upstream(fault.as_str(), fault.to_string())
-    }
-}
-
 /// Where and with what one attempt is made.
 pub(crate) struct Try<'a> {
     pub(crate) connector: &'a Connector,
@@ -126,6 +76,8 @@ pub(crate) struct Try<'a> {
     pub(crate) slot: Option<&'a Slot>,
     pub(crate) outgoing: &'a Outgoing,
     pub(crate) deadline: Instant,
+    /// The answer is to be said again in another dialect: it is not read on the side.
+    pub(crate) converts: bool,
 }
 
 /// How an exchange on one connection failed.
@@ -179,13 +131,14 @@ impl Try<'_> {
         }
         let framing = framing(&head, &self.outgoing.method);
         let (grammar, form) = match &call.door {
+            _ if self.converts => (dialect::PLAIN, Form::Opaque),
             Door::Opaque { .. } => (dialect::PLAIN, form(&head)),
             door => (door.grammar(), form(&head)),
         };
-        let hides_usage = form == Form::Sse && call.ask_usage.is_some();
+        let hides_usage = form == Form::Sse && self.outgoing.asks_usage;
         let tap = Tap::new(grammar, TapOptions { form, hide_usage_event: hides_usage });
         // Where we asked for a plain answer the client gets one, whatever the provider does.
-        let coding = coding(&head).filter(|_| form != Form::Opaque);
+        let coding = coding(&head).filter(|_| self.converts || form != Form::Opaque);
         let unpacks = coding.is_some()
             && matches!(call.door, Door::Model(_))
             && !matches!(framing, Framing::Empty);
@@ -216,7 +169,7 @@ impl Try<'_> {
         }
         let readable = form != Form::Opaque || (call.model.is_some() && answer.incoming.finished);
         let telling = answer.head.status == 200 && self.outgoing.method != "HEAD";
-        if matches!(call.door, Door::Model(_)) && telling && readable {
+        if matches!(call.door, Door::Model(_)) && telling && readable && !self.converts {
             self.first_event(&mut answer, client, call).await.map_err(Broken::Failed)?;
         }
         Ok(answer)
@@ -246,8 +199,8 @@ impl Try<'_> {
                     step = upload.step(client, wr) => Err(step),
                 }
             };
-            match timeout(self.upstream.timeouts.first_byte.min(self.left()), next).await {
-                Err(_) => return Err(Broken::Failed(self.too_slow())),
+            match timeout(self.patience(), next).await {
+                Err(_) => return Err(Broken::Failed(Failed::too_slow())),
                 Ok(Ok(head)) => return head,
                 Ok(Err(Ok(()))) => {}
                 Ok(Err(Err(UploadFault::Client(refusal)))) => {
@@ -259,55 +212,6 @@ impl Try<'_> {
                 }
             }
         }
-    }
-
-    /// Whose fault an answer of this status is; none where it is an answer.
-    fn at_fault(&self, status: u16) -> Option<Party> {
-        match status {
-            401 | 403 if self.slot.is_some() => Some(Party::Key(Fault::Auth)),
-            429 if self.slot.is_some() => Some(Party::Key(Fault::RateLimited)),
-            401 | 403 | 407 | 429 | 500.. => Some(Party::Upstream),
-            _ => None,
-        }
-    }
-
-    /// Takes what a provider said when it refused.
-    async fn refused(&self, mut answer: Answer, party: Party, opaque: bool) -> Failed {
-        let status = answer.head.status;
-        let (result, words) = match (party, status) {
-            (Party::Key(fault), _) => (fault.as_str(), format!("the provider answered {status}")),
-            (_, 429) => ("rate_limited", "the provider answered 429".to_owned()),
-            (_, 401 | 403 | 407) => ("auth", format!("the provider answered {status}")),
-            _ => ("server_fault", format!("the provider answered {status}")),
-        };
-        let retry_after = retry_after(&answer.head);
-        let mut body = Vec::new();
-        let read = timeout(ERROR_BODY_TIME, async {
-            while let Ok(Some(piece)) = answer.incoming.rd.body(&mut answer.incoming.decoder).await
-            {
-                body.extend_from_slice(&piece);
-                if body.len() > ERROR_BODY_MAX {
-                    return;
-                }
-            }
-        });
-        let _ = read.await;
-        let whole = answer.incoming.decoder.is_done() && body.len() <= ERROR_BODY_MAX;
-        // Nothing can be found in what is compressed, and not every client asked for it.
-        let readable = opaque || !is_coded(&answer.head);
-        let fields = headers::of_refusal(&answer.head);
-        if whole {
-            self.keep(answer);
-        }
-        // What names our account or our key is not for the client.
-        let secret = self.slot.map(|slot| slot.key.secret.expose_secret().as_bytes());
-        let tells = secret.is_some_and(|secret| memchr::memmem::find(&body, secret).is_some());
-        let fit =
-            whole && readable && !body.is_empty() && !tells && !matches!(status, 401 | 403 | 407);
-        let body = fit.then(|| Bytes::from(body));
-        let said = Some(Box::new(LastAnswer { status, fields, body, retry_after }));
-        let status = Some(status);
-        Failed { result, status, party, retry_after, said, words, refusal: None }
     }
 
     /// Waits for the first event of a stream, or the first of a JSON body.
@@ -347,43 +251,27 @@ impl Try<'_> {
                 }
             }
         };
-        match timeout(self.upstream.timeouts.first_byte.min(self.left()), wait).await {
+        match timeout(self.patience(), wait).await {
             Ok(result) => result,
-            Err(_) => Err(Failed { status, ..self.too_slow() }),
+            Err(_) => Err(Failed { status, ..Failed::too_slow() }),
         }
     }
 
-    /// An error that came where an answer was promised.
-    fn said_error(&self, error: &dialect::ProviderError, status: Option<u16>) -> Failed {
-        let party = match error.status {
-            401 | 403 if self.slot.is_some() => Party::Key(Fault::Auth),
-            429 if self.slot.is_some() => Party::Key(Fault::RateLimited),
-            _ => Party::Upstream,
-        };
-        let words = format!("the provider's answer was an error ({})", error.code);
-        let retry_after = error.retry_after;
-        let said = LastAnswer { status: error.status, fields: Vec::new(), body: None, retry_after };
-        let (result, said) = ("stream_error", Some(Box::new(said)));
-        Failed { result, status, party, retry_after, said, words, refusal: None }
-    }
-
-    fn keep(&self, answer: Answer) {
+    /// Keeps the connection of an answer that is read, where it may carry another call.
+    pub(crate) fn keep(&self, answer: Answer) {
         if let Some(conn) = answer.into_reusable() {
             self.connector.give_back(self.line, conn);
         }
     }
 
+    /// How long the beginning of an answer may take from here.
+    pub(crate) fn patience(&self) -> Duration {
+        self.upstream.timeouts.first_byte.min(self.left())
+    }
+
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
-
-    fn too_slow(&self) -> Failed {
-        Failed::upstream("timeout", "the provider did not answer in time")
-    }
-}
-
-fn reset() -> Failed {
-    Failed::upstream("reset", "the provider broke the connection")
 }
 
 impl Incoming {
@@ -510,26 +398,12 @@ fn form(head: &ResponseHead) -> Form {
     if readable { Form::of(head.text("content-type").unwrap_or_default()) } else { Form::Opaque }
 }
 
-fn is_coded(head: &ResponseHead) -> bool {
+/// Whether a body comes compressed.
+pub(crate) fn is_coded(head: &ResponseHead) -> bool {
     head.get("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
 }
 
 /// How the body is compressed, where we can undo that.
 fn coding(head: &ResponseHead) -> Option<Coding> {
     head.text("content-encoding").and_then(Coding::of)
-}
-
-/// When the provider wants to be asked again: `retry-after-ms`, or `retry-after` in seconds or as
-/// a date (RFC 9110, 10.2.3).
-fn retry_after(head: &ResponseHead) -> Option<Duration> {
-    let millis = head.text("retry-after-ms").and_then(|v| v.trim().parse::<f64>().ok());
-    if let Some(millis) = millis {
-        return Duration::try_from_secs_f64(millis / 1000.0).ok();
-    }
-    let value = head.text("retry-after")?.trim();
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = chrono::DateTime::parse_from_rfc2822(value).ok()?;
-    (date.to_utc() - chrono::Utc::now()).to_std().ok()
 }

@@ -3,7 +3,7 @@
 //! Headers that pass, pass as they came, byte for byte and in order. What stays here depends on
 //! the upstream's policy; credentials and whatever holds the caller's key stay here always.
 
-use domain::{HeaderPolicy, HeaderRule, KeyPlacement};
+use domain::{HeaderPolicy, HeaderRule, KeyPlacement, Upstream};
 use secrecy::ExposeSecret;
 
 use crate::http1::{Head, RequestHead, ResponseHead};
@@ -55,26 +55,31 @@ const OWN: [&str; 1] = ["x-request-id"];
 const STRICT: [&str; 5] =
     ["accept", "accept-encoding", "content-type", "content-encoding", "idempotency-key"];
 
+/// What belongs to no vendor, and may go along with a call that was said again.
+const NEUTRAL: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
 /// What goes out as our name.
 const USER_AGENT: &str = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
 
-/// Appends to `out` the client's headers that `policy` lets through, then what `rules` say, then
-/// our own name where the client's was withheld.
+/// Appends to `out` the client's headers that the upstream's policy lets through, then what its
+/// rules say, then our own name where the client's was withheld. `unpacked`: the body does not go
+/// out compressed as it came.
 pub(crate) fn to_provider(
     out: &mut Vec<u8>,
     head: &RequestHead,
     shown_key: &str,
-    policy: HeaderPolicy,
-    rules: &[HeaderRule],
+    upstream: &Upstream,
     readable: bool,
+    unpacked: bool,
 ) {
-    let ruled = |name: &[u8]| rules.iter().any(|r| name.eq_ignore_ascii_case(r.name.as_bytes()));
+    let (policy, rules) = (upstream.header_policy, &upstream.header_rules);
     let hops = connection_options(head);
     for (name, value) in head.iter() {
         let stays = stays_here(name, value, shown_key)
-            || ruled(name)
+            || ruled(rules, name)
             || hops.iter().any(|hop| name.eq_ignore_ascii_case(hop))
             || (readable && name.eq_ignore_ascii_case(b"accept-encoding"))
+            || (unpacked && name.eq_ignore_ascii_case(b"content-encoding"))
             || match policy {
                 HeaderPolicy::Hide => hides(name),
                 HeaderPolicy::Keep => false,
@@ -84,13 +89,48 @@ pub(crate) fn to_provider(
             push(out, name, value);
         }
     }
-    if policy != HeaderPolicy::Keep && !ruled(b"user-agent") {
+    if policy != HeaderPolicy::Keep && !ruled(rules, b"user-agent") {
         push(out, b"user-agent", USER_AGENT.as_bytes());
     }
-    if readable && !ruled(b"accept-encoding") {
+    if readable && !ruled(rules, b"accept-encoding") {
         // Usage is read from the answer as it passes.
         push(out, b"accept-encoding", b"identity");
     }
+    push_rules(out, rules);
+}
+
+/// Appends the headers of a call that was said again in the target's dialect: `own` are the
+/// dialect's. Nothing of the client's crosses but what belongs to no vendor, and that only where
+/// the policy keeps it.
+pub(crate) fn of_conversion(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    own: &[(&str, &str)],
+    upstream: &Upstream,
+) {
+    let rules = &upstream.header_rules;
+    let ours = [
+        ("content-type", "application/json"),
+        ("user-agent", USER_AGENT),
+        ("accept-encoding", "identity"),
+    ];
+    for (name, value) in ours.iter().chain(own) {
+        if !ruled(rules, name.as_bytes()) {
+            push(out, name.as_bytes(), value.as_bytes());
+        }
+    }
+    if upstream.header_policy == HeaderPolicy::Keep {
+        let neutral = head.iter().filter(|(name, _)| is(&NEUTRAL, name) && !ruled(rules, name));
+        neutral.for_each(|(name, value)| push(out, name, value));
+    }
+    push_rules(out, rules);
+}
+
+fn ruled(rules: &[HeaderRule], name: &[u8]) -> bool {
+    rules.iter().any(|rule| name.eq_ignore_ascii_case(rule.name.as_bytes()))
+}
+
+fn push_rules(out: &mut Vec<u8>, rules: &[HeaderRule]) {
     for rule in rules {
         if let Some(value) = &rule.value {
             push(out, rule.name.as_bytes(), value.as_bytes());
@@ -133,7 +173,8 @@ pub(crate) fn query(
 pub(crate) fn to_client(out: &mut Vec<u8>, head: &ResponseHead, unpacked: bool) {
     let hops = connection_options(head);
     for (name, value) in head.iter() {
-        let stays = (unpacked && name.eq_ignore_ascii_case(b"content-encoding"))
+        let stays = names_a_key(name, value)
+            || (unpacked && name.eq_ignore_ascii_case(b"content-encoding"))
             || (is(&HOP_BY_HOP, name) && !begins(&["sec-websocket-"], name))
             || withheld(name)
             || hops.iter().any(|hop| name.eq_ignore_ascii_case(hop));
@@ -144,11 +185,18 @@ pub(crate) fn to_client(out: &mut Vec<u8>, head: &ResponseHead, unpacked: bool) 
 }
 
 /// The same for an answer that refuses: when to come back is ours to say.
-pub(crate) fn of_refusal(head: &ResponseHead) -> Vec<u8> {
+pub(crate) fn of_refusal(head: &ResponseHead, unpacked: bool) -> Vec<u8> {
     let mut out = Vec::new();
-    to_client(&mut out, head, false);
+    to_client(&mut out, head, unpacked);
     let kept = out.split_inclusive(|b| *b == b'\n');
     kept.filter(|line| !begins(&["retry-after"], line)).flatten().copied().collect()
+}
+
+/// Whether an address for an upload, which the client goes to by itself, holds a provider key: it
+/// does where the key went out in the query.
+fn names_a_key(name: &[u8], value: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"x-goog-upload-url")
+        && value.split(|b| b"?&".contains(b)).any(|field| field.starts_with(b"key="))
 }
 
 /// What a provider says of itself and of our account with it: it stays here.
@@ -276,8 +324,11 @@ mod tests {
     fn passed(fields: &str, policy: HeaderPolicy, rules: &[HeaderRule]) -> String {
         let text = format!("POST /v1/x HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         let head = RequestHead::parse(Bytes::from(text), 100, 8192).unwrap();
+        let base = domain::BaseUrl::parse("https://h.test").unwrap();
+        let mut upstream = Upstream::new(domain::UpstreamId(1), domain::UserId(1), "up", base);
+        (upstream.header_policy, upstream.header_rules) = (policy, rules.to_vec());
         let mut out = Vec::new();
-        to_provider(&mut out, &head, KEY, policy, rules, false);
+        to_provider(&mut out, &head, KEY, &upstream, false, false);
         String::from_utf8(out).unwrap().replace(&format!("user-agent: {USER_AGENT}\r\n"), "")
     }
 

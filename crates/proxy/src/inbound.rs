@@ -1,4 +1,4 @@
-//! What came in: which door, whose key, and what is asked.
+//! What came in: whose key, and what is asked.
 //!
 //! The key is looked for before a byte of body is read, digested at once, and goes no further. Model
 //! routes read a JSON body whole (bounded), so that an attempt can be repeated; everything else
@@ -8,212 +8,19 @@ use std::ops::Range;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use dialect::{Edit, Grammar, Peek};
+use dialect::{Coding, Edit, OWN_MARK, Peek, Value};
 use domain::Dialect;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    client::Client, gateway::Gateway, headers::percent_decode, http1::RequestHead, refusal::Refusal,
+    client::Client,
+    conversion::codec_of,
+    door::{Door, Endpoint, Job, Operation},
+    gateway::Gateway,
+    headers::percent_decode,
+    http1::RequestHead,
+    refusal::Refusal,
 };
-
-/// Where a request is going, by its path alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Door {
-    /// `/livez`
-    Live,
-    /// `/readyz`, `/healthz`
-    Ready,
-    /// `/api/…`: somebody took the wrong port.
-    Management,
-    /// `/proxy/{upstream}/{path}`
-    Opaque { upstream: String, path: String },
-    /// `/v1/…`, `/v1beta/…`
-    Model(Endpoint),
-}
-
-/// A model route: in which dialect, and to do what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(crate) dialect: Dialect,
-    pub(crate) operation: Operation,
-}
-
-/// What a model route does, as far as we treat it differently.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// `GET /v1/models`: answered here.
-    ListModels,
-    /// `GET /v1/models/{id}`: answered here.
-    OneModel(String),
-    /// OpenAI Chat Completions: the only one whose streams must be asked for usage.
-    Chat,
-    /// The model stands in the path: its name, and what follows it (`:generateContent`).
-    ModelInPath { model: String, version: String, verb: String },
-    /// Text by a model in the other ways to ask for it.
-    Text,
-    /// Anything else.
-    Other,
-}
-
-/// What may be done with a model route.
-const MODEL_METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
-
-impl Door {
-    /// Whether a request of this method may come in here at all.
-    pub(crate) fn admits(&self, method: &str) -> Result<(), Refusal> {
-        let admitted = match self {
-            Door::Model(_) => MODEL_METHODS.contains(&method),
-            _ => !matches!(method, "TRACE" | "CONNECT"),
-        };
-        let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE";
-        let refusal = || Refusal::Method { method: method.to_owned(), allowed };
-        if admitted { Ok(()) } else { Err(refusal()) }
-    }
-
-    /// Reads the path of a request. Paths that two readers could read differently lead nowhere.
-    pub(crate) fn of(head: &RequestHead) -> Result<Door, Refusal> {
-        let path = head.path();
-        match path {
-            "/livez" => return Ok(Door::Live),
-            "/readyz" | "/healthz" => return Ok(Door::Ready),
-            _ => {}
-        }
-        if path == "/api" || path.starts_with("/api/") {
-            return Ok(Door::Management);
-        }
-        if is_tricky(path) && !asks_for_one_model(head) {
-            return Err(Refusal::NoSuchPath);
-        }
-        if let Some(rest) = path.strip_prefix("/proxy/") {
-            let (upstream, path) = match rest.find('/') {
-                Some(slash) => (&rest[..slash], &rest[slash..]),
-                None => (rest, ""),
-            };
-            let (upstream, path) = (upstream.to_owned(), path.to_owned());
-            return Ok(Door::Opaque { upstream, path });
-        }
-        endpoint(head).map(Door::Model).ok_or(Refusal::NoSuchPath)
-    }
-
-    /// How errors are said to who came to this door.
-    pub(crate) fn grammar(&self) -> &'static dyn Grammar {
-        match self {
-            Door::Model(endpoint) => grammar_of(endpoint.dialect),
-            _ => dialect::PLAIN,
-        }
-    }
-}
-
-/// The grammar of a dialect.
-pub(crate) fn grammar_of(dialect: Dialect) -> &'static dyn Grammar {
-    match dialect {
-        Dialect::OpenaiChat => dialect::OPENAI_CHAT,
-        Dialect::OpenaiResponses => dialect::OPENAI_RESPONSES,
-        Dialect::AnthropicMessages => dialect::ANTHROPIC,
-        Dialect::Gemini => dialect::GEMINI,
-    }
-}
-
-/// Whether a path holds what a later reader could take for another path.
-fn is_tricky(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    if memchr::memchr3(b'\\', b';', 0, bytes).is_some() {
-        return true;
-    }
-    let escaped = bytes.windows(3).any(|w| {
-        w[0] == b'%' && matches!(&w[1..].to_ascii_lowercase()[..], b"2f" | b"5c" | b"00" | b"2e")
-    });
-    escaped || path.split('/').skip(1).any(|s| matches!(s, "." | "..")) || path.contains("//")
-}
-
-/// Whether all that is odd about a path is the slash of `upstream/model`, which SDKs write as
-/// `%2F` when they ask for one model.
-fn asks_for_one_model(head: &RequestHead) -> bool {
-    let path = head.path();
-    let models = ["/v1/models/", "/v1beta/models/"].iter().any(|place| path.starts_with(place));
-    models && head.method() == "GET" && !is_tricky(&with_slashes(path))
-}
-
-fn with_slashes(path: &str) -> String {
-    path.replace("%2F", "/").replace("%2f", "/")
-}
-
-/// Whose dialect a path has that belongs to several vendors: the SDKs tell by their headers. A
-/// `x-goog-api-key` alone says so only of models, for it may carry anybody's service key.
-fn shared_dialect(head: &RequestHead, version: &str, rest: &str) -> Dialect {
-    let says = |name| head.get(name).is_some();
-    let models = starts(rest, "models");
-    if version != "v1" || says("x-goog-api-client") || (models && says("x-goog-api-key")) {
-        Dialect::Gemini
-    } else if says("anthropic-version") {
-        Dialect::AnthropicMessages
-    } else {
-        Dialect::OpenaiChat
-    }
-}
-
-fn endpoint(head: &RequestHead) -> Option<Endpoint> {
-    let path = head.path();
-    let (version, rest) = ["v1beta", "v1alpha", "v1"].into_iter().find_map(|version| {
-        let rest = path.strip_prefix('/')?.strip_prefix(version)?.strip_prefix('/')?;
-        Some((version, rest))
-    })?;
-    let is_get = matches!(head.method(), "GET" | "HEAD");
-    let is_post = head.method() == "POST";
-    let gemini = version != "v1";
-    let shared = shared_dialect(head, version, rest);
-    let (dialect, operation) = match rest {
-        "models" if is_get => (shared, Operation::ListModels),
-        "chat/completions" if !gemini => (Dialect::OpenaiChat, Operation::Chat),
-        _ if rest.starts_with("models/") => {
-            let name = &rest["models/".len()..];
-            match name.rsplit_once(':').filter(|(_, verb)| is_gemini_verb(verb)) {
-                Some((model, verb)) => {
-                    let place = (model.to_owned(), version.to_owned(), format!(":{verb}"));
-                    let (model, version, verb) = place;
-                    (Dialect::Gemini, Operation::ModelInPath { model, version, verb })
-                }
-                None if is_get => (shared, Operation::OneModel(with_slashes(name))),
-                None => (shared, Operation::Other),
-            }
-        }
-        _ if gemini => (Dialect::Gemini, Operation::Other),
-        "messages" | "complete" if is_post => (Dialect::AnthropicMessages, Operation::Text),
-        "responses" if is_post => (Dialect::OpenaiResponses, Operation::Text),
-        "completions" if is_post => (shared, Operation::Text),
-        _ if starts(rest, "messages") || rest == "complete" => {
-            (Dialect::AnthropicMessages, Operation::Other)
-        }
-        _ if starts(rest, "responses") => (Dialect::OpenaiResponses, Operation::Other),
-        _ => (shared, Operation::Other),
-    };
-    Some(Endpoint { dialect, operation })
-}
-
-/// Whether `path` is `segment` or lies below it.
-fn starts(path: &str, segment: &str) -> bool {
-    path.strip_prefix(segment).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Gemini's verbs are lowerCamelCase words; a colon may also stand in other providers' names
-/// (`ft:gpt-4o:org`, `llama3:8b`).
-fn is_gemini_verb(verb: &str) -> bool {
-    const VERBS: [&str; 12] = [
-        "generateContent",
-        "streamGenerateContent",
-        "countTokens",
-        "embedContent",
-        "batchEmbedContents",
-        "batchGenerateContent",
-        "asyncBatchEmbedContent",
-        "generateAnswer",
-        "generateText",
-        "predict",
-        "predictLongRunning",
-        "bidiGenerateContent",
-    ];
-    VERBS.contains(&verb)
-}
 
 /// The service key that a request shows, as text, and where it may hide besides.
 pub(crate) fn shown_key(head: &RequestHead) -> Result<String, Refusal> {
@@ -295,6 +102,10 @@ pub(crate) struct Call {
     pub(crate) model_at: Option<ModelAt>,
     /// What makes an OpenAI stream tell its usage, if it was not asked to.
     pub(crate) ask_usage: Option<Edit>,
+    /// What takes proofs out of the body that only the gateway can read.
+    pub(crate) own_seals: Vec<Edit>,
+    /// Whether the body came compressed and is held unpacked.
+    pub(crate) unpacked: bool,
     pub(crate) websocket: bool,
     /// Whether the model stands in the query.
     pub(crate) model_in_query: bool,
@@ -342,10 +153,17 @@ impl Call {
     pub(crate) fn generates_text(&self) -> bool {
         let Door::Model(Endpoint { operation, .. }) = &self.door else { return false };
         match operation {
-            Operation::Chat => true,
+            Operation::Chat | Operation::Converse | Operation::Text => true,
             Operation::ModelInPath { verb, .. } => verb.ends_with("enerateContent"),
-            Operation::Text => true,
             _ => false,
+        }
+    }
+
+    /// What is to be done, where other dialects can be asked for it too.
+    pub(crate) fn job(&self) -> Option<Job> {
+        match &self.door {
+            Door::Model(endpoint) => endpoint.job().filter(|_| self.repeatable()),
+            _ => None,
         }
     }
 
@@ -376,18 +194,15 @@ pub(crate) async fn call(
         body: Body::Held { bytes: Bytes::new(), _budget: None },
         model_at: None,
         ask_usage: None,
+        own_seals: Vec::new(),
+        unpacked: false,
         websocket,
     };
     if websocket || !client.head.has_body() {
         return Ok(call);
     }
-    let needs_model = NEED_A_MODEL.contains(&client.head.path());
-    let json = matches!(call.door, Door::Model(_)) && (needs_model || is_json(&client.head));
-    if json
-        && client.head.get("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
-    {
-        return Err(Refusal::Compressed);
-    }
+    let json = reads_as_json(&call, &client.head);
+    let coding = if json { request_coding(&client.head)? } else { None };
     let buffers = gateway.settings.buffers;
     let length = client.head.content_length;
     let holdable = length.is_some_and(|length| length <= buffers.per_request);
@@ -411,7 +226,12 @@ pub(crate) async fn call(
         }
         Ok(())
     };
-    let bytes = client.body(max, more).await?;
+    let mut bytes = client.body(max, more).await?;
+    if let Some(coding) = coding {
+        bytes = unpacked(coding, &bytes, max)?;
+        budget = gateway.hold(bytes.len() as u64).ok_or(Refusal::Busy)?;
+        call.unpacked = true;
+    }
     if json {
         look_into(&mut call, client.head.path(), &bytes)?;
     } else {
@@ -431,6 +251,33 @@ const NEED_A_MODEL: [&str; 6] = [
     "/v1/messages/count_tokens",
 ];
 
+/// Whether the body is JSON that decides where the call goes: by its type, or, whatever its type
+/// says, where nothing else can be meant.
+fn reads_as_json(call: &Call, head: &RequestHead) -> bool {
+    let Door::Model(endpoint) = &call.door else { return false };
+    let meant = endpoint.job().is_some() || NEED_A_MODEL.contains(&head.path());
+    meant || is_json(head)
+}
+
+/// How a body that must be read is compressed.
+fn request_coding(head: &RequestHead) -> Result<Option<Coding>, Refusal> {
+    match head.text("content-encoding") {
+        Some(coding) if !coding.trim().eq_ignore_ascii_case("identity") => {
+            Coding::of(coding).map(Some).ok_or(Refusal::Compressed)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn unpacked(coding: Coding, bytes: &[u8], max: u64) -> Result<Bytes, Refusal> {
+    let room = usize::try_from(max).unwrap_or(usize::MAX);
+    match coding.unpack(bytes, room) {
+        Ok(Some(whole)) => Ok(whole.into()),
+        Ok(None) => Err(Refusal::BodyTooLarge(max)),
+        Err(_) => Err(Refusal::BadCoding),
+    }
+}
+
 /// Finds in a JSON body what decides where it goes.
 fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<(), Refusal> {
     let Door::Model(endpoint) = &call.door else { return Ok(()) };
@@ -449,12 +296,21 @@ fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<(), Refusal> 
         call.model = None;
         return Err(Refusal::ModelMissing);
     }
+    if endpoint.job().is_some() && memchr::memmem::find(bytes, OWN_MARK.as_bytes()).is_some() {
+        call.own_seals = codec_of(endpoint.dialect).own_seals(&Value::read(bytes)?);
+    }
     Ok(())
 }
 
 /// Finds in a form what decides where it goes; other bodies are not looked into.
 fn look_into_form(call: &mut Call, head: &RequestHead, bytes: &Bytes) -> Result<(), Refusal> {
-    let (Door::Model(_), Some(kind)) = (&call.door, head.get("content-type")) else {
+    let Door::Model(_) = &call.door else { return Ok(()) };
+    let Some(kind) = head.get("content-type") else {
+        // Not every client says that it sends JSON. What does not read as such passes as it is.
+        let looks_like_it = bytes.trim_ascii_start().starts_with(b"{");
+        if looks_like_it && look_into(call, head.path(), bytes).is_err() {
+            (call.model, call.model_at, call.ask_usage) = (None, None, None);
+        }
         return Ok(());
     };
     let kind = String::from_utf8_lossy(kind);
@@ -488,47 +344,4 @@ fn is_json(head: &RequestHead) -> bool {
     let media = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     media.eq_ignore_ascii_case(b"application/json")
         || media.to_ascii_lowercase().ends_with(b"+json")
-}
-
-#[cfg(test)]
-mod door_tests {
-    use super::*;
-
-    fn check(request: &str, dialect: Dialect, operation: Operation) {
-        let raw = format!("{request}\r\nhost: here\r\n\r\n");
-        let head = RequestHead::parse(Bytes::from(raw), 64, 8192).unwrap();
-        assert_eq!(Door::of(&head).unwrap(), Door::Model(Endpoint { dialect, operation }));
-    }
-
-    #[test]
-    fn shared_paths_are_told_apart_by_what_the_sdks_send() {
-        let list = Operation::ListModels;
-        check("GET /v1/models HTTP/1.1", Dialect::OpenaiChat, list.clone());
-        let anthropic = "GET /v1/models HTTP/1.1\r\nanthropic-version: 1";
-        check(anthropic, Dialect::AnthropicMessages, list.clone());
-        check("GET /v1/models HTTP/1.1\r\nx-goog-api-key: k", Dialect::Gemini, list.clone());
-        check("GET /v1beta/models HTTP/1.1", Dialect::Gemini, list);
-        let other = Operation::Other;
-        let key = "POST /v1/embeddings HTTP/1.1\r\nx-goog-api-key: k";
-        check(key, Dialect::OpenaiChat, other.clone());
-        check("GET /v1/files HTTP/1.1\r\nx-goog-api-client: sdk", Dialect::Gemini, other);
-    }
-
-    #[test]
-    fn a_model_with_a_slash_is_found_and_no_other_trick_is() {
-        let one = Operation::OneModel("openai/gpt-4o".into());
-        check("GET /v1/models/openai%2Fgpt-4o HTTP/1.1", Dialect::OpenaiChat, one.clone());
-        check("GET /v1/models/openai/gpt-4o HTTP/1.1", Dialect::OpenaiChat, one);
-        for tricky in [
-            "GET /v1/models/..%2Ffiles",
-            "GET /v1/models/a%2F%2e%2e",
-            "GET /v1/models/a%2F%2Fb",
-            "POST /v1/models/openai%2Fgpt-4o",
-            "GET /v1/files/a%2Fb",
-        ] {
-            let raw = format!("{tricky} HTTP/1.1\r\nhost: here\r\n\r\n");
-            let head = RequestHead::parse(Bytes::from(raw), 64, 8192).unwrap();
-            assert!(matches!(Door::of(&head), Err(Refusal::NoSuchPath)), "{tricky}");
-        }
-    }
 }

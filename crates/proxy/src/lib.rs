@@ -4,11 +4,15 @@
 //! out by `relay`. Nothing here waits for a database: configuration comes as a
 //! [`Snapshot`](domain::Snapshot), log entries leave by the [`journal`].
 
+mod address;
 mod admission;
 mod attempt;
 mod balancer;
 mod client;
 mod connections;
+mod conversion;
+mod door;
+mod failed;
 mod gateway;
 mod headers;
 mod health;
@@ -17,12 +21,16 @@ mod inbound;
 pub mod journal;
 mod line;
 mod local;
+mod model_list;
 mod models;
 mod outbound;
 mod pipeline;
+mod profile;
 mod recording;
 mod refusal;
+mod refused;
 mod relay;
+mod road;
 mod routing;
 mod server;
 mod settings;

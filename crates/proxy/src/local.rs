@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::{client::Client, gateway::Gateway, inbound::Door, refusal::Refusal};
+use crate::{client::Client, door::Door, gateway::Gateway, refusal::Refusal};
 
 /// The fields of every JSON answer of our own.
 pub(crate) const JSON: &[u8] = b"content-type: application/json\r\ncache-control: no-store\r\n";

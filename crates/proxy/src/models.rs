@@ -1,18 +1,19 @@
 //! `GET /v1/models` and its sisters: what a service key can ask for, in the dialect of whoever
-//! asks.
+//! asks. Every model is on the list, for one of another dialect is reached by conversion.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use domain::{Caller, Dialect, Snapshot, UpstreamEntry, log::Outcome};
-use serde_json::{Value, json};
 
 use crate::{
     admission,
     client::Client,
+    door::{Door, Endpoint, Operation},
     gateway::Gateway,
-    inbound::{Call, Door, Endpoint, Operation},
+    inbound::Call,
     local::{JSON, Local},
+    model_list,
     refusal::Refusal,
     routing::Plan,
 };
@@ -23,6 +24,7 @@ pub(crate) fn answer(
     snapshot: &Snapshot,
     caller: &Caller,
     call: &Call,
+    query: Option<&str>,
 ) -> Option<Result<Local, Refusal>> {
     let Door::Model(Endpoint { dialect, operation }) = &call.door else { return None };
     if !matches!(operation, Operation::ListModels | Operation::OneModel(_)) {
@@ -34,10 +36,10 @@ pub(crate) fn answer(
     }
     Some(match operation {
         Operation::OneModel(name) if names.contains(name) => {
-            Ok((200, one(*dialect, name).to_string().into()))
+            Ok((200, model_list::one(*dialect, name).to_string().into()))
         }
         Operation::OneModel(name) => Err(Refusal::NoRoute(name.clone())),
-        _ => Ok((200, list(*dialect, &names).to_string().into())),
+        _ => Ok((200, model_list::page(*dialect, &names, query).to_string().into())),
     })
 }
 
@@ -79,43 +81,6 @@ fn provider_knows(snapshot: &Snapshot, caller: &Caller, dialect: Dialect) -> boo
             && caller.may_reach(upstream)
     });
     caller.key.allowed_models.is_empty() && open.count() == 1
-}
-
-fn list(dialect: Dialect, names: &BTreeSet<String>) -> Value {
-    let models: Vec<Value> = names.iter().map(|name| one(dialect, name)).collect();
-    match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses => {
-            json!({ "object": "list", "data": models })
-        }
-        Dialect::AnthropicMessages => json!({
-            "data": models,
-            "has_more": false,
-            "first_id": names.first(),
-            "last_id": names.last(),
-        }),
-        Dialect::Gemini => json!({ "models": models }),
-    }
-}
-
-fn one(dialect: Dialect, name: &str) -> Value {
-    match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiResponses => {
-            json!({ "id": name, "object": "model", "created": 0, "owned_by": "tollgate" })
-        }
-        Dialect::AnthropicMessages => json!({
-            "type": "model",
-            "id": name,
-            "display_name": name,
-            "created_at": "1970-01-01T00:00:00Z",
-        }),
-        Dialect::Gemini => json!({
-            "name": format!("models/{name}"),
-            "version": "1",
-            "displayName": name,
-            "supportedGenerationMethods":
-                ["generateContent", "streamGenerateContent", "countTokens", "embedContent"],
-        }),
-    }
 }
 
 /// Sends it, and enters the call.

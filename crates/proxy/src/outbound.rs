@@ -9,11 +9,14 @@ use domain::{KeyPlacement, Upstream};
 use secrecy::ExposeSecret;
 
 use crate::{
+    address,
     balancer::Slot,
     client::push_number,
+    conversion::Wording,
+    door::{Door, Endpoint, Operation},
     headers,
     http1::{COPY_MAX, RequestHead},
-    inbound::{Body, Call, Door, Endpoint, ModelAt, Operation},
+    inbound::{Body, Call, ModelAt},
 };
 
 /// A request, ready to be sent to one target with one key.
@@ -23,6 +26,8 @@ pub(crate) struct Outgoing {
     head: Bytes,
     /// The body where it is held, in pieces of what the client sent.
     body: Vec<Bytes>,
+    /// Whether usage is asked for that the client did not ask for.
+    pub(crate) asks_usage: bool,
 }
 
 impl Outgoing {
@@ -48,14 +53,12 @@ pub(crate) fn outgoing(
     slot: Option<&Slot>,
     model: Option<&str>,
 ) -> Outgoing {
-    let placed = match (&upstream.key_placement, slot) {
-        (KeyPlacement::Query(name), Some(slot)) => {
-            Some((name.as_str(), slot.key.secret.expose_secret()))
-        }
-        _ => None,
-    };
-    let query = headers::query(client, shown_key, placed);
+    let query = headers::query(client, shown_key, placed(upstream, slot));
     let query = if call.model_in_query { with_model(query, model) } else { query };
+    let query = match &call.door {
+        Door::Model(_) => address::with_fields(query, &upstream.query),
+        _ => query,
+    };
     let method = client.method().to_owned();
     let mut head = Vec::with_capacity(1024);
     head.extend_from_slice(method.as_bytes());
@@ -69,21 +72,58 @@ pub(crate) fn outgoing(
     head.extend_from_slice(upstream.base_url.authority().as_bytes());
     head.extend_from_slice(b"\r\n");
     let readable = matches!(call.door, Door::Model(_)) && !call.websocket;
-    let (policy, rules) = (upstream.header_policy, &upstream.header_rules);
-    headers::to_provider(&mut head, client, shown_key, policy, rules, readable);
+    headers::to_provider(&mut head, client, shown_key, upstream, readable, call.unpacked);
     if let Some(slot) = slot {
         headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
     }
     if call.websocket {
         push_websocket(&mut head, client);
     }
+    let asks_usage = upstream.ask_usage && call.ask_usage.is_some();
     let body = match &call.body {
-        Body::Held { bytes, .. } => edited(call, bytes, model),
+        Body::Held { bytes, .. } => edited(call, bytes, model, asks_usage),
         Body::Streaming => Vec::new(),
     };
     push_framing(&mut head, client, &call.body, body.iter().map(Bytes::len).sum());
     head.extend_from_slice(b"\r\n");
-    Outgoing { method, head: head.into(), body }
+    Outgoing { method, head: head.into(), body, asks_usage }
+}
+
+/// The same for a call that was said again in another dialect.
+pub(crate) fn worded(
+    client: &RequestHead,
+    wording: &Wording,
+    upstream: &Upstream,
+    slot: Option<&Slot>,
+    model: Option<&str>,
+) -> Outgoing {
+    let mut head = b"POST ".to_vec();
+    address::push_path(&mut head, upstream, &wording.path, model);
+    let own = (!wording.query.is_empty()).then(|| wording.query.to_owned());
+    let query = address::with_fields(own, &upstream.query);
+    if let Some(query) = address::with_key(query, placed(upstream, slot)) {
+        head.push(b'?');
+        head.extend_from_slice(query.as_bytes());
+    }
+    head.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    head.extend_from_slice(upstream.base_url.authority().as_bytes());
+    head.extend_from_slice(b"\r\n");
+    headers::of_conversion(&mut head, client, &wording.headers, upstream);
+    if let Some(slot) = slot {
+        headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
+    }
+    push_length(&mut head, wording.body.len() as u64);
+    head.extend_from_slice(b"\r\n");
+    let (method, body) = ("POST".to_owned(), vec![wording.body.clone()]);
+    Outgoing { method, head: head.into(), body, asks_usage: false }
+}
+
+/// The provider key, where it goes into the query.
+fn placed<'a>(upstream: &'a Upstream, slot: Option<&'a Slot>) -> Option<(&'a str, &'a str)> {
+    match (&upstream.key_placement, slot) {
+        (KeyPlacement::Query(name), Some(slot)) => Some((name, slot.key.secret.expose_secret())),
+        _ => None,
+    }
 }
 
 /// The query with the model that this target is asked for.
@@ -96,9 +136,10 @@ fn with_model(query: Option<String>, model: Option<&str>) -> Option<String> {
     Some(fields.collect::<Vec<_>>().join("&"))
 }
 
-/// The body with the model and the question for usage put in.
-fn edited(call: &Call, bytes: &Bytes, model: Option<&str>) -> Vec<Bytes> {
-    let mut edits: Vec<Edit> = call.ask_usage.iter().cloned().collect();
+/// The body with the model and the question for usage put in, and without proofs of our own.
+fn edited(call: &Call, bytes: &Bytes, model: Option<&str>, asks_usage: bool) -> Vec<Bytes> {
+    let mut edits = call.own_seals.clone();
+    edits.extend(call.ask_usage.iter().filter(|_| asks_usage).cloned());
     if let (Some(place), Some(model)) = (&call.model_at, model)
         && call.model.as_deref() != Some(model)
     {
@@ -139,9 +180,9 @@ fn push_target(
     upstream: &Upstream,
     model: Option<&str>,
 ) {
-    let base = upstream.base_url.path();
     match &call.door {
         Door::Opaque { path, .. } => {
+            let base = upstream.base_url.path();
             head.extend_from_slice(base.as_bytes());
             head.extend_from_slice(path.as_bytes());
             if base.is_empty() && path.is_empty() {
@@ -152,35 +193,13 @@ fn push_target(
             operation: Operation::ModelInPath { model: asked, version, verb },
             ..
         }) => {
-            push_versioned(head, base, &format!("/{version}"));
-            head.extend_from_slice(b"/models/");
-            push_segment(head, model.unwrap_or(asked));
+            let model = model.unwrap_or(asked);
+            address::push_path(head, upstream, &format!("/{version}/models/"), Some(model));
+            address::push_segment(head, model, b"?#\\");
             head.extend_from_slice(verb.as_bytes());
         }
-        _ => push_versioned(head, base, path),
+        _ => address::push_path(head, upstream, path, model),
     }
-}
-
-/// A model's name in a path. It may come from the client's path, where it is escaped already, so
-/// that only what would end the path or the line is escaped here.
-fn push_segment(head: &mut Vec<u8>, model: &str) {
-    for byte in model.bytes() {
-        if byte.is_ascii_graphic() && !b"?#\\".contains(&byte) {
-            head.push(byte);
-        } else {
-            head.extend_from_slice(format!("%{byte:02X}").as_bytes());
-        }
-    }
-}
-
-/// Many write the version into the base URL (`https://api.groq.com/openai/v1`): then it is not
-/// said twice.
-fn push_versioned(head: &mut Vec<u8>, base: &str, path: &str) {
-    let version = path[1..].split('/').next().unwrap_or_default();
-    let said = base.rsplit('/').next() == Some(version) && !version.is_empty();
-    head.extend_from_slice(base.as_bytes());
-    let rest = if said { &path[1 + version.len()..] } else { path };
-    head.extend_from_slice(rest.as_bytes());
 }
 
 /// A WebSocket's own headers. `sec-*` stays here under most policies, and extensions stay here

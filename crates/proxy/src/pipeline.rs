@@ -8,11 +8,14 @@ use domain::{Caller, Snapshot, log::Outcome};
 use crate::{
     admission::{self, Permit},
     client::Client,
+    conversion,
+    door::Door,
     gateway::{Gateway, World},
-    inbound::{self, Call, Door},
+    inbound::{self, Call},
     local, models,
     refusal::Refusal,
-    relay, routing, upstream,
+    relay, routing,
+    upstream::{self, Reached},
 };
 
 /// Answers one call.
@@ -31,7 +34,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
         Ok(call) => call, // what is asked
         Err(refusal) => return refuse(gateway, client, &caller, &kept, None, refusal).await,
     };
-    if let Some(list) = models::answer(&world.snapshot, &caller, &call) {
+    if let Some(list) = models::answer(&world.snapshot, &caller, &call, client.head.query()) {
         return models::send(gateway, client, &caller, &call, list).await; // what it may ask for
     }
     let plan = match routing::plan(&world.snapshot, &caller, &call, rand::random()) {
@@ -51,7 +54,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
 }
 
 async fn answered(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     world: &World,
     client: &mut Client<'_>,
     key: &str,
@@ -62,10 +65,13 @@ async fn answered(
     let answer = // who does answer
         upstream::first_answer(gateway, world, client, key, call, plan, permit).await?;
     call.let_go(); // an answer may take an hour; the question is not needed any more
-    if answer.head.status == 101 {
-        return relay::tunnel(client, answer, permit).await;
-    }
-    relay::stream(gateway, client, call, answer, permit).await // in the caller's own dialect
+    match answer {
+        Reached::Converted(answer) => conversion::deliver(gateway, client, answer, permit).await,
+        Reached::AsItIs(answer) if answer.head.status == 101 => {
+            relay::tunnel(client, *answer, permit).await
+        }
+        Reached::AsItIs(answer) => relay::stream(gateway, client, call, *answer, permit).await,
+    } // in the caller's own dialect
 }
 
 /// The caller whose key this is.
@@ -100,7 +106,9 @@ async fn close(permit: &mut Permit, client: &Client<'_>, refusal: &Refusal) {
     let outcome = match refusal {
         Refusal::ClientGone => Outcome::ClientGone,
         Refusal::TimedOut => Outcome::TimedOut,
-        Refusal::NoUsableKey(_) | Refusal::AllKeysRest { .. } => Outcome::Refused,
+        Refusal::NoUsableKey(_) | Refusal::AllKeysRest { .. } | Refusal::Unsayable(_) => {
+            Outcome::Refused
+        }
         _ => Outcome::Failed,
     };
     permit.refused(refusal);

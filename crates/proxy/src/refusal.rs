@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use dialect::{ErrorWords, Grammar, Malformed};
+use dialect::{ErrorWords, Failure, Grammar, Malformed};
 
 use crate::{headers::push, http1::BadHead, journal::JournalError, local::JSON};
 
@@ -22,8 +22,10 @@ pub(crate) enum Refusal {
     Malformed(#[from] Malformed),
     #[error("the request body is larger than {0} bytes")]
     BodyTooLarge(u64),
-    #[error("compressed request bodies are not accepted; send it without content-encoding")]
+    #[error("the request body is compressed in a way that is not known here; use gzip or none")]
     Compressed,
+    #[error("the request body is not well compressed")]
+    BadCoding,
     #[error("a service key is missing; send it as `Authorization: Bearer tg-…` or `x-api-key`")]
     KeyMissing,
     #[error("the service key is unknown")]
@@ -57,6 +59,10 @@ pub(crate) enum Refusal {
          use an SDK of that dialect"
     )]
     OtherDialect { model: String, asked: &'static str, served: String },
+    #[error("{}", .0.message)]
+    Unsayable(Box<Failure>),
+    #[error("no upstream takes this over a WebSocket; ask without one")]
+    NoWebSocket,
     #[error("the upstream `{0}` is switched off")]
     UpstreamOff(String),
     #[error("every key of the upstream `{0}` is switched off")]
@@ -106,6 +112,7 @@ impl Refusal {
             Refusal::BadChunk | Refusal::Malformed(_) => "malformed_request",
             Refusal::BodyTooLarge(_) => "body_too_large",
             Refusal::Compressed => "unsupported_content_encoding",
+            Refusal::BadCoding => "malformed_request",
             Refusal::KeyMissing => "missing_service_key",
             Refusal::KeyUnknown => "invalid_service_key",
             Refusal::KeyRefused(_) => "service_key_not_active",
@@ -119,6 +126,8 @@ impl Refusal {
             Refusal::NoRoute(_) => "no_route",
             Refusal::Ambiguous { .. } => "ambiguous_model",
             Refusal::OtherDialect { .. } => "dialect_not_served",
+            Refusal::Unsayable(failure) => failure.kind.code(),
+            Refusal::NoWebSocket => "websocket_not_served",
             Refusal::UpstreamOff(_) => "upstream_disabled",
             Refusal::NoUsableKey(_) => "no_usable_key",
             Refusal::AllKeysRest { .. } => "all_keys_resting",
@@ -140,8 +149,11 @@ impl Refusal {
             Refusal::BadHead(BadHead::TargetTooLong) => 414,
             Refusal::BadHead(BadHead::TooMany) | Refusal::HeadTooLarge(_) => 431,
             Refusal::BadHead(_) | Refusal::BadChunk | Refusal::Malformed(_) => 400,
-            Refusal::TwoKeys | Refusal::Ambiguous { .. } | Refusal::OtherDialect { .. } => 400,
-            Refusal::ModelMissing => 400,
+            Refusal::TwoKeys | Refusal::Ambiguous { .. } | Refusal::ModelMissing => 400,
+            Refusal::BadCoding => 400,
+            Refusal::OtherDialect { .. } => 404,
+            Refusal::Unsayable(failure) => failure.kind.status(),
+            Refusal::NoWebSocket => 426,
             Refusal::TooSlow => 408,
             Refusal::BodyTooLarge(_) => 413,
             Refusal::Compressed => 415,
@@ -198,8 +210,12 @@ impl Refusal {
         }
         let message = self.to_string();
         let mut fields = JSON.to_vec();
-        if let Refusal::Method { allowed, .. } = self {
-            push(&mut fields, b"allow", allowed.as_bytes());
+        match self {
+            Refusal::Method { allowed, .. } => push(&mut fields, b"allow", allowed.as_bytes()),
+            Refusal::Unsayable(failure) => {
+                return (fields, grammar.failure(failure, self.status(), request_id).into());
+            }
+            _ => {}
         }
         (fields, grammar.error(&self.words(&message, request_id)).into())
     }

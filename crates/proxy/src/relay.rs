@@ -16,16 +16,18 @@ use crate::{
     admission::Permit,
     attempt::Answer,
     client::Client,
+    door::Door,
     gateway::Gateway,
     headers,
     http1::{Conn, Framing, ReadError, Reader, Writer},
-    inbound::{Call, Door},
+    inbound::Call,
     refusal::Refusal,
     upload::UploadFault,
+    usage,
 };
 
 /// What came next.
-enum Next {
+pub(crate) enum Next {
     Some,
     End,
     Broken(ReadError),
@@ -48,7 +50,7 @@ pub(crate) async fn stream(
         let pieces = std::mem::take(&mut answer.incoming.ready);
         let cut_off = call.generates_text() && answer.incoming.was_cut_off();
         let finished = answer.incoming.is_finished() && !cut_off;
-        permit.passed(client, call, &answer);
+        permit.passed(client, answer.head.status, usage::so_far(client, call, &answer));
         if finished || answer.incoming.tap.ended() {
             enter(client, &answer, permit, size(&pieces)).await;
         }
@@ -73,8 +75,9 @@ pub(crate) async fn stream(
     Ok(())
 }
 
-/// Waits for more of the answer, while the client may leave or still be sending.
-async fn next(client: &mut Client<'_>, answer: &mut Answer) -> Next {
+/// Waits for more of the answer, while the client may leave or still be sending. May be dropped at
+/// any time.
+pub(crate) async fn next(client: &mut Client<'_>, answer: &mut Answer) -> Next {
     // An answer whose first piece is slow to come shows its head meanwhile.
     let flush = client.has_unsent();
     let Answer { incoming, upload, wr, .. } = answer;
@@ -127,7 +130,7 @@ async fn broken(
 ) -> Result<(), Refusal> {
     // What came together with the end is still the client's.
     let mut pieces = std::mem::take(&mut answer.incoming.ready);
-    permit.passed(client, call, &answer);
+    permit.passed(client, answer.head.status, usage::so_far(client, call, &answer));
     let (refusal, outcome) = match error {
         ReadError::TimedOut => (Refusal::TimedOut, Outcome::TimedOut),
         error => (Refusal::Unanswered(error.to_string()), Outcome::UpstreamBroke),

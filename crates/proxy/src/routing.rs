@@ -1,13 +1,19 @@
-//! The plan: who could answer a call, in which order. A pure function of the snapshot, the caller
-//! and the call; the order among equals comes from the number that is handed in.
+//! The plan: who could answer a call, in which order, and in which dialect each is asked. A pure
+//! function of the snapshot, the caller and the call; the order among equals comes from the number
+//! that is handed in.
 
 use std::sync::Arc;
 
-use domain::{Caller, Dialect, Snapshot, Target, UpstreamEntry, UpstreamId, log::Considered};
+use domain::{
+    Caller, Conversion, Dialect, ModelProfile, Snapshot, Target, UpstreamEntry, UpstreamId,
+    log::Considered,
+};
 
 use crate::{
-    inbound::{Call, Door},
+    door::{Door, Job},
+    inbound::Call,
     refusal::Refusal,
+    road::{Road, road},
 };
 
 /// Who could answer, best first, and who was passed over.
@@ -23,6 +29,27 @@ pub(crate) struct Planned {
     pub(crate) entry: Arc<UpstreamEntry>,
     /// The model to ask for there; none where the call names none.
     pub(crate) model: Option<String>,
+    /// In the client's own bytes, or in another dialect.
+    pub(crate) road: Road,
+    /// What is known of the model, for a call that is converted.
+    pub(crate) profile: ModelProfile,
+    /// Whether a call that would lose something on the way is refused.
+    pub(crate) strict: bool,
+}
+
+impl Planned {
+    /// A place that gets the client's own bytes, and no model's name.
+    fn as_it_is(entry: Arc<UpstreamEntry>) -> Self {
+        let (road, profile) = (Road::AsItIs, ModelProfile::default());
+        Self { entry, model: None, road, profile, strict: false }
+    }
+}
+
+/// A place that a model's name leads to.
+struct Place<'a> {
+    upstream: UpstreamId,
+    model: String,
+    target: Option<&'a Target>,
 }
 
 /// Plans `call`. `dice` decides between targets of equal priority, by their weights.
@@ -32,11 +59,19 @@ pub(crate) fn plan(
     call: &Call,
     dice: u64,
 ) -> Result<Plan, Refusal> {
-    let planner = Planner { snapshot, caller, dialect: call.dialect(), considered: Vec::new() };
+    let job = call.job();
+    let planner = Planner {
+        snapshot,
+        caller,
+        dialect: call.dialect(),
+        job,
+        conversion: Conversion::Allow,
+        considered: Vec::new(),
+    };
     match (&call.door, &call.model) {
         (Door::Opaque { upstream, .. }, _) => planner.opaque(upstream),
         (_, Some(model)) => planner.model(model, dice),
-        (_, None) => planner.any(),
+        (_, None) => planner.any(call.websocket),
     }
 }
 
@@ -44,6 +79,8 @@ struct Planner<'a> {
     snapshot: &'a Snapshot,
     caller: &'a Caller,
     dialect: Option<Dialect>,
+    job: Option<Job>,
+    conversion: Conversion,
     considered: Vec<Considered>,
 }
 
@@ -57,20 +94,24 @@ impl Planner<'_> {
         if !entry.upstream.enabled {
             return Err(Refusal::UpstreamOff(name.to_owned()));
         }
-        self.keep(&entry.upstream.name, None);
-        Ok(Plan { targets: vec![Planned { entry, model: None }], considered: self.considered })
+        let target = Planned::as_it_is(entry);
+        self.keep(&target);
+        Ok(Plan { targets: vec![target], considered: self.considered })
     }
 
-    fn model(self, model: &str, dice: u64) -> Result<Plan, Refusal> {
+    fn model(mut self, model: &str, dice: u64) -> Result<Plan, Refusal> {
         if !self.caller.may_ask_for(model) {
             return Err(Refusal::ModelForbidden(model.to_owned()));
         }
         if let Some(route) = self.snapshot.route(model).filter(|route| route.enabled) {
             let mut targets: Vec<&Target> = route.targets.iter().collect();
             order(&mut targets, dice);
-            let places = targets
-                .into_iter()
-                .map(|t| (t.upstream, t.model.clone().unwrap_or_else(|| model.to_owned())));
+            let places = targets.into_iter().map(|target| Place {
+                upstream: target.upstream,
+                model: target.model.clone().unwrap_or_else(|| model.to_owned()),
+                target: Some(target),
+            });
+            self.conversion = route.conversion;
             return self.places(model, places.collect(), true);
         }
         if let Some((name, rest)) = model.split_once('/')
@@ -78,12 +119,13 @@ impl Planner<'_> {
             && self.caller.may_reach(&entry.upstream)
             && !rest.is_empty()
         {
-            let place = (entry.upstream.id, rest.to_owned());
-            return self.places(model, vec![place], true);
+            let (upstream, rest) = (entry.upstream.id, rest.to_owned());
+            return self.places(model, vec![Place { upstream, model: rest, target: None }], true);
         }
-        let serving = self.snapshot.serving(model);
-        let places = serving.iter().map(|id| (*id, model.to_owned())).collect();
-        self.places(model, places, false)
+        let serving = self.snapshot.serving(model).iter();
+        let place =
+            |id: &UpstreamId| Place { upstream: *id, model: model.to_owned(), target: None };
+        self.places(model, serving.map(place).collect(), false)
     }
 
     /// Where the model of a call is not known, a key for certain models could ask for any.
@@ -94,13 +136,16 @@ impl Planner<'_> {
 
     /// A call that names no model: files, batches and the like. It goes to the first upstream of
     /// its dialect.
-    fn any(self) -> Result<Plan, Refusal> {
-        self.model_may_be_untold()?;
+    fn any(mut self, websocket: bool) -> Result<Plan, Refusal> {
+        // Clients that try a socket first (Codex) go on without one when they are told this.
+        let told = |refusal| if websocket { Refusal::NoWebSocket } else { refusal };
+        self.model_may_be_untold().map_err(told)?;
+        self.conversion = Conversion::Never;
         let mut ids: Vec<UpstreamId> =
             self.snapshot.upstreams().map(|entry| entry.upstream.id).collect();
         ids.sort_unstable();
-        let mut plan =
-            self.places("", ids.into_iter().map(|id| (id, String::new())).collect(), true)?;
+        let place = |upstream| Place { upstream, model: String::new(), target: None };
+        let mut plan = self.places("", ids.into_iter().map(place).collect(), true).map_err(told)?;
         for extra in plan.targets.drain(1..) {
             plan.considered.retain(|c| c.candidate != extra.entry.upstream.name);
             let reason = Some("another upstream of this dialect comes first".to_owned());
@@ -111,30 +156,39 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// Keeps the places that the caller may use and that speak the call's dialect. Unless `chosen`
-    /// names them all, only one may remain: which one to take is not for us to guess.
+    /// Keeps the places that the caller may use and that can be asked in some dialect. Unless
+    /// `chosen` names them all, only one may remain: which one to take is not for us to guess.
     fn places(
         mut self,
         model: &str,
-        places: Vec<(UpstreamId, String)>,
+        places: Vec<Place<'_>>,
         chosen: bool,
     ) -> Result<Plan, Refusal> {
         let (mut targets, mut other_dialects, mut off) = (Vec::new(), Vec::new(), None);
-        for (id, model) in places {
-            let Some(entry) = self.snapshot.upstream(id) else { continue };
+        for place in places {
+            let Some(entry) = self.snapshot.upstream(place.upstream) else { continue };
             let upstream = &entry.upstream;
             if !self.caller.may_reach(upstream) {
                 self.pass_over(&upstream.name, "the service key may not use it");
             } else if !upstream.enabled {
                 off = Some(upstream.name.clone());
                 self.pass_over(&upstream.name, "it is switched off");
-            } else if self.dialect.is_some_and(|d| !upstream.dialects.contains(&d)) {
+            } else if let Some(road) = self.road(entry, place.target) {
+                targets.push(self.planned(entry, place, road));
+            } else {
                 other_dialects.extend(upstream.dialects.iter().map(|d| d.as_str()));
                 self.pass_over(&upstream.name, "it does not speak the call's dialect");
-            } else {
-                self.keep(&upstream.name, Some(&model));
-                targets.push(Planned { entry: entry.clone(), model: Some(model) });
             }
+        }
+        if !chosen && targets.iter().any(|target| target.road == Road::AsItIs) {
+            // Whoever speaks the client's dialect was meant.
+            let native = |target: &Planned| target.road == Road::AsItIs;
+            for extra in targets.extract_if(.., |target| !native(target)) {
+                self.pass_over(&extra.entry.upstream.name, "another one speaks the call's dialect");
+            }
+        }
+        for target in &targets {
+            self.keep(target);
         }
         if targets.len() > 1 && !chosen {
             let names = targets.iter().map(|t| format!("{}/{model}", t.entry.upstream.name));
@@ -145,6 +199,22 @@ impl Planner<'_> {
             return Err(self.nobody(model, other_dialects, off));
         }
         Ok(Plan { targets, considered: self.considered })
+    }
+
+    /// How a place is asked; none where it cannot be.
+    fn road(&self, entry: &UpstreamEntry, target: Option<&Target>) -> Option<Road> {
+        let Some(dialect) = self.dialect else { return Some(Road::AsItIs) };
+        let job = self.job.filter(|_| self.conversion != Conversion::Never);
+        road(dialect, job, &entry.upstream, target.and_then(|target| target.dialect))
+    }
+
+    fn planned(&self, entry: &Arc<UpstreamEntry>, place: Place<'_>, road: Road) -> Planned {
+        let profile = match road {
+            Road::Into(_) => entry.upstream.profile(&place.model, place.target),
+            Road::AsItIs => ModelProfile::default(),
+        };
+        let strict = self.conversion == Conversion::Strict;
+        Planned { entry: entry.clone(), model: Some(place.model), road, profile, strict }
     }
 
     fn nobody(&self, model: &str, mut served: Vec<&'static str>, off: Option<String>) -> Refusal {
@@ -161,11 +231,16 @@ impl Planner<'_> {
         }
     }
 
-    fn keep(&mut self, upstream: &str, model: Option<&str>) {
-        let candidate = match model {
+    fn keep(&mut self, target: &Planned) {
+        let upstream = &target.entry.upstream.name;
+        let mut candidate = match target.model.as_deref() {
             Some(model) if !model.is_empty() => format!("{upstream}/{model}"),
-            _ => upstream.to_owned(),
+            _ => upstream.clone(),
         };
+        if let Road::Into(dialect) = target.road {
+            candidate.push_str(" as ");
+            candidate.push_str(dialect.as_str());
+        }
         self.considered.push(Considered { candidate, passed_over: None });
     }
 

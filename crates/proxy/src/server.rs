@@ -23,10 +23,10 @@ use uuid::Uuid;
 use crate::{
     client::{Client, push_number},
     connections::{Connections, Counted},
+    door::Door,
     gateway::Gateway,
     http1::{Conn, ReadError, RequestHead, peer_ip},
-    inbound::{self, Door},
-    pipeline,
+    inbound, pipeline,
     refusal::Refusal,
 };
 

@@ -29,6 +29,9 @@ pub struct Settings {
     pub snapshot_max_age: Duration,
     /// How many idle connections are kept to each upstream.
     pub idle_connections: usize,
+    /// A converted stream that is silent for so long says something harmless, in dialects that have
+    /// it.
+    pub stream_keep_alive: Duration,
     /// A file with the authorities that providers' certificates are checked against; the
     /// system's where none is named.
     pub ca_file: Option<String>,
@@ -48,6 +51,7 @@ impl Settings {
             buffers: Buffers::default(),
             snapshot_max_age: Duration::from_secs(900),
             idle_connections: 1024,
+            stream_keep_alive: Duration::from_secs(15),
             ca_file: None,
         }
     }

@@ -10,17 +10,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dialect::Failure;
 use pingora_timeout::sleep;
 
 use crate::{
     admission::Permit,
-    attempt::{Answer, Failed, Party, Try},
+    attempt::{Answer, Try},
     balancer::{NoKey, Slot},
     client::Client,
+    conversion::{self, Conversion, Converted, Worded, Wording},
+    failed::{Failed, Party},
     gateway::{Gateway, Running, World},
     inbound::Call,
-    outbound::outgoing,
+    outbound::{outgoing, worded},
     refusal::{LastAnswer, Refusal},
+    road::Road,
     routing::{Plan, Planned},
 };
 
@@ -30,11 +34,22 @@ const KEYS_MAX: usize = 64;
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// Who answered, and how it goes on.
+#[derive(Debug)]
+pub(crate) enum Reached {
+    /// In the client's dialect: it passes as it is.
+    AsItIs(Box<Answer>),
+    /// In another one, from which it is said again.
+    Converted(Converted),
+}
+
 /// What is known when no attempt was an answer.
 #[derive(Default)]
 struct Tally {
     failed: Option<Failed>,
     none: Option<(String, NoKey)>,
+    /// Why a target could not be told.
+    unsayable: Option<Failure>,
 }
 
 /// The first answer along the plan.
@@ -46,11 +61,27 @@ pub(crate) async fn first_answer(
     call: &Call,
     plan: &Plan,
     permit: &mut Permit,
-) -> Result<Answer, Refusal> {
+) -> Result<Reached, Refusal> {
     let mut tally = Tally::default();
+    let mut conversion = Conversion::of(call, &client.head);
     for target in &plan.targets {
         let Some(running) = world.running(target.entry.upstream.id) else { continue };
-        let round = Round { gateway, running, shown_key, call, target };
+        let wording = match (target.road, &mut conversion) {
+            (Road::Into(dialect), Some(conversion)) => {
+                match conversion.worded(gateway, target, dialect) {
+                    Ok(Worded::Ask(wording)) => Some(wording),
+                    Ok(Worded::Known(answer)) => return Ok(Reached::Converted(answer)),
+                    Err(failure) => {
+                        permit.passed_over(&target.entry.upstream.name, &failure.message);
+                        tally.unsayable = Some(failure);
+                        continue;
+                    }
+                }
+            }
+            _ => None,
+        };
+        let wording = wording.as_deref();
+        let round = Round { gateway, running, shown_key, call, target, wording };
         match round.run(client, permit, &mut tally).await {
             Some(Ok(answer)) => return Ok(answer),
             Some(Err(refusal)) => return Err(refusal),
@@ -68,6 +99,8 @@ struct Round<'a> {
     shown_key: &'a str,
     call: &'a Call,
     target: &'a Planned,
+    /// The call in the target's dialect, where that is another one.
+    wording: Option<&'a Wording>,
 }
 
 impl Round<'_> {
@@ -77,7 +110,7 @@ impl Round<'_> {
         client: &mut Client<'_>,
         permit: &mut Permit,
         tally: &mut Tally,
-    ) -> Option<Result<Answer, Refusal>> {
+    ) -> Option<Result<Reached, Refusal>> {
         let upstream = &self.target.entry.upstream;
         let deadline = client.started + upstream.timeouts.total;
         let (mut faults, mut keys) = (0, 0);
@@ -122,12 +155,15 @@ impl Round<'_> {
         permit: &mut Permit,
         slot: Option<&Arc<Slot>>,
         deadline: Instant,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<Reached, Failed> {
         let upstream = &self.target.entry.upstream;
         let slot = slot.map(Arc::as_ref);
         let model = self.target.model.as_deref();
         permit.attempting(upstream, slot, model);
-        let outgoing = outgoing(&client.head, self.shown_key, self.call, upstream, slot, model);
+        let outgoing = match self.wording {
+            Some(wording) => worded(&client.head, wording, upstream, slot, model),
+            None => outgoing(&client.head, self.shown_key, self.call, upstream, slot, model),
+        };
         let one = Try {
             connector: &self.gateway.connector,
             line: &self.running.line,
@@ -135,10 +171,11 @@ impl Round<'_> {
             slot,
             outgoing: &outgoing,
             deadline,
+            converts: self.wording.is_some(),
         };
-        match one.run(client, self.call).await {
-            Ok(answer) => {
-                permit.attempted("answered", Some(answer.head.status));
+        match self.reached(one, client).await {
+            Ok((status, answer)) => {
+                permit.attempted("answered", Some(status));
                 if upstream.record_bodies {
                     permit.record(self.call.held());
                 }
@@ -153,6 +190,22 @@ impl Round<'_> {
                 Err(failed)
             }
         }
+    }
+
+    /// Makes one attempt. Says the provider's status with the answer.
+    async fn reached(
+        &self,
+        one: Try<'_>,
+        client: &mut Client<'_>,
+    ) -> Result<(u16, Reached), Failed> {
+        let answer = one.run(client, self.call).await;
+        let Some(wording) = self.wording else {
+            return answer.map(|answer| (answer.head.status, Reached::AsItIs(Box::new(answer))));
+        };
+        let answer = answer.map_err(|failed| wording.retold(failed, client))?;
+        let status = answer.head.status;
+        let answer = conversion::received(self.gateway, wording, &one, answer, client).await?;
+        Ok((status, Reached::Converted(answer)))
     }
 
     /// Lets a key rest that a provider held something against.
@@ -196,6 +249,9 @@ impl Tally {
     /// What to tell the client: the last thing that a provider said, or why none was asked.
     fn refusal(self, world: &World, plan: &Plan) -> Refusal {
         let Some(failed) = self.failed else {
+            if let (None, Some(failure)) = (&self.none, self.unsayable) {
+                return Refusal::Unsayable(Box::new(failure));
+            }
             return match self.none {
                 Some((upstream, NoKey::AllResting { .. })) => {
                     let retry_after = soonest(world, plan).unwrap_or(Duration::from_secs(1));

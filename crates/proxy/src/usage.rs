@@ -11,7 +11,7 @@ use domain::log::UsageSource;
 use crate::{attempt::Answer, client::Client, inbound::Call};
 
 /// Bytes that are counted as one token.
-const BYTES_PER_TOKEN: u64 = 4;
+pub(crate) const BYTES_PER_TOKEN: u64 = 4;
 
 /// The tokens so far, and who counted them; none where there is nothing to count.
 pub(crate) fn so_far(

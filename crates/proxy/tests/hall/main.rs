@@ -2,6 +2,8 @@
 //! journal read back. Nothing in here knows the inside of the data plane.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod conversion;
+mod converted_streams;
 mod failover;
 mod framing;
 mod harness;

@@ -112,9 +112,10 @@ async fn what_is_switched_off_or_speaks_another_dialect_is_a_clear_no() {
     assert_eq!((reply.status, reply.code().as_str()), (503, "upstream_disabled"));
     let reply = hall.ask(hall.post("/proxy/off/x", "")).await;
     assert_eq!((reply.status, reply.code().as_str()), (503, "upstream_disabled"));
-    let reply = hall.ask(hall.post("/v1/chat/completions", &chat("claude/m"))).await;
-    assert_eq!((reply.status, reply.code().as_str()), (400, "dialect_not_served"));
-    let reply = hall.ask(hall.post("/v1beta/models/claude/m:generateContent", "{}")).await;
-    assert_eq!((reply.status, &reply.json()["error"]["status"]), (400, &"INVALID_ARGUMENT".into()));
+    let prompt = r#"{"model":"claude/m","prompt":"x"}"#;
+    let reply = hall.ask(hall.post("/v1/completions", prompt)).await;
+    assert_eq!((reply.status, reply.code().as_str()), (404, "dialect_not_served"));
+    let reply = hall.ask(hall.post("/v1beta/models/claude/m:predict", "{}")).await;
+    assert_eq!((reply.status, &reply.json()["error"]["status"]), (404, &"NOT_FOUND".into()));
     assert!(vendor.seen().is_empty());
 }

@@ -39,8 +39,7 @@ impl Decoder {
         if self.choices.is_empty() {
             return self.fail(emit);
         }
-        let seen = (0..).zip(&mut self.choices).filter(|(_, choice)| choice.seen);
-        for (number, choice) in seen {
+        for (number, choice) in (0..).zip(&mut self.choices) {
             choice.finish(&mut Way { choice: number, names: &self.names, emit }, "");
         }
         self.ended = true;
@@ -70,10 +69,7 @@ impl Decoder {
             let way = &mut Way { choice, names: &self.names, emit };
             self.choices[at].step(one, way);
         }
-        // Some servers put it into the last choice.
-        let inner = chunk.get("choices").items().last().and_then(|one| one.find("usage"));
-        let usage = chunk.find("usage").or(inner).filter(|usage| usage.is_object());
-        if let Some(usage) = usage {
+        if let Some(usage) = chunk.find("usage").filter(|usage| usage.is_object()) {
             self.usage.read(usage.raw().as_bytes());
             if let Some(tokens) = self.usage.tokens() {
                 emit(Event::Usage(tokens));
@@ -236,7 +232,7 @@ impl Choice {
             return block;
         }
         self.shut(way);
-        self.settle_calls(self.calls.len(), way);
+        self.close_whole_calls(self.calls.len(), way);
         let block = self.next;
         self.next += 1;
         self.open = Some((kind, block));
@@ -304,7 +300,7 @@ impl Choice {
 
     fn begin(&mut self, index: Option<u64>, way: &mut Way<'_, '_>) -> usize {
         self.shut(way);
-        self.settle_calls(self.calls.len(), way);
+        self.close_whole_calls(self.calls.len(), way);
         self.content.calls = true;
         let made = made_id(way.names, way.choice.into(), self.calls.len());
         self.calls.push(Call::new(index, made));
@@ -316,14 +312,14 @@ impl Choice {
         let piece = arguments(inner.get(input));
         let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
         self.calls[at].add(&piece, &mut place, way.emit);
-        self.settle_calls(self.calls.len() - 1, way);
+        self.close_whole_calls(self.calls.len() - 1, way);
     }
 
-    /// Something else than the first `count` calls has begun.
-    fn settle_calls(&mut self, count: usize, way: &mut Way<'_, '_>) {
-        for call in &mut self.calls[..count] {
+    /// Closes those of the first `count` calls that are whole: something else has begun.
+    fn close_whole_calls(&mut self, count: usize, way: &mut Way<'_, '_>) {
+        for call in self.calls[..count].iter_mut().filter(|call| call.is_whole()) {
             let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
-            call.settle(&mut place, way.emit);
+            call.close(&mut place, way.emit);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::decode_request::{missing, optional, unknown, wrong};
+use super::decode_request::{missing, unknown, wrong};
 use crate::{
     Failure, Value,
     chat::{Name, Request, Said, Schema, Tool, ToolChoice},
@@ -22,15 +22,11 @@ pub(super) fn tools<'a>(root: &Value<'a>, request: &mut Request<'a>) -> Result<(
                 request.tools.push(function(inner, &path, &mut request.dropped)?);
             }
             Some("custom") => {
-                let known = ["type", "custom", "cache_control"];
-                unknown(tool, &path, &[&known], &mut request.dropped);
                 let path = format!("{path}.custom");
                 let inner = tool.find("custom").ok_or_else(|| missing(path.as_str()))?;
-                let known = ["name", "description", "format"];
-                unknown(inner, &path, &[&known], &mut request.dropped);
                 request.tools.push(Tool {
                     name: Name { free_form: true, ..name(inner, &path)? },
-                    description: optional(inner, &path, "description", "a string", Value::cow)?,
+                    description: inner.get("description").cow(),
                     schema: inner.find("format").map(Schema::from),
                     strict: None,
                 });
@@ -93,9 +89,9 @@ fn function<'a>(
     unknown(inner, path, &[&known], dropped);
     Ok(Tool {
         name: name(inner, path)?,
-        description: optional(inner, path, "description", "a string", Value::cow)?,
+        description: inner.get("description").cow(),
         schema,
-        strict: optional(inner, path, "strict", "true or false", Value::bool)?,
+        strict: inner.get("strict").bool(),
     })
 }
 

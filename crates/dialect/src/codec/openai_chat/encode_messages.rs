@@ -285,8 +285,7 @@ fn image(list: &mut Array<'_>, media: &Media<'_>, url: &[&str]) {
         o.text("type", "image_url");
         o.object("image_url", |o| {
             o.joined("url", url);
-            let known = |detail: &&str| matches!(*detail, "auto" | "low" | "high");
-            o.text_if("detail", media.detail.as_deref().filter(known));
+            o.text_if("detail", media.detail.as_deref());
         });
     });
 }

@@ -165,9 +165,6 @@ impl Encoder {
                 return self.input(choice, index, free_form, text, out);
             }
         };
-        if text.is_empty() {
-            return;
-        }
         match field {
             "content" => self.choice(choice).length += length(text),
             "refusal" => self.choice(choice).refused = true,

@@ -1,0 +1,157 @@
+//! The answer of a target that was asked in its own dialect: read whole, or begun as a stream.
+
+use bytes::{Bytes, BytesMut};
+use dialect::{
+    Tokens,
+    chat::{Answer as Said, Block},
+};
+use domain::log::UsageSource;
+
+use super::{
+    request::Wording,
+    stream::{Began, Flow},
+};
+use crate::{
+    attempt::{Answer, Try},
+    client::Client,
+    door::Job,
+    failed::{Failed, reset},
+    gateway::Gateway,
+    http1::ReadError,
+    refusal::Refusal,
+    relay::{Next, next},
+    usage::BYTES_PER_TOKEN,
+};
+
+/// The header of every whole answer.
+pub(super) const JSON: &[u8] = b"content-type: application/json\r\n";
+
+/// Largest answer that is read whole, and largest part of it that is not counted as held.
+const ANSWER_MAX: usize = 32 << 20;
+const UNCOUNTED: usize = 256 << 10;
+
+/// An answer in the client's dialect.
+#[derive(Debug)]
+pub(crate) enum Converted {
+    /// All of it.
+    Whole(Whole),
+    /// The beginning of it, and where more comes from.
+    Stream(Box<Flow>),
+}
+
+/// A whole answer in the client's dialect.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(super) status: u16,
+    /// Header lines.
+    pub(super) fields: Vec<u8>,
+    pub(super) body: Bytes,
+    pub(super) used: Option<(Tokens, UsageSource)>,
+}
+
+/// Reads what a target answered to `wording`, and says it in the client's dialect. What is no
+/// answer is the failure of this attempt.
+pub(crate) async fn received(
+    gateway: &Gateway,
+    wording: &Wording,
+    attempt: &Try<'_>,
+    mut answer: Answer,
+    client: &mut Client<'_>,
+) -> Result<Converted, Failed> {
+    let status = answer.head.status;
+    if (200..300).contains(&status) && wording.stream {
+        let flow = Flow::new(wording, answer);
+        return match flow.begun(client, attempt.patience()).await {
+            Began::Well(flow) => Ok(Converted::Stream(flow)),
+            Began::Refused(failure) => wording.no_answer(failure, status, attempt, client),
+            Began::Broken(failed) => Err(Failed { status: Some(status), ..failed }),
+        };
+    }
+    let body = whole(gateway, &mut answer, client).await;
+    let body = body.map_err(|failed| Failed { status: Some(status), ..failed })?;
+    attempt.keep(answer);
+    if !(200..300).contains(&status) {
+        let failure = wording.target.decode_failure(status, &body);
+        return wording.no_answer(failure, status, attempt, client);
+    }
+    match wording.said_again(&body, client.bytes_in) {
+        Ok(whole) => Ok(Converted::Whole(whole)),
+        Err(failure) => wording.no_answer(failure, status, attempt, client),
+    }
+}
+
+impl Wording {
+    /// A good answer in the client's dialect.
+    fn said_again(&self, body: &[u8], asked: u64) -> Result<Whole, dialect::Failure> {
+        let fields = [JSON, &self.notes].concat();
+        if self.job == Job::Count {
+            let Some(tokens) = self.target.decode_count(body) else {
+                return Err(self.target.decode_failure(502, body));
+            };
+            let body = self.client.encode_count(tokens).into();
+            return Ok(Whole { status: 200, fields, body, used: None });
+        }
+        let answer = self.target.decode_answer(body, &self.names)?;
+        let used = match answer.usage {
+            Some(tokens) => (tokens, UsageSource::Provider),
+            None => (counted(&answer, asked), UsageSource::Counted),
+        };
+        let body = self.client.encode_answer(&answer, &self.reply).into();
+        Ok(Whole { status: 200, fields, body, used: Some(used) })
+    }
+}
+
+/// The tokens of an answer that does not tell them, roughly.
+fn counted(answer: &Said<'_>, asked: u64) -> Tokens {
+    let blocks = answer.choices.iter().flat_map(|choice| &choice.blocks);
+    let sizes = blocks.map(|block| match block {
+        Block::Text { text, .. } | Block::Thinking { text, .. } | Block::Refusal(text) => {
+            text.len()
+        }
+        Block::Call { name, input, .. } => name.text.len() + input.len(),
+    });
+    let output = sizes.sum::<usize>() as u64 / BYTES_PER_TOKEN;
+    Tokens { input: asked / BYTES_PER_TOKEN, output, ..Tokens::default() }
+}
+
+/// The whole body of an answer.
+async fn whole(
+    gateway: &Gateway,
+    answer: &mut Answer,
+    client: &mut Client<'_>,
+) -> Result<Bytes, Failed> {
+    let (mut pieces, mut size) = (Vec::new(), 0);
+    // Many large answers at once are counted like the questions.
+    let (mut held, mut budget) = (UNCOUNTED, None);
+    loop {
+        for piece in answer.incoming.ready.drain(..) {
+            size += piece.len();
+            pieces.push(piece);
+        }
+        if size > ANSWER_MAX {
+            return Err(Failed::upstream("too_large", "the provider's answer is too large"));
+        }
+        if size > held {
+            held = size.saturating_mul(2);
+            budget = Some(gateway.hold(held as u64).ok_or_else(|| {
+                Failed::upstream("busy", "the gateway holds as many answers as it may")
+            })?);
+        }
+        if answer.incoming.is_finished() {
+            break;
+        }
+        match next(client, answer).await {
+            Next::Some | Next::End => {}
+            Next::Gone => return Err(Failed::client(Refusal::ClientGone)),
+            Next::Broken(ReadError::TimedOut) => return Err(Failed::too_slow()),
+            Next::Broken(_) => return Err(reset()),
+        }
+    }
+    drop(budget);
+    if let [piece] = pieces.as_slice() {
+        return Ok(piece.clone());
+    }
+    let mut body = BytesMut::with_capacity(size);
+    pieces.iter().for_each(|piece| body.extend_from_slice(piece));
+    Ok(body.freeze())
+}

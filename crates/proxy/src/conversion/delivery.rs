@@ -1,0 +1,134 @@
+//! A converted answer on its way to the client.
+//!
+//! As on the transparent road the log entry is written before the last of the answer goes out, and
+//! a client that leaves takes the provider's connection with it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dialect::FailureKind;
+use domain::log::Outcome;
+use pingora_timeout::{sleep, timeout};
+
+use super::{
+    answer::{Converted, Whole},
+    stream::{Ending, Flow},
+};
+use crate::{
+    admission::Permit,
+    attempt::Answer,
+    client::Client,
+    gateway::Gateway,
+    http1::Framing,
+    refusal::Refusal,
+    relay::{Next, next},
+};
+
+/// How long a provider may take to end a body whose last event has come.
+const TAIL: Duration = Duration::from_secs(2);
+
+/// Sends an answer to the client, as it comes.
+pub(crate) async fn deliver(
+    gateway: &Arc<Gateway>,
+    client: &mut Client<'_>,
+    answer: Converted,
+    permit: &mut Permit,
+) -> Result<(), Refusal> {
+    match answer {
+        Converted::Whole(answer) => whole(client, answer, permit).await,
+        Converted::Stream(flow) => stream(gateway, client, flow, permit).await,
+    }
+}
+
+async fn whole(client: &mut Client<'_>, answer: Whole, permit: &mut Permit) -> Result<(), Refusal> {
+    let Whole { status, fields, body, used } = answer;
+    let size = body.len() as u64;
+    client.begin(status, &fields, Framing::Length(size));
+    permit.answering(false);
+    permit.passed(client, status, used);
+    permit.passing(std::slice::from_ref(&body));
+    permit.close(Outcome::Completed, client, size).await;
+    client.send(&[body], true).await
+}
+
+async fn stream(
+    gateway: &Arc<Gateway>,
+    client: &mut Client<'_>,
+    mut flow: Box<Flow>,
+    permit: &mut Permit,
+) -> Result<(), Refusal> {
+    client.begin(200, &flow.fields, Framing::Chunked);
+    permit.answering(true);
+    let silence = gateway.settings.stream_keep_alive;
+    let mut spoke = Instant::now();
+    loop {
+        let out = [flow.take()];
+        permit.passed(client, 200, Some(flow.used(client.bytes_in)));
+        if let Some(ending) = flow.ending() {
+            let outcome = outcome(ending, permit);
+            permit.close(outcome, client, out[0].len() as u64).await;
+        }
+        permit.passing(&out);
+        client.send(&out, flow.ending().is_some()).await?;
+        if flow.ending().is_some() {
+            break;
+        }
+        if !out[0].is_empty() {
+            spoke = Instant::now();
+        }
+        let quiet = silence.saturating_sub(spoke.elapsed());
+        tokio::select! {
+            biased;
+            next = next(client, &mut flow.answer) => match next {
+                Next::Some | Next::End => flow.read(),
+                Next::Gone => return Err(Refusal::ClientGone),
+                Next::Broken(error) => {
+                    flow.read();
+                    flow.broken(error);
+                }
+            },
+            () = sleep(quiet) => {
+                flow.keep_alive();
+                spoke = Instant::now();
+            }
+        }
+    }
+    give_back(gateway, flow.answer);
+    Ok(())
+}
+
+/// How a stream that ended so is entered.
+fn outcome(ending: &Ending, permit: &mut Permit) -> Outcome {
+    let Ending::Failed(failure) = ending else { return Outcome::Completed };
+    permit.noted(failure.message.clone());
+    match failure.kind {
+        FailureKind::Timeout => Outcome::TimedOut,
+        _ => Outcome::UpstreamBroke,
+    }
+}
+
+/// Keeps the connection for another call, once what follows the last event was read.
+fn give_back(gateway: &Arc<Gateway>, mut answer: Answer) {
+    let line = answer.line.clone();
+    if answer.incoming.is_finished() {
+        if let Some(conn) = answer.into_reusable() {
+            gateway.connector.give_back(&line, conn);
+        }
+        return;
+    }
+    let gateway = gateway.clone();
+    tokio::spawn(async move {
+        let rest = async {
+            while let Ok(true) = answer.incoming.pull().await {
+                answer.incoming.ready.clear();
+            }
+        };
+        if timeout(TAIL, rest).await.is_ok()
+            && let Some(conn) = answer.into_reusable()
+        {
+            gateway.connector.give_back(&line, conn);
+        }
+    });
+}

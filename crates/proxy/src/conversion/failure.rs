@@ -1,0 +1,97 @@
+//! What went wrong at a provider, told in the client's dialect.
+
+use dialect::{Failure, FailureKind};
+
+use super::{
+    answer::{Converted, JSON, Whole},
+    request::Wording,
+};
+use crate::{
+    attempt::Try,
+    client::Client,
+    failed::{Failed, Party},
+    health::Fault,
+    refusal::LastAnswer,
+};
+
+/// A failure without what is none of the client's business: a key that the provider refuses is
+/// the gateway's, and whoever reads of one looks at the wrong key.
+pub(super) fn told(failure: Failure) -> Failure {
+    let retry_after = failure.retry_after;
+    let told = match failure.kind {
+        FailureKind::Unauthenticated | FailureKind::Forbidden => {
+            Failure::new(FailureKind::BadGateway, "the provider does not take the gateway's key")
+        }
+        _ => failure,
+    };
+    Failure { retry_after, ..told }
+}
+
+impl Wording {
+    /// What the client gets for a failure.
+    fn error(&self, failure: &Failure, client: &Client<'_>) -> (u16, Vec<u8>) {
+        let status = self.client.status(failure.kind);
+        (status, self.client.grammar().failure(failure, status, &client.request_id))
+    }
+
+    /// An answer that says no: the client's own fault is the client's answer, and anything else the
+    /// failure of the attempt. `status` is the provider's.
+    pub(super) fn no_answer(
+        &self,
+        failure: Failure,
+        status: u16,
+        attempt: &Try<'_>,
+        client: &Client<'_>,
+    ) -> Result<Converted, Failed> {
+        if is_the_clients(&failure, status) {
+            let (status, body) = self.error(&failure, client);
+            let fields = [JSON, &self.notes].concat();
+            let whole = Whole { status, fields, body: body.into(), used: None };
+            return Ok(Converted::Whole(whole));
+        }
+        let keyed = attempt.slot.is_some();
+        let party = match failure.kind {
+            FailureKind::Unauthenticated | FailureKind::Forbidden if keyed => {
+                Party::Key(Fault::Auth)
+            }
+            FailureKind::RateLimited | FailureKind::NoMoney if keyed => {
+                Party::Key(Fault::RateLimited)
+            }
+            _ => Party::Upstream,
+        };
+        let words = format!("the provider's answer was an error ({})", failure.kind.code());
+        let retry_after = failure.retry_after;
+        let failed = Failed::upstream("stream_error", words);
+        let said = Some(Box::new(self.last(&told(failure), client)));
+        Err(Failed { status: Some(status), party, retry_after, said, ..failed })
+    }
+
+    /// A failed attempt with what the provider said in the client's dialect.
+    pub(crate) fn retold(&self, mut failed: Failed, client: &Client<'_>) -> Failed {
+        let Some(said) = failed.said.take() else { return failed };
+        let body = said.body.as_deref().unwrap_or_default();
+        let failure = told(self.target.decode_failure(said.status, body));
+        let retry_after = said.retry_after.or(failure.retry_after);
+        let last = LastAnswer { retry_after, ..self.last(&failure, client) };
+        Failed { retry_after, said: Some(Box::new(last)), ..failed }
+    }
+
+    fn last(&self, failure: &Failure, client: &Client<'_>) -> LastAnswer {
+        let (status, body) = self.error(failure, client);
+        let retry_after = failure.retry_after;
+        LastAnswer { status, fields: JSON.to_vec(), body: Some(body.into()), retry_after }
+    }
+}
+
+/// Whether asking elsewhere would change nothing. An error under a status that says otherwise is
+/// judged by what it says.
+fn is_the_clients(failure: &Failure, status: u16) -> bool {
+    (400..500).contains(&status)
+        || matches!(
+            failure.kind,
+            FailureKind::BadRequest
+                | FailureKind::NotFound
+                | FailureKind::Conflict
+                | FailureKind::TooLarge
+        )
+}

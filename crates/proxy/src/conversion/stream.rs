@@ -1,0 +1,239 @@
+//! An answer that is said again while it comes.
+//!
+//! It begins with its first step that means something; until then nothing has gone out, and what
+//! goes wrong is the failure of an attempt. Each piece that arrives is said again at once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dialect::{
+    EncodeStream, Failure, FailureKind, StreamReader, Tokens,
+    chat::{Event, Opening},
+};
+use domain::log::UsageSource;
+use pingora_timeout::timeout;
+
+use super::{failure::told, request::Wording};
+use crate::{
+    attempt::Answer,
+    client::Client,
+    failed::{Failed, reset},
+    http1::ReadError,
+    refusal::Refusal,
+    relay::{Next, next},
+    usage::BYTES_PER_TOKEN,
+};
+
+/// A stream between two dialects.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(super) answer: Answer,
+    /// Header lines for the client.
+    pub(super) fields: Vec<u8>,
+    reader: StreamReader,
+    voice: Voice,
+    /// Nothing more is to be read.
+    drained: bool,
+}
+
+/// How a stream began.
+pub(super) enum Began {
+    /// With something to say.
+    Well(Box<Flow>),
+    /// With an error.
+    Refused(Failure),
+    /// Not at all.
+    Broken(Failed),
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// All of it is there.
+    Whole,
+    /// It broke; the client was told so.
+    Failed(Failure),
+}
+
+/// What is said to the client.
+#[derive(Debug)]
+struct Voice {
+    encoder: Box<dyn EncodeStream>,
+    out: Vec<u8>,
+    /// The answer's start was told, and waits for what comes after it.
+    started: bool,
+    began: bool,
+    usage: Option<Tokens>,
+    /// Bytes of text so far.
+    spoken: u64,
+    ending: Option<Ending>,
+}
+
+impl Flow {
+    pub(super) fn new(wording: &Wording, answer: Answer) -> Flow {
+        let encoder = wording.client.encode_stream(wording.reply.clone());
+        let mut fields = format!("content-type: {}\r\n", encoder.content_type()).into_bytes();
+        fields.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
+        fields.extend_from_slice(&wording.notes);
+        Flow {
+            answer,
+            fields,
+            reader: StreamReader::new(wording.target, wording.names.clone()),
+            voice: Voice::new(encoder),
+            drained: false,
+        }
+    }
+
+    /// Waits until there is something to say, `within` so much time.
+    pub(super) async fn begun(mut self, client: &mut Client<'_>, within: Duration) -> Began {
+        let wait = async {
+            loop {
+                self.read();
+                if self.voice.began {
+                    return None;
+                }
+                if let Some(ending) = self.voice.ending.take() {
+                    return Some(match ending {
+                        Ending::Failed(failure) => Began::Refused(failure),
+                        Ending::Whole => Began::Broken(empty()),
+                    });
+                }
+                match next(client, &mut self.answer).await {
+                    Next::Some | Next::End => {}
+                    Next::Gone => return Some(Began::Broken(Failed::client(Refusal::ClientGone))),
+                    Next::Broken(ReadError::TimedOut) => {
+                        return Some(Began::Broken(Failed::too_slow()));
+                    }
+                    Next::Broken(_) => return Some(Began::Broken(reset())),
+                }
+            }
+        };
+        match timeout(within, wait).await {
+            Ok(None) => Began::Well(Box::new(self)),
+            Ok(Some(other)) => other,
+            Err(_) => Began::Broken(Failed::too_slow()),
+        }
+    }
+
+    /// Says again what has arrived.
+    pub(super) fn read(&mut self) {
+        let (reader, voice) = (&mut self.reader, &mut self.voice);
+        for piece in self.answer.incoming.ready.drain(..) {
+            reader.push(piece, &mut |event| voice.hear(event));
+        }
+        if self.answer.incoming.is_finished() {
+            self.end();
+        }
+    }
+
+    /// The provider broke off: as the dialect tells whether that was all.
+    pub(super) fn broken(&mut self, error: ReadError) {
+        if let ReadError::TimedOut = error {
+            let words = "the provider fell silent in the middle of its answer";
+            self.voice.hear(Event::Failed(Failure::new(FailureKind::Timeout, words)));
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if std::mem::replace(&mut self.drained, true) {
+            return;
+        }
+        let voice = &mut self.voice;
+        self.reader.finish(&mut |event| voice.hear(event));
+        if voice.ending.is_none() {
+            let words = "the provider broke off in the middle of its answer";
+            voice.hear(Event::Failed(Failure::new(FailureKind::BadGateway, words)));
+        }
+    }
+
+    /// What is to go out now.
+    pub(super) fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.voice.out).into()
+    }
+
+    /// How it ended, if it did.
+    pub(super) fn ending(&self) -> Option<&Ending> {
+        self.voice.ending.as_ref()
+    }
+
+    /// Something harmless, where the dialect has it.
+    pub(super) fn keep_alive(&mut self) {
+        self.voice.encoder.keep_alive(&mut self.voice.out);
+    }
+
+    /// The tokens so far, and who counted them.
+    pub(super) fn used(&self, asked: u64) -> (Tokens, UsageSource) {
+        let voice = &self.voice;
+        if let (Some(tokens), Some(Ending::Whole)) = (voice.usage, &voice.ending) {
+            return (tokens, UsageSource::Provider);
+        }
+        // What was reported before the end knows what went in and not what came out.
+        let mut tokens = voice.usage.unwrap_or_default();
+        tokens.output = tokens.output.max(voice.spoken / BYTES_PER_TOKEN);
+        if voice.usage.is_none() {
+            tokens.input = asked / BYTES_PER_TOKEN;
+        }
+        (tokens, UsageSource::Counted)
+    }
+}
+
+fn empty() -> Failed {
+    Failed::upstream("empty", "the provider's answer was empty")
+}
+
+impl Voice {
+    fn new(encoder: Box<dyn EncodeStream>) -> Voice {
+        Voice {
+            encoder,
+            out: Vec::new(),
+            started: false,
+            began: false,
+            usage: None,
+            spoken: 0,
+            ending: None,
+        }
+    }
+
+    /// Says one step again, or keeps it until there is something to say.
+    fn hear(&mut self, event: Event<'_>) {
+        if self.ending.is_some() {
+            return;
+        }
+        match &event {
+            Event::Usage(tokens) => self.usage = Some(*tokens),
+            Event::Delta { text, .. } => self.spoken += text.len() as u64,
+            Event::Open { opening: Opening::Call { name, .. }, .. } => {
+                self.spoken += name.text.len() as u64;
+            }
+            Event::End => self.ending = Some(Ending::Whole),
+            _ => {}
+        }
+        let event = match event {
+            Event::Failed(failure) => {
+                let failure = if self.began { told(failure) } else { failure };
+                self.ending = Some(Ending::Failed(failure.clone()));
+                Event::Failed(failure)
+            }
+            event => event,
+        };
+        if self.began {
+            return self.encoder.event(event, &mut self.out);
+        }
+        match event {
+            Event::Start => self.started = true,
+            // Without anything said, these are the failure of an attempt.
+            Event::Usage(_) | Event::Failed(_) | Event::End => {}
+            event => {
+                self.began = true;
+                if self.started {
+                    self.encoder.event(Event::Start, &mut self.out);
+                }
+                if let Some(tokens) = self.usage {
+                    self.encoder.event(Event::Usage(tokens), &mut self.out);
+                }
+                self.encoder.event(event, &mut self.out);
+            }
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! A call in one dialect, a target in another: what is sent there, what comes back, and what is
+//! tried when that cannot be.
+
+use std::io::Write;
+
+use domain::{
+    Conversion, Dialect, HeaderPolicy, HeaderRule, KeyPlacement, Provider, QueryField, Upstream,
+    UpstreamId,
+    log::{Outcome, UsageSource},
+};
+use flate2::{Compression, write::GzEncoder};
+use serde_json::json;
+
+use crate::{
+    harness::{Hall, Reply, Setup, chat, request},
+    vendor::{Seen, Vendor, answer, json as says, said},
+};
+
+/// What an upstream of this vendor is like.
+pub(crate) fn of(provider: Provider) -> impl Fn(&mut Upstream) {
+    move |upstream| {
+        upstream.provider = provider;
+        upstream.dialects = provider.dialects();
+        upstream.key_placement = provider.key_placement();
+        upstream.retry_count = 0;
+    }
+}
+
+/// An answer of Anthropic's that says `text`.
+pub(crate) fn claude_said(text: &str) -> Vec<u8> {
+    says(
+        200,
+        &json!({
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude",
+            "content": [{ "type": "text", "text": text }],
+            "stop_reason": "end_turn", "stop_sequence": null,
+            "usage": { "input_tokens": 5, "cache_read_input_tokens": 4, "output_tokens": 3 },
+        })
+        .to_string(),
+    )
+}
+
+/// A hall in which the model `r` leads to these targets, one after the other.
+async fn routed(targets: &[(&Vendor, Provider)], edit: impl FnOnce(&mut Setup)) -> Hall {
+    let mut setup = Setup::new();
+    let targets: Vec<(UpstreamId, Option<&str>)> = targets
+        .iter()
+        .zip(["one", "two", "three"])
+        .map(|((vendor, provider), name)| {
+            (setup.upstream(name, vendor.addr, &["sk-provider"], of(*provider)), Some("m"))
+        })
+        .collect();
+    setup.route("r", &targets);
+    edit(&mut setup);
+    setup.start().await
+}
+
+fn conversion(setup: &mut Setup, conversion: Conversion) {
+    let route = setup.catalog.routes.values_mut().next().unwrap();
+    std::sync::Arc::make_mut(route).conversion = conversion;
+}
+
+async fn ask_chat(hall: &Hall, more: &str) -> Reply {
+    let body = format!(r#"{{"model":"r","messages":[{{"role":"user","content":"hello"}}]{more}}}"#);
+    hall.ask(hall.post("/v1/chat/completions", &body)).await
+}
+
+fn body_of(seen: &Seen) -> serde_json::Value {
+    serde_json::from_slice(&seen.body).unwrap()
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_call_reaches_a_target_of_another_dialect_and_nothing_of_the_client_does() {
+    let vendor = Vendor::saying(claude_said("hi")).await;
+    let hall = routed(&[(&vendor, Provider::Anthropic)], |_| {}).await;
+    let fields = [
+        "content-type: application/json",
+        "openai-organization: org-1",
+        "openai-beta: x=1",
+        "x-stainless-lang: python",
+        "idempotency-key: i",
+        "x-forwarded-for: 1.2.3.4",
+        "user-agent: OpenAI/Python",
+        "traceparent: 00-x",
+        "accept-encoding: gzip",
+    ];
+    let reply = hall.ask(hall.request("POST", "/v1/chat/completions", &fields, chat("r"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let said = reply.json();
+    assert_eq!(said["choices"][0]["message"]["content"], "hi");
+    assert_eq!((&said["model"], &said["object"]), (&json!("r"), &json!("chat.completion")));
+    assert_eq!(said["usage"]["prompt_tokens"], 9);
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(reply.header("x-tollgate-dropped"), None);
+
+    let seen = vendor.only();
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/v1/messages"));
+    assert_eq!(seen.header("x-api-key"), Some("sk-provider"));
+    assert!(seen.header("anthropic-version").is_some());
+    assert_eq!(seen.header("accept-encoding"), Some("identity"));
+    assert!(seen.header("user-agent").unwrap().starts_with("tollgate/"));
+    for name in [
+        "authorization",
+        "openai-organization",
+        "openai-beta",
+        "x-stainless-lang",
+        "idempotency-key",
+        "x-forwarded-for",
+        "traceparent",
+    ] {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+    assert!(!seen.head.contains(&hall.key));
+    assert_eq!(body_of(&seen)["model"], "m");
+
+    let entry = hall.entry().await;
+    assert_eq!((entry.outcome, entry.status, entry.streamed), (Outcome::Completed, 200, false));
+    assert_eq!((entry.usage.input, entry.usage.cached, entry.usage.output), (9, 4, 3));
+    assert_eq!(entry.usage_source, UsageSource::Provider);
+    assert_eq!(entry.dialect, Some(Dialect::OpenaiChat));
+    assert_eq!(entry.model_used.as_deref(), Some("m"));
+    assert_eq!(entry.bytes_out, reply.body.len() as u64);
+    assert_eq!(entry.decision[0].candidate, "one/m as anthropic_messages");
+}
+
+#[tokio::test]
+async fn what_the_upstream_says_of_headers_path_and_query_holds_for_converted_calls() {
+    let vendor = Vendor::saying(claude_said("hi")).await;
+    let mut setup = Setup::new();
+    setup.upstream("one", vendor.addr, &["sk&key"], |up| {
+        of(Provider::Anthropic)(up);
+        up.base_url = domain::BaseUrl::parse(&format!("http://{}/x/v1", vendor.addr)).unwrap();
+        up.header_policy = HeaderPolicy::Keep;
+        let rule = |name: &str, value: Option<&str>| HeaderRule {
+            name: name.into(),
+            value: value.map(str::to_owned),
+        };
+        up.header_rules = vec![
+            rule("anthropic-version", Some("2099-01-01")),
+            rule("user-agent", None),
+            rule("x-mine", Some("1")),
+        ];
+        up.query = vec![QueryField { name: "api-version".into(), value: "7".into() }];
+        up.key_placement = KeyPlacement::Query("key".into());
+    });
+    let hall = setup.start().await;
+    let fields = ["content-type: application/json", "traceparent: 00-x", "openai-beta: y"];
+    let body = chat("one/m");
+    let reply = hall.ask(hall.request("POST", "/v1/chat/completions", &fields, body)).await;
+    assert_eq!(reply.status, 200);
+    let seen = vendor.only();
+    assert_eq!(seen.target, "/x/v1/messages?api-version=7&key=sk%26key");
+    assert_eq!(seen.header("anthropic-version"), Some("2099-01-01"));
+    assert_eq!((seen.header("user-agent"), seen.header("x-mine")), (None, Some("1")));
+    assert_eq!((seen.header("traceparent"), seen.header("openai-beta")), (Some("00-x"), None));
+}
+
+#[tokio::test]
+async fn a_route_may_go_from_one_dialect_to_another_and_back() {
+    let (chat_down, claude) =
+        (Vendor::saying(says(500, "{}")).await, Vendor::saying(claude_said("claude")).await);
+    let hall =
+        routed(&[(&chat_down, Provider::Custom), (&claude, Provider::Anthropic)], |_| {}).await;
+    let sent = r#"{"model":"r",  "messages":[{"role":"user","content":"hello"}],"seed":1e2}"#;
+    let reply = hall.ask(hall.post("/v1/chat/completions", sent)).await;
+    assert_eq!(reply.json()["choices"][0]["message"]["content"], "claude");
+    assert_eq!(reply.header("x-tollgate-dropped"), Some("seed"));
+    let untouched = sent.replace("\"r\"", "\"m\"");
+    assert_eq!(chat_down.only().text(), untouched, "the first target is asked byte for byte");
+    let entry = hall.entry().await;
+    let results: Vec<&str> = entry.attempts.iter().map(|a| a.result.as_str()).collect();
+    assert_eq!(results, ["server_fault", "answered"]);
+
+    let (claude_down, chat_up) =
+        (Vendor::saying(says(529, "{}")).await, Vendor::saying(said("chat")).await);
+    let hall =
+        routed(&[(&claude_down, Provider::Anthropic), (&chat_up, Provider::Custom)], |_| {}).await;
+    let reply = hall.ask(hall.post("/v1/chat/completions", sent)).await;
+    assert_eq!(reply.json()["choices"][0]["message"]["content"], "chat");
+    assert_eq!(reply.header("x-tollgate-dropped"), None, "nothing was lost on the way there");
+    assert_eq!(chat_up.only().text(), untouched);
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_told_is_passed_over_before_it_is_asked() {
+    let (claude, other) =
+        (Vendor::saying(claude_said("claude")).await, Vendor::saying(said("chat")).await);
+    let hall = routed(&[(&claude, Provider::Anthropic), (&other, Provider::Custom)], |_| {}).await;
+    let reply = ask_chat(&hall, r#","n":2"#).await;
+    assert_eq!(reply.json()["choices"][0]["message"]["content"], "chat");
+    assert!(claude.seen().is_empty());
+    let entry = hall.entry().await;
+    let passed = entry.decision.iter().filter(|c| c.passed_over.is_some());
+    assert_eq!(passed.map(|c| c.candidate.as_str()).collect::<Vec<_>>(), ["one"]);
+
+    let hall = routed(&[(&claude, Provider::Anthropic)], |_| {}).await;
+    let reply = ask_chat(&hall, r#","n":2"#).await;
+    assert_eq!(reply.status, 400);
+    let error = &reply.json()["error"];
+    assert_eq!((&error["param"], &error["type"]), (&json!("n"), &json!("invalid_request_error")));
+    assert!(claude.seen().is_empty());
+    let entry = hall.entry().await;
+    assert_eq!((entry.outcome, entry.status), (Outcome::Refused, 400));
+    assert!(entry.attempts.is_empty());
+}
+
+#[tokio::test]
+async fn a_route_says_how_much_may_be_lost() {
+    let vendor = Vendor::saying(claude_said("hi")).await;
+    for (mode, more, status, param) in [
+        (Conversion::Allow, r#","seed":1"#, 200, None),
+        (Conversion::Strict, r#","seed":1"#, 400, Some("seed")),
+        (Conversion::Strict, "", 200, None),
+        (Conversion::Never, "", 404, None),
+    ] {
+        let target = [(&vendor, Provider::Anthropic)];
+        let hall = routed(&target, |setup| conversion(setup, mode)).await;
+        let reply = ask_chat(&hall, more).await;
+        assert_eq!(reply.status, status, "{mode} {more}");
+        assert_eq!(reply.json()["error"]["param"].as_str(), param, "{mode} {more}");
+    }
+    assert_eq!(vendor.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_targets_dialect_is_spoken_whatever_the_client_speaks() {
+    let vendor = Vendor::saying(says(400, r#"{"error":{"message":"no"}}"#)).await;
+    let force = |setup: &mut Setup| {
+        let route = setup.catalog.routes.values_mut().next().unwrap();
+        let target = &mut std::sync::Arc::make_mut(route).targets[0];
+        target.dialect = Some(Dialect::OpenaiResponses);
+    };
+    let hall = routed(&[(&vendor, Provider::Custom)], force).await;
+    ask_chat(&hall, "").await;
+    hall.ask(hall.post("/v1/responses", r#"{"model":"r","input":"x"}"#)).await;
+    let targets: Vec<String> = vendor.seen().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(targets, ["/v1/responses", "/v1/responses"]);
+    assert_eq!(vendor.seen()[1].text(), r#"{"model":"m","input":"x"}"#);
+}
+
+#[tokio::test]
+async fn what_a_provider_refuses_is_said_in_the_clients_dialect() {
+    let retry = r#"[{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED",
+        "details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"18.2s"}]}}]"#;
+    let html = "<html>Bad gateway</html>";
+    let bad = r#"{"error":{"code":400,"message":"too long","status":"INVALID_ARGUMENT"}}"#;
+    let key = r#"{"error":{"code":403,"message":"account 12345","status":"PERMISSION_DENIED"}}"#;
+    for (upstream, status, body, wanted, kind, outcome) in [
+        ("429", 429, retry, 429, "rate_limit_error", Outcome::Failed),
+        ("html", 503, html, 502, "api_error", Outcome::Failed),
+        ("400", 400, bad, 400, "invalid_request_error", Outcome::Completed),
+        ("403", 403, key, 502, "api_error", Outcome::Failed),
+    ] {
+        let vendor = Vendor::saying(says(status, body)).await;
+        let hall = routed(&[(&vendor, Provider::Gemini)], |_| {}).await;
+        let body = r#"{"model":"r","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+        let reply = hall.ask(hall.post("/v1/messages", body)).await;
+        assert_eq!(reply.status, wanted, "{upstream}: {}", reply.text());
+        let error = reply.json();
+        assert_eq!(error["type"], "error", "{upstream}");
+        assert_eq!(error["error"]["type"], kind, "{upstream}");
+        assert!(!reply.text().contains("12345") && !reply.text().contains("<html"));
+        assert_eq!(reply.header("retry-after"), (wanted == 429).then_some("19"), "{upstream}");
+        let entry = hall.entry().await;
+        assert_eq!((entry.outcome, entry.status), (outcome, wanted), "{upstream}");
+        assert_eq!(entry.attempts[0].status, Some(status));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_sense_is_the_failure_of_an_attempt() {
+    for (what, bad) in [
+        ("empty", says(200, "")),
+        ("no JSON", says(200, "<html>")),
+        ("an error", says(200, r#"{"error":{"message":"oh","type":"server_error"}}"#)),
+        ("no candidate", says(200, r#"{"candidates":[]}"#)),
+    ] {
+        let (bad, good) = (Vendor::saying(bad).await, Vendor::saying(claude_said("good")).await);
+        let targets = [(&bad, Provider::Gemini), (&good, Provider::Anthropic)];
+        let hall = routed(&targets, |_| {}).await;
+        let reply = ask_chat(&hall, "").await;
+        assert_eq!(reply.status, 200, "{what}: {}", reply.text());
+        assert_eq!(reply.json()["choices"][0]["message"]["content"], "good");
+        let entry = hall.entry().await;
+        assert_eq!(entry.attempts.len(), 2, "{what}");
+        assert_ne!(entry.attempts[0].result, "answered", "{what}");
+        assert_eq!(entry.attempts[0].status, Some(200));
+
+        let hall = routed(&[(&bad, Provider::Gemini)], |_| {}).await;
+        let reply = ask_chat(&hall, "").await;
+        assert!(reply.status >= 500, "{what}: {}", reply.text());
+        assert!(reply.json()["error"]["message"].is_string(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_read_although_nobody_asked_for_it() {
+    let plain = claude_said("packed");
+    let body = gzip(&plain[plain.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4..]);
+    let coded = ["content-type: application/json", "content-encoding: gzip"];
+    let vendor = Vendor::saying(answer(200, &coded, &body)).await;
+    let hall = routed(&[(&vendor, Provider::Anthropic)], |_| {}).await;
+    let reply = ask_chat(&hall, "").await;
+    assert_eq!(reply.json()["choices"][0]["message"]["content"], "packed");
+    assert_eq!(reply.header("content-encoding"), None);
+
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"busy here"}}"#;
+    let vendor = Vendor::saying(answer(529, &coded, gzip(error.as_bytes()))).await;
+    let hall = routed(&[(&vendor, Provider::Anthropic)], |_| {}).await;
+    let reply = ask_chat(&hall, "").await;
+    assert_eq!((reply.status, &reply.json()["error"]["message"]), (503, &json!("busy here")));
+}
+
+#[tokio::test]
+async fn a_compressed_request_is_unpacked_where_it_has_to_be_read() {
+    let vendor = Vendor::saying(said("x")).await;
+    let hall = routed(&[(&vendor, Provider::Custom)], |setup| {
+        setup.settings.limits.body = 10_000;
+    })
+    .await;
+    let sent = chat("r");
+    let post = |coding: &str, body: &[u8]| {
+        let coding = format!("content-encoding: {coding}");
+        let fields = ["content-type: application/json", coding.as_str()];
+        hall.request("POST", "/v1/chat/completions", &fields, body)
+    };
+    let reply = hall.ask(post("gzip", &gzip(sent.as_bytes()))).await;
+    assert_eq!(reply.status, 200);
+    let seen = vendor.only();
+    assert_eq!(seen.text(), sent.replace("\"r\"", "\"m\""));
+    assert_eq!(seen.header("content-encoding"), None);
+    assert_eq!(seen.header("content-length"), Some(seen.body.len().to_string().as_str()));
+
+    let large = gzip(&[chat("r").into_bytes(), vec![b' '; 10_000]].concat());
+    for (coding, body, status) in [
+        ("gzip", large.as_slice(), 413),
+        ("gzip", sent.as_bytes(), 400),
+        ("br", sent.as_bytes(), 415),
+        ("identity", sent.as_bytes(), 200),
+    ] {
+        let reply = hall.ask(post(coding, body)).await;
+        assert_eq!(reply.status, status, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn json_is_read_whatever_the_client_calls_it() {
+    let vendor = Vendor::saying(said("x")).await;
+    let hall = routed(&[(&vendor, Provider::Custom)], |_| {}).await;
+    let key = format!("authorization: Bearer {}", hall.key);
+    for (path, kind) in [
+        ("/v1/chat/completions", None),
+        ("/v1/responses", None),
+        ("/v1/responses", Some("content-type: text/plain")),
+        ("/v1/moderations", None),
+    ] {
+        let fields: Vec<&str> = std::iter::once(key.as_str()).chain(kind).collect();
+        hall.ask(request("POST", path, &fields, r#"{"model":"r","input":[]}"#)).await;
+        let seen = vendor.seen().pop().unwrap();
+        assert_eq!(seen.text(), r#"{"model":"m","input":[]}"#, "{path} {kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_the_target_or_estimated_without_it() {
+    let body = r#"{"model":"r","messages":[{"role":"user","content":"How many is this?"}]}"#;
+    let gemini = Vendor::saying(says(200, r#"{"totalTokens":5}"#)).await;
+    let hall = routed(&[(&gemini, Provider::Gemini)], |_| {}).await;
+    let reply = hall.ask(hall.post("/v1/messages/count_tokens", body)).await;
+    assert_eq!((reply.status, reply.json()), (200, json!({ "input_tokens": 5 })));
+    assert_eq!(reply.header("x-tollgate-estimated"), None);
+    assert!(gemini.only().target.ends_with("/models/m:countTokens"));
+
+    let chat = Vendor::saying(says(500, "{}")).await;
+    let hall = routed(&[(&chat, Provider::Custom)], |_| {}).await;
+    let reply = hall.ask(hall.post("/v1/messages/count_tokens", body)).await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.json()["input_tokens"].as_u64().unwrap() > 0);
+    assert_eq!(reply.header("x-tollgate-estimated"), Some("true"));
+    assert!(chat.seen().is_empty());
+    let entry = hall.entry().await;
+    assert_eq!((entry.outcome, entry.attempts.len()), (Outcome::Completed, 0));
+}
+
+#[tokio::test]
+async fn proofs_of_our_own_never_reach_a_vendor() {
+    let vendor = Vendor::saying(claude_said("hi")).await;
+    let hall = routed(&[(&vendor, Provider::Anthropic)], |_| {}).await;
+    let own = dialect::Seal::new(dialect::Vendor::Openai, "gAAAA").wrapped();
+    let body = |thinking: &str| {
+        format!(
+            r#"{{"model":"r", "max_tokens":9,"messages":[{{"role":"assistant","content":[{thinking}{{"type":"text","text":"A"}}]}}]}}"#
+        )
+    };
+    let theirs = r#"{"type":"thinking","thinking":"T","signature":"EqQBCgIYAg=="},"#;
+    let ours = format!(r#"{{"type":"thinking","thinking":"O","signature":"{own}"}},"#);
+    let sent = body(&format!("{theirs}{ours}"));
+    let reply = hall.ask(hall.post("/v1/messages", &sent)).await;
+    assert_eq!(reply.status, 200);
+    let seen = vendor.only();
+    assert!(!seen.text().contains(dialect::OWN_MARK));
+    let wanted: serde_json::Value = serde_json::from_str(&body(theirs)).unwrap();
+    assert_eq!(body_of(&seen)["messages"], wanted["messages"]);
+    assert!(seen.text().starts_with(r#"{"model":"m", "max_tokens":9,"#), "{}", seen.text());
+}
+
+#[tokio::test]
+async fn what_cannot_be_converted_is_not_found_there() {
+    let vendor = Vendor::saying(says(200, "{}")).await;
+    let hall = routed(&[(&vendor, Provider::Anthropic)], |_| {}).await;
+    for (path, body) in [
+        ("/v1/completions", r#"{"model":"r","prompt":"x"}"#),
+        ("/v1/embeddings", r#"{"model":"r","input":"x"}"#),
+        ("/v1/audio/speech", r#"{"model":"r","input":"x"}"#),
+        ("/v1beta/models/r:predict", "{}"),
+        ("/v1/files", "{}"),
+    ] {
+        let reply = hall.ask(hall.post(path, body)).await;
+        assert_eq!((reply.status, reply.json()["error"].is_object()), (404, true), "{path}");
+    }
+    let upgrade = ["connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13"];
+    let reply = hall.ask(hall.request("GET", "/v1/responses", &upgrade, "")).await;
+    assert_eq!((reply.status, reply.code().as_str()), (426, "websocket_not_served"));
+    assert!(vendor.seen().is_empty());
+}
+
+#[tokio::test]
+async fn of_several_upstreams_the_one_that_speaks_the_clients_dialect_is_meant() {
+    let (claude, chat) =
+        (Vendor::saying(claude_said("claude")).await, Vendor::saying(said("chat")).await);
+    let mut setup = Setup::new();
+    setup.upstream("claude", claude.addr, &["sk-1"], of(Provider::Anthropic));
+    setup.upstream("chat", chat.addr, &["sk-2"], of(Provider::Custom));
+    let hall = setup.start().await;
+    let ask = r#"{"model":"any","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+    let reply = hall.ask(hall.post("/v1/chat/completions", ask)).await;
+    assert!(reply.text().contains("chat"), "{}", reply.text());
+    let reply = hall.ask(hall.post("/v1/messages", ask)).await;
+    assert!(reply.text().contains("claude"), "{}", reply.text());
+    let gemini = r#"{"contents":[{"parts":[{"text":"x"}]}]}"#;
+    let reply = hall.ask(hall.post("/v1beta/models/any:generateContent", gemini)).await;
+    assert_eq!(reply.status, 400, "which of the two is not for us to guess");
+    let path = "/v1beta/models/claude/any:generateContent";
+    let reply = hall.ask(hall.post(path, gemini)).await;
+    assert_eq!(reply.json()["candidates"][0]["content"]["parts"][0]["text"], "claude");
+}
