@@ -90,8 +90,10 @@ fn status_of(name: &str) -> Option<u16> {
         "CANCELLED" => 499,
         "api_error" | "server_error" | "internal_error" | "INTERNAL" | "UNKNOWN" => 500,
         "overloaded" | "overloaded_error" => 529,
-        "UNAVAILABLE" | "service_unavailable" => 503,
-        "timeout" | "timeout_error" | "DEADLINE_EXCEEDED" => 504,
+        "UNAVAILABLE" | "service_unavailable" | "server_is_overloaded" | "slow_down" => 503,
+        "timeout" | "timeout_error" | "vector_store_timeout" | "DEADLINE_EXCEEDED" => 504,
+        // A dozen of OpenAI's: `invalid_image_url`, `image_too_large`, `bio_policy`.
+        _ if name.contains("image") || name.ends_with("_policy") => 400,
         _ => return None,
     })
 }
@@ -153,6 +155,8 @@ mod tests {
         );
         check(r#"{"type":"response.failed","response":{}}"#, 502, "", "");
         check(r#"{"error":"broken"}"#, 502, "", "broken");
+        check(r#"{"error":{"code":"image_too_large"}}"#, 400, "image_too_large", "");
+        check(r#"{"error":{"code":"server_is_overloaded"}}"#, 503, "server_is_overloaded", "");
         check(r#"{"error":{"code":"429","message":"x"}}"#, 429, "", "x");
     }
 

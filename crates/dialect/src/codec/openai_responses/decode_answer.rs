@@ -12,7 +12,8 @@ use crate::{
 pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
     let value = Value::read(body)
         .map_err(|_| failed::nonsense("the provider's answer is not valid JSON"))?;
-    if let Some(failure) = failed::of_data(body, &value) {
+    let failed = value.find("error").is_some() || value.get("status").text() == Some("failed");
+    if let Some(failure) = failed.then(|| failed::of_data(body, &value)).flatten() {
         return Err(failure);
     }
     match value.get("status").text() {

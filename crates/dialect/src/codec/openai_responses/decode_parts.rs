@@ -44,13 +44,13 @@ fn read_part<'a>(part: &Value<'a>, path: &str) -> Result<Piece<'a>, Failure> {
 }
 
 fn read_image<'a>(part: Object<'_, 'a>) -> Result<Media<'a>, Failure> {
-    let (source, mime) = match (part.text("image_url")?, part.text("file_id")?) {
-        (Some(url), _) => read_url(part, "image_url", url)?,
-        (None, Some(id)) => (Source::File(id), None),
+    let ((source, mime), member) = match (part.text("image_url")?, part.text("file_id")?) {
+        (Some(url), _) => (read_url(part, "image_url", url)?, "image_url"),
+        (None, Some(id)) => ((Source::File(id), None), "file_id"),
         (None, None) => return Err(part.missing("image_url")),
     };
     let detail = part.text("detail")?;
-    let path = part.path("image_url");
+    let path = part.path(member);
     Ok(Media { kind: MediaKind::Image, source, mime, name: None, detail, path })
 }
 

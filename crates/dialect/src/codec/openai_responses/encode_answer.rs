@@ -12,7 +12,11 @@ use crate::{
 
 pub(super) fn encode(answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
     // One answer a call is all that a client of this dialect can ask for.
-    let finish = answer.choices.first().map_or(&Finish::Stop, |choice| &choice.finish);
+    let finish = answer.choices.first().map_or(&Finish::Stop, |choice| match &choice.finish {
+        // REF-1: the refusal itself says it.
+        Finish::Filtered(_) if choice.blocks.iter().any(refuses) => &Finish::Stop,
+        finish => finish,
+    });
     let contents = answer.choices.first().map(contents).unwrap_or_default();
     let mut output = Vec::new();
     for (nth, content) in contents.into_iter().enumerate() {
@@ -26,6 +30,10 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
     let mut out = Vec::with_capacity(output.len() + 1024);
     write_response(&mut out, reply, Status::Ended(finish), &output, answer.usage.as_ref());
     out
+}
+
+fn refuses(block: &Block<'_>) -> bool {
+    matches!(block, Block::Refusal(text) if !text.is_empty())
 }
 
 /// The blocks as contents of items; neighbouring texts stand in one message.

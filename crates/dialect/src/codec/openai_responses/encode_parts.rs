@@ -84,13 +84,26 @@ fn write_file(list: &mut List, media: &Media<'_>) -> Result<(), Failure> {
         }),
         Source::Base64(data) | Source::File(data) => list.object(|o| {
             let mime = media.mime.as_deref().unwrap_or("application/pdf");
-            let usual = if mime == "application/pdf" { "document.pdf" } else { "document.txt" };
+            let usual = usual_name(mime);
             o.text("type", "input_file");
             o.text("filename", media.name.as_deref().filter(|n| !n.is_empty()).unwrap_or(usual));
             o.joined("file_data", &["data:", mime, ";base64,", data]);
         }),
     }
     Ok(())
+}
+
+/// A name for a document that has none: its ending tells what it is.
+fn usual_name(mime: &str) -> &'static str {
+    match mime {
+        "application/pdf" => "document.pdf",
+        "text/markdown" => "document.md",
+        "text/csv" => "document.csv",
+        "text/html" => "document.html",
+        "application/json" => "document.json",
+        _ if mime.starts_with("text/") => "document.txt",
+        _ => "document",
+    }
 }
 
 fn write_audio(list: &mut List, media: &Media<'_>) -> Result<(), Failure> {

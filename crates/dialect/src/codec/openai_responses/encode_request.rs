@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::{encode_items::Items, encode_tools::Toolbox, fields::drop_once};
 use crate::{
-    Encoded, Failure, Names, Profile, Target,
+    Encoded, Failure, Names, Profile, Target, Value,
     chat::{Effort, Format, Request, Said, Thinking},
     write,
 };
@@ -97,14 +97,15 @@ fn drop_unsayable(request: &Request<'_>, profile: &Profile, dropped: &mut Vec<St
             drop_once(dropped, &*said.path);
         }
     }
-    let others = [
-        &sampling.top_k,
-        &sampling.seed,
-        &sampling.presence_penalty,
-        &sampling.frequency_penalty,
-        &sampling.logit_bias,
-    ];
-    for said in others.into_iter().flatten() {
+    for said in [&sampling.top_k, &sampling.seed].into_iter().flatten() {
+        drop_once(dropped, &*said.path);
+    }
+    // No penalty and no bias ask for nothing.
+    let penalties = [&sampling.presence_penalty, &sampling.frequency_penalty].into_iter().flatten();
+    let penalties = penalties.filter(|said| said.value.parse() != Ok(0.0));
+    let bias = sampling.logit_bias.iter();
+    let bias = bias.filter(|said| Value::of(said.value).is_ok_and(|all| !all.members().is_empty()));
+    for said in penalties.chain(bias) {
         drop_once(dropped, &*said.path);
     }
 }

@@ -43,6 +43,7 @@ struct Told {
     output: Vec<u8>,
     usage: Option<Tokens>,
     finish: Finish<'static>,
+    refused: bool,
     started: bool,
     ended: bool,
 }
@@ -59,6 +60,7 @@ impl Writer {
             output: Vec::new(),
             usage: None,
             finish: Finish::Stop,
+            refused: false,
             started: false,
             ended: false,
         };
@@ -98,7 +100,11 @@ impl Told {
             Event::Close { choice: 0, .. } => self.close(out),
             Event::Finish { choice: 0, finish } => {
                 self.finish_item(out);
-                self.finish = finish.into_owned();
+                self.finish = match finish {
+                    // REF-1: the refusal itself says it.
+                    Finish::Filtered(_) if self.refused => Finish::Stop,
+                    finish => finish.into_owned(),
+                };
             }
             Event::Usage(tokens) => self.usage = Some(tokens),
             Event::Failed(failure) => self.fail(&failure, out),
@@ -148,6 +154,7 @@ impl Told {
         if let Some(part) = parts.last() {
             finish_part(out, &mut self.number, [index, parts.len() - 1], id, part);
         }
+        self.refused |= refusal;
         let part = Part { refusal, ..Part::default() };
         send(out, &mut self.number, "response.content_part.added", |o| {
             write_place(o, [index, parts.len()], id);

@@ -70,12 +70,13 @@ impl<'v, 'a> Object<'v, 'a> {
         Ok(object.and(self.find(name)))
     }
 
-    /// The members that are not among `known` and ask for something.
+    /// Notes the members that are not among `known` and ask for something. In lists they are noted
+    /// once for all items (`input[].new`), because histories are long and headers are not.
     pub(super) fn strangers(&self, known: &[&str], dropped: &mut Vec<String>) {
         for (name, value) in self.value.members() {
             let nothing = value.is_null() || matches!(value.raw(), "[]" | "{}");
             if !nothing && !known.contains(&&**name) {
-                drop_once(dropped, self.path(name));
+                drop_once(dropped, everywhere(&self.path(name)));
             }
         }
     }
@@ -108,6 +109,15 @@ impl<'v, 'a> Object<'v, 'a> {
             Failure::unsayable(path, message)
         })
     }
+}
+
+/// The path without the places in lists.
+fn everywhere(path: &str) -> String {
+    let mut told = String::with_capacity(path.len());
+    for part in path.split_inclusive('[') {
+        told.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    told
 }
 
 /// Notes that `path` is lost, once.

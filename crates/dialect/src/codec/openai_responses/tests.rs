@@ -78,6 +78,13 @@ fn what_is_known_is_said_again() {
     );
     check(json!({"model": "m", "input": "x", "user": "u"}), json!({"user": "u"}), &[]);
     check(
+        json!({"model": "m", "input": [{"role": "user", "content": "x", "new": 1}, {"role": "user",
+            "content": "y", "new": 2}], "tools": [{"type": "function", "name": "f", "odd": 1}]}),
+        json!({"tools": [{"type": "function", "name": "f", "strict": false,
+            "parameters": {"type": "object", "properties": {}}}]}),
+        &["tools[].odd", "input[].new"],
+    );
+    check(
         json!({"model": "m", "input": "x", "safety_identifier": "u".repeat(129)}),
         json!({"safety_identifier":
             "4d9221bd88fe7fa3f1cdc7d81c70b9484f37615f92178eafa3f6c525e6fa786f"}),

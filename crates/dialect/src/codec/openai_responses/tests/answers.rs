@@ -3,13 +3,16 @@
 use serde_json::{Value as Json, json};
 
 use super::{OPENAI_RESPONSES, decode, reply};
-use crate::{Names, Reply, Seal, Target};
+use crate::{
+    Names, Reply, Seal, Target,
+    chat::{Answer, Block, Choice, Finish},
+};
 
 #[test]
 fn an_answer_repeats_its_question() {
     let body = "{\"model\": \"m\", \"input\": \"x\",\n \"tools\": [ {\"type\": \"web_search\"} ], \"metadata\": {\"a b\": \"c d\"}}";
     let reply = Reply { wish: decode(body).unwrap().wish, ..reply() };
-    let said = OPENAI_RESPONSES.encode_answer(&crate::chat::Answer::default(), &reply);
+    let said = OPENAI_RESPONSES.encode_answer(&Answer::default(), &reply);
     assert!(!said.contains(&b'\n'));
     let said: Json = serde_json::from_slice(&said).unwrap();
     assert_eq!(
@@ -17,7 +20,7 @@ fn an_answer_repeats_its_question() {
         (&json!([{"type": "web_search"}]), &json!({"a b": "c d"}))
     );
     let silent: Json = serde_json::from_slice(
-        &OPENAI_RESPONSES.encode_answer(&crate::chat::Answer::default(), &super::reply()),
+        &OPENAI_RESPONSES.encode_answer(&Answer::default(), &super::reply()),
     )
     .unwrap();
     for member in
@@ -91,4 +94,22 @@ fn failures_keep_openais_code_and_field() {
             OPENAI_RESPONSES.decode_answer(body.as_bytes(), &Names::default()).unwrap_err();
         assert_eq!(failure.kind.status(), 502, "{body}");
     }
+}
+
+#[test]
+fn a_refusal_is_a_part_of_a_whole_answer() {
+    let choice = Choice {
+        blocks: vec![Block::Refusal("no".into())],
+        finish: Finish::Filtered(None),
+        ..Choice::default()
+    };
+    let answer = Answer { choices: vec![choice.clone()], usage: None };
+    let said: Json =
+        serde_json::from_slice(&OPENAI_RESPONSES.encode_answer(&answer, &reply())).unwrap();
+    assert_eq!(said["status"], "completed");
+    assert_eq!(said["output"][0]["content"], json!([{"type": "refusal", "refusal": "no"}]));
+    let filtered = Answer { choices: vec![Choice { blocks: vec![], ..choice }], usage: None };
+    let said: Json =
+        serde_json::from_slice(&OPENAI_RESPONSES.encode_answer(&filtered, &reply())).unwrap();
+    assert_eq!(said["incomplete_details"], json!({"reason": "content_filter"}));
 }
