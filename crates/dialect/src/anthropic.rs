@@ -55,7 +55,8 @@ fn error(words: &ErrorWords<'_>) -> serde_json::Value {
     })
 }
 
-fn error_type(status: u16) -> &'static str {
+/// The name of an error with this status.
+pub(crate) fn error_type(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",
         402 => "billing_error",

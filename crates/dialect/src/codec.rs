@@ -18,7 +18,7 @@ pub use openai_responses::OPENAI_RESPONSES;
 use std::fmt::Debug;
 
 use crate::{
-    Edit, Failure, FailureKind, Grammar, Profile, Value,
+    Edit, Failure, FailureKind, Grammar, Malformed, Profile, Value,
     chat::{Answer, Event, Request, Wish},
     naming::Names,
 };
@@ -142,6 +142,16 @@ pub trait Codec: Debug + Send + Sync {
     /// bodies in which the mark stands. Places are counted in the value's own text
     /// ([`Value::raw`]), which white space may stand in front of in the body.
     fn own_seals(&self, body: &Value<'_>) -> Vec<Edit>;
+
+    /// The same for a whole body as it came in.
+    fn own_seals_of(&self, body: &[u8]) -> Result<Vec<Edit>, Malformed> {
+        let before = body.len() - body.trim_ascii_start().len();
+        let mut edits = self.own_seals(&Value::read(body)?);
+        for edit in &mut edits {
+            edit.range = edit.range.start + before..edit.range.end + before;
+        }
+        Ok(edits)
+    }
 }
 
 /// Reads a stream of one dialect, event by event. Lines, comments and names of events are dealt

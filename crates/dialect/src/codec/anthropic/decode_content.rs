@@ -250,7 +250,12 @@ fn media<'a>(kind: MediaKind, block: &Value<'a>, path: String) -> Result<Piece<'
     let (source, mime) = match source.get("type").text() {
         Some("base64") => (Source::Base64(string(source, "data", &at)?), mime),
         Some("url") => (Source::Url(string(source, "url", &at)?), mime),
-        Some("file") => (Source::File(string(source, "file_id", &at)?), mime),
+        Some("file") => {
+            let id = Source::File(string(source, "file_id", &at)?);
+            let path = format!("{at}.file_id");
+            let name = block.get("title").cow();
+            return Ok(Piece::Media(Media { kind, source: id, mime, name, detail: None, path }));
+        }
         Some("text") if kind == MediaKind::Document => {
             let plain = mime.or(Some("text/plain".into()));
             (Source::Text(string(source, "data", &at)?), plain)

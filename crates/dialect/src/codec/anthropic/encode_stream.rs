@@ -2,7 +2,8 @@
 
 use super::encode_answer::{Said, citation, ending, head, signature, usage};
 use crate::{
-    EncodeStream, ErrorWords, Reply, Seal, Sequencer, Tokens,
+    EncodeStream, Reply, Seal, Sequencer, Tokens,
+    anthropic::error_type,
     chat::{Citation, Event, Finish, Opening},
     write::{self, Object},
 };
@@ -80,13 +81,12 @@ impl Message {
             Event::Usage(tokens) => self.usage = tokens,
             Event::Failed(failure) => {
                 self.ended = true;
-                let words = ErrorWords {
-                    status: super::status(failure.kind),
-                    code: failure.kind.code(),
-                    message: &failure.message,
-                    request_id: "",
-                };
-                out.extend_from_slice(&crate::ANTHROPIC.error_event(&words));
+                event_of(out, "error", |o| {
+                    o.object("error", |o| {
+                        o.text("type", error_type(super::status(failure.kind)));
+                        o.text("message", &failure.message);
+                    });
+                });
             }
             Event::End => self.end(out),
             _ => {}
@@ -98,7 +98,7 @@ impl Message {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
-        event(out, "message_start", |o| {
+        event_of(out, "message_start", |o| {
             o.object("message", |o| {
                 head(o, &self.reply);
                 o.array("content", |_| {});
@@ -111,7 +111,7 @@ impl Message {
 
     fn open(&mut self, block: u32, opening: &Opening<'_>, out: &mut Vec<u8>) {
         self.begin(out);
-        event(out, "content_block_start", |o| {
+        event_of(out, "content_block_start", |o| {
             o.number("index", block.into());
             o.object("content_block", |o| match opening {
                 Opening::Text | Opening::Refusal => {
@@ -170,23 +170,23 @@ impl Message {
             self.seal(block, &Seal::unsigned(), out);
         }
         self.open = None;
-        event(out, "content_block_stop", |o| o.number("index", block.into()));
+        event_of(out, "content_block_stop", |o| o.number("index", block.into()));
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
         self.begin(out);
         self.ended = true;
         let finish = self.finish.take().unwrap_or_default();
-        event(out, "message_delta", |o| {
+        event_of(out, "message_delta", |o| {
             o.object("delta", |o| ending(o, &finish, self.said));
             o.object("usage", |o| usage(o, &self.usage));
         });
-        event(out, "message_stop", |_| {});
+        event_of(out, "message_stop", |_| {});
     }
 }
 
 fn delta(out: &mut Vec<u8>, block: u32, kind: &str, fill: impl FnOnce(&mut Object<'_>)) {
-    event(out, "content_block_delta", |o| {
+    event_of(out, "content_block_delta", |o| {
         o.number("index", block.into());
         o.object("delta", |o| {
             o.text("type", kind);
@@ -195,7 +195,8 @@ fn delta(out: &mut Vec<u8>, block: u32, kind: &str, fill: impl FnOnce(&mut Objec
     });
 }
 
-fn event(out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+/// Writes one event, its name twice: readers that miss either one skip it.
+fn event_of(out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\ndata: ");

@@ -4,12 +4,17 @@
 mod answers;
 mod anything;
 mod asked;
+mod seals;
+mod settings;
 mod told;
 
 use serde_json::{Value as Json, json};
 
 use super::ANTHROPIC;
-use crate::{Ask, Encoded, Failure, Profile, Target, ThinkingForm, chat::Request};
+use crate::{
+    Ask, Encoded, Failure, Profile, Target, ThinkingForm,
+    chat::{Name, Piece, Request, Role, Turn},
+};
 
 /// A model that takes everything.
 fn able() -> Profile {
@@ -55,4 +60,42 @@ fn asking(members: Json) -> Json {
 
 fn read(body: &[u8]) -> Json {
     serde_json::from_slice(body).unwrap()
+}
+
+/// The members named in `expected` as the target is told them, and what is lost. `null` stands for
+/// a member that must not be there.
+#[track_caller]
+fn check_told(request: &Request<'_>, profile: &Profile, expected: Json, dropped: &[&str]) {
+    let told = encode(request, profile).unwrap();
+    let body = read(&told.body);
+    for (name, want) in expected.as_object().unwrap() {
+        assert_eq!(&body[name], want, "`{name}` of {body}");
+    }
+    assert_eq!(told.dropped, dropped, "{body}");
+    assert_eq!(told.headers, [("anthropic-version", "2023-06-01")]);
+}
+
+fn text(text: &str) -> Piece<'_> {
+    Piece::Text { text: text.into(), seal: None }
+}
+
+fn call<'a>(id: &'a str, input: &'a str) -> Piece<'a> {
+    Piece::Call { id: id.into(), name: Name::plain("f"), input: input.into(), seal: None }
+}
+
+fn result<'a>(id: &'a str, content: Vec<Piece<'a>>) -> Piece<'a> {
+    Piece::Result { id: id.into(), name: None, content, is_error: false }
+}
+
+fn turns<'a>(turns: impl IntoIterator<Item = (Role, Vec<Piece<'a>>)>) -> Request<'a> {
+    let turns = turns.into_iter().map(|(role, pieces)| Turn { role, pieces }).collect();
+    Request { turns, ..Request::default() }
+}
+
+fn hi<'a>() -> Request<'a> {
+    turns([(Role::User, vec![text("Hi")])])
+}
+
+fn block(text: &str) -> Json {
+    json!({"type": "text", "text": text})
 }

@@ -4,11 +4,10 @@
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
-use super::{ANTHROPIC, decode, read};
+use super::{ANTHROPIC, read};
 use crate::{
-    Failure, FailureKind, Names, OWN_MARK, Reply, Seal, StreamReader, Tokens, Value, Vendor,
+    Failure, FailureKind, Names, Reply, Seal, StreamReader, Tokens, Vendor,
     chat::{Answer, Block, Choice, Citation, Event, Finish, Name, Opening},
-    splice,
 };
 
 fn reply() -> Reply {
@@ -371,83 +370,4 @@ fn answers_are_read_by_their_content() {
     for body in ["{}", "<html>", "[]"] {
         assert_eq!(fails(body).kind, FailureKind::BadGateway, "{body}");
     }
-}
-
-/// A history without what the gateway put into it.
-#[track_caller]
-fn check_cut(body: &str, expected: &str) {
-    let own = Seal::unsigned().wrapped();
-    let body = body.replace("OWN", &own);
-    let edits = ANTHROPIC.own_seals(&Value::of(&body).unwrap());
-    let cut = splice(&Bytes::from(body), &edits);
-    assert_eq!(std::str::from_utf8(&cut).unwrap(), expected);
-}
-
-#[test]
-fn proofs_of_our_own_are_cut_out_and_nothing_else() {
-    let whole = |content: &str| {
-        format!(
-            r#"{{ "x": 1.0, "messages" : [{{"role":"user","content":"OWN"}} , {{"role":"assistant","content":[{content}]}}] }}"#
-        )
-    };
-    let own = r#"{"type":"thinking","thinking":"a","signature":"OWN"}"#;
-    let hidden = r#"{"type":"redacted_thinking","data":"OWN"}"#;
-    let text = r#"{"type": "text", "text": "x"}"#;
-    let signed = r#"{"type":"thinking","thinking":"a","signature":"EqQB"}"#;
-    let marked = Seal::unsigned().wrapped();
-    let expected = |content: &str| whole(content).replace("OWN", &marked);
-    let rows = [
-        (format!("{own}, {text}"), text.to_owned()),
-        (format!("{text} ,{own}"), text.to_owned()),
-        (format!("{text}, {own} , {hidden},\n{signed}"), format!("{text}, {signed}")),
-        (format!("{own},{text},{own},{text}"), format!("{text},{text}")),
-        (text.to_owned(), text.to_owned()),
-    ];
-    for (content, left) in rows {
-        check_cut(&whole(&content), &expected(&left));
-    }
-    let turn = |role: &str, content: &str| format!(r#"{{"role":"{role}","content":[{content}]}}"#);
-    let user = turn("user", text);
-    check_cut(
-        &format!(r#"{{"messages":[{user}, {}, {user}]}}"#, turn("assistant", own)),
-        &format!(r#"{{"messages":[{user}, {user}]}}"#),
-    );
-    check_cut(&format!(r#"{{"messages":[{}]}}"#, turn("assistant", own)), r#"{"messages":[]}"#);
-    let cited = |sources: &str| {
-        let block = format!(r#"{{"type":"text","text":"x","citations":[{sources}]}}"#);
-        format!(r#"{{"messages":[{}]}}"#, turn("assistant", &block))
-    };
-    let (ours, theirs) = (r#"{"encrypted_index":"OWN"}"#, r#"{"encrypted_index":"E"}"#);
-    check_cut(&cited(&format!("{ours},{theirs}")), &cited(theirs));
-}
-
-#[test]
-fn a_proof_that_came_through_a_client_is_put_back_on_its_call() {
-    let gemini = Seal::new(Vendor::Gemini, "g+/=");
-    let answer = answer(
-        vec![
-            Block::Thinking { text: "hm".into(), seal: None },
-            call(Some(gemini.clone())),
-            call(Some(gemini.clone())),
-        ],
-        Finish::Calls,
-    );
-    let body = read(&ANTHROPIC.encode_answer(&answer, &reply()));
-    let asked = super::asking(json!({"messages": [
-        {"role": "user", "content": "x"},
-        {"role": "assistant", "content": body["content"]},
-    ]}));
-    assert!(asked.to_string().contains(OWN_MARK));
-    let asked = asked.to_string();
-    let request = decode(asked.as_bytes()).unwrap();
-    use crate::chat::Piece;
-    let [
-        Piece::Thinking { text, seal: None },
-        Piece::Call { seal: one, .. },
-        Piece::Call { seal: two, .. },
-    ] = &*request.turns[1].pieces
-    else {
-        panic!("{request:?}")
-    };
-    assert_eq!((&**text, one.as_ref(), two.as_ref()), ("hm", Some(&gemini), Some(&gemini)));
 }

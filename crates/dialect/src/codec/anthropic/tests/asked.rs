@@ -212,7 +212,7 @@ fn documents_of_any_source_are_read() {
             ("C", MediaKind::Document, Some("T"))
         );
         assert!(matches!(&media.source, Source::File(id) if id == "f"));
-        assert_eq!(media.path, "messages[0].content[0]");
+        assert_eq!(media.path, "messages[0].content[0].source.file_id");
     });
     let content = json!({"type": "content", "content": [{"type": "text", "text": "a"},
         {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}]});
