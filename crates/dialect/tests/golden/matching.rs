@@ -213,7 +213,7 @@ fn is_kind(kind: &str, got: &Json) -> bool {
 }
 
 /// The bytes of base64 in either alphabet, padded or not.
-fn base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
