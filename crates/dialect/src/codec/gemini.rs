@@ -29,7 +29,8 @@ mod spelling;
 
 use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
 use crate::{
-    Edit, Failure, Grammar, MaxTokensField, Names, Profile, SystemRole, ThinkingForm, Value,
+    Edit, Failure, FailureKind, Grammar, MaxTokensField, Names, Profile, SystemRole, ThinkingForm,
+    Value,
     chat::{Answer, Request},
     write,
 };
@@ -48,8 +49,8 @@ impl Codec for Gemini {
     fn profile(&self) -> Profile {
         Profile {
             sampling_params: true,
-            penalties: true,
-            thinking: ThinkingForm::Budget,
+            penalties: false,
+            thinking: ThinkingForm::Level,
             thinking_always_on: false,
             thinking_by_default: true,
             forced_tool_choice: true,
@@ -61,9 +62,9 @@ impl Codec for Gemini {
             system_role: SystemRole::System,
             reasoning: true,
             reasoning_content: false,
-            function_call_ids: false,
-            thought_signatures: false,
-            multimodal_function_response: false,
+            function_call_ids: true,
+            thought_signatures: true,
+            multimodal_function_response: true,
         }
     }
 
@@ -99,6 +100,17 @@ impl Codec for Gemini {
         Box::new(decode_stream::Decoder::new(names))
     }
 
+    fn decode_failure(&self, status: u16, body: &[u8]) -> Failure {
+        let failure = Failure::read(status, body);
+        // Google calls a bad key a bad argument.
+        if failure.kind == FailureKind::BadRequest
+            && memchr::memmem::find(body, b"\"API_KEY_INVALID\"").is_some()
+        {
+            return Failure { kind: FailureKind::Unauthenticated, ..failure };
+        }
+        failure
+    }
+
     fn encode_count_request(
         &self,
         request: &Request<'_>,
@@ -115,3 +127,6 @@ impl Codec for Gemini {
         seals::own(body)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What stands in a candidate of an answer, whole or streamed.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
     Seal, Value, Vendor,
@@ -46,7 +46,7 @@ impl<'a> AnswerPart<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     seed: String,
-    given: Vec<String>,
+    given: HashSet<String>,
     made: usize,
 }
 
@@ -71,8 +71,9 @@ impl Ids {
 
     /// The id of the next call.
     pub(super) fn next<'a>(&mut self, given: Option<Cow<'a, str>>) -> Cow<'a, str> {
-        if let Some(id) = given.filter(|id| !self.given.iter().any(|known| known == id)) {
-            self.given.push(id.to_string());
+        if let Some(id) = given
+            && self.given.insert(id.to_string())
+        {
             return id;
         }
         self.made += 1;

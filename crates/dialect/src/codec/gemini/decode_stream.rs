@@ -226,7 +226,8 @@ impl Candidate {
 
 impl DecodeStream for Decoder {
     fn event(&mut self, _name: Option<&[u8]>, data: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
-        if self.over {
+        // Some that stand between add the end mark of another dialect.
+        if self.over || matches!(data.trim_ascii(), b"" | b"[DONE]") {
             return;
         }
         let Ok(value) = Value::read(data) else {

@@ -114,7 +114,7 @@ impl<'v, 'a> Reducer<'v, 'a> {
                 into.keep(name, Cow::Borrowed(value.raw()));
             }
         }
-        if let Some(value) = schema.get("examples").items().first().or(schema.find("example")) {
+        if let Some(value) = schema.find("example") {
             into.keep("example", Cow::Borrowed(value.raw()));
         }
         exclusive(schema, into);
