@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::decode_content::{signature, thoughts};
 use crate::{
-    Failure, FailureKind, Names, ProviderError, Seal, Value,
+    Failure, FailureKind, Kind, Names, ProviderError, Seal, Value,
     chat::{Answer, Block, Choice, Citation, Finish, Logprob, Piece},
     free_form,
     tokens::Reported,
@@ -15,12 +15,14 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
         return Err(nonsense("the provider's answer is not valid JSON"));
     };
     let list = root.get("choices").items();
+    // It may be an error in the clothes of a success; some servers dress one choice so.
+    if let Some(holder) = std::iter::once(&root).chain(list).find(|it| has_error(it)) {
+        return Err(inner_failure(holder.raw().as_bytes()));
+    }
     if list.is_empty() {
-        // It may be an error in the clothes of a success.
-        return Err(match ProviderError::read(body) {
-            Some(error) => failure(error.status, body),
-            None => nonsense("the provider's answer has no choices"),
-        });
+        let silent = || nonsense("the provider's answer has no choices");
+        let error = ProviderError::read(body).map(|error| failure(error.status, body));
+        return Err(error.unwrap_or_else(silent));
     }
     let mut choices: Vec<(u64, Choice<'a>)> = (0..)
         .zip(list)
@@ -48,6 +50,23 @@ pub(super) fn failure(status: u16, body: &[u8]) -> Failure {
         failure = Failure::new(FailureKind::of(status, ""), message);
     }
     failure
+}
+
+/// Whether there is an error in it; an empty one is none.
+pub(super) fn has_error(holder: &Value<'_>) -> bool {
+    let error = holder.get("error");
+    let nothing = match error.kind() {
+        Kind::Null | Kind::Bool(false) => true,
+        Kind::String(text) => text.is_empty(),
+        Kind::Object(members) => members.is_empty(),
+        _ => false,
+    };
+    !nothing
+}
+
+/// Reads an error that came under status 200.
+pub(super) fn inner_failure(holder: &[u8]) -> Failure {
+    failure(ProviderError::read(holder).map_or(502, |error| error.status), holder)
 }
 
 pub(super) fn nonsense(message: &str) -> Failure {
@@ -177,7 +196,7 @@ fn function_block<'a>(function: &Value<'a>, id: Cow<'a, str>, names: &Names) -> 
 }
 
 /// Arguments are text; some servers send the object itself.
-pub(super) fn arguments<'a>(value: &Value<'a>) -> Cow<'a, str> {
+fn arguments<'a>(value: &Value<'a>) -> Cow<'a, str> {
     match value.cow() {
         Some(text) => text,
         None if value.is_object() => Cow::Borrowed(value.raw()),

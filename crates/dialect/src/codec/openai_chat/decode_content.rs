@@ -89,6 +89,14 @@ impl<'a> Reader<'_, 'a> {
         unknown(part, &path, &[&["type", "cache_control", kind]], self.dropped);
         let inner = part.find(kind);
         let within = || format!("{path}.{kind}");
+        let known: &[&str] = match kind {
+            "image_url" => &["url", "detail"],
+            "input_audio" => &["data", "format"],
+            _ => &["file_data", "filename", "file_id"],
+        };
+        if let Some(inner) = inner {
+            unknown(inner, &within(), &[known], self.dropped);
+        }
         let text = || inner.and_then(Value::cow).ok_or_else(|| wrong(within(), "a string"));
         match kind {
             "text" => Ok(Piece::Text { text: text()?, seal: None }),

@@ -123,6 +123,18 @@ pub(super) fn missing(path: impl Into<String>) -> Failure {
     Failure::unsayable(path, message)
 }
 
+/// A member of `object` that may be missing, by its type.
+pub(super) fn optional<'a, T>(
+    object: &Value<'a>,
+    path: &str,
+    name: &str,
+    wanted: &str,
+    read: impl Fn(&Value<'a>) -> Option<T>,
+) -> Result<Option<T>, Failure> {
+    let Some(value) = object.find(name) else { return Ok(None) };
+    read(value).map(Some).ok_or_else(|| wrong(format!("{path}.{name}"), wanted))
+}
+
 fn bad_body(message: &str) -> Failure {
     Failure::new(crate::FailureKind::BadRequest, message)
 }
@@ -267,10 +279,10 @@ fn json_schema<'a>(inner: &Value<'a>) -> Result<Format<'a>, Failure> {
         None => Schema::written(r#"{"type":"object"}"#.to_owned()),
     };
     Ok(Format::JsonSchema {
-        name: inner.get("name").cow(),
-        description: inner.get("description").cow(),
+        name: optional(inner, path, "name", "a string", Value::cow)?,
+        description: optional(inner, path, "description", "a string", Value::cow)?,
         schema,
-        strict: inner.get("strict").bool(),
+        strict: optional(inner, path, "strict", "true or false", Value::bool)?,
     })
 }
 

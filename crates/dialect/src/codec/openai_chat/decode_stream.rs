@@ -1,12 +1,12 @@
 //! Reads a stream of chunks.
 
 use super::{
-    decode_answer::{self, Content, annotations, arguments, finish, logprobs, made_id},
+    decode_answer::{self, Content, annotations, finish, has_error, logprobs, made_id},
     decode_content::{signature, thoughts},
     streamed_call::{Call, Place},
 };
 use crate::{
-    DecodeStream, Names, ProviderError, Seal, Value,
+    DecodeStream, Names, Seal, Value,
     chat::{Block, Event, Opening, Piece},
     tokens::Reported,
 };
@@ -39,7 +39,8 @@ impl Decoder {
         if self.choices.is_empty() {
             return self.fail(emit);
         }
-        for (number, choice) in (0..).zip(&mut self.choices) {
+        let seen = (0..).zip(&mut self.choices).filter(|(_, choice)| choice.seen);
+        for (number, choice) in seen {
             choice.finish(&mut Way { choice: number, names: &self.names, emit }, "");
         }
         self.ended = true;
@@ -69,7 +70,10 @@ impl Decoder {
             let way = &mut Way { choice, names: &self.names, emit };
             self.choices[at].step(one, way);
         }
-        if let Some(usage) = chunk.find("usage").filter(|usage| usage.is_object()) {
+        // Some servers put it into the last choice.
+        let inner = chunk.get("choices").items().last().and_then(|one| one.find("usage"));
+        let usage = chunk.find("usage").or(inner).filter(|usage| usage.is_object());
+        if let Some(usage) = usage {
             self.usage.read(usage.raw().as_bytes());
             if let Some(tokens) = self.usage.tokens() {
                 emit(Event::Usage(tokens));
@@ -92,11 +96,13 @@ impl DecodeStream for Decoder {
             let why = "an event of the provider is not valid JSON";
             return emit(Event::Failed(decode_answer::nonsense(why)));
         };
-        let error = chunk.find("error").filter(|error| error.bool() != Some(false));
-        if error.is_some() || name == Some(b"error") {
+        let choices = chunk.get("choices").items();
+        let faulty = std::iter::once(&chunk).chain(choices).find(|it| has_error(it));
+        let faulty = faulty.or((name == Some(b"error")).then_some(&chunk));
+        if let Some(holder) = faulty {
             self.ended = true;
-            let status = ProviderError::read(data).map_or(502, |error| error.status);
-            return emit(Event::Failed(decode_answer::failure(status, data)));
+            let failure = decode_answer::inner_failure(holder.raw().as_bytes());
+            return emit(Event::Failed(failure));
         }
         self.chunk(&chunk, emit);
     }
@@ -188,12 +194,14 @@ impl Choice {
     }
 
     fn texts(&mut self, delta: &Value<'_>, way: &mut Way<'_, '_>) {
-        for block in decode_answer::content(delta.get("content")) {
+        let content = delta.get("content");
+        if let Some(text) = content.text() {
+            self.answer(text, way);
+        }
+        let parts = if content.is_array() { decode_answer::content(content) } else { Vec::new() };
+        for block in parts {
             match block {
-                Block::Text { text, .. } => {
-                    self.content.text = true;
-                    self.say(Kind::Text, &text, way);
-                }
+                Block::Text { text, .. } => self.answer(&text, way),
                 Block::Thinking { text, .. } => self.say(Kind::Thinking, &text, way),
                 Block::Refusal(text) => self.refuse(&text, way),
                 Block::Call { .. } => {}
@@ -210,6 +218,11 @@ impl Choice {
                 (way.emit)(Event::Seal { choice: way.choice, block, seal });
             }
         }
+    }
+
+    fn answer(&mut self, text: &str, way: &mut Way<'_, '_>) {
+        self.content.text |= !text.is_empty();
+        self.say(Kind::Text, text, way);
     }
 
     fn refuse(&mut self, text: &str, way: &mut Way<'_, '_>) {
@@ -232,7 +245,7 @@ impl Choice {
             return block;
         }
         self.shut(way);
-        self.close_whole_calls(self.calls.len(), way);
+        self.settle_calls(self.calls.len(), way);
         let block = self.next;
         self.next += 1;
         self.open = Some((kind, block));
@@ -266,7 +279,7 @@ impl Choice {
         // Without index and id, a name behind a whole input begins the next call.
         let numbered = call.find("index").is_some() || !id.is_empty();
         let begins = inner.get("name").text().is_some_and(|name| !name.is_empty())
-            && !arguments(inner.get(input)).is_empty();
+            && !arguments(inner, input).is_empty();
         if !numbered && begins && self.calls[at].is_whole() {
             at = self.begin(None, way);
         }
@@ -300,7 +313,7 @@ impl Choice {
 
     fn begin(&mut self, index: Option<u64>, way: &mut Way<'_, '_>) -> usize {
         self.shut(way);
-        self.close_whole_calls(self.calls.len(), way);
+        self.settle_calls(self.calls.len(), way);
         self.content.calls = true;
         let made = made_id(way.names, way.choice.into(), self.calls.len());
         self.calls.push(Call::new(index, made));
@@ -309,17 +322,17 @@ impl Choice {
 
     fn fragment(&mut self, at: usize, inner: &Value<'_>, input: &str, way: &mut Way<'_, '_>) {
         self.calls[at].named(inner.get("name").text().unwrap_or_default(), input == "input");
-        let piece = arguments(inner.get(input));
+        let piece = arguments(inner, input);
         let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
-        self.calls[at].add(&piece, &mut place, way.emit);
-        self.close_whole_calls(self.calls.len() - 1, way);
+        self.calls[at].add(piece, &mut place, way.emit);
+        self.settle_calls(self.calls.len() - 1, way);
     }
 
-    /// Closes those of the first `count` calls that are whole: something else has begun.
-    fn close_whole_calls(&mut self, count: usize, way: &mut Way<'_, '_>) {
-        for call in self.calls[..count].iter_mut().filter(|call| call.is_whole()) {
+    /// Something else than the first `count` calls has begun.
+    fn settle_calls(&mut self, count: usize, way: &mut Way<'_, '_>) {
+        for call in &mut self.calls[..count] {
             let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
-            call.close(&mut place, way.emit);
+            call.settle(&mut place, way.emit);
         }
     }
 
@@ -335,4 +348,10 @@ impl Choice {
         let finish = finish(label, self.content);
         (way.emit)(Event::Finish { choice: way.choice, finish });
     }
+}
+
+/// The input in a fragment: text, or the object itself.
+fn arguments<'v>(inner: &'v Value<'_>, name: &str) -> &'v str {
+    let value = inner.get(name);
+    value.text().unwrap_or(if value.is_object() { value.raw() } else { "" })
 }

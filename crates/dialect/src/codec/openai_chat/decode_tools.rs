@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::decode_request::{missing, unknown, wrong};
+use super::decode_request::{missing, optional, unknown, wrong};
 use crate::{
     Failure, Value,
     chat::{Name, Request, Said, Schema, Tool, ToolChoice},
@@ -22,11 +22,15 @@ pub(super) fn tools<'a>(root: &Value<'a>, request: &mut Request<'a>) -> Result<(
                 request.tools.push(function(inner, &path, &mut request.dropped)?);
             }
             Some("custom") => {
+                let known = ["type", "custom", "cache_control"];
+                unknown(tool, &path, &[&known], &mut request.dropped);
                 let path = format!("{path}.custom");
                 let inner = tool.find("custom").ok_or_else(|| missing(path.as_str()))?;
+                let known = ["name", "description", "format"];
+                unknown(inner, &path, &[&known], &mut request.dropped);
                 request.tools.push(Tool {
                     name: Name { free_form: true, ..name(inner, &path)? },
-                    description: inner.get("description").cow(),
+                    description: optional(inner, &path, "description", "a string", Value::cow)?,
                     schema: inner.find("format").map(Schema::from),
                     strict: None,
                 });
@@ -89,9 +93,9 @@ fn function<'a>(
     unknown(inner, path, &[&known], dropped);
     Ok(Tool {
         name: name(inner, path)?,
-        description: inner.get("description").cow(),
+        description: optional(inner, path, "description", "a string", Value::cow)?,
         schema,
-        strict: inner.get("strict").bool(),
+        strict: optional(inner, path, "strict", "true or false", Value::bool)?,
     })
 }
 

@@ -285,7 +285,8 @@ fn image(list: &mut Array<'_>, media: &Media<'_>, url: &[&str]) {
         o.text("type", "image_url");
         o.object("image_url", |o| {
             o.joined("url", url);
-            o.text_if("detail", media.detail.as_deref());
+            let known = |detail: &&str| matches!(*detail, "auto" | "low" | "high");
+            o.text_if("detail", media.detail.as_deref().filter(known));
         });
     });
 }

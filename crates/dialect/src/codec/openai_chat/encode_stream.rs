@@ -165,6 +165,9 @@ impl Encoder {
                 return self.input(choice, index, free_form, text, out);
             }
         };
+        if text.is_empty() {
+            return;
+        }
         match field {
             "content" => self.choice(choice).length += length(text),
             "refusal" => self.choice(choice).refused = true,

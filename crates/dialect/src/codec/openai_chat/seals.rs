@@ -33,6 +33,6 @@ fn is_own_block(block: &Value<'_>) -> bool {
 
 /// Puts `replacement` in the place where `part` stands in `body`.
 fn edit(body: &Value<'_>, part: &Value<'_>, replacement: String) -> Edit {
-    let start = part.raw().as_ptr() as usize - body.raw().as_ptr() as usize;
+    let start = part.raw().as_ptr().addr() - body.raw().as_ptr().addr();
     Edit { range: start..start + part.raw().len(), replacement: replacement.into() }
 }

@@ -99,6 +99,17 @@ impl Call {
         }
     }
 
+    /// Something else has begun, so that the name is whole: the call is told of in its order, and
+    /// closed if nothing of its input can be missing.
+    pub(super) fn settle(&mut self, place: &mut Place<'_>, emit: &mut dyn FnMut(Event<'_>)) {
+        if !self.closed && !self.name.is_empty() {
+            self.open(place, emit);
+        }
+        if self.input.whole.is_whole() {
+            self.close(place, emit);
+        }
+    }
+
     /// Tells of the call, if that was not done yet.
     fn open(&mut self, place: &mut Place<'_>, emit: &mut dyn FnMut(Event<'_>)) -> u32 {
         if let Some(block) = self.block {

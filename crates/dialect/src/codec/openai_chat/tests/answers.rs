@@ -130,6 +130,11 @@ fn an_error_in_the_clothes_of_a_success_is_one() {
         FailureKind::BadRequest,
         "no",
     );
+    check(
+        r#"{"choices":[{"message":{},"error":{"message":"m","code":"429"}}],"error":{}}"#,
+        FailureKind::RateLimited,
+        "m",
+    );
     check("<html>", FailureKind::BadGateway, "the provider's answer is not valid JSON");
     check("{}", FailureKind::BadGateway, "the provider's answer has no choices");
 }

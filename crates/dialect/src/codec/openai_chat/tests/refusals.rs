@@ -133,7 +133,7 @@ fn bent(text: &str, which: prop::sample::Index, other: &str) -> String {
     let mut all = Vec::new();
     collect(&Value::of(text).unwrap(), &mut all);
     let part = all[which.index(all.len())];
-    let at = part.as_ptr() as usize - text.as_ptr() as usize;
+    let at = part.as_ptr().addr() - text.as_ptr().addr();
     format!("{}{other}{}", &text[..at], &text[at + part.len()..])
 }
 

@@ -99,14 +99,14 @@ fn calls_are_told_apart_by_index_and_id() {
             r#"{"index":1,"function":{"arguments":"}"}}"#,
         ],
         &[
-            "0.0 open function g b",
-            "0.0 + {",
-            "0.1 open function f a",
-            "0.1 + {\"x\":1",
-            "0.1 + }",
-            "0.1 close",
+            "0.0 open function f a",
+            "0.1 open function g b",
+            "0.1 + {",
+            "0.0 + {\"x\":1",
             "0.0 + }",
             "0.0 close",
+            "0.1 + }",
+            "0.1 close",
         ],
     );
     // Another id on the same index is another call; without an index the id decides.
@@ -191,7 +191,8 @@ fn names_come_back_as_the_client_spelled_them_and_free_forms_as_text() {
 fn several_candidates_are_followed() {
     check(
         "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"b\"}},{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n\
-         data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"length\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n",
+         data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"length\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n\
+         data: {\"choices\":[{\"index\":1,\"usage\":{\"completion_tokens\":3}}]}\n\n",
         &[
             "start",
             "1.0 open text",
@@ -203,6 +204,7 @@ fn several_candidates_are_followed() {
             "1.0 close",
             "1 finish Length",
             "usage 1/2",
+            "usage 1/3",
             "end",
         ],
     );
@@ -234,6 +236,10 @@ fn an_end_is_told_from_a_break() {
     check(&format!("{begun}\n\ndata:[DONE] \n\ndata: [DONE]"), &[&open[..], &done].concat());
     check("data: [DONE]\n\n", &[cut]);
     check("", &[cut]);
+    check(
+        r#"data: {"choices":[{"error":{"message":"m","code":503}}],"error":{}}"#,
+        &["failed Overloaded: m"],
+    );
     check("event: error\ndata: {\"message\":\"m\"}\n\n", &["failed BadGateway: m"]);
 }
 
