@@ -21,6 +21,10 @@ pub struct Model {
     pub weight: i32,
     /// Lower is tried first.
     pub priority: i32,
+    /// The dialect that is spoken there; none leaves it to the call.
+    pub dialect: Option<String>,
+    /// What is known of the model, a JSON object.
+    pub profile: Option<String>,
 }
 
 /// Rows are joined by hand where that is needed at all.

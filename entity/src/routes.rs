@@ -16,6 +16,8 @@ pub struct Model {
     pub name: String,
     /// Whether it is served.
     pub enabled: bool,
+    /// Whether its calls may be converted.
+    pub conversion: String,
     /// When it was made.
     pub created_us: i64,
     /// When it was last changed.

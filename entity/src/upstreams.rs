@@ -44,6 +44,16 @@ pub struct Model {
     pub header_rules: String,
     /// Whether bodies are recorded.
     pub record_bodies: bool,
+    /// The preset it was made from.
+    pub preset: Option<String>,
+    /// How paths are joined to the address.
+    pub paths: String,
+    /// What is in every query, a JSON list.
+    pub query: String,
+    /// What is known of its models, a JSON list.
+    pub model_profiles: String,
+    /// Whether streams are asked for their usage.
+    pub ask_usage: bool,
     /// When it was made.
     pub created_us: i64,
     /// When it was last changed.

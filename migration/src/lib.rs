@@ -13,6 +13,7 @@ mod m20261121_000002_upstreams;
 mod m20261121_000003_callers;
 mod m20261121_000004_changes;
 mod m20261121_000005_logs;
+mod m20261121_000006_conversion;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_callers::Migration),
             Box::new(m20261121_000004_changes::Migration),
             Box::new(m20261121_000005_logs::Migration),
+            Box::new(m20261121_000006_conversion::Migration),
         ]
     }
 }

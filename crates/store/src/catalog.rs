@@ -217,8 +217,10 @@ impl Work {
         for row in rows {
             self.rows += 1;
             let targets = targets.remove(&row.id).unwrap_or_default();
-            let route: Route = crate::routes::read(&row, targets);
-            next.routes.insert(route.id, Arc::new(route));
+            match crate::routes::read(&row, targets) {
+                Ok(route) => drop(next.routes.insert(route.id, Arc::<Route>::new(route))),
+                Err(faults) => self.blame(format!("routes[{}]", row.id), faults),
+            }
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! Routes: made, changed, read, deleted.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use auth::Actor;
-use domain::{Revision, Route, RouteId, Target, UpstreamId, UserId};
+use domain::{
+    Conversion, Dialect, Faults, ModelProfile, Revision, Route, RouteId, Target, UpstreamId, UserId,
+};
 use entity::{route_targets, routes};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
@@ -14,7 +16,7 @@ use serde::Serialize;
 use crate::{
     Listed, NewRoute, Page, Result, RouteEdit, RouteRow, Store, StoreError,
     change::{Change, What},
-    moment, paging,
+    json, moment, paging,
 };
 
 const KIND: &str = "route";
@@ -36,6 +38,7 @@ impl Store {
             id: change.ids("routes", 1).await?,
             name: new.name,
             enabled: new.enabled.unwrap_or(true),
+            conversion: new.conversion.unwrap_or_default().to_string(),
             created_us: change.now_us,
             updated_us: change.now_us,
             revision: change.revision,
@@ -52,13 +55,17 @@ impl Store {
         let change = self.begin(by).await?;
         let before = find(&change, id).await?;
         let old = targets(change.tx(), &[id.0]).await?.remove(&id.0).unwrap_or_default();
-        let old = read(&before, old).targets;
+        // Targets that cannot be read are mended by new ones; else the catalog tells of them.
+        let old = read(&before, old).map(|route| route.targets).unwrap_or_default();
         let mut row = before.clone();
         if let Some(name) = edit.name {
             row.name = name;
         }
         if let Some(enabled) = edit.enabled {
             row.enabled = enabled;
+        }
+        if let Some(conversion) = edit.conversion {
+            row.conversion = conversion.to_string();
         }
         row.updated_us = change.now_us;
         row.revision = change.revision;
@@ -103,7 +110,15 @@ impl Store {
 fn told<'a>(row: &'a routes::Model, targets: &[Target]) -> Told<'a> {
     let target = |t: &Target| {
         let model = t.model.as_deref().unwrap_or("*");
-        format!("{}/{model} weight {} priority {}", t.upstream, t.weight, t.priority)
+        let mut told =
+            format!("{}/{model} weight {} priority {}", t.upstream, t.weight, t.priority);
+        if let Some(dialect) = t.dialect {
+            told += &format!(" dialect {dialect}");
+        }
+        if let Some(profile) = t.profile {
+            told += &format!(" profile {}", json(&profile));
+        }
+        told
     };
     Told { row, targets: targets.iter().map(target).collect() }
 }
@@ -121,6 +136,8 @@ async fn aim(change: &Change<'_>, route: i64, targets: &[Target]) -> Result<()> 
         model: Set(target.model.clone()),
         weight: Set(i32::try_from(target.weight).unwrap_or(i32::MAX)),
         priority: Set(i32::try_from(target.priority).unwrap_or(i32::MAX)),
+        dialect: Set(target.dialect.map(|dialect| dialect.to_string())),
+        profile: Set(target.profile.map(|profile| json(&profile))),
     });
     route_targets::Entity::insert_many(rows).exec_without_returning(change.tx()).await?;
     Ok(())
@@ -150,33 +167,50 @@ pub(crate) async fn targets(
     Ok(targets)
 }
 
-/// The route of a row and its targets, which are in order.
-pub(crate) fn read(row: &routes::Model, targets: Vec<route_targets::Model>) -> Route {
-    let target = |target: route_targets::Model| Target {
-        upstream: UpstreamId(target.upstream_id),
-        model: target.model,
-        weight: u32::try_from(target.weight).unwrap_or_default(),
-        priority: u32::try_from(target.priority).unwrap_or_default(),
-        dialect: None,
-        profile: None,
-    };
-    Route {
+/// The route of a row and its targets, which are in order, or the columns that this program cannot
+/// read.
+pub(crate) fn read(
+    row: &routes::Model,
+    targets: Vec<route_targets::Model>,
+) -> Result<Route, Faults> {
+    let mut faults = Faults::default();
+    let conversion = Conversion::from_str(&row.conversion);
+    let conversion = conversion.map_err(|fault| faults.0.push(fault)).unwrap_or_default();
+    let mut read = Vec::with_capacity(targets.len());
+    for (i, target) in targets.into_iter().enumerate() {
+        let mut blame = |field: &str| {
+            faults.add(format!("targets[{i}].{field}"), "is not one that this version can read");
+        };
+        let dialect = target.dialect.as_deref().map(Dialect::from_str).transpose();
+        let profile = target.profile.as_deref().map(serde_json::from_str::<ModelProfile>);
+        read.push(Target {
+            upstream: UpstreamId(target.upstream_id),
+            model: target.model,
+            weight: u32::try_from(target.weight).unwrap_or_default(),
+            priority: u32::try_from(target.priority).unwrap_or_default(),
+            dialect: dialect.map_err(|_| blame("dialect")).unwrap_or_default(),
+            profile: profile.transpose().map_err(|_| blame("profile")).unwrap_or_default(),
+        });
+    }
+    faults.none_or(Route {
         id: RouteId(row.id),
         owner: UserId(row.owner_id),
         name: row.name.clone(),
         enabled: row.enabled,
-        conversion: domain::Conversion::Allow,
-        targets: targets.into_iter().map(target).collect(),
-    }
+        conversion,
+        targets: read,
+    })
 }
 
 async fn whole(rows: Vec<routes::Model>, db: &impl ConnectionTrait) -> Result<Vec<RouteRow>> {
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let mut targets = targets(db, &ids).await?;
-    let whole = |row: routes::Model| RouteRow {
-        route: read(&row, targets.remove(&row.id).unwrap_or_default()),
-        created_at: moment(row.created_us),
-        updated_at: moment(row.updated_us),
+    let whole = |row: routes::Model| {
+        Ok(RouteRow {
+            route: read(&row, targets.remove(&row.id).unwrap_or_default())?,
+            created_at: moment(row.created_us),
+            updated_at: moment(row.updated_us),
+        })
     };
-    Ok(rows.into_iter().map(whole).collect())
+    rows.into_iter().map(whole).collect()
 }

@@ -4,8 +4,8 @@ use std::{collections::HashMap, str::FromStr, time::Duration};
 
 use auth::Actor;
 use domain::{
-    BaseUrl, Dialect, Fault, Faults, HeaderPolicy, HeaderRule, KeyPlacement, Provider, Revision,
-    Strategy, Timeouts, Upstream, UpstreamId, UserId,
+    BaseUrl, Dialect, Fault, Faults, HeaderPolicy, HeaderRule, KeyPlacement, PathStyle, Preset,
+    ProfileRule, Provider, QueryField, Revision, Strategy, Timeouts, Upstream, UpstreamId, UserId,
 };
 use entity::{provider_keys, upstreams};
 use sea_orm::{
@@ -25,17 +25,18 @@ const KIND: &str = "upstream";
 impl Store {
     /// Makes an upstream.
     pub async fn create_upstream(&self, by: &Actor, new: NewUpstream) -> Result<UpstreamId> {
-        let base_url = match self.entered(&new.base_url) {
-            Ok(base_url) => base_url,
-            Err(refused) => {
-                let rest = made(UpstreamId(0), UserId(0), nowhere(), new);
-                return Err(with_the_rest(refused, &rest));
-            }
+        let mut faults = Faults::default();
+        let preset = known(&mut faults, new.preset.as_deref());
+        let base_url = self.address(new.base_url.as_deref(), preset);
+        let base_url = base_url.map_err(|refused| faults.0.extend(refused.0)).ok();
+        let (Some(base_url), true) = (base_url, faults.0.is_empty()) else {
+            let rest = made(UpstreamId(0), UserId(0), nowhere(), preset, new);
+            return Err(with_the_rest(faults, &rest));
         };
         let change = self.begin(by).await?;
         let owner = change.owner(new.owner).await?;
         let id = UpstreamId(change.ids("upstreams", 1).await?);
-        let upstream = made(id, UserId(owner), base_url, new);
+        let upstream = made(id, UserId(owner), base_url, preset, new);
         let row = write(&upstream, &change, change.now_us);
         insert(&change, &row).await?;
         change.commit(What::created(KIND, id.0, &row)).await?;
@@ -53,19 +54,19 @@ impl Store {
         id: UpstreamId,
         edit: UpstreamEdit,
     ) -> Result<Revision> {
+        let mut faults = Faults::default();
+        known(&mut faults, edit.preset.iter().flatten().map(String::as_str).next());
         let base_url = edit.base_url.as_deref().map(|text| self.entered(text)).transpose();
+        let base_url = base_url.map_err(|refused| faults.0.extend(refused.0)).unwrap_or_default();
         let change = self.begin(by).await?;
         let before = find(&change, id).await?;
-        let base_url = match base_url {
-            Ok(base_url) => base_url,
-            Err(refused) => {
-                let mut rest = before;
-                rest.base_url = nowhere().to_string();
-                let mut rest = read(rest)?;
-                apply(&mut rest, None, edit);
-                return Err(with_the_rest(refused, &rest));
-            }
-        };
+        if !faults.0.is_empty() {
+            let mut rest = before;
+            rest.base_url = nowhere().to_string();
+            let mut rest = read(rest)?;
+            apply(&mut rest, None, edit);
+            return Err(with_the_rest(faults, &rest));
+        }
         if let Some(new) = &base_url {
             move_keys(&change, &before, new, edit.clear_keys).await?;
         }
@@ -105,12 +106,29 @@ impl Store {
     }
 
     /// An address as it was entered, if calls may be sent there.
-    fn entered(&self, text: &str) -> Result<BaseUrl> {
-        let url = BaseUrl::parse(text).map_err(|words| StoreError::fault("base_url", words))?;
+    fn entered(&self, text: &str) -> Result<BaseUrl, Faults> {
+        let fault = |words| Faults(vec![Fault::new("base_url", words)]);
+        let url = BaseUrl::parse(text).map_err(fault)?;
         let allowed = self.0.outbound.check_entered(&url);
-        allowed.map_err(|denied| StoreError::fault("base_url", denied.to_string()))?;
+        allowed.map_err(|denied| fault(denied.to_string()))?;
         Ok(url)
     }
+
+    /// The address of a new upstream: as it was entered, or as its preset knows it.
+    fn address(&self, text: Option<&str>, preset: Option<&Preset>) -> Result<BaseUrl, Faults> {
+        let missing = match (text, preset) {
+            (Some(text), _) => return self.entered(text),
+            (None, Some(preset)) if preset.has_address() => return self.entered(&preset.base_url),
+            (None, Some(preset)) => format!("is required, of the form {}", preset.base_url),
+            (None, None) => "is required, unless a preset knows it".to_owned(),
+        };
+        Err(Faults(vec![Fault::new("base_url", missing)]))
+    }
+}
+
+/// The preset that was named, if it is one.
+fn known(faults: &mut Faults, named: Option<&str>) -> Option<&'static Preset> {
+    note(faults, Preset::named(named?))
 }
 
 /// Stands for an address that was refused, so that the rest can be looked at.
@@ -119,22 +137,28 @@ fn nowhere() -> BaseUrl {
 }
 
 /// A refused address does not hide what else is at fault: all is told at once.
-fn with_the_rest(refused: StoreError, rest: &Upstream) -> StoreError {
-    match refused {
-        StoreError::Unservable(mut faults) => {
-            faults.0.extend(rest.faults().0);
-            StoreError::Unservable(faults)
-        }
-        other => other,
-    }
+fn with_the_rest(mut faults: Faults, rest: &Upstream) -> StoreError {
+    faults.0.extend(rest.faults().0);
+    StoreError::Unservable(faults)
 }
 
-fn made(id: UpstreamId, owner: UserId, base_url: BaseUrl, new: NewUpstream) -> Upstream {
-    let mut upstream = Upstream::new(id, owner, new.name, base_url);
+fn made(
+    id: UpstreamId,
+    owner: UserId,
+    base_url: BaseUrl,
+    preset: Option<&Preset>,
+    new: NewUpstream,
+) -> Upstream {
+    let mut upstream = match preset {
+        Some(preset) => preset.upstream(id, owner, new.name, base_url),
+        None => Upstream::new(id, owner, new.name, base_url),
+    };
     if let Some(provider) = new.provider {
         upstream.provider = provider;
-        upstream.dialects = provider.dialects();
-        upstream.key_placement = provider.key_placement();
+        if preset.is_none() {
+            upstream.dialects = provider.dialects();
+            upstream.key_placement = provider.key_placement();
+        }
     }
     set(&mut upstream.dialects, new.dialects);
     set(&mut upstream.enabled, new.enabled);
@@ -143,9 +167,13 @@ fn made(id: UpstreamId, owner: UserId, base_url: BaseUrl, new: NewUpstream) -> U
     set(&mut upstream.timeouts, new.timeouts);
     set(&mut upstream.key_placement, new.key_placement);
     set(&mut upstream.header_policy, new.header_policy);
+    set(&mut upstream.header_rules, new.header_rules);
+    set(&mut upstream.paths, new.paths);
+    set(&mut upstream.query, new.query);
+    set(&mut upstream.ask_usage, new.ask_usage);
     upstream.models = new.models;
-    upstream.header_rules = new.header_rules;
     upstream.record_bodies = new.record_bodies;
+    upstream.model_profiles = new.model_profiles;
     upstream
 }
 
@@ -172,6 +200,11 @@ fn apply(upstream: &mut Upstream, base_url: Option<BaseUrl>, edit: UpstreamEdit)
     set(&mut upstream.header_policy, edit.header_policy);
     set(&mut upstream.header_rules, edit.header_rules);
     set(&mut upstream.record_bodies, edit.record_bodies);
+    set(&mut upstream.preset, edit.preset);
+    set(&mut upstream.paths, edit.paths);
+    set(&mut upstream.query, edit.query);
+    set(&mut upstream.model_profiles, edit.model_profiles);
+    set(&mut upstream.ask_usage, edit.ask_usage);
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {
@@ -269,6 +302,11 @@ fn write(upstream: &Upstream, change: &Change<'_>, created_us: i64) -> upstreams
         header_policy: upstream.header_policy.to_string(),
         header_rules: json(&upstream.header_rules),
         record_bodies: upstream.record_bodies,
+        preset: upstream.preset.clone(),
+        paths: upstream.paths.to_string(),
+        query: json(&upstream.query),
+        model_profiles: json(&upstream.model_profiles),
+        ask_usage: upstream.ask_usage,
         created_us,
         updated_us: change.now_us,
         revision: change.revision,
@@ -288,6 +326,10 @@ pub(crate) fn read(row: upstreams::Model) -> Result<Upstream, Faults> {
     let models = list(&mut faults, "models", &row.models);
     let header_rules: Option<Vec<HeaderRule>> =
         list(&mut faults, "header_rules", &row.header_rules);
+    let paths = note(&mut faults, PathStyle::from_str(&row.paths));
+    let query: Option<Vec<QueryField>> = list(&mut faults, "query", &row.query);
+    let model_profiles: Option<Vec<ProfileRule>> =
+        list(&mut faults, "model_profiles", &row.model_profiles);
     let ms = |value: i64| Duration::from_millis(uncount(value));
     let upstream = (|| {
         Some(Upstream {
@@ -311,11 +353,11 @@ pub(crate) fn read(row: upstreams::Model) -> Result<Upstream, Faults> {
             header_policy: header_policy?,
             header_rules: header_rules?,
             record_bodies: row.record_bodies,
-            preset: None,
-            paths: domain::PathStyle::Versioned,
-            query: Vec::new(),
-            model_profiles: Vec::new(),
-            ask_usage: true,
+            preset: row.preset,
+            paths: paths?,
+            query: query?,
+            model_profiles: model_profiles?,
+            ask_usage: row.ask_usage,
         })
     })();
     upstream.ok_or(faults)

@@ -1,7 +1,7 @@
 //! Routes as they are entered, changed and read.
 
 use chrono::{DateTime, Utc};
-use domain::{Route, Target, UserId};
+use domain::{Conversion, Route, Target, UserId};
 
 /// A route to be made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct NewRoute {
     pub name: String,
     /// Whether it is served; it is when nothing is said.
     pub enabled: Option<bool>,
+    /// Whether its calls may be converted; they may when nothing is said.
+    pub conversion: Option<Conversion>,
     /// Who could answer, in order.
     pub targets: Vec<Target>,
     /// Who owns it; whoever makes it when not given.
@@ -23,6 +25,8 @@ pub struct RouteEdit {
     pub name: Option<String>,
     /// Whether it is served.
     pub enabled: Option<bool>,
+    /// Whether its calls may be converted.
+    pub conversion: Option<Conversion>,
     /// All targets anew.
     pub targets: Option<Vec<Target>>,
 }

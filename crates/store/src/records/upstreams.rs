@@ -2,16 +2,20 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    Dialect, HeaderPolicy, HeaderRule, KeyPlacement, Provider, Strategy, Timeouts, Upstream, UserId,
+    Dialect, HeaderPolicy, HeaderRule, KeyPlacement, PathStyle, ProfileRule, Provider, QueryField,
+    Strategy, Timeouts, Upstream, UserId,
 };
 
-/// An upstream to be made. What is `None` follows from the provider or from our defaults.
+/// An upstream to be made. What is `None` follows from the preset, from the provider or from our
+/// defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NewUpstream {
     /// Its name; unique.
     pub name: String,
-    /// Where it is; checked against the outbound policy.
-    pub base_url: String,
+    /// Where it is; checked against the outbound policy. A preset may know it.
+    pub base_url: Option<String>,
+    /// The preset to begin with.
+    pub preset: Option<String>,
     /// Whose API it is; follows from the host when not given.
     pub provider: Option<Provider>,
     /// What it speaks.
@@ -31,9 +35,17 @@ pub struct NewUpstream {
     /// Which of the client's headers go along.
     pub header_policy: Option<HeaderPolicy>,
     /// What is set or removed after the policy.
-    pub header_rules: Vec<HeaderRule>,
+    pub header_rules: Option<Vec<HeaderRule>>,
     /// Whether bodies are recorded.
     pub record_bodies: bool,
+    /// How the path of a call is joined to the address.
+    pub paths: Option<PathStyle>,
+    /// What every call has in its query.
+    pub query: Option<Vec<QueryField>>,
+    /// What is known of its models.
+    pub model_profiles: Vec<ProfileRule>,
+    /// Whether streams of Chat Completions are asked for their usage.
+    pub ask_usage: Option<bool>,
     /// Who owns it; whoever makes it when not given.
     pub owner: Option<UserId>,
 }
@@ -70,6 +82,16 @@ pub struct UpstreamEdit {
     pub header_rules: Option<Vec<HeaderRule>>,
     /// Whether bodies are recorded.
     pub record_bodies: Option<bool>,
+    /// Another preset, or none: only what is known of models follows from it.
+    pub preset: Option<Option<String>>,
+    /// How the path of a call is joined to the address.
+    pub paths: Option<PathStyle>,
+    /// What every call has in its query.
+    pub query: Option<Vec<QueryField>>,
+    /// What is known of its models.
+    pub model_profiles: Option<Vec<ProfileRule>>,
+    /// Whether streams of Chat Completions are asked for their usage.
+    pub ask_usage: Option<bool>,
 }
 
 /// An upstream as stored.

@@ -121,7 +121,7 @@ async fn a_file_that_was_replaced_is_opened_anew() {
     for name in ["one", "two", "three"] {
         let new = store::NewUpstream {
             name: name.into(),
-            base_url: "https://host".into(),
+            base_url: Some("https://host".into()),
             ..Default::default()
         };
         store.create_upstream(&admin(), new).await.unwrap();

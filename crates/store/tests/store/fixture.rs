@@ -67,7 +67,7 @@ impl Fixture {
     pub(crate) async fn add_upstream(&self, name: &str) -> UpstreamId {
         let new = NewUpstream {
             name: name.into(),
-            base_url: "https://api.openai.com".into(),
+            base_url: Some("https://api.openai.com".into()),
             ..NewUpstream::default()
         };
         self.create_upstream(&admin(), new).await.unwrap()

@@ -6,6 +6,7 @@ use std::{
 };
 
 use auth::MasterKey;
+use domain::{Conversion, RouteId, Target, UpstreamId};
 use entity::roles;
 use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, EntityTrait, Statement};
@@ -94,6 +95,40 @@ async fn an_older_program_opens_what_a_newer_one_left(#[values(Sqlite, Pg)] on: 
     let older = store.again().await;
 
     assert!(older.upstream(upstream).await.is_ok());
+}
+
+#[rstest]
+#[tokio::test]
+async fn rows_of_an_older_program_say_what_was_so_then(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let db = Database::connect(store.address()).await.unwrap();
+    for sql in [
+        "INSERT INTO upstreams (id, owner_id, name, provider, base_url, dialects, models, enabled, \
+         strategy, retry_count, connect_timeout_ms, first_byte_timeout_ms, idle_timeout_ms, \
+         total_timeout_ms, key_placement, header_policy, header_rules, record_bodies, created_us, \
+         updated_us, revision) SELECT 9, owner_id, 'older', provider, base_url, dialects, models, \
+         enabled, strategy, retry_count, connect_timeout_ms, first_byte_timeout_ms, \
+         idle_timeout_ms, total_timeout_ms, key_placement, header_policy, header_rules, \
+         record_bodies, created_us, updated_us, revision FROM upstreams",
+        "INSERT INTO routes (id, owner_id, name, enabled, created_us, updated_us, revision) \
+         VALUES (9, 0, 'older', TRUE, 0, 0, 1)",
+        "INSERT INTO route_targets (route_id, position, upstream_id, model, weight, priority) \
+         VALUES (9, 0, 9, NULL, 1, 0)",
+    ] {
+        db.execute_unprepared(sql).await.unwrap();
+    }
+
+    let newer = store.again().await;
+
+    let expected = newer.upstream(upstream).await.unwrap().upstream;
+    let older = newer.upstream(UpstreamId(9)).await.unwrap().upstream;
+    let named = domain::Upstream { id: expected.id, name: expected.name.clone(), ..older };
+    assert_eq!(named, expected);
+    let route = newer.route(RouteId(9)).await.unwrap().route;
+    assert_eq!(route.conversion, Conversion::Allow);
+    assert_eq!(route.targets, [Target::of(UpstreamId(9))]);
+    assert_eq!(newer.load_catalog().await.unwrap().routes[&RouteId(9)].as_ref(), &route);
 }
 
 #[tokio::test]

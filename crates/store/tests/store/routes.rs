@@ -1,6 +1,6 @@
 //! Routes.
 
-use domain::{Target, UpstreamId};
+use domain::{Conversion, Dialect, ModelProfile, Target, UpstreamId};
 use rstest::rstest;
 use store::{NewRoute, Page, RouteEdit, StoreError};
 
@@ -49,6 +49,50 @@ async fn a_route_is_changed_as_a_whole_or_in_parts(#[values(Sqlite, Pg)] on: On)
     assert_eq!((route.name.as_str(), route.enabled), ("b", false));
     assert_eq!(route.targets, targets[1..]);
     assert_eq!(store.load_catalog().await.unwrap().routes[&id].as_ref(), &route);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_route_says_what_may_be_converted_and_what_its_targets_are(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let profile = ModelProfile { default_max_tokens: Some(7), ..ModelProfile::default() };
+    let told = Target {
+        dialect: Some(Dialect::OpenaiResponses),
+        profile: Some(profile),
+        ..Target::of(upstream)
+    };
+    let targets = vec![told.clone(), Target::of(upstream)];
+    let new = NewRoute {
+        name: "fast".into(),
+        conversion: Some(Conversion::Strict),
+        targets: targets.clone(),
+        ..NewRoute::default()
+    };
+    let id = store.create_route(&admin(), new).await.unwrap();
+
+    let route = store.route(id).await.unwrap().route;
+    assert_eq!((route.conversion, &route.targets), (Conversion::Strict, &targets));
+    assert_eq!(store.load_catalog().await.unwrap().routes[&id].as_ref(), &route);
+    let edit = RouteEdit { conversion: Some(Conversion::Never), ..RouteEdit::default() };
+    store.edit_route(&admin(), id, edit).await.unwrap();
+    let route = store.route(id).await.unwrap().route;
+    assert_eq!((route.conversion, route.targets), (Conversion::Never, targets));
+
+    let bad = ModelProfile { default_max_tokens: Some(0), ..profile };
+    let bad = vec![
+        Target::of(upstream),
+        Target { dialect: Some(Dialect::Gemini), profile: Some(bad), ..told },
+    ];
+    let edit = RouteEdit { targets: Some(bad), ..RouteEdit::default() };
+    let refused = store.edit_route(&admin(), id, edit).await;
+    assert_eq!(fields(refused), ["targets[1].profile.default_max_tokens", "targets[1].dialect"]);
+    let silent = store::UpstreamEdit {
+        dialects: Some(vec![Dialect::OpenaiChat]),
+        ..store::UpstreamEdit::default()
+    };
+    let needed = store.edit_upstream(&admin(), upstream, silent).await;
+    assert_eq!(fields(needed), ["routes[1].targets[0].dialect"]);
 }
 
 #[rstest]

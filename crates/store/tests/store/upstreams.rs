@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use auth::{Actor, Role};
 use domain::{
-    Dialect, Faults, HeaderPolicy, HeaderRule, KeyPlacement, Provider, Revision, Strategy,
-    Timeouts, UpstreamId, UserId,
+    Dialect, Faults, HeaderPolicy, HeaderRule, KeyPlacement, ModelProfile, PathStyle, ProfileRule,
+    Provider, QueryField, Revision, Strategy, ThinkingForm, Timeouts, UpstreamId, UserId,
 };
 use rstest::rstest;
 use store::{NewUpstream, StoreError, UpstreamEdit};
@@ -13,7 +13,7 @@ use store::{NewUpstream, StoreError, UpstreamEdit};
 use crate::fixture::{Fixture, On, Pg, Sqlite, actor, admin};
 
 fn named(name: &str, base_url: &str) -> NewUpstream {
-    NewUpstream { name: name.into(), base_url: base_url.into(), ..NewUpstream::default() }
+    NewUpstream { name: name.into(), base_url: Some(base_url.into()), ..NewUpstream::default() }
 }
 
 /// The fields that a refused change names.
@@ -24,6 +24,12 @@ pub(crate) fn fields<T: std::fmt::Debug>(refused: Result<T, StoreError>) -> Vec<
         }
         other => panic!("was not refused for its fields: {other:?}"),
     }
+}
+
+/// A rule that says how models think.
+fn thinker(pattern: &str) -> ProfileRule {
+    let profile = ModelProfile { thinking: Some(ThinkingForm::Level), ..ModelProfile::default() };
+    ProfileRule { pattern: pattern.into(), profile }
 }
 
 #[rstest]
@@ -51,7 +57,8 @@ async fn everything_that_is_said_is_kept(#[values(Sqlite, Pg)] on: On) {
     let owner = store.add_user("lin", Role::Operator).await;
     let new = NewUpstream {
         name: "own".into(),
-        base_url: "http://127.0.0.1:9000/prefix".into(),
+        base_url: Some("http://127.0.0.1:9000/prefix".into()),
+        preset: None,
         provider: Some(Provider::Gemini),
         dialects: Some(vec![Dialect::Gemini, Dialect::OpenaiChat]),
         models: vec!["a".into(), "b".into()],
@@ -61,8 +68,12 @@ async fn everything_that_is_said_is_kept(#[values(Sqlite, Pg)] on: On) {
         timeouts: Some(Timeouts { connect: Duration::from_millis(1500), ..Timeouts::default() }),
         key_placement: Some(KeyPlacement::Query("key".into())),
         header_policy: Some(HeaderPolicy::Strict),
-        header_rules: vec![HeaderRule { name: "x-team".into(), value: Some("ü".into()) }],
+        header_rules: Some(vec![HeaderRule { name: "x-team".into(), value: Some("ü".into()) }]),
         record_bodies: true,
+        paths: Some(PathStyle::AsBase),
+        query: Some(vec![QueryField { name: "api-version".into(), value: "2024-10-21".into() }]),
+        model_profiles: vec![thinker("m*")],
+        ask_usage: Some(false),
         owner: Some(owner),
     };
 
@@ -78,8 +89,100 @@ async fn everything_that_is_said_is_kept(#[values(Sqlite, Pg)] on: On) {
     assert_eq!(Some(upstream.timeouts), new.timeouts);
     assert_eq!(Some(upstream.key_placement), new.key_placement);
     assert_eq!(Some(upstream.header_policy), new.header_policy);
-    assert_eq!(upstream.header_rules, new.header_rules);
+    assert_eq!(Some(upstream.header_rules), new.header_rules);
     assert!(upstream.record_bodies);
+    assert_eq!((Some(upstream.paths), Some(upstream.query)), (new.paths, new.query));
+    assert_eq!(upstream.model_profiles, new.model_profiles);
+    assert!(!upstream.ask_usage);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_preset_says_what_the_rest_does_not(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let new = |name: &str, preset: &str| NewUpstream {
+        name: name.into(),
+        preset: Some(preset.into()),
+        ..NewUpstream::default()
+    };
+
+    let id = store.create_upstream(&admin(), new("glm", "zhipu")).await.unwrap();
+    let made = store.upstream(id).await.unwrap().upstream;
+    assert_eq!(made.base_url.as_str(), "https://open.bigmodel.cn/api/paas/v4");
+    assert_eq!((made.preset.as_deref(), made.paths), (Some("zhipu"), PathStyle::AsBase));
+    assert_eq!(made.dialects, [Dialect::OpenaiChat]);
+
+    let classic = NewUpstream {
+        base_url: Some("https://mine.openai.azure.com".into()),
+        query: Some(vec![]),
+        provider: Some(Provider::Openai),
+        ..new("azure", "azure-openai-deployments")
+    };
+    let id = store.create_upstream(&admin(), classic).await.unwrap();
+    let made = store.upstream(id).await.unwrap().upstream;
+    assert_eq!((made.provider, made.query.len()), (Provider::Openai, 0), "what is said wins");
+    assert_eq!(made.key_placement.to_string(), "header:api-key");
+    assert_eq!(made.dialects, [Dialect::OpenaiChat]);
+    assert_eq!(made.paths, PathStyle::Deployment);
+
+    assert_eq!(
+        fields(store.create_upstream(&admin(), new("x", "azure-openai")).await),
+        ["base_url"]
+    );
+    let two = NewUpstream { retry_count: Some(99), ..new("X", "nobody") };
+    let expected = ["preset", "base_url", "name", "retry_count"];
+    assert_eq!(fields(store.create_upstream(&admin(), two).await), expected);
+}
+
+#[rstest]
+#[tokio::test]
+async fn another_preset_brings_only_what_is_known_of_models(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let id = store.add_upstream("openai").await;
+    let before = store.upstream(id).await.unwrap().upstream;
+    let to = |preset: Option<&str>| UpstreamEdit {
+        preset: Some(preset.map(str::to_owned)),
+        ..UpstreamEdit::default()
+    };
+
+    store.edit_upstream(&admin(), id, to(Some("deepseek"))).await.unwrap();
+    let after = store.upstream(id).await.unwrap().upstream;
+    assert_eq!(after.profile("deepseek-v4", None).reasoning_content, Some(true));
+    assert_eq!(domain::Upstream { preset: None, ..after }, before);
+    assert_eq!(fields(store.edit_upstream(&admin(), id, to(Some("nobody"))).await), ["preset"]);
+    store.edit_upstream(&admin(), id, to(None)).await.unwrap();
+    assert_eq!(store.upstream(id).await.unwrap().upstream, before);
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_is_known_of_models_reaches_the_catalog(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let id = store.add_upstream("openai").await;
+    let edit = UpstreamEdit {
+        model_profiles: Some(vec![thinker("m*"), thinker("*")]),
+        ask_usage: Some(false),
+        ..UpstreamEdit::default()
+    };
+    store.edit_upstream(&admin(), id, edit).await.unwrap();
+
+    let catalog = store.load_catalog().await.unwrap();
+    let upstream = &catalog.upstreams[&id].upstream;
+    assert_eq!(upstream.model_profiles, [thinker("m*"), thinker("*")]);
+    assert!(!upstream.ask_usage);
+
+    let bad = UpstreamEdit {
+        model_profiles: Some(vec![thinker("m*"), thinker("m*"), thinker("a*b")]),
+        query: Some(vec![QueryField { name: "a b".into(), value: "&".into() }]),
+        ..UpstreamEdit::default()
+    };
+    let expected = [
+        "query[0].name",
+        "query[0].value",
+        "model_profiles[1].pattern",
+        "model_profiles[2].pattern",
+    ];
+    assert_eq!(fields(store.edit_upstream(&admin(), id, bad).await), expected);
 }
 
 #[rstest]

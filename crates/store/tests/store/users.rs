@@ -178,7 +178,7 @@ async fn an_owner_of_upstreams_stays_until_they_are_gone(#[values(Sqlite, Pg)] o
     let op = store.add_user("op", Role::Operator).await;
     let new = NewUpstream {
         name: "own".into(),
-        base_url: "https://host".into(),
+        base_url: Some("https://host".into()),
         ..NewUpstream::default()
     };
     let by = actor(op, Role::Operator);
