@@ -16,7 +16,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    api::{auth, dashboard, health, home, logs, provider_keys, routes, service_keys, upstreams},
+    api::{
+        auth, dashboard, health, home, logs, presets, provider_keys, routes, service_keys,
+        upstreams,
+    },
     app::Management,
     error::ApiError,
     openapi::Head,
@@ -32,6 +35,7 @@ fn admin() -> OpenApiRouter<Management> {
             upstreams::edit_upstream,
             upstreams::delete_upstream
         ))
+        .routes(routes!(presets::list_presets))
         .routes(routes!(provider_keys::list_provider_keys, provider_keys::create_provider_key))
         .routes(routes!(
             provider_keys::read_provider_key,

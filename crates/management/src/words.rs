@@ -56,6 +56,39 @@ words! {
         Keep = "keep",
         Strict = "strict",
     }
+    /// How the path of a call on a model route is joined to the base URL: behind it (a version
+    /// that it ends with is not said twice), without the version because it holds one however
+    /// spelled, or as a deployment of older Azure OpenAI resources.
+    PathStyle = domain::PathStyle {
+        Versioned = "versioned",
+        AsBase = "as_base",
+        Deployment = "deployment",
+    }
+    /// Whether a call may reach a target that does not speak the client's dialect: yes, and what
+    /// the target cannot say is left out and named in a header; only without such a loss; never.
+    Conversion = domain::Conversion {
+        Allow = "allow",
+        Strict = "strict",
+        Never = "never",
+    }
+    /// How a model is asked to think: not at all, by a number of tokens, by itself guided by an
+    /// effort, by a level.
+    ThinkingForm = domain::ThinkingForm {
+        None = "none",
+        Budget = "budget",
+        Adaptive = "adaptive",
+        Level = "level",
+    }
+    /// The name of the output limit in Chat Completions.
+    MaxTokensField = domain::MaxTokensField {
+        MaxTokens = "max_tokens",
+        MaxCompletionTokens = "max_completion_tokens",
+    }
+    /// The role of instructions in Chat Completions.
+    SystemRole = domain::SystemRole {
+        System = "system",
+        Developer = "developer",
+    }
     /// Whether a provider key may be used, as far as people decided that.
     KeyState = domain::KeyState {
         Active = "active",
@@ -109,6 +142,8 @@ mod tests {
         check::<_, Dialect>(&domain::Dialect::ALL);
         check::<_, Strategy>(&domain::Strategy::ALL);
         check::<_, HeaderPolicy>(&domain::HeaderPolicy::ALL);
+        check::<_, PathStyle>(&domain::PathStyle::ALL);
+        check::<_, Conversion>(&domain::Conversion::ALL);
         check::<_, KeyState>(&domain::KeyState::ALL);
         check::<_, Role>(&auth::Role::ALL);
         for outcome in domain::log::Outcome::ALL {

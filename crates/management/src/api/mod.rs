@@ -6,10 +6,13 @@ pub(crate) mod dashboard;
 pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod logs;
+pub(crate) mod presets;
+mod profiles;
 pub(crate) mod provider_keys;
 pub(crate) mod routes;
 pub(crate) mod service_keys;
 pub(crate) mod upstreams;
+mod values;
 
 use ::auth::Actor;
 use axum::{

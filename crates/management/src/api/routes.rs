@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use store::RouteRow;
 use utoipa::ToSchema;
 
-use super::{Created, visible};
+use super::{Created, profiles::ModelProfile, visible};
 use crate::{
     app::Management,
     error::ApiError,
@@ -15,6 +15,7 @@ use crate::{
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
     render::Failure,
+    words::{Conversion, Dialect},
 };
 
 /// A model name and its targets.
@@ -26,6 +27,7 @@ pub(crate) struct Route {
     /// The model name that callers ask for.
     name: String,
     enabled: bool,
+    conversion: Conversion,
     targets: Vec<Target>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -45,6 +47,11 @@ pub(crate) struct Target {
     /// Lower is tried first; the others follow when it fails.
     #[serde(default)]
     priority: u32,
+    /// The one of the upstream's dialects that is spoken to this target, whatever the client
+    /// speaks; `null` leaves the choice to the call.
+    dialect: Option<Dialect>,
+    /// What is known of the model behind this target; it wins over what the upstream says.
+    profile: Option<ModelProfile>,
 }
 
 /// A route to be made.
@@ -55,6 +62,8 @@ pub(crate) struct NewRoute {
     /// Unique.
     name: String,
     enabled: Option<bool>,
+    /// `allow` when not given.
+    conversion: Option<Conversion>,
     targets: Vec<Target>,
 }
 
@@ -64,6 +73,7 @@ pub(crate) struct NewRoute {
 pub(crate) struct EditRoute {
     name: Option<String>,
     enabled: Option<bool>,
+    conversion: Option<Conversion>,
     /// All targets anew.
     targets: Option<Vec<Target>>,
 }
@@ -89,7 +99,9 @@ pub(crate) async fn create_route(
     Json(new): Json<NewRoute>,
 ) -> Result<Created<Route>, ApiError> {
     let targets = new.targets.into_iter().map(Into::into).collect();
-    let new = store::NewRoute { name: new.name, enabled: new.enabled, targets, owner: None };
+    let conversion = new.conversion.map(Into::into);
+    let (name, enabled) = (new.name, new.enabled);
+    let new = store::NewRoute { name, enabled, conversion, targets, owner: None };
     let id = app.store.create_route(&actor, new).await?;
     let made = app.store.route(id).await?.into();
     Ok(Created::at(format!("/api/admin/routes/{id}"), made))
@@ -119,7 +131,8 @@ pub(crate) async fn edit_route(
 ) -> Result<Answer<Route>, ApiError> {
     let id = RouteId(id);
     let targets = edit.targets.map(|targets| targets.into_iter().map(Into::into).collect());
-    let edit = store::RouteEdit { name: edit.name, enabled: edit.enabled, targets };
+    let conversion = edit.conversion.map(Into::into);
+    let edit = store::RouteEdit { name: edit.name, enabled: edit.enabled, conversion, targets };
     app.store.edit_route(&actor, id, edit).await?;
     Ok(Answer(app.store.route(id).await?.into()))
 }
@@ -156,15 +169,15 @@ impl Input for EditRoute {
 
 /// What is wrong with a route of which this was told.
 fn judged(name: Option<&str>, targets: Option<&[Target]>) -> Faults {
-    let some = [Target { upstream_id: 0, model: None, weight: 1, priority: 0 }];
-    let targets = targets.unwrap_or(&some).iter().cloned();
+    let some = || vec![domain::Target::of(UpstreamId(0))];
+    let given = |targets: &[Target]| targets.iter().cloned().map(Into::into).collect();
     let route = domain::Route {
         id: RouteId(0),
         owner: UserId(0),
         name: name.unwrap_or("name").to_owned(),
         enabled: true,
         conversion: domain::Conversion::Allow,
-        targets: targets.map(Into::into).collect(),
+        targets: targets.map_or_else(some, given),
     };
     route.faults()
 }
@@ -177,6 +190,7 @@ impl From<RouteRow> for Route {
             owner_id: route.owner.0,
             name: route.name,
             enabled: route.enabled,
+            conversion: route.conversion.into(),
             targets: route.targets.into_iter().map(Target::from).collect(),
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -186,14 +200,26 @@ impl From<RouteRow> for Route {
 
 impl From<domain::Target> for Target {
     fn from(target: domain::Target) -> Self {
-        let domain::Target { upstream, model, weight, priority, .. } = target;
-        Self { upstream_id: upstream.0, model, weight, priority }
+        Self {
+            upstream_id: target.upstream.0,
+            model: target.model,
+            weight: target.weight,
+            priority: target.priority,
+            dialect: target.dialect.map(Into::into),
+            profile: target.profile.map(Into::into),
+        }
     }
 }
 
 impl From<Target> for domain::Target {
     fn from(target: Target) -> Self {
-        let Target { upstream_id, model, weight, priority } = target;
-        Self { model, weight, priority, ..Self::of(UpstreamId(upstream_id)) }
+        Self {
+            upstream: UpstreamId(target.upstream_id),
+            model: target.model,
+            weight: target.weight,
+            priority: target.priority,
+            dialect: target.dialect.map(Into::into),
+            profile: target.profile.map(Into::into),
+        }
     }
 }

@@ -1,23 +1,26 @@
 //! `/api/admin/upstreams`
 
-use std::{fmt, str::FromStr, time::Duration};
-
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use domain::{BaseUrl, Faults, Timeouts, UpstreamId, UserId};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Serialize};
 use store::UpstreamRow;
 use utoipa::ToSchema;
 
-use super::{Created, visible};
+use super::{
+    Created,
+    profiles::ProfileRule,
+    values::{HeaderRule, KeyPlacement, QueryField, Seconds, all},
+    visible,
+};
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Input, Json, Query},
+    input::{Id, Input, Json, Query, nullable},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
     render::Failure,
-    words::{Dialect, HeaderPolicy, Provider, Strategy},
+    words::{Dialect, HeaderPolicy, PathStyle, Provider, Strategy},
 };
 
 /// A configured place to send calls.
@@ -29,7 +32,12 @@ pub(crate) struct Upstream {
     /// Its name in `/proxy/{name}/…` and in `name/model`.
     name: String,
     provider: Provider,
+    /// The preset on whose knowledge of models it stands; without one, that of its provider.
+    preset: Option<String>,
     base_url: String,
+    paths: PathStyle,
+    /// What every call on a model route has in its query beside the client's own fields.
+    query: Vec<QueryField>,
     dialects: Vec<Dialect>,
     /// The models it serves; empty means any.
     models: Vec<String>,
@@ -51,20 +59,15 @@ pub(crate) struct Upstream {
     header_rules: Vec<HeaderRule>,
     /// Whether request and answer bodies are recorded (capped and masked).
     record_bodies: bool,
+    /// What is known of its models; it wins over what the preset knows.
+    model_profiles: Vec<ProfileRule>,
+    /// Whether streams of Chat Completions are asked for their usage although the client did not;
+    /// the event with it is then kept from the client.
+    ask_usage: bool,
     /// How many provider keys its pool holds.
     key_count: u64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-}
-
-/// One step after the header policy.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HeaderRule {
-    /// The header's name, lowercase.
-    name: String,
-    /// The value to set; `null` removes the header.
-    value: Option<String>,
 }
 
 /// An upstream to be made.
@@ -76,8 +79,11 @@ pub(crate) struct HeaderRule {
 pub(crate) struct NewUpstream {
     /// 1 to 64 of a-z, 0-9, `.`, `_`, `-`; unique.
     name: String,
-    /// `https`, unless the configuration opens the target for plain `http`.
-    base_url: String,
+    /// One of `GET /api/admin/presets`: it says what is not given here.
+    preset: Option<String>,
+    /// `https`, unless the configuration opens the target for plain `http`. Needed unless the
+    /// preset knows it.
+    base_url: Option<String>,
     /// Follows from the host of the address when not given.
     provider: Option<Provider>,
     /// Follow from the provider when not given.
@@ -93,10 +99,17 @@ pub(crate) struct NewUpstream {
     total_timeout: Option<Seconds>,
     key_placement: Option<KeyPlacement>,
     header_policy: Option<HeaderPolicy>,
-    #[serde(default)]
-    header_rules: Vec<HeaderRule>,
+    header_rules: Option<Vec<HeaderRule>>,
     #[serde(default)]
     record_bodies: bool,
+    paths: Option<PathStyle>,
+    /// At most 16.
+    query: Option<Vec<QueryField>>,
+    /// At most 256.
+    #[serde(default)]
+    model_profiles: Vec<ProfileRule>,
+    /// True when not given, unless the preset knows better.
+    ask_usage: Option<bool>,
 }
 
 /// What to change of an upstream; what is not given stays.
@@ -124,6 +137,14 @@ pub(crate) struct EditUpstream {
     header_policy: Option<HeaderPolicy>,
     header_rules: Option<Vec<HeaderRule>>,
     record_bodies: Option<bool>,
+    /// Only what is known of models follows from it; `null` forgets it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    preset: Option<Option<String>>,
+    paths: Option<PathStyle>,
+    query: Option<Vec<QueryField>>,
+    model_profiles: Option<Vec<ProfileRule>>,
+    ask_usage: Option<bool>,
 }
 
 /// Upstreams, a page at a time.
@@ -200,8 +221,11 @@ impl From<UpstreamRow> for Upstream {
             owner_id: upstream.owner.0,
             name: upstream.name,
             provider: upstream.provider.into(),
+            preset: upstream.preset,
             base_url: upstream.base_url.to_string(),
-            dialects: upstream.dialects.into_iter().map(Dialect::from).collect(),
+            paths: upstream.paths.into(),
+            query: all(upstream.query),
+            dialects: all(upstream.dialects),
             models: upstream.models,
             enabled: upstream.enabled,
             strategy: upstream.strategy.into(),
@@ -212,8 +236,10 @@ impl From<UpstreamRow> for Upstream {
             total_timeout: Seconds(upstream.timeouts.total),
             key_placement: KeyPlacement(upstream.key_placement),
             header_policy: upstream.header_policy.into(),
-            header_rules: upstream.header_rules.into_iter().map(HeaderRule::from).collect(),
+            header_rules: all(upstream.header_rules),
             record_bodies: upstream.record_bodies,
+            model_profiles: all(upstream.model_profiles),
+            ask_usage: upstream.ask_usage,
             key_count: row.keys,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -223,7 +249,11 @@ impl From<UpstreamRow> for Upstream {
 
 impl Input for NewUpstream {
     fn faults(&self) -> Faults {
-        judged(&self.base_url, |upstream| {
+        let preset = self.preset.as_deref().map(domain::Preset::named);
+        let known = preset.as_ref().and_then(|preset| preset.as_ref().ok());
+        let known = known.filter(|preset| preset.has_address());
+        let base_url = self.base_url.as_deref().or(known.map(|preset| preset.base_url.as_str()));
+        let mut faults = judged(base_url.unwrap_or(NOWHERE), |upstream| {
             upstream.name.clone_from(&self.name);
             upstream.models.clone_from(&self.models);
             upstream.retry_count = self.retry_count.unwrap_or(upstream.retry_count);
@@ -231,16 +261,24 @@ impl Input for NewUpstream {
                 upstream.timeouts,
                 [self.connect_timeout, self.timeout, self.idle_timeout, self.total_timeout],
             );
-            upstream.header_rules = self.header_rules.iter().cloned().map(Into::into).collect();
-        })
+            upstream.header_rules = all(self.header_rules.clone().unwrap_or_default());
+            upstream.query = all(self.query.clone().unwrap_or_default());
+            upstream.model_profiles = all(self.model_profiles.clone());
+        });
+        if base_url.is_none() {
+            faults.add("base_url", "is required, unless a preset knows it");
+        }
+        faults.0.extend(preset.and_then(Result::err));
+        faults
     }
 }
 
 impl Input for EditUpstream {
-    const NULLABLE: Option<&'static [&'static str]> = Some(&[]);
+    const NULLABLE: Option<&'static [&'static str]> = Some(&["preset"]);
 
     fn faults(&self) -> Faults {
-        judged(self.base_url.as_deref().unwrap_or(NOWHERE), |upstream| {
+        let preset = self.preset.iter().flatten().next().map(|id| domain::Preset::named(id));
+        let mut faults = judged(self.base_url.as_deref().unwrap_or(NOWHERE), |upstream| {
             upstream.name = self.name.clone().unwrap_or_else(|| upstream.name.clone());
             upstream.models = self.models.clone().unwrap_or_default();
             upstream.retry_count = self.retry_count.unwrap_or(upstream.retry_count);
@@ -248,9 +286,12 @@ impl Input for EditUpstream {
                 upstream.timeouts,
                 [self.connect_timeout, self.timeout, self.idle_timeout, self.total_timeout],
             );
-            let rules = self.header_rules.clone().unwrap_or_default();
-            upstream.header_rules = rules.into_iter().map(Into::into).collect();
-        })
+            upstream.header_rules = all(self.header_rules.clone().unwrap_or_default());
+            upstream.query = all(self.query.clone().unwrap_or_default());
+            upstream.model_profiles = all(self.model_profiles.clone().unwrap_or_default());
+        });
+        faults.0.extend(preset.and_then(Result::err));
+        faults
     }
 }
 
@@ -287,9 +328,10 @@ impl From<NewUpstream> for store::NewUpstream {
         let given = [new.connect_timeout, new.timeout, new.idle_timeout, new.total_timeout];
         Self {
             name: new.name,
+            preset: new.preset,
             base_url: new.base_url,
             provider: new.provider.map(Into::into),
-            dialects: new.dialects.map(|all| all.into_iter().map(Into::into).collect()),
+            dialects: new.dialects.map(all),
             models: new.models,
             enabled: new.enabled,
             strategy: new.strategy.map(Into::into),
@@ -297,8 +339,12 @@ impl From<NewUpstream> for store::NewUpstream {
             timeouts: Some(timeouts(Timeouts::default(), given)),
             key_placement: new.key_placement.map(|placement| placement.0),
             header_policy: new.header_policy.map(Into::into),
-            header_rules: new.header_rules.into_iter().map(Into::into).collect(),
+            header_rules: new.header_rules.map(all),
             record_bodies: new.record_bodies,
+            paths: new.paths.map(Into::into),
+            query: new.query.map(all),
+            model_profiles: all(new.model_profiles),
+            ask_usage: new.ask_usage,
             owner: None,
         }
     }
@@ -314,7 +360,7 @@ impl EditUpstream {
             base_url: self.base_url,
             clear_keys: self.clear_keys,
             provider: self.provider.map(Into::into),
-            dialects: self.dialects.map(|all| all.into_iter().map(Into::into).collect()),
+            dialects: self.dialects.map(all),
             models: self.models,
             enabled: self.enabled,
             strategy: self.strategy.map(Into::into),
@@ -322,72 +368,13 @@ impl EditUpstream {
             timeouts: (timeouts != now).then_some(timeouts),
             key_placement: self.key_placement.map(|placement| placement.0),
             header_policy: self.header_policy.map(Into::into),
-            header_rules: self
-                .header_rules
-                .map(|rules| rules.into_iter().map(Into::into).collect()),
+            header_rules: self.header_rules.map(all),
             record_bodies: self.record_bodies,
+            preset: self.preset,
+            paths: self.paths.map(Into::into),
+            query: self.query.map(all),
+            model_profiles: self.model_profiles.map(all),
+            ask_usage: self.ask_usage,
         }
-    }
-}
-
-impl From<domain::HeaderRule> for HeaderRule {
-    fn from(rule: domain::HeaderRule) -> Self {
-        Self { name: rule.name, value: rule.value }
-    }
-}
-
-impl From<HeaderRule> for domain::HeaderRule {
-    fn from(rule: HeaderRule) -> Self {
-        Self { name: rule.name, value: rule.value }
-    }
-}
-
-/// A duration in seconds, with decimals where it has them.
-#[derive(Debug, Clone, Copy, PartialEq, ToSchema)]
-#[schema(value_type = f64, example = 60)]
-pub(crate) struct Seconds(Duration);
-
-impl Serialize for Seconds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0.subsec_nanos() == 0 {
-            serializer.serialize_u64(self.0.as_secs())
-        } else {
-            serializer.serialize_f64(self.0.as_secs_f64())
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let seconds = f64::deserialize(deserializer)?;
-        // Milliseconds are what the store keeps.
-        Duration::try_from_secs_f64((seconds * 1000.0).round() / 1000.0)
-            .map(Self)
-            .map_err(|_| D::Error::custom("must be a number of seconds"))
-    }
-}
-
-/// Where a provider key goes in a request: `bearer`, `header:NAME` or `query:NAME`.
-#[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
-#[schema(value_type = String, example = "bearer")]
-pub(crate) struct KeyPlacement(domain::KeyPlacement);
-
-impl fmt::Display for KeyPlacement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Serialize for KeyPlacement {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyPlacement {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let placement = domain::KeyPlacement::from_str(&text);
-        placement.map(Self).map_err(|fault| D::Error::custom(fault.message))
     }
 }

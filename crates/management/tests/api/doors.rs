@@ -12,6 +12,7 @@ const DOORS: &[(&str, &str, Option<Permission>)] = &[
     ("GET", "/api/admin/upstreams/{id}", Some(Permission::UpstreamRead)),
     ("PATCH", "/api/admin/upstreams/{id}", Some(Permission::UpstreamWrite)),
     ("DELETE", "/api/admin/upstreams/{id}", Some(Permission::UpstreamWrite)),
+    ("GET", "/api/admin/presets", Some(Permission::UpstreamRead)),
     ("GET", "/api/admin/keys", Some(Permission::ProviderKeyRead)),
     ("POST", "/api/admin/keys", Some(Permission::ProviderKeyWrite)),
     ("GET", "/api/admin/keys/{id}", Some(Permission::ProviderKeyRead)),

@@ -33,6 +33,9 @@ async fn everything_that_is_said_is_kept() {
         "idle_timeout": 3, "total_timeout": 4, "key_placement": "header:x-key",
         "header_policy": "strict", "record_bodies": true,
         "header_rules": [{"name": "x-team", "value": "a"}, {"name": "x-old", "value": null}],
+        "preset": "deepseek", "paths": "as_base", "ask_usage": false,
+        "query": [{"name": "api-version", "value": "2024-10-21"}],
+        "model_profiles": [{"pattern": "m*", "profile": {"thinking": "budget", "penalties": true}}],
     });
     let made = admin.post(PATH, new.clone()).await.expect(201);
     for (field, value) in new.as_object().unwrap() {
@@ -100,6 +103,17 @@ async fn fields_of_another_form_are_named_all_at_once() {
     assert_eq!(faults["header_rules[0].name"], "is required");
     assert!(faults["tiemout"].contains("not known here"));
     assert_eq!(faults.len(), 8, "{faults:?}");
+    let bad = json!({
+        "name": "x", "preset": "nobody", "paths": "winding", "query": [{"name": "a"}],
+        "model_profiles": [{"pattern": "m", "profile": {"telepathy": 1}}],
+    });
+    let faults = admin.post(PATH, bad).await.faults(422);
+    assert!(faults["preset"].contains("/api/admin/presets"));
+    assert!(faults["base_url"].starts_with("is required"));
+    assert!(faults["paths"].contains("`as_base`"));
+    assert_eq!(faults["query[0].value"], "is required");
+    assert!(faults["model_profiles[0].profile.telepathy"].contains("not known here"));
+    assert_eq!(faults.len(), 5, "{faults:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,72 @@
+//! `/api/admin/presets`: vendors and servers that upstreams can be made from.
+
+use axum::Json as Answer;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    profiles::ProfileRule,
+    values::{HeaderRule, KeyPlacement, QueryField, all},
+};
+use crate::{
+    error::ApiError,
+    listing::ListOf,
+    permit::{ReadUpstreams, With},
+    render::Failure,
+    words::{Dialect, PathStyle, Provider},
+};
+
+/// What upstreams of a vendor, or of a kind of server, begin with.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Preset {
+    /// By which a new upstream names it.
+    id: &'static str,
+    /// What people call it.
+    name: &'static str,
+    provider: Provider,
+    /// Where it is. A part in braces differs from customer to customer: then a new upstream must
+    /// give its own `base_url`.
+    base_url: &'static str,
+    /// The vendor's page that this follows.
+    docs: &'static str,
+    dialects: Vec<Dialect>,
+    key_placement: KeyPlacement,
+    paths: PathStyle,
+    query: Vec<QueryField>,
+    header_rules: Vec<HeaderRule>,
+    ask_usage: bool,
+    /// Another preset whose models are served here too.
+    models_of: Option<&'static str>,
+    /// What is known of its models.
+    model_profiles: Vec<ProfileRule>,
+}
+
+/// All presets, on one page.
+#[utoipa::path(get, path = "/api/admin/presets", tag = "upstreams",
+    responses((status = 200, description = "It is so", body = ListOf<Preset>), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn list_presets(
+    _: With<ReadUpstreams>,
+) -> Result<Answer<ListOf<Preset>>, ApiError> {
+    let items = domain::Preset::all().iter().map(Preset::from).collect();
+    Ok(Answer(ListOf { items, next_cursor: None }))
+}
+
+impl From<&'static domain::Preset> for Preset {
+    fn from(preset: &'static domain::Preset) -> Self {
+        Self {
+            id: &preset.id,
+            name: &preset.name,
+            provider: preset.provider().into(),
+            base_url: &preset.base_url,
+            docs: &preset.docs,
+            dialects: all(preset.dialects.clone()),
+            key_placement: KeyPlacement(preset.key_placement.clone()),
+            paths: preset.paths.into(),
+            query: all(preset.query.clone()),
+            header_rules: all(preset.header_rules.clone()),
+            ask_usage: preset.ask_usage,
+            models_of: preset.models_of.as_deref(),
+            model_profiles: all(preset.model_profiles.clone()),
+        }
+    }
+}
