@@ -6,6 +6,7 @@ use super::decode_request::{missing, unknown, wrong};
 use crate::{
     Failure, Seal, Value, Vendor,
     chat::{Media, MediaKind, Name, Piece, Request, Role, Source, Turn},
+    data_url::{self, Address},
 };
 
 /// What a message may have besides what its role asks for.
@@ -246,12 +247,12 @@ fn signed<'a>(block: &Value<'a>) -> Option<Piece<'a>> {
 fn image<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
     let url = inner.get("url").cow().or_else(|| inner.cow());
     let url = url.ok_or_else(|| wrong(format!("{path}.image_url.url"), "a string"))?;
-    let (source, mime) = match data_url(&url) {
-        Some(Data { mime, base64: Some(range) }) => {
-            (Source::Base64(standard(part_of(&url, range))), mime)
+    let (source, mime) = match data_url::read(url) {
+        Address::Here(data, mime) => (Source::Base64(data), mime),
+        Address::Elsewhere(url) => (Source::Url(url), None),
+        Address::Plain => {
+            return Err(wrong(format!("{path}.image_url.url"), "base64 data or an address"));
         }
-        Some(_) => return Err(wrong(format!("{path}.image_url.url"), "base64 data or an address")),
-        None => (Source::Url(url), None),
     };
     let detail = inner.get("detail").cow();
     Ok(Piece::Media(Media { kind: MediaKind::Image, source, mime, name: None, detail, path }))
@@ -260,14 +261,15 @@ fn image<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
 fn sound<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
     let data = inner.get("data").cow();
     let data = data.ok_or_else(|| wrong(format!("{path}.input_audio.data"), "a string"))?;
-    let (data, told) = match data_url(&data) {
-        Some(Data { mime, base64: Some(range) }) => (part_of(&data, range), mime),
-        _ => (data, None),
+    let (data, told) = match data_url::read(data) {
+        Address::Here(data, mime) => (data, mime),
+        Address::Elsewhere(data) => (data_url::standard(data), None),
+        Address::Plain => return Err(wrong(format!("{path}.input_audio.data"), "base64 data")),
     };
     let format = inner.get("format").text().map(|format| format!("audio/{format}").into());
     Ok(Piece::Media(Media {
         kind: MediaKind::Audio,
-        source: Source::Base64(standard(data)),
+        source: Source::Base64(data),
         mime: format.or(told),
         name: None,
         detail: None,
@@ -278,12 +280,10 @@ fn sound<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
 fn file<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
     let name = inner.get("filename").cow();
     let (source, mime) = match (inner.get("file_data").cow(), inner.get("file_id").cow()) {
-        (Some(data), _) => match data_url(&data) {
-            Some(Data { mime, base64: Some(range) }) => {
-                (Source::Base64(standard(part_of(&data, range))), mime)
-            }
-            Some(_) => return Err(wrong(format!("{path}.file.file_data"), "base64 data")),
-            None => (Source::Base64(standard(data)), None),
+        (Some(data), _) => match data_url::read(data) {
+            Address::Here(data, mime) => (Source::Base64(data), mime),
+            Address::Elsewhere(data) => (Source::Base64(data_url::standard(data)), None),
+            Address::Plain => return Err(wrong(format!("{path}.file.file_data"), "base64 data")),
         },
         (None, Some(id)) => (Source::File(id), None),
         (None, None) => return Err(missing(format!("{path}.file.file_data"))),
@@ -299,49 +299,4 @@ fn file<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
         _ => None,
     });
     Ok(Piece::Media(Media { kind, source, mime, name, detail: None, path }))
-}
-
-struct Data {
-    mime: Option<Cow<'static, str>>,
-    base64: Option<std::ops::Range<usize>>,
-}
-
-/// Reads `data:<mime>;base64,<data>`; none for anything but a data URL.
-fn data_url(url: &str) -> Option<Data> {
-    let scheme = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:"))?;
-    let (head, _) = url[scheme.len()..].split_once(',')?;
-    let start = scheme.len() + head.len() + 1;
-    let mut words = head.split(';');
-    let mime = words.next().filter(|mime| !mime.is_empty());
-    let mime = mime.map(|mime| Cow::Owned(mime.to_ascii_lowercase()));
-    let base64 = words.any(|word| word.trim().eq_ignore_ascii_case("base64"));
-    Some(Data { mime, base64: base64.then_some(start..url.len()) })
-}
-
-fn part_of<'a>(text: &Cow<'a, str>, range: std::ops::Range<usize>) -> Cow<'a, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[range]),
-        Cow::Owned(text) => Cow::Owned(text[range].to_owned()),
-    }
-}
-
-/// Base64 in the standard alphabet, padded, without space.
-fn standard(data: Cow<'_, str>) -> Cow<'_, str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    if data.len().is_multiple_of(4) && data.bytes().all(plain) {
-        return data;
-    }
-    let mut mended: String = data
-        .chars()
-        .filter(|c| !c.is_ascii_whitespace() && *c != '=')
-        .map(|c| match c {
-            '-' => '+',
-            '_' => '/',
-            c => c,
-        })
-        .collect();
-    while !mended.len().is_multiple_of(4) {
-        mended.push('=');
-    }
-    Cow::Owned(mended)
 }

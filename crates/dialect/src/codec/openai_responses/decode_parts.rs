@@ -6,7 +6,7 @@ use super::fields::Object;
 use crate::{
     Failure, Value,
     chat::{Media, MediaKind, Piece, Source},
-    data_url,
+    data_url::{self, Address},
 };
 
 /// The content of a message: a string or a list of parts.
@@ -58,10 +58,9 @@ fn read_file<'a>(part: Object<'_, 'a>) -> Result<Media<'a>, Failure> {
     let name = part.text("filename")?;
     let data = part.text("file_data")?.filter(|data| !data.is_empty());
     let (source, mime, member) = if let Some(data) = data {
-        let (source, mime) = if data_url::is_data(&data) {
-            read_url(part, "file_data", data)?
-        } else {
-            (Source::Base64(data), None)
+        let (source, mime) = match read_url(part, "file_data", data)? {
+            (Source::Url(data), _) => (Source::Base64(data_url::standard(data)), None),
+            inside => inside,
         };
         (source, Some(mime.unwrap_or_else(|| mime_of(name.as_deref()).into())), "file_data")
     } else if let Some(url) = part.text("file_url")? {
@@ -88,7 +87,7 @@ fn read_audio<'a>(part: Object<'_, 'a>) -> Result<Media<'a>, Failure> {
     let (data, format) = (audio.needed("data")?, audio.needed("format")?);
     Ok(Media {
         kind: MediaKind::Audio,
-        source: Source::Base64(data),
+        source: Source::Base64(data_url::standard(data)),
         mime: Some(format!("audio/{format}").into()),
         name: None,
         detail: None,
@@ -102,20 +101,15 @@ fn read_url<'a>(
     member: &str,
     url: Cow<'a, str>,
 ) -> Result<(Source<'a>, Option<Cow<'a, str>>), Failure> {
-    if !data_url::is_data(&url) {
-        return Ok((Source::Url(url), None));
+    match data_url::read(url) {
+        Address::Elsewhere(url) => Ok((Source::Url(url), None)),
+        Address::Here(data, mime) => Ok((Source::Base64(data), mime)),
+        Address::Plain => {
+            let path = part.path(member);
+            let message = format!("`{path}` is a data address that is not base64");
+            Err(Failure::unsayable(path, message))
+        }
     }
-    let inside = match url {
-        Cow::Borrowed(url) => data_url::split(url).map(|(mime, data)| (mime.into(), data.into())),
-        Cow::Owned(url) => data_url::split(&url)
-            .map(|(mime, data)| (Cow::Owned(mime.to_owned()), Cow::Owned(data.to_owned()))),
-    };
-    let (mime, data) = inside.ok_or_else(|| {
-        let path = part.path(member);
-        let message = format!("`{path}` is a data address that is not base64");
-        Failure::unsayable(path, message)
-    })?;
-    Ok((Source::Base64(data), Some(mime).filter(|mime: &Cow<'_, str>| !mime.is_empty())))
 }
 
 /// The MIME type of a file by its name; most are PDFs.

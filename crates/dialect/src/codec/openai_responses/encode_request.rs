@@ -130,7 +130,7 @@ fn reasoning(
         // The lowest that every model knows which cannot stop thinking.
         return Some((Some(Effort::Low), false));
     }
-    Some((effort, said.value.shown))
+    Some((effort, said.value.shown && effort != Some(Effort::None)))
 }
 
 fn write_reasoning(o: &mut write::Object<'_>, reasoning: Option<(Option<Effort>, bool)>) {

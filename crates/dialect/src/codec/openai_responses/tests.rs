@@ -3,6 +3,7 @@
 mod answers;
 mod properties;
 mod streams;
+mod targets;
 
 use serde_json::{Value as Json, json};
 
