@@ -102,7 +102,7 @@ impl<'a> History<'a> {
                 return tools.read(item.list("tools")?, &item.path("tools"), dropped);
             }
             "item_reference" => return Err(state(path, "an item of another answer")),
-            "compaction" | "compaction_trigger" => {
+            kind if kind.starts_with("compaction") => {
                 return Err(state(path, "a compacted conversation"));
             }
             // RS-IN-2: the work of hosted tools means nothing to another vendor, and what is not
