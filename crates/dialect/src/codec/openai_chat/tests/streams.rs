@@ -154,6 +154,15 @@ fn names_are_joined_and_repetitions_are_not() {
         ],
         &["0.0 open function get_time a", "0.0 + {", "0.0 + }", "0.0 close"],
     );
+    // An input waits for its name; what has none was no call.
+    check_calls(
+        &[
+            r#"{"index":0,"id":"a","function":{"arguments":"{"}}"#,
+            r#"{"index":0,"function":{"name":"f","arguments":"}"}}"#,
+            r#"{"index":1,"id":"b","function":{"arguments":"{}"}}"#,
+        ],
+        &["0.0 open function f a", "0.0 + {}", "0.0 close"],
+    );
     check_calls(
         &[r#"{"index":0,"id":"a","function":{"name":"f"}}"#],
         &["0.0 open function f a", "0.0 close"],
