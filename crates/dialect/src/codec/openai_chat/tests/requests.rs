@@ -202,8 +202,10 @@ fn functions_of_old_become_tools() {
         {"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\":1}"}},
         {"role":"function","name":"f","content":"r"}],
         "functions":[{"name":"f","parameters":{}}],"function_call":{"name":"f"}}"#;
-    let told = encode(&decode(body).unwrap(), &usual()).unwrap().body;
-    let want = r#"{"model":"up","messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},{"role":"tool","tool_call_id":"call_1","content":"r"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":{"type":"function","function":{"name":"f"}}}"#;
+    let request = decode(body).unwrap();
+    assert!(request.wish.function_call);
+    let told = encode(&request, &usual()).unwrap().body;
+    let want = r#"{"model":"up","messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},{"role":"tool","tool_call_id":"call_1","content":"r"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false}"#;
     assert_eq!(String::from_utf8(told).unwrap(), want);
 }
 
