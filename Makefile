@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 SCRIPTS := scripts/setup .ci/run .githooks/pre-commit
 
-.PHONY: help run demo test check bench coverage audit example
+.PHONY: help run demo test check bench fuzz coverage audit example
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,9 +32,14 @@ audit: ## known vulnerabilities of dependencies (fetches the advisory database)
 	@scripts/setup check
 	cargo deny check advisories
 
-bench: ## measure against nginx, bare Pingora and bare hyper, side by side
+bench: ## measure the codecs, and the gateway against nginx, bare Pingora and bare hyper, side by side
 	@scripts/setup bench
+	cargo bench -p tollgate-dialect --bench codec
 	scripts/bench
+
+fuzz: ## look for inputs that break a decoder, a minute for each
+	@scripts/setup fuzz
+	scripts/fuzz
 
 coverage: ## line coverage of the Rust code; fails below 80 %
 	@scripts/setup coverage

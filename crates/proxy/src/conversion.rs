@@ -11,7 +11,6 @@ mod delivery;
 mod failure;
 mod request;
 mod stream;
-mod vectors;
 
 use dialect::Codec;
 use domain::Dialect;
