@@ -46,5 +46,6 @@ coverage: ## line coverage of the Rust code; fails below 80 %
 	LLVM_COV=/usr/bin/llvm-cov-19 LLVM_PROFDATA=/usr/bin/llvm-profdata-19 \
 		cargo llvm-cov --workspace --fail-under-lines 80
 
-example: ## write tollgate.example.yaml and its schema anew from the code
+example: ## write tollgate.example.yaml, its schema and the table of providers anew from the code
 	UPDATE_EXAMPLE=1 cargo test --quiet --bin tollgate example
+	UPDATE_EXAMPLE=1 cargo test --quiet -p tollgate-domain --test providers_page
