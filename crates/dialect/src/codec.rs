@@ -11,7 +11,7 @@ mod openai_responses;
 
 pub use anthropic::ANTHROPIC;
 pub use gemini::GEMINI;
-pub(crate) use gemini::fields as gemini_fields;
+pub(crate) use gemini::{address as gemini_address, fields as gemini_fields};
 pub use openai_chat::OPENAI_CHAT;
 pub use openai_responses::OPENAI_RESPONSES;
 

@@ -5,6 +5,7 @@
 //! content, schemas may have to be spelled in Google's own way, and a stream has no end but the
 //! end of the body.
 
+pub(crate) mod address;
 mod answer_part;
 mod base64;
 mod decode_answer;

@@ -6,7 +6,10 @@ use super::{EmbedAnswer, EmbedRequest, EmbedWish, Vector, vector::broken};
 use crate::{
     Ask, Encoded, Failure, FailureKind, ProviderError, Value,
     chat::Said,
-    codec::gemini_fields::{bare, each, join, list, nth, object, path, text, whole, wrong},
+    codec::{
+        gemini_address::{bare, path},
+        gemini_fields::{each, join, list, nth, object, text, whole, wrong},
+    },
     tokens::Reported,
     write,
 };

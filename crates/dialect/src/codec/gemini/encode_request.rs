@@ -1,9 +1,9 @@
 //! A request as Gemini reads it.
 
 use super::{
+    address::{bare, path},
     encode_config,
     encode_contents::Conversation,
-    fields::{bare, path},
 };
 use crate::{
     Encoded, Failure, NameRule, Target,

@@ -1,6 +1,6 @@
 //! Fields of a request, however they are spelled, and what is said about those that are wrong.
 
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 
 use crate::{Failure, Value};
 
@@ -92,26 +92,6 @@ pub(crate) fn whole(value: &Value<'_>, path: &str) -> Result<u64, Failure> {
 /// True or false.
 pub(crate) fn truth(value: &Value<'_>, path: &str) -> Result<bool, Failure> {
     value.bool().ok_or_else(|| wrong(path, "true or false"))
-}
-
-/// The name of a model, however it is written.
-pub(crate) fn bare(model: &str) -> &str {
-    model.strip_prefix("models/").unwrap_or(model)
-}
-
-/// `/v1beta/models/<model>:<verb>`
-pub(crate) fn path(model: &str, verb: &str) -> String {
-    let mut path = String::from("/v1beta/models/");
-    for byte in bare(model).bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'@') {
-            path.push(byte.into());
-        } else {
-            write!(path, "%{byte:02X}").expect("a string can always be written to");
-        }
-    }
-    path.push(':');
-    path.push_str(verb);
-    path
 }
 
 #[cfg(test)]

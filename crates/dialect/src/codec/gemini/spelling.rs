@@ -35,11 +35,8 @@ fn members(schema: &Value<'_>, o: &mut Object<'_>) {
                 value.items().iter().for_each(|item| a.raw(item.raw()));
                 a.raw("null");
             }),
-            "properties" => o.object("properties", |o| {
-                for (name, property) in value.members() {
-                    o.object(name, |o| members(property, o));
-                }
-            }),
+            "properties" => named(o, "properties", value),
+            "defs" | "$defs" => named(o, "$defs", value),
             "items" | "additionalProperties" if value.is_object() => {
                 o.object(&camel, |o| members(value, o));
             }
@@ -55,7 +52,10 @@ fn members(schema: &Value<'_>, o: &mut Object<'_>) {
             | "maxProperties" | "minimum" | "maximum" => o.raw(&camel, bound(value)),
             // A single value of which there may be an example.
             "example" => o.array("examples", |a| a.raw(value.raw())),
-            "ref" | "defs" => o.raw(&format!("${camel}"), value.raw()),
+            "ref" => match value.text().and_then(|path| path.strip_prefix("#/defs/")) {
+                Some(name) => o.joined("$ref", &["#/$defs/", name]),
+                None => o.raw("$ref", value.raw()),
+            },
             _ if name.starts_with('$') => o.raw(name, value.raw()),
             _ => o.raw(&camel, value.raw()),
         }
@@ -63,6 +63,15 @@ fn members(schema: &Value<'_>, o: &mut Object<'_>) {
     if nullable && !typed && schema.find("anyOf").or(schema.find("any_of")).is_none() {
         o.bool("nullable", true);
     }
+}
+
+/// Schemas by their names, which are the caller's own.
+fn named(o: &mut Object<'_>, name: &str, all: &Value<'_>) {
+    o.object(name, |o| {
+        for (name, schema) in all.members() {
+            o.object(name, |o| members(schema, o));
+        }
+    });
 }
 
 fn kind(value: &Value<'_>, nullable: bool, o: &mut Object<'_>) {
@@ -123,5 +132,9 @@ mod tests {
     fn what_was_json_schema_already_stays() {
         let schema = r##"{"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"required":["a"],"$defs":{"A":{"type":["string","null"]}},"additionalProperties":false}"##;
         check(schema, schema);
+        check(
+            r##"{"ref":"#/defs/a_b","defs":{"a_b":{"type":"STRING"}}}"##,
+            r##"{"$ref":"#/$defs/a_b","$defs":{"a_b":{"type":"string"}}}"##,
+        );
     }
 }
