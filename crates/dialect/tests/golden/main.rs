@@ -19,6 +19,7 @@ mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use call::{Call, Cut};
 use case::{Case, Model, rules};
 use json::Json;
 use matching::{Binds, Others, differences};
@@ -112,6 +113,69 @@ fn a_case_names_no_rule_that_is_not_listed() {
     for case in Case::all() {
         let unheard: Vec<&str> = case.rules().filter(|rule| !listed.contains(*rule)).collect();
         assert_eq!(unheard, [""; 0], "{}", case.name);
+    }
+}
+
+/// What a case in a file cannot show, and the test that shows it.
+const SHOWN_ELSEWHERE: &[(&str, &str)] =
+    &[("SSE-3", "an_event_of_several_megabytes_in_small_pieces_is_whole")];
+
+#[test]
+fn an_event_of_several_megabytes_in_small_pieces_is_whole() {
+    let model = &Model::all()["openai-chat"];
+    let message = Json::object([("role", Json::text("user")), ("content", Json::text("x"))]);
+    let body = Json::object([
+        ("model", Json::text(&*model.alias)),
+        ("max_tokens", Json::Number("64".to_owned())),
+        ("messages", Json::List(vec![message])),
+        ("stream", Json::Bool(true)),
+    ]);
+    let question = Json::object([("path", Json::text("/v1/messages")), ("body", body)]);
+    let said = "ten letters".repeat(500_000);
+    let event = format!(
+        r#"data: {{"choices":[{{"index":0,"delta":{{"content":"{said}"}},"finish_reason":"stop"}}]}}"#
+    );
+    let chunks =
+        event.as_bytes().chunks(1000).map(|piece| Json::text(str::from_utf8(piece).unwrap()));
+    let answer = Json::object([
+        ("status", Json::Number("200".to_owned())),
+        ("chunks", Json::List(chunks.collect())),
+    ]);
+    let got = Call::put("anthropic", &question, model).answer(&answer, Cut::AsGiven);
+    let (steps, faults) = events::read("anthropic", &got.body);
+    assert_eq!(faults, [""; 0]);
+    let (items, faults) = canonical::canonical("anthropic", &steps);
+    assert_eq!(faults, [""; 0]);
+    assert!(items.iter().any(|item| item.get("text").str() == said));
+}
+
+#[test]
+fn every_rule_is_shown_by_a_case() {
+    let cases = Case::all();
+    let shown: BTreeSet<&str> = cases.iter().flat_map(Case::rules).collect();
+    let elsewhere = |rule: &str| SHOWN_ELSEWHERE.iter().any(|(known, _)| *known == rule);
+    let rules = rules();
+    let open: Vec<&str> =
+        rules.keys().map(|rule| &**rule).filter(|r| shown.contains(r) == elsewhere(r)).collect();
+    assert_eq!(open, [""; 0], "each of these needs a case, or has one after all");
+}
+
+#[test]
+fn every_pair_has_cases_with_a_stream_and_without() {
+    const DIALECTS: [&str; 4] = ["openai-chat", "openai-responses", "anthropic", "gemini"];
+    let mut found = BTreeSet::new();
+    let cases = Case::all();
+    for case in &cases {
+        for (step, _) in case.steps() {
+            let answer = step.get("upstream_response");
+            found.insert((case.client(), case.upstream(), answer.member("chunks").is_some()));
+        }
+    }
+    let pairs = DIALECTS.iter().flat_map(|client| DIALECTS.map(|target| (*client, target)));
+    for (client, target) in pairs.filter(|(client, target)| client != target) {
+        for stream in [false, true] {
+            assert!(found.contains(&(client, target, stream)), "{client} {target} {stream}");
+        }
     }
 }
 
