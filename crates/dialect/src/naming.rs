@@ -4,7 +4,7 @@
 //! no free-form tools. What it is told instead is remembered for one call in [`Names`], so that the
 //! answer speaks of the client's own names.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use crate::chat::Name;
 
@@ -26,6 +26,10 @@ pub struct Names {
     /// ids of it where the provider gives none.
     pub unique: String,
     told: Vec<(String, Name<'static>)>,
+    /// Where in `told` a name stands: by what was told, and by its own text (of one text there may
+    /// be several, in namespaces).
+    by_told: HashMap<String, usize>,
+    by_text: HashMap<String, Vec<usize>>,
 }
 
 impl Names {
@@ -33,25 +37,29 @@ impl Names {
     /// characters become `_`, and what is too long, or would be told for two names, is cut to its
     /// first `max - 9` characters, `_` and eight hexadecimal digits of the SHA-256 of all of it.
     pub fn tell(&mut self, name: &Name<'_>, rule: NameRule) -> String {
-        if let Some((told, _)) = self.told.iter().find(|(_, known)| same(known, name)) {
-            return told.clone();
+        let mut places = self.by_text.get(&*name.text).into_iter().flatten();
+        if let Some(&place) = places.find(|&&place| same(&self.told[place].1, name)) {
+            return self.told[place].0.clone();
         }
         let whole: Cow<'_, str> = match &name.namespace {
             Some(namespace) => Cow::Owned(format!("{namespace}__{}", name.text)),
             None => Cow::Borrowed(&name.text),
         };
         let mut told = rule.fit(&whole);
-        if told.len() > rule.max() || self.told.iter().any(|(known, _)| *known == told) {
+        if told.len() > rule.max() || self.by_told.contains_key(&told) {
             told = rule.cut(told, &whole);
         }
+        let place = self.told.len();
+        self.by_told.entry(told.clone()).or_insert(place);
+        self.by_text.entry(name.text.to_string()).or_default().push(place);
         self.told.push((told.clone(), name.clone().into_owned()));
         told
     }
 
     /// The client's name of what the target calls `told`.
     pub fn back<'a>(&self, told: Cow<'a, str>) -> Name<'a> {
-        match self.told.iter().find(|(known, _)| *known == told) {
-            Some((_, name)) => name.clone(),
+        match self.by_told.get(&*told) {
+            Some(&place) => self.told[place].1.clone(),
             None => Name::plain(told),
         }
     }

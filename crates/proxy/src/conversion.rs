@@ -11,6 +11,7 @@ mod delivery;
 mod failure;
 mod request;
 mod stream;
+mod vectors;
 
 use dialect::Codec;
 use domain::Dialect;

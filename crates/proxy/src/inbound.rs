@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use dialect::{Coding, Edit, OWN_MARK, Peek, Value};
+use dialect::{Coding, Edit, OWN_MARK, Peek};
 use domain::Dialect;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -297,7 +297,7 @@ fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<(), Refusal> 
         return Err(Refusal::ModelMissing);
     }
     if endpoint.job().is_some() && memchr::memmem::find(bytes, OWN_MARK.as_bytes()).is_some() {
-        call.own_seals = codec_of(endpoint.dialect).own_seals(&Value::read(bytes)?);
+        call.own_seals = codec_of(endpoint.dialect).own_seals_of(bytes)?;
     }
     Ok(())
 }

@@ -295,6 +295,8 @@ pub enum Source<'a> {
 pub struct Wish {
     /// Usage at the end of a stream (Chat Completions: `stream_options.include_usage`).
     pub include_usage: bool,
+    /// The one call there may be as `function_call` (Chat Completions before it had tools).
+    pub function_call: bool,
     /// A stream as one growing JSON array (Gemini without `alt=sse`).
     pub as_array: bool,
     /// Members of the request that the answer repeats, as JSON (Responses: `tools`, …).

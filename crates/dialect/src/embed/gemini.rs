@@ -14,6 +14,9 @@ use crate::{
     write,
 };
 
+/// Most fields that are named as left out.
+const MOST_NAMED: usize = 32;
+
 /// Reads a request: of one text, or of many.
 pub fn decode_request(ask: Ask<'_>) -> Result<EmbedRequest<'_>, Failure> {
     let body = Value::read(ask.body)
@@ -55,6 +58,7 @@ fn one<'a>(body: &Value<'a>, path: &str, request: &mut EmbedRequest<'a>) -> Resu
             "outputDimensionality" => length = Some(Said::new(whole(value, &path)?, path)),
             "model" => {}
             // One that stands in every request of many is named once.
+            _ if request.dropped.len() >= MOST_NAMED => {}
             _ if request.dropped.iter().any(|known| last(known) == last(&path)) => {}
             _ => request.dropped.push(path),
         }

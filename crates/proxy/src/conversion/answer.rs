@@ -91,6 +91,11 @@ impl Wording {
             let body = self.client.encode_count(tokens).into();
             return Ok(Whole { status: 200, fields, body, used: None });
         }
+        if let Some(vectors) = self.vectors {
+            let (body, tokens) = vectors.said_again(body, &self.reply.model)?;
+            let used = tokens.map(|tokens| (tokens, UsageSource::Provider));
+            return Ok(Whole { status: 200, fields, body: body.into(), used });
+        }
         let answer = self.target.decode_answer(body, &self.names)?;
         let used = match answer.usage {
             Some(tokens) => (tokens, UsageSource::Provider),

@@ -6,12 +6,18 @@ use bytes::Bytes;
 use dialect::{
     Ask, Codec, Encoded, Failure, FailureKind, Names, Reply, Target,
     chat::{Request, Wish},
+    embed::EmbedRequest,
 };
 use domain::{Dialect, Upstream};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::{Converted, answer::Whole, codec_of};
+use super::{
+    Converted,
+    answer::Whole,
+    codec_of,
+    vectors::{self, Vectors},
+};
 use crate::{
     door::{Door, Endpoint, Job, Operation},
     gateway::Gateway,
@@ -29,13 +35,21 @@ const DROPPED_MAX: usize = 4 << 10;
 #[derive(Debug)]
 pub(crate) struct Conversion<'a> {
     call: &'a Call,
+    dialect: Dialect,
     client: &'static dyn Codec,
     job: Job,
     /// The path asks for a stream, and for one JSON array of it (Gemini).
     path_streams: bool,
     as_array: bool,
     /// The question, once a target needed it.
-    asked: Option<Result<Request<'a>, Failure>>,
+    asked: Option<Result<Asked<'a>, Failure>>,
+}
+
+/// What is asked.
+#[derive(Debug)]
+enum Asked<'a> {
+    Text(Box<Request<'a>>),
+    Vectors(EmbedRequest<'a>),
 }
 
 /// What became of a question for one target.
@@ -55,6 +69,8 @@ pub(crate) struct Wording {
     /// The client's.
     pub(super) client: &'static dyn Codec,
     pub(super) job: Job,
+    /// How vectors come back, where those are what was asked for.
+    pub(super) vectors: Option<Vectors>,
     /// Whether the answer is to come as a stream.
     pub(super) stream: bool,
     pub(super) names: Names,
@@ -79,6 +95,7 @@ impl<'a> Conversion<'a> {
         let events = head.query().unwrap_or_default().split('&').any(|field| field == "alt=sse");
         Some(Self {
             call,
+            dialect: *dialect,
             client: codec_of(*dialect),
             job: call.job()?,
             path_streams,
@@ -94,31 +111,42 @@ impl<'a> Conversion<'a> {
         target: &Planned,
         dialect: Dialect,
     ) -> Result<Worded, Failure> {
-        let (client, job, model) = (self.client, self.job, self.model().to_owned());
+        let (from, client, job) = (self.dialect, self.client, self.job);
+        let named = self.model().to_owned();
         let codec = codec_of(dialect);
         let profile = profile::overlaid(codec.profile(), &target.profile);
-        let to = Target { model: target.model.as_deref().unwrap_or_default(), profile: &profile };
-        let asked = self.asked()?;
-        let encoded = match job {
-            Job::Count => match codec.encode_count_request(asked, to) {
-                Some(encoded) => encoded?,
-                None => return Ok(estimated(client, asked)),
-            },
-            _ => codec.encode_request(asked, to)?,
+        let model = target.model.as_deref().unwrap_or_default();
+        let to = Target { model, profile: &profile };
+        let (mut stream, mut wish, mut vectors) = (false, Wish::default(), None);
+        let encoded = match self.asked()? {
+            Asked::Vectors(asked) => {
+                vectors = Some(Vectors { client: from, target: dialect, wish: asked.wish });
+                vectors::encode(dialect, asked, model)
+            }
+            Asked::Text(asked) if job == Job::Count => {
+                match codec.encode_count_request(asked, to) {
+                    Some(encoded) => encoded?,
+                    None => return Ok(estimated(client, asked)),
+                }
+            }
+            Asked::Text(asked) => {
+                (stream, wish) = (asked.stream, asked.wish.clone());
+                codec.encode_request(asked, to)?
+            }
         };
-        let (stream, wish) = (asked.stream && job == Job::Generate, asked.wish.clone());
         if let Some(first) = encoded.dropped.first().filter(|_| target.strict) {
             return Err(Failure::unsayable(first, strict(first, &target.entry.upstream)));
         }
         let size = encoded.body.len() as u64;
         let budget = gateway.hold(size).ok_or_else(busy)?;
-        let reply = reply(model, wish);
+        let reply = reply(named, wish);
         let Encoded { path, query, headers, body, dropped, mut names } = encoded;
         names.unique.clone_from(&reply.unique);
         Ok(Worded::Ask(Box::new(Wording {
             target: codec,
             client,
             job,
+            vectors,
             stream,
             names,
             reply,
@@ -136,7 +164,7 @@ impl<'a> Conversion<'a> {
         self.call.model.as_deref().unwrap_or_default()
     }
 
-    fn asked(&mut self) -> Result<&Request<'a>, Failure> {
+    fn asked(&mut self) -> Result<&Asked<'a>, Failure> {
         let asked = self.asked.get_or_insert_with(|| {
             let in_path = match &self.call.door {
                 Door::Model(Endpoint {
@@ -150,9 +178,11 @@ impl<'a> Conversion<'a> {
                 stream: self.path_streams,
                 as_array: self.as_array,
             };
+            let text = |asked| Asked::Text(Box::new(asked));
             match self.job {
-                Job::Count => self.client.decode_count_request(ask),
-                _ => self.client.decode_request(ask),
+                Job::Generate => self.client.decode_request(ask).map(text),
+                Job::Count => self.client.decode_count_request(ask).map(text),
+                Job::Embed => vectors::decode(self.dialect, ask).map(Asked::Vectors),
             }
         });
         asked.as_ref().map_err(Failure::clone)

@@ -389,6 +389,36 @@ async fn tokens_are_counted_by_the_target_or_estimated_without_it() {
 }
 
 #[tokio::test]
+async fn vectors_are_asked_for_in_the_targets_way() {
+    let vectors = r#"{"embeddings":[{"values":[0.5,-0.25]},{"values":[0.125,1.0]}]}"#;
+    let gemini = Vendor::saying(says(200, vectors)).await;
+    let claude = Vendor::saying(claude_said("no")).await;
+    let targets = [(&claude, Provider::Anthropic), (&gemini, Provider::Gemini)];
+    let hall = routed(&targets, |_| {}).await;
+    let body = r#"{"model":"r","input":["a","b"],"dimensions":2}"#;
+    let reply = hall.ask(hall.post("/v1/embeddings", body)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let said = reply.json();
+    assert_eq!(said["data"][1]["embedding"], json!([0.125, 1.0]));
+    assert_eq!(said["model"], "r");
+    let seen = gemini.only();
+    assert!(seen.target.ends_with("/models/m:batchEmbedContents"), "{}", seen.target);
+    assert_eq!(body_of(&seen)["requests"][0]["outputDimensionality"], 2);
+    assert!(claude.seen().is_empty());
+    let entry = hall.entry().await;
+    assert_eq!((entry.outcome, entry.usage_source), (Outcome::Completed, UsageSource::None));
+
+    let vectors = r#"{"data":[{"index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":3}}"#;
+    let openai = Vendor::saying(says(200, vectors)).await;
+    let hall = routed(&[(&openai, Provider::Custom)], |_| {}).await;
+    let body = r#"{"content":{"parts":[{"text":"a"}]}}"#;
+    let reply = hall.ask(hall.post("/v1beta/models/r:embedContent", body)).await;
+    assert_eq!(reply.json()["embedding"]["values"], json!([0.5]), "{}", reply.text());
+    assert_eq!(openai.only().target, "/v1/embeddings");
+    assert_eq!(hall.entry().await.usage.input, 3);
+}
+
+#[tokio::test]
 async fn proofs_of_our_own_never_reach_a_vendor() {
     let vendor = Vendor::saying(claude_said("hi")).await;
     let hall = routed(&[(&vendor, Provider::Anthropic)], |_| {}).await;

@@ -247,26 +247,26 @@ fn media<'a>(kind: MediaKind, block: &Value<'a>, path: String) -> Result<Piece<'
     let source = block.get("source");
     let at = format!("{path}.source");
     let mime = source.get("media_type").cow();
-    let (source, mime) = match source.get("type").text() {
-        Some("base64") => (Source::Base64(string(source, "data", &at)?), mime),
-        Some("url") => (Source::Url(string(source, "url", &at)?), mime),
+    let name = block.get("title").cow();
+    let media = |source, mime, path| {
+        Ok(Piece::Media(Media { kind, source, mime, name, detail: None, path }))
+    };
+    match source.get("type").text() {
+        Some("base64") => media(Source::Base64(string(source, "data", &at)?), mime, path),
+        Some("url") => media(Source::Url(string(source, "url", &at)?), mime, path),
         Some("file") => {
-            let id = Source::File(string(source, "file_id", &at)?);
-            let path = format!("{at}.file_id");
-            let name = block.get("title").cow();
-            return Ok(Piece::Media(Media { kind, source: id, mime, name, detail: None, path }));
+            let id = string(source, "file_id", &at)?;
+            media(Source::File(id), mime, format!("{at}.file_id"))
         }
         Some("text") if kind == MediaKind::Document => {
             let plain = mime.or(Some("text/plain".into()));
-            (Source::Text(string(source, "data", &at)?), plain)
+            media(Source::Text(string(source, "data", &at)?), plain, path)
         }
         _ => {
             let field = format!("{at}.type");
-            return Err(bad(&field, format!("`{field}` must be base64, url or file")));
+            Err(bad(&field, format!("`{field}` must be base64, url or file")))
         }
-    };
-    let name = block.get("title").cow();
-    Ok(Piece::Media(Media { kind, source, mime, name, detail: None, path }))
+    }
 }
 
 /// What the client's own search found: texts, with what they are called and where they are from.

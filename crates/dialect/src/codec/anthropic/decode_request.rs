@@ -95,7 +95,11 @@ pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Fa
         return Err(bad("messages", "`messages` needs at least one message".to_owned()));
     }
     for (at, message) in messages.items().iter().enumerate() {
-        request.turns.push(history.turn(message, at)?);
+        let turn = history.turn(message, at)?;
+        // Of some messages nothing is left: they held only what the vendor's own tools did.
+        if !turn.pieces.is_empty() {
+            request.turns.push(turn);
+        }
     }
     Ok(request)
 }

@@ -8,7 +8,7 @@ use super::{
     pairs::Pairs,
 };
 use crate::{
-    Failure, Value,
+    Failure, Value, Vendor,
     chat::{Name, Piece, Role, Turn},
 };
 
@@ -67,10 +67,16 @@ impl<'r, 'a> Contents<'r, 'a> {
                 _ => self.dropped.push(path),
             }
         }
-        if role == Role::Assistant {
+        // Google's SDKs keep a streamed answer as one content for each chunk.
+        let goes_on = role == Role::Assistant
+            && self.turns.last().is_some_and(|turn| turn.role == Role::Assistant);
+        let mut pieces = match self.turns.pop_if(|_| goes_on) {
+            Some(turn) => turn.pieces,
+            None => Vec::new(),
+        };
+        if role == Role::Assistant && !goes_on {
             self.pairs.begin_turn();
         }
-        let mut pieces = Vec::new();
         if let Some((path, parts)) = parts {
             if !parts.is_array() && !parts.is_object() {
                 return Err(wrong(&path, "a list of parts"));
@@ -94,7 +100,7 @@ impl<'r, 'a> Contents<'r, 'a> {
                 continue;
             }
             match Part::read(object(part, &path)?, &path, self.dropped)? {
-                Part::Piece(piece) => pieces.push(piece),
+                Part::Piece(piece) => add(pieces, piece),
                 Part::Call { id, name, input, seal } => {
                     let id = self.pairs.call(&name, id);
                     pieces.push(Piece::Call { id, name: Name::plain(name), input, seal });
@@ -115,6 +121,19 @@ impl<'r, 'a> Contents<'r, 'a> {
             self.turns.push(Turn { role, pieces });
         }
     }
+}
+
+/// A thought goes on until its proof comes.
+fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
+    if let Piece::Thinking { text, seal } = &piece
+        && let Some(Piece::Thinking { text: known, seal: open }) = pieces.last_mut()
+        && open.as_ref().is_some_and(|seal| seal.vendor == Vendor::Unsigned)
+    {
+        known.to_mut().push_str(text);
+        open.clone_from(seal);
+        return;
+    }
+    pieces.push(piece);
 }
 
 /// The parts of a content, and the name under which they stand.

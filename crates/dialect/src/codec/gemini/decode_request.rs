@@ -23,7 +23,7 @@ pub(super) fn decode<'a>(ask: Ask<'a>) -> Result<Request<'a>, Failure> {
     let mut request = Request {
         model: ask.model.map(Cow::Borrowed).unwrap_or_default(),
         stream: ask.stream,
-        wish: Wish { include_usage: true, as_array: ask.stream && ask.as_array, echo: Vec::new() },
+        wish: Wish { include_usage: true, as_array: ask.stream && ask.as_array, ..Wish::default() },
         ..Request::default()
     };
     let nested = ["generateContentRequest", "generate_content_request"];

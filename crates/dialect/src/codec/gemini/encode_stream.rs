@@ -6,11 +6,14 @@ use super::encode_answer::{
     citations, is_proof, logprobs, usage, write_call, write_finish, write_seal,
 };
 use crate::{
-    EncodeStream, Failure, Reply, Sequencer, Tokens,
+    EncodeStream, Failure, FailureKind, Reply, Sequencer, Tokens,
     chat::{Citation, Event, Finish, Name, Opening},
     free_form,
     write::{self, Object},
 };
+
+/// Most bytes of one call's arguments.
+const MOST: usize = 32 << 20;
 
 /// Writes one answer.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ struct Writer {
     /// Behind each object: which model, which answer.
     tail: Vec<u8>,
     begun: bool,
+    over: bool,
     lanes: Vec<Lane>,
     usage: Option<Tokens>,
 }
@@ -65,6 +69,7 @@ impl Encoder {
             as_array: reply.wish.as_array,
             tail,
             begun: false,
+            over: false,
             lanes: Vec::new(),
             usage: None,
         };
@@ -89,6 +94,9 @@ impl EncodeStream for Encoder {
 
 impl Writer {
     fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
+        if self.over {
+            return;
+        }
         match event {
             Event::Open { choice, opening, .. } => {
                 let lane = self.lane(choice);
@@ -96,6 +104,10 @@ impl Writer {
                 lane.open = Kind::of(opening);
             }
             Event::Delta { choice, text, .. } => match &mut self.lane(choice).open {
+                Kind::Call { input, .. } if input.len() + text.len() > MOST => {
+                    let failure = "the arguments of a call are too large";
+                    self.failed(&Failure::new(FailureKind::BadGateway, failure), out);
+                }
                 Kind::Call { input, .. } => input.push_str(&text),
                 Kind::Thinking if !text.is_empty() => self.part(choice, out, |o| {
                     o.text("text", &text);
@@ -219,6 +231,7 @@ impl Writer {
     }
 
     fn failed(&mut self, failure: &Failure, out: &mut Vec<u8>) {
+        self.over = true;
         self.open(out);
         let status = failure.kind.status();
         // Google's Python SDK knows an error by exactly this beginning.

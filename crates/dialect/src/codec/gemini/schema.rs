@@ -3,9 +3,13 @@
 //! References are resolved where they stand; one that is open already, and everything beyond a
 //! bound that no honest schema reaches, becomes an object of any kind.
 
+mod reduced;
+
 use std::borrow::Cow;
 
-use crate::{Value, write};
+use reduced::Reduced;
+
+use crate::Value;
 
 /// Most schemas in one: references may point to the same place again and again.
 const MOST: usize = 10_000;
@@ -25,23 +29,6 @@ pub(super) fn parameters(schema: &Value<'_>) -> Option<String> {
 /// The schema of an answer.
 pub(super) fn answer(schema: &Value<'_>) -> String {
     Reducer::new(schema).reduce(schema).text()
-}
-
-/// A schema of the subset. Numbers and values are kept as they were written.
-#[derive(Debug, Clone, Default)]
-struct Reduced<'v> {
-    kind: Option<Cow<'v, str>>,
-    title: Option<&'v str>,
-    description: Option<Cow<'v, str>>,
-    format: Option<&'v str>,
-    nullable: bool,
-    choices: Option<Vec<&'v str>>,
-    properties: Vec<(&'v str, Reduced<'v>)>,
-    required: Vec<&'v str>,
-    items: Option<Box<Reduced<'v>>>,
-    any_of: Vec<Reduced<'v>>,
-    /// Bounds, pattern, default and example: by their name.
-    kept: Vec<(&'static str, Cow<'v, str>)>,
 }
 
 /// What is kept under its own name.
@@ -76,7 +63,7 @@ impl<'v, 'a> Reducer<'v, 'a> {
     fn reduce(&mut self, schema: &'v Value<'a>) -> Reduced<'v> {
         self.count += 1;
         if self.count > MOST || self.depth == DEEPEST {
-            return any_object();
+            return Reduced::object();
         }
         self.depth += 1;
         let mut reduced = Reduced::default();
@@ -99,7 +86,7 @@ impl<'v, 'a> Reducer<'v, 'a> {
                     self.open.pop();
                     self.depth -= 1;
                 }
-                _ => into.merge(any_object()),
+                _ => into.merge(Reduced::object()),
             }
         }
         self.read_kind(schema.get("type"), into);
@@ -120,6 +107,9 @@ impl<'v, 'a> Reducer<'v, 'a> {
         exclusive(schema, into);
         read_choices(schema, into);
         for (name, property) in schema.get("properties").members() {
+            if self.count > MOST {
+                break;
+            }
             let reduced = self.reduce(property);
             match into.properties.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => known.merge(reduced),
@@ -131,6 +121,9 @@ impl<'v, 'a> Reducer<'v, 'a> {
             into.items = Some(Box::new(self.reduce(items)));
         }
         for part in schema.get("allOf").items() {
+            if self.count > MOST {
+                break;
+            }
             let reduced = self.reduce(part);
             into.merge(reduced);
         }
@@ -196,10 +189,6 @@ fn is_null_const(schema: &Value<'_>) -> bool {
     matches!(schema.members(), [(name, value)] if name == "const" && value.is_null())
 }
 
-fn any_object() -> Reduced<'static> {
-    Reduced { kind: Some(Cow::Borrowed("OBJECT")), ..Reduced::default() }
-}
-
 /// Exclusive bounds: of integers the next number; of others the bound itself.
 fn exclusive<'v>(schema: &'v Value<'_>, into: &mut Reduced<'v>) {
     let integer = into.kind.as_deref() == Some("INTEGER");
@@ -250,103 +239,6 @@ fn read_choices<'v>(schema: &'v Value<'_>, into: &mut Reduced<'v>) {
     let first = values.first().and_then(|value| kind(value));
     if into.kind.is_none() && values.iter().all(|value| kind(value) == first) {
         into.kind = first.map(Cow::Borrowed);
-    }
-}
-
-impl<'v> Reduced<'v> {
-    fn keep(&mut self, name: &'static str, value: Cow<'v, str>) {
-        match self.kept.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
-            None => self.kept.push((name, value)),
-        }
-    }
-
-    /// Both must hold; where they differ the newer one counts.
-    fn merge(&mut self, newer: Reduced<'v>) {
-        self.kind = newer.kind.or(self.kind.take());
-        self.title = self.title.or(newer.title);
-        self.description = self.description.take().or(newer.description);
-        self.format = newer.format.or(self.format);
-        self.nullable |= newer.nullable;
-        self.choices = newer.choices.or(self.choices.take());
-        for (name, property) in newer.properties {
-            match self.properties.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, known)) => known.merge(property),
-                None => self.properties.push((name, property)),
-            }
-        }
-        self.required.extend(newer.required);
-        self.items = newer.items.or(self.items.take());
-        self.any_of.extend(newer.any_of);
-        for (name, value) in newer.kept {
-            self.keep(name, value);
-        }
-    }
-
-    /// Brings what was gathered into an order that Google accepts.
-    fn settle(&mut self) {
-        let properties = &self.properties;
-        self.required.retain(|name| properties.iter().any(|(known, _)| known == name));
-        let mut seen = Vec::new();
-        self.required.retain(|name| {
-            !seen.contains(name) && {
-                seen.push(name);
-                true
-            }
-        });
-        if self.kind.is_none() && !self.properties.is_empty() {
-            self.kind = Some(Cow::Borrowed("OBJECT"));
-        }
-        if self.kind.is_none() && self.items.is_some() {
-            self.kind = Some(Cow::Borrowed("ARRAY"));
-        }
-        if self.kind.as_deref() == Some("ARRAY") && self.items.is_none() {
-            let text = Some(Cow::Borrowed("STRING"));
-            self.items = Some(Box::new(Reduced { kind: text, ..Reduced::default() }));
-        }
-        if self.kind.as_deref() != Some("STRING") {
-            self.choices = None;
-        }
-    }
-
-    fn text(&self) -> String {
-        write::object_text(|o| self.write(o))
-    }
-
-    fn write(&self, o: &mut write::Object<'_>) {
-        o.text_if("type", self.kind.as_deref());
-        o.text_if("title", self.title);
-        o.text_if("description", self.description.as_deref());
-        o.text_if("format", self.format);
-        if self.nullable {
-            o.bool("nullable", true);
-        }
-        if let Some(choices) = &self.choices {
-            o.texts("enum", choices.iter().copied());
-        }
-        if !self.properties.is_empty() {
-            o.object("properties", |o| {
-                for (name, property) in &self.properties {
-                    o.object(name, |o| property.write(o));
-                }
-            });
-        }
-        if !self.required.is_empty() {
-            o.texts("required", self.required.iter().copied());
-        }
-        if let Some(items) = &self.items {
-            o.object("items", |o| items.write(o));
-        }
-        if !self.any_of.is_empty() {
-            o.array("anyOf", |a| {
-                for part in &self.any_of {
-                    a.object(|o| part.write(o));
-                }
-            });
-        }
-        for (name, value) in &self.kept {
-            o.raw(name, value);
-        }
     }
 }
 

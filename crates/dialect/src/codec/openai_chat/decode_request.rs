@@ -89,8 +89,11 @@ pub(super) fn decode(ask: Ask<'_>) -> Result<Request<'_>, Failure> {
     Ok(request)
 }
 
+/// Most losses that are noted; nobody reads more.
+const MAX_DROPPED: usize = 64;
+
 /// Notes every member of `object` that is in none of the lists: other dialects are not told what
-/// this one does not know.
+/// this one does not know. Within lists they are noted once for all items (`messages[].name`).
 pub(super) fn unknown(
     object: &Value<'_>,
     path: &str,
@@ -101,12 +104,16 @@ pub(super) fn unknown(
         if value.is_null() || known.iter().any(|list| list.contains(&name.as_ref())) {
             continue;
         }
-        let path = match path {
-            "" => name.to_string(),
-            path => format!("{path}.{name}"),
-        };
-        if !dropped.contains(&path) {
-            dropped.push(path);
+        let mut told = String::with_capacity(path.len() + name.len() + 1);
+        for part in path.split_inclusive('[') {
+            told.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        }
+        if !told.is_empty() {
+            told.push('.');
+        }
+        told.push_str(name);
+        if dropped.len() < MAX_DROPPED && !dropped.contains(&told) {
+            dropped.push(told);
         }
     }
 }

@@ -179,6 +179,9 @@ impl Choice {
             match seal {
                 None => self.say(Kind::Thinking, &text, way),
                 Some(seal) => {
+                    if seal.redacted {
+                        self.shut(way);
+                    }
                     // The proof ends its block; the text may have come before, in other chunks.
                     let begun = matches!(self.open, Some((Kind::Thinking, _)));
                     let block = self.opened(Kind::Thinking, way);
@@ -216,6 +219,7 @@ impl Choice {
             }
             if let Some(seal) = signature(delta) {
                 (way.emit)(Event::Seal { choice: way.choice, block, seal });
+                self.shut(way);
             }
         }
     }
@@ -314,7 +318,6 @@ impl Choice {
     fn begin(&mut self, index: Option<u64>, way: &mut Way<'_, '_>) -> usize {
         self.shut(way);
         self.settle_calls(self.calls.len(), way);
-        self.content.calls = true;
         let made = made_id(way.names, way.choice.into(), self.calls.len());
         self.calls.push(Call::new(index, made));
         self.calls.len() - 1
@@ -345,6 +348,7 @@ impl Choice {
             let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
             call.close(&mut place, way.emit);
         }
+        self.content.calls = self.calls.iter().any(Call::is_told);
         let finish = finish(label, self.content);
         (way.emit)(Event::Finish { choice: way.choice, finish });
     }

@@ -48,6 +48,9 @@ pub(super) fn tools<'a>(root: &Value<'a>, request: &mut Request<'a>) -> Result<(
     for (at, inner) in list(root, "functions")?.iter().enumerate() {
         let path = format!("functions[{at}]");
         request.tools.push(function(inner, &path, &mut request.dropped)?);
+        // A client of that time reads one call, and reads it elsewhere.
+        request.wish.function_call = root.find("tools").is_none();
+        request.parallel_calls.get_or_insert_with(|| Said::new(false, "functions"));
     }
     request.tool_choice = match root.find("tool_choice") {
         Some(choice) => Some(Said::new(tool_choice(choice)?, "tool_choice")),

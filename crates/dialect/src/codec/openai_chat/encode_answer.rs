@@ -17,13 +17,14 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
             for (index, choice) in (0..).zip(&answer.choices) {
                 list.object(|o| {
                     o.number("index", index);
-                    o.object("message", |o| message(o, choice));
+                    o.object("message", |o| message(o, choice, reply.wish.function_call));
                     match choice.logprobs.is_empty() {
                         true => o.null("logprobs"),
                         false => o.object("logprobs", |o| logprobs(o, &choice.logprobs)),
                     }
                     let called = choice.blocks.iter().any(|it| matches!(it, Block::Call { .. }));
-                    o.text("finish_reason", finish_reason(&choice.finish, called));
+                    let reason = finish_reason(&choice.finish, called, reply.wish.function_call);
+                    o.text("finish_reason", reason);
                 });
             }
         });
@@ -34,7 +35,7 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
     out
 }
 
-fn message(o: &mut Object<'_>, choice: &Choice<'_>) {
+fn message(o: &mut Object<'_>, choice: &Choice<'_>, old: bool) {
     let mut said = Said::default();
     for block in &choice.blocks {
         said.add(block);
@@ -75,7 +76,16 @@ fn message(o: &mut Object<'_>, choice: &Choice<'_>) {
             }
         });
     }
-    if said.called {
+    let first = choice.blocks.iter().find_map(|block| match block {
+        Block::Call { name, input, .. } if old => Some((name, whole(input, name))),
+        _ => None,
+    });
+    if let Some((name, input)) = first {
+        o.object("function_call", |o| {
+            o.text("name", &name.text);
+            o.text("arguments", input);
+        });
+    } else if said.called {
         o.array("tool_calls", |list| {
             for block in &choice.blocks {
                 if let Block::Call { id, name, input, seal } = block {
@@ -217,8 +227,10 @@ fn token(o: &mut Object<'_>, text: &str, logprob: &str) {
     });
 }
 
-pub(super) fn finish_reason(finish: &Finish<'_>, called: bool) -> &'static str {
+pub(super) fn finish_reason(finish: &Finish<'_>, called: bool, old: bool) -> &'static str {
     match finish {
+        Finish::Calls if old => "function_call",
+        Finish::Stop if called && old => "function_call",
         Finish::Calls => "tool_calls",
         Finish::Stop if called => "tool_calls",
         Finish::Stop | Finish::Sequence(_) | Finish::Paused => "stop",

@@ -15,6 +15,8 @@ pub(super) struct Encoder {
     /// What every chunk begins with, up to its choices.
     head: String,
     include_usage: bool,
+    /// Whether the client knows calls only as `function_call`.
+    old_calls: bool,
     usage: Option<Tokens>,
     choices: Vec<Choice>,
     /// A call that was opened and not told of: its proof and its input go with it.
@@ -71,8 +73,14 @@ impl Encoder {
         head.pop();
         head.insert_str(0, "data: ");
         head.push_str(",\"choices\":[");
-        let include_usage = reply.wish.include_usage;
-        Encoder { head, include_usage, usage: None, choices: Vec::new(), waiting: None }
+        Encoder {
+            head,
+            include_usage: reply.wish.include_usage,
+            old_calls: reply.wish.function_call,
+            usage: None,
+            choices: Vec::new(),
+            waiting: None,
+        }
     }
 
     fn choice(&mut self, number: u32) -> &mut Choice {
@@ -139,6 +147,9 @@ impl Encoder {
     /// Tells of the call that waits, with the first piece of its input.
     fn flush(&mut self, input: &str, out: &mut Vec<u8>) {
         let Some(call) = self.waiting.take() else { return };
+        if self.old_calls {
+            return self.old_call(call.choice, call.index, Some(&call.name.text), input, out);
+        }
         self.chunk(call.choice, out, |o| {
             o.array("tool_calls", |list| {
                 list.object(|o| {
@@ -180,6 +191,9 @@ impl Encoder {
         if self.waiting.is_some() {
             return self.flush(text, out);
         }
+        if self.old_calls {
+            return self.old_call(choice, index, None, text, out);
+        }
         self.chunk(choice, out, |o| {
             o.array("tool_calls", |list| {
                 list.object(|o| {
@@ -189,6 +203,25 @@ impl Encoder {
                 });
             });
         });
+    }
+
+    /// A call as it was said before there were tools: there is room for the first one.
+    fn old_call(
+        &mut self,
+        choice: u32,
+        index: u64,
+        name: Option<&str>,
+        input: &str,
+        out: &mut Vec<u8>,
+    ) {
+        if index == 0 {
+            self.chunk(choice, out, |o| {
+                o.object("function_call", |o| {
+                    o.text_if("name", name);
+                    o.text("arguments", input);
+                });
+            });
+        }
     }
 
     fn seal(&mut self, choice: u32, block: u32, seal: Seal<'_>, out: &mut Vec<u8>) {
@@ -257,7 +290,7 @@ impl Encoder {
             self.chunk(choice, out, |o| o.text("refusal", why));
         }
         let first = !std::mem::replace(&mut self.choice(choice).begun, true);
-        self.whole_chunk(choice, out, Some(finish_reason(finish, called)), |o| {
+        self.whole_chunk(choice, out, Some(finish_reason(finish, called, self.old_calls)), |o| {
             if first {
                 o.text("role", "assistant");
             }

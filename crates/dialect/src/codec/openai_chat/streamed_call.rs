@@ -35,6 +35,8 @@ pub(super) struct Call {
 #[derive(Debug, Default)]
 struct Input {
     begun: bool,
+    /// What came before the name.
+    held: String,
     whole: Whole,
     unwrapper: Option<Unwrapper>,
 }
@@ -59,9 +61,10 @@ impl Call {
         id.is_empty() || self.id.is_empty() || self.id == id
     }
 
-    /// Whether its input is a complete JSON value: nothing of it can be missing.
+    /// Whether its input is a complete JSON value: nothing of it can be missing. Of plain text
+    /// nobody knows.
     pub(super) fn is_whole(&self) -> bool {
-        self.input.whole.is_whole()
+        !self.custom && self.input.whole.is_whole()
     }
 
     /// More of the name, or the same name again.
@@ -70,6 +73,11 @@ impl Call {
         if !self.input.begun && self.block.is_none() && self.name != name {
             self.name.push_str(name);
         }
+    }
+
+    /// Whether it was told of.
+    pub(super) fn is_told(&self) -> bool {
+        self.block.is_some()
     }
 
     /// Google's proof.
@@ -84,11 +92,21 @@ impl Call {
         place: &mut Place<'_>,
         emit: &mut dyn FnMut(Event<'_>),
     ) {
-        if piece.is_empty() || self.closed {
+        if self.closed {
+            return;
+        }
+        self.input.whole.push(piece);
+        let held = std::mem::take(&mut self.input.held);
+        if self.name.is_empty() {
+            self.input.held = held + piece;
+            return;
+        }
+        let joined = if held.is_empty() { Cow::Borrowed(piece) } else { (held + piece).into() };
+        let piece = &*joined;
+        if piece.is_empty() {
             return;
         }
         self.input.begun = true;
-        self.input.whole.push(piece);
         let block = self.open(place, emit);
         let text = match &mut self.input.unwrapper {
             Some(unwrapper) => Cow::Owned(unwrapper.push(piece)),
@@ -105,7 +123,7 @@ impl Call {
         if !self.closed && !self.name.is_empty() {
             self.open(place, emit);
         }
-        if self.input.whole.is_whole() {
+        if self.is_whole() {
             self.close(place, emit);
         }
     }
@@ -137,8 +155,8 @@ impl Call {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        if self.name.is_empty() && !self.input.begun {
-            return; // A fragment without a name and without input was no call.
+        if self.name.is_empty() {
+            return; // What has no name cannot be called.
         }
         let block = self.open(place, emit);
         let rest = self.input.unwrapper.as_mut().map(Unwrapper::finish).unwrap_or_default();

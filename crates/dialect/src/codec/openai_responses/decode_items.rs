@@ -7,6 +7,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use super::{
+    decode_answer::thought,
     decode_parts::{read_content, read_output},
     decode_tools::Toolbox,
     fields::{Object, drop_once},
@@ -102,7 +103,7 @@ impl<'a> History<'a> {
                 return tools.read(item.list("tools")?, &item.path("tools"), dropped);
             }
             "item_reference" => return Err(state(path, "an item of another answer")),
-            "compaction" | "compaction_trigger" => {
+            kind if kind.starts_with("compaction") => {
                 return Err(state(path, "a compacted conversation"));
             }
             // RS-IN-2: the work of hosted tools means nothing to another vendor, and what is not
@@ -172,14 +173,9 @@ impl<'a> History<'a> {
     }
 
     fn reasoning(&mut self, item: Object<'_, 'a>) -> Result<(), Failure> {
-        let mut texts = texts(item.list("summary")?);
-        if texts.is_empty() {
-            texts = self::texts(item.list("content")?);
-        }
-        let text = match texts.len() {
-            1 => texts.remove(0),
-            _ => Cow::Owned(texts.join("\n\n")),
-        };
+        item.list("summary")?;
+        item.list("content")?;
+        let text = thought(item.value());
         let seal = match item.find("encrypted_content") {
             None => None,
             Some(sealed) => {
@@ -226,12 +222,6 @@ fn take_seal<'a>(pieces: &mut Vec<Piece<'a>>) -> Option<Seal<'a>> {
         pieces.pop();
     }
     Some(taken)
-}
-
-/// The texts of the parts of a reasoning item.
-fn texts<'a>(parts: &[Value<'a>]) -> Vec<Cow<'a, str>> {
-    let all = parts.iter().filter_map(|part| part.get("text").cow());
-    all.filter(|text| !text.is_empty()).collect()
 }
 
 fn is_output(item: &Value<'_>) -> bool {

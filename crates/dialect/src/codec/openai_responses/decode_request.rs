@@ -77,7 +77,7 @@ pub(super) fn decode(ask: Ask<'_>) -> Result<Request<'_>, Failure> {
         format: read_format(fields, &mut dropped)?,
         logprobs: read_logprobs(fields)?,
         user: read_user(fields)?,
-        wish: Wish { include_usage: true, as_array: false, echo: echo(&body) },
+        wish: Wish { include_usage: true, echo: echo(&body), ..Wish::default() },
         ..Request::default()
     };
     request.sampling.temperature = said("temperature", fields.number("temperature")?);

@@ -51,7 +51,8 @@ impl Toolbox {
             write_choice(&choice.value, names)
         });
         let parallel = request.parallel_calls.as_ref().map(|said| said.value);
-        Toolbox { tools: String::from_utf8(tools).ok(), choice, parallel }
+        let tools = String::from_utf8(tools).expect("only text was written");
+        Toolbox { tools: Some(tools), choice, parallel }
     }
 
     /// Writes them into a request.

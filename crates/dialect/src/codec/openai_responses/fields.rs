@@ -20,6 +20,11 @@ impl<'v, 'a> Object<'v, 'a> {
         }
     }
 
+    /// The object itself.
+    pub(super) fn value(&self) -> &'v Value<'a> {
+        self.value
+    }
+
     /// Where the member `name` stands.
     pub(super) fn path(&self, name: &str) -> String {
         match self.path {

@@ -200,6 +200,20 @@ fn the_attribution_of_the_client_is_no_system_prompt() {
 }
 
 #[test]
+fn a_message_of_which_nothing_is_left_is_no_turn() {
+    let used = json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}});
+    let body = asking(json!({"messages": [
+        {"role": "system", "content": "x-anthropic-billing-header: cch=1;"},
+        {"role": "assistant", "content": [used]},
+        {"role": "user", "content": []},
+        {"role": "user", "content": "Hi"},
+    ]}));
+    with_pieces(&body, |request, pieces| {
+        assert_eq!((request.turns.len(), pieces.len()), (1, 1));
+    });
+}
+
+#[test]
 fn documents_of_any_source_are_read() {
     let document = |source: Json| {
         let block = json!({"type": "document", "title": "T", "context": "C", "source": source});

@@ -335,6 +335,37 @@ fn snake_case_and_short_forms_are_understood() {
     );
 }
 
+#[test]
+fn an_answer_that_was_kept_in_chunks_is_one_turn() {
+    let wrapped = Seal::new(Vendor::Anthropic, "EqQB").wrapped();
+    let chunk = |part: &str| format!(r#"{{"role":"model","parts":[{part}]}},"#);
+    let body = [
+        r#"{"contents":["#.to_owned(),
+        chunk(r#"{"text":"h","thought":true}"#),
+        chunk(r#"{"text":"m","thought":true}"#),
+        chunk(&format!(r#"{{"text":"","thought":true,"thoughtSignature":"{wrapped}"}}"#)),
+        chunk(r#"{"functionCall":{"name":"f","args":{"n":1}}}"#),
+        chunk(r#"{"functionCall":{"name":"f","args":{"n":2}}}"#),
+        r#"{"parts":[{"functionResponse":{"name":"f","response":{"output":"1"}}}]},"#.to_owned(),
+        r#"{"parts":[{"functionResponse":{"name":"f","response":{"output":"2"}}}]}]}"#.to_owned(),
+    ]
+    .concat();
+    let ask = Ask { body: body.as_bytes(), model: Some("m"), stream: false, as_array: false };
+    let request = GEMINI.decode_request(ask).unwrap();
+    let [model, first, second] = &request.turns[..] else { panic!("{:?}", request.turns) };
+    let [Piece::Thinking { text, seal: Some(seal) }, calls @ ..] = &model.pieces[..] else {
+        panic!("{model:?}")
+    };
+    assert_eq!((&**text, &*seal.data), ("hm", "EqQB"));
+    for (call, turn) in calls.iter().zip([first, second]) {
+        let (Piece::Call { id, .. }, [Piece::Result { id: paired, .. }]) = (call, &turn.pieces[..])
+        else {
+            panic!("{turn:?}")
+        };
+        assert_eq!(id, paired);
+    }
+}
+
 /// JSON made of words that mean something here, in places where they may mean nothing.
 fn soup() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![

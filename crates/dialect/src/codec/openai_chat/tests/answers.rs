@@ -87,6 +87,17 @@ fn names_come_back_and_free_forms_are_unwrapped() {
 }
 
 #[test]
+fn clients_of_old_get_one_call_where_they_look_for_it() {
+    let body = br#"{"choices":[{"message":{"tool_calls":[{"id":"1","function":{"name":"f"}},{"id":"2","function":{"name":"g"}}]}}]}"#;
+    let answer = codec::OPENAI_CHAT.decode_answer(body, &Names::default()).unwrap();
+    let mut reply = reply();
+    reply.wish.function_call = true;
+    let out = String::from_utf8(codec::OPENAI_CHAT.encode_answer(&answer, &reply)).unwrap();
+    let want = r#""content":null,"refusal":null,"function_call":{"name":"f","arguments":"{}"}},"logprobs":null,"finish_reason":"function_call""#;
+    assert!(out.contains(want), "{out}");
+}
+
+#[test]
 fn texts_are_joined_and_what_they_cite_moves_along() {
     let cite = |span| Citation { url: "u".into(), title: None, cited: None, span };
     let text = |text: &'static str, span| Block::Text {

@@ -69,8 +69,8 @@ fn what_nobody_else_knows_is_named_as_it_was_spelled() {
             "stream_options.x",
             "reasoning_effort",
             "tools",
-            "tools[2].y",
-            "tools[2].function.z",
+            "tools[].y",
+            "tools[].function.z",
             "top_k",
             "web_search_options",
             "moderation",
@@ -79,16 +79,16 @@ fn what_nobody_else_knows_is_named_as_it_was_spelled() {
     );
     let body = r#"{"model":"m","messages":[
         {"role":"user","name":"Ann","content":[{"type":"text","text":"x","y":1,"cache_control":{}}]},
-        {"role":"assistant","content":"a","annotations":[],"reasoning_details":[{}]},
+        {"role":"assistant","name":"Bo","content":"a","annotations":[],"reasoning_details":[{}]},
         {"role":"assistant","tool_calls":[{"id":"1","type":"function","w":1,"function":{"name":"f"}}]}]}"#;
     let dropped = decode(body).unwrap().dropped;
     assert_eq!(
         dropped,
         [
-            "messages[0].content[0].y",
-            "messages[0].name",
-            "messages[1].reasoning_details",
-            "messages[2].tool_calls[0].w"
+            "messages[].content[].y",
+            "messages[].name",
+            "messages[].reasoning_details",
+            "messages[].tool_calls[].w"
         ]
     );
 }
@@ -202,8 +202,10 @@ fn functions_of_old_become_tools() {
         {"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\":1}"}},
         {"role":"function","name":"f","content":"r"}],
         "functions":[{"name":"f","parameters":{}}],"function_call":{"name":"f"}}"#;
-    let told = encode(&decode(body).unwrap(), &usual()).unwrap().body;
-    let want = r#"{"model":"up","messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},{"role":"tool","tool_call_id":"call_1","content":"r"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":{"type":"function","function":{"name":"f"}}}"#;
+    let request = decode(body).unwrap();
+    assert!(request.wish.function_call);
+    let told = encode(&request, &usual()).unwrap().body;
+    let want = r#"{"model":"up","messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},{"role":"tool","tool_call_id":"call_1","content":"r"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false}"#;
     assert_eq!(String::from_utf8(told).unwrap(), want);
 }
 

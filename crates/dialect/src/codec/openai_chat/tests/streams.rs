@@ -154,6 +154,15 @@ fn names_are_joined_and_repetitions_are_not() {
         ],
         &["0.0 open function get_time a", "0.0 + {", "0.0 + }", "0.0 close"],
     );
+    // An input waits for its name; what has none was no call.
+    check_calls(
+        &[
+            r#"{"index":0,"id":"a","function":{"arguments":"{"}}"#,
+            r#"{"index":0,"function":{"name":"f","arguments":"}"}}"#,
+            r#"{"index":1,"id":"b","function":{"arguments":"{}"}}"#,
+        ],
+        &["0.0 open function f a", "0.0 + {}", "0.0 close"],
+    );
     check_calls(
         &[r#"{"index":0,"id":"a","function":{"name":"f"}}"#],
         &["0.0 open function f a", "0.0 close"],
@@ -277,7 +286,10 @@ fn a_document_is_told_as_a_stream() {
 
 /// Writes the steps; the head that every chunk has is left out.
 fn written(events: Vec<Event<'_>>, include_usage: bool) -> Vec<String> {
-    let wish = Wish { include_usage, ..Wish::default() };
+    written_as(events, Wish { include_usage, ..Wish::default() })
+}
+
+fn written_as(events: Vec<Event<'_>>, wish: Wish) -> Vec<String> {
     let reply = Reply { model: "m\"".into(), unique: "u".into(), created: 5, wish };
     let mut encoder = codec::OPENAI_CHAT.encode_stream(reply);
     let mut out = Vec::new();
@@ -354,6 +366,28 @@ fn chunks_are_written_as_the_sdks_want_them() {
     assert_eq!(written(events.clone(), true), want);
     let hidden = written(events, false);
     assert_eq!(hidden[hidden.len() - 2], want[want.len() - 3]);
+}
+
+#[test]
+fn clients_of_old_get_one_call_where_they_look_for_it() {
+    let events = vec![
+        open(0, call("a", false)),
+        delta(0, "{"),
+        open(1, call("b", false)),
+        close(1),
+        delta(0, "}"),
+        close(0),
+        Event::Finish { choice: 0, finish: Finish::Calls },
+    ];
+    let wish = Wish { function_call: true, ..Wish::default() };
+    assert_eq!(
+        written_as(events, wish),
+        [
+            r#"{"index":0,"delta":{"role":"assistant","function_call":{"name":"f","arguments":"{"}},"finish_reason":null}]}"#,
+            r#"{"index":0,"delta":{"function_call":{"arguments":"}"}},"finish_reason":null}]}"#,
+            r#"{"index":0,"delta":{},"finish_reason":"function_call"}]}"#,
+        ]
+    );
 }
 
 #[test]

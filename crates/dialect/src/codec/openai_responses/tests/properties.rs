@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{OPENAI_RESPONSES as CODEC, reply, streams::short};
+use super::{OPENAI_RESPONSES as CODEC, reply, streams::short, through};
 use crate::{
     Names, StreamReader,
     chat::{Event, Finish, Name, Opening},
@@ -84,6 +84,41 @@ proptest! {
         }
         prop_assert_eq!(read(usize::MAX), want.clone());
         prop_assert_eq!(read(size), want);
+    }
+
+    #[test]
+    fn what_was_said_again_is_said_the_same_ever_after(
+        items in proptest::collection::vec((0..9_u8, 0..3_u8, ".{1,6}"), 0..10),
+    ) {
+        let part = |text: &str| json!([{"type": "input_text", "text": text}]);
+        let item = |(kind, id, text): &(u8, u8, String)| match kind {
+            0 => json!({"role": "user", "content": text}),
+            1 => json!({"role": "assistant", "content": text}),
+            2 => json!({"role": "developer", "content": part(text)}),
+            3 => json!({"type": "function_call", "call_id": id.to_string(), "name": "f",
+                "arguments": text}),
+            4 => json!({"type": "function_call_output", "call_id": id.to_string(),
+                "output": text}),
+            5 => json!({"type": "custom_tool_call", "call_id": format!("c{id}"), "name": "g",
+                "input": text}),
+            6 => json!({"type": "custom_tool_call_output", "call_id": format!("c{id}"),
+                "output": part(text)}),
+            7 => json!({"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text",
+                "text": text}], "encrypted_content": "gA"}),
+            _ => json!({"type": "web_search_call", "id": text}),
+        };
+        let input: Vec<_> = items.iter().map(item).collect();
+        let profile = CODEC.profile();
+        let (once, _) = through(&json!({"model": "m", "input": input}), &profile);
+        let (twice, lost) = through(&once, &profile);
+        prop_assert_eq!(&once, &twice);
+        prop_assert!(lost.is_empty());
+        let count = |kind: &str| {
+            once["input"].as_array().unwrap().iter().filter(|item| item["type"] == kind).count()
+        };
+        for (kind, name) in [(3, "function_call"), (7, "reasoning"), (5, "custom_tool_call")] {
+            prop_assert_eq!(count(name), items.iter().filter(|item| item.0 == kind).count());
+        }
     }
 
     #[test]
