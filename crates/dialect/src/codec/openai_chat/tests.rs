@@ -1,6 +1,7 @@
 //! Tests of the codec, by what goes in and what comes out.
 
 mod answers;
+mod chunks;
 mod order;
 mod refusals;
 mod requests;
