@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
 
+mod agents;
 mod commands;
 mod demo;
+mod matrix;
 mod sdks;
 mod walk;
 

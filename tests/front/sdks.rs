@@ -13,7 +13,9 @@ fn the_official_clients_work_with_only_base_url_and_key_changed() {
     assert!(Path::new(PYTHON).exists(), "no Python with the clients: run scripts/setup test");
     let mut pytest = Command::new(PYTHON);
     let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk");
-    pytest.args(["-B", "-m", "pytest", "-q", tests]).env("TOLLGATE_BIN", TOLLGATE);
+    pytest
+        .args(["-B", "-m", "pytest", "-q", tests, "--ignore-glob", "*/matrix"])
+        .env("TOLLGATE_BIN", TOLLGATE);
     let done = pytest.output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));

@@ -12,7 +12,6 @@ mod journal;
 mod keys;
 mod leaving;
 mod limits;
-mod model_routes;
 mod relay;
 mod routing;
 mod uploads;

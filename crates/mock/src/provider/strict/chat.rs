@@ -82,7 +82,7 @@ pub(in super::super) fn chat(body: &Value, behaviour: &Behaviour) -> Sound {
         if let Some(name) = found {
             return fault(format!("body.{name}"), "unsupported parameter with this model");
         }
-    } else {
+    } else if model.starts_with("gpt-4") {
         let effort = body["reasoning_effort"].is_null();
         must(effort, "body.reasoning_effort", "unrecognized argument with this model")?;
     }
@@ -196,7 +196,7 @@ fn assistant<'a>(
     at: &str,
     behaviour: &Behaviour,
 ) -> Result<Vec<&'a str>, super::Fault> {
-    // Its own answers come back whole from its SDKs, annotations included.
+    // Its own answers come back from its SDKs with all that those have made of them.
     let mut known = vec![
         "role",
         "content",
@@ -206,6 +206,7 @@ fn assistant<'a>(
         "audio",
         "function_call",
         "annotations",
+        "parsed",
     ];
     if behaviour.reasoning {
         known.push("reasoning_content");
@@ -225,14 +226,14 @@ fn assistant<'a>(
     let calls = each(calls, &format!("{at}.tool_calls"))?;
     must(!calls.is_empty(), at, "'tool_calls': empty array")?;
     for (at, call) in calls {
-        only(call, &at, &["id", "type", "function", "custom"])?;
+        only(call, &at, &["id", "type", "function", "custom", "index"])?;
         let id = call["id"].as_str().filter(|id| (1..=40).contains(&id.len()));
         must(id.is_some(), &at, "'id' must be a string of at most 40 characters")?;
         if call["type"] == "custom" {
             must(call["custom"]["input"].is_string(), &at, "'input' must be a string")?;
         } else {
             one_of(&call["type"], &at, &["function"])?;
-            only(&call["function"], &at, &["name", "arguments"])?;
+            only(&call["function"], &at, &["name", "arguments", "parsed_arguments"])?;
             name(&call["function"]["name"], &at, 64)?;
             must(call["function"]["arguments"].is_string(), &at, "'arguments' must be a string")?;
         }

@@ -284,9 +284,8 @@ fn parts(model: &str, parts: &Value, at: &str) -> Sound {
                 "function_response.response: not a Struct",
             )?;
         }
-        let plain = call.get("id").is_none() && response.get("id").is_none();
-        let single = response.get("parts").is_none();
-        must(is_third(model) || plain && single, &at, "unknown field for this model")?;
+        let plain = is_third(model) || response.get("parts").is_none();
+        must(plain, &at, "multimodal function responses are not supported by this model")?;
         if part["inlineData"].is_object() {
             blob(&part["inlineData"], &at)?;
         }
@@ -348,7 +347,11 @@ mod tests {
                 ("/generation_config/responseJsonSchema", json!({}), "application/json"),
                 ("/generation_config/thinkingConfig/thinkingBudget", json!(1), "either"),
                 ("/tools/0/functionDeclarations/0/name", json!("1"), "invalid function name"),
-                ("/tools/0/functionDeclarations/0/parameters/type", json!("object"), "not one of"),
+                (
+                    "/tools/0/functionDeclarations/0/parameters/type",
+                    json!(["OBJECT"]),
+                    "not one of",
+                ),
                 ("/tools/0/functionDeclarations/0/parametersJsonSchema", json!({}), "only one"),
                 ("/toolConfig", json!({"functionCallingConfig": {"mode": "auto"}}), "not one of"),
                 ("/contents/0/role", json!("system"), "valid role"),
@@ -384,8 +387,8 @@ mod tests {
                 ),
                 (
                     "/contents",
-                    json!([{"role": "model", "parts": [{"functionCall": {"name": "f", "id": "1"}}]}]),
-                    "unknown field",
+                    json!([{"parts": [{"functionResponse": {"name": "f", "response": {}, "parts": []}}]}]),
+                    "not supported",
                 ),
             ],
         );

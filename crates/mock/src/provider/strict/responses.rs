@@ -9,6 +9,7 @@ use crate::{Behaviour, provider::responses::SEAL};
 
 const TOP: &[&str] = &[
     "background",
+    "client_metadata",
     "context_management",
     "conversation",
     "include",
@@ -189,7 +190,9 @@ fn input(part: &Value, at: &str) -> Sound {
         }
         "input_image" => {
             only(part, at, &["type", "image_url", "file_id", "detail"])?;
-            one_of(&part["detail"], at, &["auto", "low", "high", "original"])?;
+            if !part["detail"].is_null() {
+                one_of(&part["detail"], at, &["auto", "low", "high", "original"])?;
+            }
             let url = part["image_url"].as_str().unwrap_or_default();
             let found = data_url(url) || url.starts_with("http") || part["file_id"].is_string();
             must(found, at, "invalid 'image_url'")

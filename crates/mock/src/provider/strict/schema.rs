@@ -57,10 +57,11 @@ const GEMINI: &[&str] = &[
     "type",
 ];
 
-/// Gemini's `Schema`: few keywords, types in capitals, and nothing that refers to elsewhere.
+/// Gemini's `Schema`: few keywords, one type, and nothing that refers to elsewhere.
 pub(super) fn gemini(schema: &Value, at: &str) -> Sound {
     only(schema, at, GEMINI)?;
-    let kind = &schema["type"];
+    // It wants them in capitals, and takes them as they come.
+    let kind = &Value::from(schema["type"].as_str().unwrap_or_default().to_ascii_uppercase());
     if schema.get("type").is_some() || schema.get("anyOf").is_none() {
         const KINDS: &[&str] =
             &["STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL"];
@@ -135,7 +136,8 @@ mod tests {
             assert_eq!(gemini(&schema, "x").is_ok(), sound, "{schema}");
         };
         check(json!({"type": "STRING", "nullable": true, "enum": ["a"]}), true);
-        check(json!({"type": "string"}), false);
+        check(json!({"type": "string"}), true);
+        check(json!({"type": ["string", "null"]}), false);
         check(json!({"type": "ARRAY"}), false);
         check(json!({"type": "INTEGER", "enum": [1]}), false);
         check(json!({"type": "OBJECT", "properties": {}}), false);
