@@ -56,3 +56,31 @@ fn role(role: SystemRole) -> dialect::SystemRole {
         SystemRole::Developer => dialect::SystemRole::Developer,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_entered_wins_and_what_was_not_stays_usual() {
+        let usual = dialect::codec::ANTHROPIC.profile();
+        assert_eq!(overlaid(usual.clone(), &ModelProfile::default()), usual);
+        let known = ModelProfile {
+            thinking: Some(ThinkingForm::Budget),
+            default_max_tokens: Some(7),
+            sampling_params: Some(!usual.sampling_params),
+            max_tokens_field: Some(MaxTokensField::MaxCompletionTokens),
+            system_role: Some(SystemRole::Developer),
+            ..ModelProfile::default()
+        };
+        let wanted = Profile {
+            thinking: dialect::ThinkingForm::Budget,
+            default_max_tokens: 7,
+            sampling_params: !usual.sampling_params,
+            max_tokens_field: dialect::MaxTokensField::MaxCompletionTokens,
+            system_role: dialect::SystemRole::Developer,
+            ..usual.clone()
+        };
+        assert_eq!(overlaid(usual, &known), wanted);
+    }
+}

@@ -1,6 +1,9 @@
 //! The question: read once, and said again for each target that needs it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use dialect::{
@@ -214,9 +217,9 @@ fn busy() -> Failure {
 
 /// The header that names what the target was not told, each once; nothing where it was told all.
 fn notes(dropped: &[String]) -> Vec<u8> {
-    let mut value = String::new();
-    for (at, field) in dropped.iter().enumerate() {
-        if dropped[..at].contains(field) {
+    let (mut value, mut named) = (String::new(), BTreeSet::new());
+    for field in dropped {
+        if !named.insert(field) {
             continue;
         }
         if value.len() + field.len() + ", ".len() > DROPPED_MAX {

@@ -12,6 +12,7 @@ mod journal;
 mod keys;
 mod leaving;
 mod limits;
+mod model_routes;
 mod relay;
 mod routing;
 mod uploads;
