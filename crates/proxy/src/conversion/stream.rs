@@ -24,6 +24,9 @@ use crate::{
     usage::BYTES_PER_TOKEN,
 };
 
+/// Most text of one answer: some dialects say all of it again at the end, so it is kept.
+const SPOKEN_MAX: u64 = 64 << 20;
+
 /// A stream between two dialects.
 #[derive(Debug)]
 pub(crate) struct Flow {
@@ -210,6 +213,13 @@ impl Voice {
             _ => {}
         }
         let event = match event {
+            _ if self.spoken > SPOKEN_MAX => {
+                let words = "the provider's answer is too large";
+                Event::Failed(Failure::new(FailureKind::BadGateway, words))
+            }
+            event => event,
+        };
+        let event = match event {
             Event::Failed(failure) => {
                 let failure = if self.began { told(failure) } else { failure };
                 self.ending = Some(Ending::Failed(failure.clone()));
@@ -235,5 +245,46 @@ impl Voice {
                 self.encoder.event(event, &mut self.out);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dialect::Reply;
+
+    use super::*;
+
+    fn voice() -> Voice {
+        Voice::new(dialect::codec::OPENAI_CHAT.encode_stream(Reply::default()))
+    }
+
+    fn delta(text: &str) -> Event<'_> {
+        Event::Delta { choice: 0, block: 0, text: text.into() }
+    }
+
+    #[test]
+    fn nothing_is_said_before_there_is_something_to_say() {
+        let mut voice = voice();
+        voice.hear(Event::Start);
+        voice.hear(Event::Usage(Tokens::default()));
+        assert!(voice.out.is_empty() && !voice.began);
+        voice.hear(Event::Open { choice: 0, block: 0, opening: Opening::Text });
+        voice.hear(delta("hi"));
+        assert!(voice.began && voice.out.starts_with(b"data: "));
+        assert_eq!(voice.spoken, 2);
+    }
+
+    #[test]
+    fn an_answer_without_an_end_ends() {
+        let mut voice = voice();
+        let much = "x".repeat(40 << 20);
+        voice.hear(Event::Start);
+        voice.hear(Event::Open { choice: 0, block: 0, opening: Opening::Text });
+        voice.hear(delta(&much));
+        assert_eq!(voice.ending, None);
+        voice.out.clear();
+        voice.hear(delta(&much));
+        assert!(matches!(&voice.ending, Some(Ending::Failed(_))));
+        assert!(voice.out.starts_with(b"data: {\"error\""));
     }
 }
