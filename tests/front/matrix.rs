@@ -3,8 +3,9 @@
 //! clients try is theirs.
 
 use std::{
+    io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use mock::{Ending, Mock, Received, Script};
@@ -158,9 +159,31 @@ async fn node_clients_converse_with_every_dialect() {
     all_have_left(&providers, 32).await;
 }
 
+#[tokio::test]
+async fn all_clients_converse_with_a_mock_that_others_wrote() {
+    let mut aimock = node("tests/sdk-node/aimock.mjs");
+    let mut aimock = aimock.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut address = String::new();
+    BufReader::new(aimock.stdout.take().unwrap()).read_line(&mut address).unwrap();
+    let matrix = Matrix::start(address.trim()).await;
+    let mut pytest = installed(".venv/bin/python");
+    pytest.args(["-B", "-m", "pytest", "-q", "tests/sdk/matrix/test_matrix.py"]);
+    let mut tests = node("tests/sdk-node/matrix.test.mjs");
+    for program in [&mut pytest, &mut tests] {
+        program.env("TOLLGATE_ONLY", "chat-compatible responses anthropic gemini");
+    }
+    matrix.run(pytest).await;
+    matrix.run(tests).await;
+    drop(aimock.stdin.take());
+    assert!(aimock.wait().unwrap().success());
+}
+
 fn node(tests: &str) -> Command {
     installed("tests/sdk-node/node_modules");
     let mut node = Command::new("node");
-    node.arg("--test").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(tests));
+    if tests.ends_with(".test.mjs") {
+        node.arg("--test");
+    }
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(tests));
     node
 }
