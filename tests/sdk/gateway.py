@@ -47,12 +47,18 @@ def until(what: str, probe: Callable[[], T | None], within: float = SETTLE) -> T
 class Process:
     """A child with its output in a file; ended by its own pid, in order."""
 
-    def __init__(self, args: list[str], log: Path, env: dict[str, str] | None = None):
+    def __init__(
+        self,
+        args: list[str],
+        log: Path,
+        env: dict[str, str] | None = None,
+        program: str | None = None,
+    ):
         self.log = log
         self._file = log.open("wb")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("TOLLGATE_")}
         self.child = subprocess.Popen(
-            [binary(), *args],
+            [program or binary(), *args],
             stdin=subprocess.DEVNULL,
             stdout=self._file,
             stderr=subprocess.STDOUT,
