@@ -20,6 +20,11 @@ test: ## every test
 	@scripts/setup test
 	cargo test --workspace --no-fail-fast
 
+wire: ## the golden cases of conversion through the whole gateway (ONLY=regex for some)
+	@scripts/setup test
+	cargo build --quiet
+	.venv/bin/python -B tests/wire/run.py $(if $(ONLY),--only '$(ONLY)')
+
 check: ## format, lints with warnings denied, licences, unused dependencies, script syntax
 	@scripts/setup check
 	cargo fmt --all --check

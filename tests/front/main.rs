@@ -1,5 +1,6 @@
 //! The binary as people meet it: its commands and exit codes, the walk-through of the manual, the
-//! providers' own clients, the demo. What it keeps when things go wrong is in `tests/whole`.
+//! providers' own clients, the golden cases, the demo. What it keeps when things go wrong is in
+//! `tests/whole`.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
 
@@ -9,6 +10,7 @@ mod demo;
 mod matrix;
 mod sdks;
 mod walk;
+mod wire;
 
 /// The binary under test.
 const TOLLGATE: &str = env!("CARGO_BIN_EXE_tollgate");

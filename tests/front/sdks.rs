@@ -6,7 +6,7 @@ use std::{path::Path, process::Command};
 use crate::TOLLGATE;
 
 /// The Python that has the clients; `scripts/setup test` makes it.
-const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python");
+pub(crate) const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python");
 
 #[test]
 fn the_official_clients_work_with_only_base_url_and_key_changed() {
