@@ -5,10 +5,16 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde_json::json;
 
-use crate::grammar::{ErrorWords, EventKind, Grammar, type_of};
+use crate::{
+    Failure,
+    grammar::{ErrorWords, EventKind, Grammar, type_of},
+};
 
 /// Anthropic Messages.
 pub static ANTHROPIC: &dyn Grammar = &Anthropic;
+
+/// What Anthropic says of a conversation that it is to hold itself and cannot.
+pub(crate) const THREAD_UNSUPPORTED: &str = "thread_unsupported_request";
 
 static MESSAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"message_"));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
@@ -19,6 +25,15 @@ struct Anthropic;
 impl Grammar for Anthropic {
     fn error(&self, words: &ErrorWords<'_>) -> Vec<u8> {
         error(words).to_string().into()
+    }
+
+    fn failure(&self, failure: &Failure, status: u16, request_id: &str) -> Vec<u8> {
+        let code = failure.code.as_deref().unwrap_or(failure.kind.code());
+        let mut error = error(&ErrorWords { status, code, message: &failure.message, request_id });
+        if code == THREAD_UNSUPPORTED {
+            error["error"]["details"] = json!({ "error_code": code, "unsupported": [] });
+        }
+        error.to_string().into()
     }
 
     fn error_event(&self, words: &ErrorWords<'_>) -> Vec<u8> {
@@ -101,6 +116,18 @@ mod tests {
             let event = format!("event: error\ndata: {want}\n\n");
             assert_eq!(ANTHROPIC.error_event(&words), event.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_conversation_that_cannot_be_held_is_told_as_the_sdks_expect_it() {
+        let code = Some(THREAD_UNSUPPORTED.to_owned());
+        let failure = Failure { code, ..Failure::unsayable("thread", "why") };
+        let body: serde_json::Value =
+            serde_json::from_slice(&ANTHROPIC.failure(&failure, 400, "r1")).unwrap();
+        assert_eq!(body["error"]["type"], "invalid_request_error");
+        assert_eq!(body["error"]["details"]["error_code"], "thread_unsupported_request");
+        let plain = ANTHROPIC.failure(&Failure::unsayable("x", "why"), 400, "r1");
+        assert!(!String::from_utf8(plain).unwrap().contains("details"));
     }
 
     #[test]

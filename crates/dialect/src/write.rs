@@ -8,7 +8,7 @@
 //! });
 //! ```
 
-use std::io::Write;
+use std::{borrow::Cow, io::Write};
 
 /// An object that is being written.
 #[derive(Debug)]
@@ -66,6 +66,46 @@ pub fn compact(json: &str) -> String {
         out.push(c);
     }
     out
+}
+
+/// The JSON text `json` with the characters themselves in place of their numbers, for models that read
+/// it as text: some clients escape all that is not ASCII. What must be escaped stays so.
+pub fn legible(json: &str) -> Cow<'_, str> {
+    if !json.contains("\\u") {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (c, length) = numbered(rest);
+        match c.filter(|c| !c.is_control() && !matches!(c, '"' | '\\')) {
+            Some(c) => out.push(c),
+            None => out.push_str(&rest[..length]),
+        }
+        rest = &rest[length..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// The character that the escape at the start of `text` gives by its number, and how long the
+/// escape is.
+fn numbered(text: &str) -> (Option<char>, usize) {
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let Some(first) = unit(text) else {
+        let length = text.chars().take(2).map(char::len_utf8).sum();
+        return (None, length);
+    };
+    let second = unit(&text[6..]).unwrap_or(0);
+    match char::decode_utf16([first, second]).next() {
+        Some(Ok(c)) => (Some(c), 6 * c.len_utf16()),
+        _ => (None, 6),
+    }
 }
 
 impl Object<'_> {
@@ -203,6 +243,23 @@ mod tests {
     fn space_between_tokens_goes_and_space_in_strings_stays() {
         let json = "{ \"a b\" :\n [ 1.50 , \"x \\\" \\\\\" , \"\" ] }\r\n";
         assert_eq!(compact(json), r#"{"a b":[1.50,"x \" \\",""]}"#);
+    }
+
+    #[test]
+    fn characters_stand_where_their_numbers_were() {
+        let check = |json: &str, want: &str| {
+            assert_eq!(legible(json), want, "{json}");
+            let values = [json, want].map(|text| {
+                serde_json::from_str::<serde_json::Value>(text).map_err(|error| error.to_string())
+            });
+            assert!(values[0] == values[1] || values[0].is_err(), "{json}");
+        };
+        check(r#"{"a":"plain \n"}"#, r#"{"a":"plain \n"}"#);
+        check(r#"{"\u6771":"\ud83d\ude80 x\u00e9"}"#, r#"{"東":"🚀 xé"}"#);
+        check(r#"["\u0022\u005c\u000a\u001f\u0085"]"#, r#"["\u0022\u005c\u000a\u001f\u0085"]"#);
+        check(r#"["\\u6771 \\\u6771"]"#, r#"["\\u6771 \\東"]"#);
+        check(r#"["\ud83d","\ude80","\ud83dx"]"#, r#"["\ud83d","\ude80","\ud83dx"]"#);
+        check(r#"[1.50,"\u6771"]"#, r#"[1.50,"東"]"#);
     }
 
     #[test]

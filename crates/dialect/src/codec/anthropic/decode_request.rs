@@ -72,6 +72,13 @@ pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Fa
         let message = "`container` lives in Anthropic's account and cannot be used with this model";
         return Err(Failure::unsayable("container", message));
     }
+    if body.get("thread").is_object() {
+        let message = "threads live in Anthropic's account and cannot be used with this model: \
+                       send the whole conversation";
+        // Its SDKs know the code, and do what the message says.
+        let code = Some(crate::anthropic::THREAD_UNSUPPORTED.to_owned());
+        return Err(Failure { code, ..Failure::unsayable("thread", message) });
+    }
     unknown(&body, KNOWN, "", &mut request.dropped);
     let nested: [(&str, &[&str]); 3] = [
         ("output_config", &["effort", "format"]),

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Failure, Seal, Value, Vendor,
     chat::{Media, MediaKind, Piece, Source},
+    write,
 };
 
 /// What a part holds. Calls and results have yet to be paired.
@@ -90,7 +91,7 @@ fn call<'a>(call: &Value<'a>, path: &str, seal: Option<Seal<'a>>) -> Result<Part
     let id = call.get("id").cow().filter(|id| !id.is_empty());
     let name = call.get("name").cow().filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| wrong(&format!("{path}.name"), "the name of a function"))?;
-    let input = Cow::Borrowed(call.find("args").map_or("", Value::raw));
+    let input = call.find("args").map_or(Cow::Borrowed(""), |args| write::legible(args.raw()));
     Ok(Part::Call { id, name, input, seal })
 }
 
@@ -123,7 +124,7 @@ fn result<'a>(
 fn response<'a>(response: &Value<'a>) -> (Cow<'a, str>, bool) {
     let whole = |value: &Value<'a>| match value.cow() {
         Some(text) => text,
-        None => Cow::Borrowed(value.raw()),
+        None => write::legible(value.raw()),
     };
     match response.members() {
         [(name, value)] if !value.is_null() && name == "output" => (whole(value), false),
@@ -274,6 +275,10 @@ mod tests {
         check(
             r#"{"functionResponse":{"id":"a","name":"f","response":{"a_b":{"output":1}}}}"#,
             r#"result Some("a") f {"a_b":{"output":1}} false"#,
+        );
+        check(
+            r#"{"functionResponse":{"name":"f","response":{"result":"\u6771 1.50"}}}"#,
+            r#"result None f {"result":"東 1.50"} false"#,
         );
         check(
             r#"{"functionResponse":{"name":"f","response":{"output":"x"}}}"#,

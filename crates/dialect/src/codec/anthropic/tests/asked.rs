@@ -69,6 +69,7 @@ fn a_body_that_is_not_as_it_must_be_is_refused_by_the_name_of_its_field() {
         (json!({"output_config": {"effort": "very"}}), "output_config.effort"),
         (json!({"output_config": {"format": {"type": "xml"}}}), "output_config.format"),
         (json!({"container": "c1"}), "container"),
+        (json!({"thread": {"type": "create"}}), "thread"),
     ];
     for (members, param) in rows {
         check_refused(&asking(members).to_string(), Some(param));
