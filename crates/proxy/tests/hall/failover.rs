@@ -208,6 +208,18 @@ async fn a_limited_key_rests_as_long_as_the_provider_says() {
 }
 
 #[tokio::test]
+async fn googles_own_way_to_say_when_is_understood() {
+    let body = r#"{"error":{"code":429,"details":[{"retryDelay":"18.2s"}]}}"#;
+    let vendor = Vendor::saying(json(429, body)).await;
+    let hall = Setup::with(vendor.addr).start().await;
+    let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
+    assert_eq!((reply.status, reply.text()), (429, body));
+    assert_eq!(reply.header("retry-after"), Some("19"));
+    let rest = hall.gateway.rest(UpstreamId(1), ProviderKeyId(101)).unwrap();
+    assert!((rest.until - chrono::Utc::now()).as_seconds_f64() > 10.0);
+}
+
+#[tokio::test]
 async fn a_provider_that_says_at_once_is_not_asked_for_ever() {
     let vendor = Vendor::saying(answer(429, &["retry-after: 0"], "{}")).await;
     let hall = Setup::with(vendor.addr).start().await;
