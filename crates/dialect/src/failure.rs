@@ -73,7 +73,7 @@ impl FailureKind {
             FailureKind::Unauthenticated => "invalid_api_key",
             FailureKind::NoMoney => "insufficient_quota",
             FailureKind::Forbidden => "permission_denied",
-            FailureKind::NotFound => "not_found",
+            FailureKind::NotFound => "model_not_found",
             FailureKind::Conflict => "conflict",
             FailureKind::TooLarge => "request_too_large",
             FailureKind::RateLimited => "rate_limit_exceeded",
@@ -124,6 +124,12 @@ impl Failure {
                 let message = error.message;
                 Failure { retry_after: error.retry_after, ..Failure::new(kind, message) }
             }
+            // It has a name, if no words.
+            Some(error) if !error.code.is_empty() => {
+                let message = format!("the provider answered {status}: {}", error.code);
+                let kind = FailureKind::of(status, &error.code);
+                Failure { retry_after: error.retry_after, ..Failure::new(kind, message) }
+            }
             _ => {
                 let kind = match FailureKind::of(status, "") {
                     FailureKind::Internal | FailureKind::Overloaded => FailureKind::BadGateway,
@@ -143,5 +149,26 @@ impl From<ProviderError> for Failure {
             false => error.message,
         };
         Failure { retry_after: error.retry_after, ..Failure::new(kind, message) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_words_is_known_by_its_name() {
+        let check = |status, body: &str, kind| {
+            assert_eq!(Failure::read(status, body.as_bytes()).kind, kind, "{status} {body}");
+        };
+        check(
+            529,
+            r#"{"type":"error","error":{"type":"overloaded_error"}}"#,
+            FailureKind::Overloaded,
+        );
+        check(500, r#"{"error":{"type":"server_error","message":""}}"#, FailureKind::Internal);
+        check(503, "<html>", FailureKind::BadGateway);
+        check(503, "", FailureKind::BadGateway);
+        check(503, r#"{"error":{}}"#, FailureKind::BadGateway);
     }
 }

@@ -165,9 +165,10 @@ impl Gemini {
         let reasoning = given(self.thoughts);
         let input = given(self.prompt).saturating_add(given(self.tool_prompt));
         let counted = given(self.candidates).saturating_add(reasoning);
-        // The total is the surer number: in some answers a part is missing from the counts.
-        let by_total = self.total.map_or(0, |total| total.saturating_sub(input));
-        Tokens { input, output: counted.max(by_total), reasoning, ..Tokens::default() }
+        // The total is the surer number: in some answers a part is missing from the counts, and in
+        // some the thoughts are counted twice.
+        let by_total = self.total.and_then(|total| total.checked_sub(input)).filter(|n| *n > 0);
+        Tokens { input, output: by_total.unwrap_or(counted), reasoning, ..Tokens::default() }
     }
 }
 
@@ -275,6 +276,16 @@ mod tests {
         check(r#"{"prompt_tokens":8.0,"completion_tokens":null}"#, [8, 0, 0, 0, 0]);
         check(r#"{"prompt_tokens":8,"completion_tokens":-1,"x":{"y":[]}}"#, [8, 0, 0, 0, 0]);
         check(r#"{"promptTokenCount":8,"totalTokenCount":11}"#, [8, 0, 0, 3, 0]);
+        // Thoughts among the candidates' tokens, and a total of before there were any.
+        check(
+            r#"{"promptTokenCount":8,"candidatesTokenCount":5,"thoughtsTokenCount":2,
+                "totalTokenCount":13}"#,
+            [8, 0, 0, 5, 2],
+        );
+        check(
+            r#"{"promptTokenCount":8,"candidatesTokenCount":3,"totalTokenCount":8}"#,
+            [8, 0, 0, 3, 0],
+        );
     }
 
     #[test]

@@ -69,6 +69,17 @@ fn contents(choice: &Choice<'_>) -> Vec<Content> {
             }
         }
     }
+    // REF-1: why it declines is said where a refusal stands.
+    if let Finish::Filtered(Some(why)) = &choice.finish
+        && !why.is_empty()
+        && !choice.blocks.iter().any(refuses)
+    {
+        message(&mut contents).push(Part {
+            refusal: true,
+            text: why.to_string(),
+            ..Part::default()
+        });
+    }
     for content in &mut contents {
         if let Content::Reasoning { sealed: seal @ None, .. } = content {
             *seal = Some(sealed(None));

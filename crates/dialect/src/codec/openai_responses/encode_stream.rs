@@ -98,14 +98,7 @@ impl Told {
             },
             Event::Logprobs { choice: 0, logprobs } => self.logprobs(&logprobs, out),
             Event::Close { choice: 0, .. } => self.close(out),
-            Event::Finish { choice: 0, finish } => {
-                self.finish_item(out);
-                self.finish = match finish {
-                    // REF-1: the refusal itself says it.
-                    Finish::Filtered(_) if self.refused => Finish::Stop,
-                    finish => finish.into_owned(),
-                };
-            }
+            Event::Finish { choice: 0, finish } => self.finish(finish, out),
             Event::Usage(tokens) => self.usage = Some(tokens),
             Event::Failed(failure) => self.fail(&failure, out),
             Event::End => self.end(out),
@@ -331,6 +324,22 @@ impl Told {
         let begin = self.output.len();
         write::object(&mut self.output, |o| item.write(o, status));
         begin
+    }
+
+    /// REF-1: a refusal that was told says it all; else why it declines is told as one.
+    fn finish(&mut self, finish: Finish<'_>, out: &mut Vec<u8>) {
+        self.finish = match finish {
+            Finish::Filtered(_) if self.refused => Finish::Stop,
+            finish => finish.into_owned(),
+        };
+        if let Finish::Filtered(Some(why)) = &self.finish
+            && !why.is_empty()
+        {
+            let why = why.to_string();
+            self.open_part(true, out);
+            self.delta(&why, out);
+        }
+        self.finish_item(out);
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {

@@ -108,8 +108,25 @@ fn a_refusal_is_a_part_of_a_whole_answer() {
         serde_json::from_slice(&OPENAI_RESPONSES.encode_answer(&answer, &reply())).unwrap();
     assert_eq!(said["status"], "completed");
     assert_eq!(said["output"][0]["content"], json!([{"type": "refusal", "refusal": "no"}]));
-    let filtered = Answer { choices: vec![Choice { blocks: vec![], ..choice }], usage: None };
-    let said: Json =
-        serde_json::from_slice(&OPENAI_RESPONSES.encode_answer(&filtered, &reply())).unwrap();
-    assert_eq!(said["incomplete_details"], json!({"reason": "content_filter"}));
+    for (why, output) in
+        [(None, json!(null)), (Some("policy"), json!([{"type": "refusal", "refusal": "policy"}]))]
+    {
+        let finish = Finish::Filtered(why.map(Into::into));
+        let choices = vec![Choice { blocks: vec![], finish, ..choice.clone() }];
+        let filtered = Answer { choices, usage: None };
+        let said: Json =
+            serde_json::from_slice(&OPENAI_RESPONSES.encode_answer(&filtered, &reply())).unwrap();
+        assert_eq!(said["incomplete_details"], json!({"reason": "content_filter"}));
+        assert_eq!(said["output"][0]["content"], output);
+
+        // The same as a stream.
+        let mut writer = OPENAI_RESPONSES.encode_stream(reply());
+        let mut out = Vec::new();
+        filtered.tell(&mut |event| writer.event(event, &mut out));
+        let out = String::from_utf8(out).unwrap();
+        let last = out.trim_end().rsplit_once("data: ").unwrap().1;
+        let last: Json = serde_json::from_str(last).unwrap();
+        assert_eq!(last["type"], "response.incomplete");
+        assert_eq!(last["response"]["output"], said["output"]);
+    }
 }
