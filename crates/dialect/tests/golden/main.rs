@@ -77,6 +77,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("pt-oc-02-stream-bytes", "the transparent road"),
     ("pt-oc-03-error-bytes", "the transparent road"),
     ("pt-rs-01-unknown-events", "the transparent road"),
+    ("pt-rs-02-own-proof-removed", "the transparent road"),
     ("rs-ge-80-bad-key", "service keys"),
     ("rs-ge-84-nothing-held-back", "time"),
     ("rs-ge-85-client-leaves", "a client that leaves"),
