@@ -61,6 +61,13 @@ impl<'v, 'a> Reducer<'v, 'a> {
     }
 
     fn reduce(&mut self, schema: &'v Value<'a>) -> Reduced<'v> {
+        let mut reduced = self.gather(schema);
+        reduced.settle();
+        reduced
+    }
+
+    /// What `schema` says, not yet in order: it may be only a part of another one.
+    fn gather(&mut self, schema: &'v Value<'a>) -> Reduced<'v> {
         self.count += 1;
         if self.count > MOST || self.depth == DEEPEST {
             return Reduced::object();
@@ -69,7 +76,6 @@ impl<'v, 'a> Reducer<'v, 'a> {
         let mut reduced = Reduced::default();
         self.read(schema, &mut reduced);
         self.depth -= 1;
-        reduced.settle();
         reduced
     }
 
@@ -124,8 +130,8 @@ impl<'v, 'a> Reducer<'v, 'a> {
             if self.count > MOST {
                 break;
             }
-            let reduced = self.reduce(part);
-            into.merge(reduced);
+            let gathered = self.gather(part);
+            into.merge(gathered);
         }
         self.read_alternatives(schema, into);
     }
@@ -160,13 +166,16 @@ impl<'v, 'a> Reducer<'v, 'a> {
             if part.get("type").text() == Some("null") || is_null_const(part) {
                 into.nullable = true;
             } else {
-                several.push(self.reduce(part));
+                several.push(self.gather(part));
             }
         }
-        match several.len() {
-            0 => {}
-            1 => several.into_iter().for_each(|only| into.merge(only)),
-            _ => into.any_of.extend(several),
+        if several.len() == 1 {
+            return several.into_iter().for_each(|only| into.merge(only));
+        }
+        several.iter_mut().for_each(Reduced::settle);
+        // Where one of them allows anything they say nothing together.
+        if !several.iter().any(Reduced::is_open) {
+            into.any_of.extend(several);
         }
     }
 
@@ -193,13 +202,13 @@ fn is_null_const(schema: &Value<'_>) -> bool {
 fn exclusive<'v>(schema: &'v Value<'_>, into: &mut Reduced<'v>) {
     let integer = into.kind.as_deref() == Some("INTEGER");
     for (exclusive, name, step) in
-        [("exclusiveMinimum", "minimum", 1_i64), ("exclusiveMaximum", "maximum", -1)]
+        [("exclusiveMinimum", "minimum", 1_i128), ("exclusiveMaximum", "maximum", -1)]
     {
         let Some(bound) = schema.find(exclusive).and_then(Value::number) else { continue };
         if schema.find(name).is_some() {
             continue;
         }
-        let next = bound.parse::<i64>().ok().and_then(|n| n.checked_add(step));
+        let next = bound.parse::<i128>().ok().and_then(|n| n.checked_add(step));
         into.keep(
             name,
             match next.filter(|_| integer) {
@@ -277,6 +286,10 @@ mod tests {
             r#"{"nullable":true,"anyOf":[{"type":"STRING"},{"type":"NUMBER"}]}"#,
         );
         check(r#"{"type":"integer","exclusiveMaximum":5}"#, r#"{"type":"INTEGER","maximum":4}"#);
+        check(
+            r#"{"type":"integer","exclusiveMinimum":12345678901234567890}"#,
+            r#"{"type":"INTEGER","minimum":12345678901234567891}"#,
+        );
         check(r#"{"type":"number","exclusiveMinimum":0.5}"#, r#"{"type":"NUMBER","minimum":0.5}"#);
         check(
             r#"{"type":"array","uniqueItems":true,"minItems":12345678901234567890}"#,
@@ -290,6 +303,19 @@ mod tests {
         check(
             r#"{"allOf":[{"properties":{"a":{"type":"string"}},"required":["a"]},{"properties":{"b":{"type":"number"}}}]}"#,
             r#"{"type":"OBJECT","properties":{"a":{"type":"STRING"},"b":{"type":"NUMBER"}},"required":["a"]}"#,
+        );
+    }
+
+    #[test]
+    fn parts_of_a_schema_are_not_schemas_by_themselves() {
+        check(
+            r#"{"properties":{"a":{"type":"string"}},"allOf":[{"required":["a"]}]}"#,
+            r#"{"type":"OBJECT","properties":{"a":{"type":"STRING"}},"required":["a"]}"#,
+        );
+        check(
+            r#"{"properties":{"a":{"type":"string"},"b":{"type":"string"}},
+                "oneOf":[{"required":["a"]},{"required":["b"]}]}"#,
+            r#"{"type":"OBJECT","properties":{"a":{"type":"STRING"},"b":{"type":"STRING"}}}"#,
         );
     }
 

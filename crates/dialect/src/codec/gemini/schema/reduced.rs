@@ -77,6 +77,16 @@ impl<'v> Reduced<'v> {
         }
     }
 
+    /// Whether anything fits it.
+    pub(super) fn is_open(&self) -> bool {
+        self.kind.is_none()
+            && self.choices.is_none()
+            && self.items.is_none()
+            && self.properties.is_empty()
+            && self.any_of.is_empty()
+            && self.kept.is_empty()
+    }
+
     /// Its JSON.
     pub(super) fn text(&self) -> String {
         write::object_text(|o| self.write(o))
