@@ -59,6 +59,8 @@ fn sampling(
     for (name, said, accepted) in fields {
         match said {
             Some(said) if accepted => o.raw(name, said.value),
+            // No penalty asks for nothing.
+            Some(said) if name.ends_with("Penalty") && said.value.parse() == Ok(0.0_f64) => {}
             Some(said) => dropped.push(said.path.to_string()),
             None => {}
         }

@@ -239,6 +239,10 @@ fn sampling_goes_by_what_the_model_takes() {
         &format!(r#","generationConfig":{{{stops}}}"#),
         "temperature,top_k,presence_penalty,logit_bias,stop",
     );
+    let mut none = Request::default();
+    none.sampling.frequency_penalty = Some(Said::new("0.0", "frequency_penalty"));
+    check_rest(none.clone(), &strict, "", "");
+    check_rest(none, &older(), r#","generationConfig":{"frequencyPenalty":0.0}"#, "");
     let stop = Some(Said::new(Vec::new(), "stop"));
     check_rest(Request { stop, ..Request::default() }, &strict, "", "");
 }
