@@ -108,10 +108,14 @@ impl<'r, 'a> Writer<'r, 'a> {
         })
     }
 
-    /// The tools that are told: all, or those that the client allows.
+    /// The tools that are told: all, or those that the client allows. All of them stay where one
+    /// of these had to be called and the model takes no such choice.
     fn tools(&self) -> Vec<&'r Tool<'a>> {
         let all = self.request.tools.iter();
         match self.request.tool_choice.as_ref().map(|said| &said.value) {
+            Some(ToolChoice::Among(_, true)) if !self.target.profile.forced_tool_choice => {
+                all.collect()
+            }
             Some(ToolChoice::Among(names, _)) => {
                 all.filter(|tool| names.iter().any(|name| same(name, &tool.name))).collect()
             }
