@@ -164,6 +164,9 @@ impl<'r> Writer<'r> {
         };
         let output = match content {
             [] => Output::Text(if mark { "Error" } else { "" }.to_owned()),
+            [Piece::Text { text, .. }] if mark && text.is_empty() => {
+                Output::Text("Error".to_owned())
+            }
             [Piece::Text { text, .. }] if mark => Output::Text(format!("Error: {text}")),
             [Piece::Text { text, .. }] => Output::Text(text.to_string()),
             parts => {

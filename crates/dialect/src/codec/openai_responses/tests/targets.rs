@@ -79,6 +79,7 @@ fn results_say_that_they_failed_and_keep_their_images() {
     assert_eq!(output(vec![said("no such city")], true), "Error: no such city");
     assert_eq!(output(vec![said("ERROR 5")], true), "ERROR 5");
     assert_eq!(output(vec![], true), "Error");
+    assert_eq!(output(vec![said("")], true), "Error");
     let url = || media(MediaKind::Image, Source::Url("https://x".into()), "");
     let image = json!({"type": "input_image", "image_url": "https://x", "detail": "auto"});
     assert_eq!(output(vec![url()], false), json!([image]));
