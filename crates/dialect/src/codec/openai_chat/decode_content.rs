@@ -255,6 +255,7 @@ fn image<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
         }
     };
     let detail = inner.get("detail").cow();
+    let path = path + ".image_url";
     Ok(Piece::Media(Media { kind: MediaKind::Image, source, mime, name: None, detail, path }))
 }
 
@@ -273,7 +274,7 @@ fn sound<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
         mime: format.or(told),
         name: None,
         detail: None,
-        path,
+        path: path + ".input_audio",
     }))
 }
 
@@ -298,5 +299,6 @@ fn file<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {
         MediaKind::Document => Some(Cow::Borrowed("application/pdf")),
         _ => None,
     });
+    let path = path + if matches!(source, Source::File(_)) { ".file.file_id" } else { ".file" };
     Ok(Piece::Media(Media { kind, source, mime, name, detail: None, path }))
 }

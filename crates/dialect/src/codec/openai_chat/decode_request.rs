@@ -301,11 +301,14 @@ fn refuse_sound(root: &Value<'_>) -> Result<(), Failure> {
             return Err(wrong("modalities", "a list of strings"));
         }
         if modalities.items().iter().any(|one| one.text() != Some("text")) {
-            return Err(Failure::unsayable("modalities", "this model answers with text only"));
+            return Err(Failure::unsayable(
+                "modalities",
+                "`modalities`: this model answers with text only",
+            ));
         }
     }
     if modalities.is_none() && root.find("audio").is_some() {
-        return Err(Failure::unsayable("audio", "this model answers with text only"));
+        return Err(Failure::unsayable("audio", "`audio`: this model answers with text only"));
     }
     Ok(())
 }

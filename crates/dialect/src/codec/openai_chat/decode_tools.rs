@@ -135,7 +135,10 @@ fn named<'a>(one: &Value<'a>) -> Result<Name<'a>, Failure> {
 }
 
 fn not_here(what: &str) -> Failure {
-    Failure::unsayable("tool_choice", format!("{what} cannot be called on this model"))
+    Failure::unsayable(
+        "tool_choice",
+        format!("`tool_choice`: {what} cannot be called on this model"),
+    )
 }
 
 fn function_call<'a>(choice: &Value<'a>) -> Result<Option<Said<'a, ToolChoice<'a>>>, Failure> {

@@ -321,5 +321,5 @@ fn sound_format(mime: Option<&str>) -> &str {
 }
 
 fn unreadable(media: &Media<'_>, why: &str) -> Failure {
-    Failure::unsayable(media.path.clone(), why)
+    Failure::unsayable(media.path.clone(), format!("`{}`: {why}", media.path))
 }

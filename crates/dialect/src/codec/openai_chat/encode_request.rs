@@ -135,7 +135,7 @@ impl Writer<'_, '_> {
                 o.texts("stop", stop.value.iter().take(MAX_STOPS).map(|text| &**text));
             }
         }
-        if let Some(n) = &self.request.candidates {
+        if let Some(n) = self.request.candidates.as_ref().filter(|n| n.value > 1) {
             o.number("n", n.value);
         }
         if let Some(alternatives) = &self.request.logprobs {
@@ -144,8 +144,10 @@ impl Writer<'_, '_> {
                 o.number("top_logprobs", alternatives.value);
             }
         }
-        if let Some(user) = &self.request.user {
-            o.text("safety_identifier", &fitting(&user.value));
+        match &self.request.user {
+            Some(user) if user.path == "user" => o.text("user", &user.value),
+            Some(user) => o.text("safety_identifier", &fitting(&user.value)),
+            None => {}
         }
     }
 

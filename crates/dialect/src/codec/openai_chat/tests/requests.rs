@@ -137,9 +137,10 @@ fn limits_are_kept() {
         r#","max_completion_tokens":2,"safety_identifier":"b""#,
         &[],
     );
+    check(r#","user":"a""#, &usual(), r#","user":"a""#, &[]);
     let long = "é".repeat(129);
     check(
-        &format!(r#","user":"{long}""#),
+        &format!(r#","safety_identifier":"{long}""#),
         &usual(),
         r#","safety_identifier":"a62bf20794e9afb2766a5305affe539386952b597ef3107ff06b810cf3edc29d""#,
         &[],
@@ -255,6 +256,33 @@ fn media_are_told_as_openai_has_them() {
         &usual(),
         r#"{"role":"user","content":[{"type":"file","file":{"filename":"document.pdf","file_data":"data:application/pdf;base64,JVBERi0xLjQK"}},{"type":"input_audio","input_audio":{"data":"UklGRg==","format":"mp3"}}]}"#,
     );
+}
+
+#[test]
+fn one_answer_is_not_asked_for() {
+    let mut request =
+        decode(r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#).unwrap();
+    request.candidates = Some(crate::chat::Said::new(1, "candidateCount"));
+    let body = encode(&request, &usual()).unwrap().body;
+    assert!(!String::from_utf8(body).unwrap().contains(r#""n""#));
+}
+
+#[test]
+fn media_that_cannot_be_told_are_refused_by_their_field() {
+    let refused = |part: &str| {
+        let body =
+            format!(r#"{{"model":"m","messages":[{{"role":"assistant","content":[{part}]}}]}}"#);
+        let failure = encode(&decode(&body).unwrap(), &usual()).unwrap_err();
+        let param = failure.param.unwrap();
+        assert!(failure.message.contains(&param), "{}", failure.message);
+        param.replace("messages[0].content[0].", "")
+    };
+    let image = r#"{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}"#;
+    let sound = r#"{"type":"input_audio","input_audio":{"data":"UklGRg==","format":"wav"}}"#;
+    assert_eq!(refused(image), "image_url");
+    assert_eq!(refused(sound), "input_audio");
+    assert_eq!(refused(r#"{"type":"file","file":{"file_id":"f"}}"#), "file.file_id");
+    assert_eq!(refused(r#"{"type":"file","file":{"file_data":"JVBERi0="}}"#), "file");
 }
 
 #[test]
