@@ -17,7 +17,7 @@ use std::{
 };
 
 use mock::{Mock, Script};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::matrix::{Matrix, installed};
@@ -25,6 +25,7 @@ use crate::matrix::{Matrix, installed};
 const SAID: &str = "hello from 東京";
 const CLAUDE_CODE: &str = "@anthropic-ai/claude-code/cli-wrapper.cjs";
 const CODEX: &str = "@openai/codex/bin/codex.js";
+const GEMINI_CLI: &str = "@google/gemini-cli/bundle/gemini.js";
 
 /// Where an agent lives and works, and who asked for the world outside.
 struct Desk {
@@ -157,6 +158,32 @@ stream_max_retries = 0
     assert_eq!(fs::read_to_string(desk.file()).unwrap(), SAID);
 }
 
+async fn gemini_cli(matrix: &Matrix, model: &str) {
+    let desk = Desk::new();
+    let home = desk.home.path().join(".gemini");
+    fs::create_dir(&home).unwrap();
+    let settings = json!({
+        "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": false}},
+        "privacy": {"usageStatisticsEnabled": false},
+        "telemetry": {"enabled": false},
+        "general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false},
+    });
+    fs::write(home.join("settings.json"), settings.to_string()).unwrap();
+    let file = desk.file().display().to_string();
+    let prompt = format!(
+        r#"call write_file {{"file_path": "{file}", "content": "{SAID}"}} then read_file {{"file_path": "{file}"}}"#
+    );
+    let proxy = format!("http://{}", matrix.gateway.proxy());
+    let variables = [("GOOGLE_GEMINI_BASE_URL", proxy.as_str()), ("GEMINI_API_KEY", &matrix.key)];
+    let args = ["-m", model, "--yolo", "-o", "json", "-p", &prompt];
+    let said = desk.run(GEMINI_CLI, &variables, &args).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let result = said["response"].as_str().unwrap_or_default();
+    assert!(result.starts_with("The tool says: ") && result.contains(SAID), "{model}: {said}");
+    assert_eq!(said["stats"]["tools"]["totalSuccess"], 2, "{said}");
+    assert_eq!(fs::read_to_string(desk.file()).unwrap(), SAID);
+}
+
 #[tokio::test]
 async fn claude_code_works_with_the_models_of_every_vendor() {
     let providers = Mock::start(Script::default()).await.unwrap();
@@ -172,5 +199,14 @@ async fn codex_works_with_the_models_of_every_vendor() {
     let matrix = Matrix::start(&providers.base_url()).await;
     for model in ["responses", "chat", "anthropic", "gemini"] {
         codex(&matrix, model).await;
+    }
+}
+
+#[tokio::test]
+async fn gemini_cli_works_with_the_models_of_every_vendor() {
+    let providers = Mock::start(Script::default()).await.unwrap();
+    let matrix = Matrix::start(&providers.base_url()).await;
+    for model in ["gemini", "chat", "responses", "anthropic"] {
+        gemini_cli(&matrix, model).await;
     }
 }

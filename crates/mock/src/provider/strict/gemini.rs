@@ -206,8 +206,7 @@ fn declaration(model: &str, function: &Value, at: &str) -> Sound {
     if plain.is_null() {
         return Ok(());
     }
-    must(is_third(model), at, "parametersJsonSchema is not supported by this model")?;
-    must(plain.get("$schema").is_none(), at, "$schema is not supported")
+    must(is_third(model), at, "parametersJsonSchema is not supported by this model")
 }
 
 fn contents(model: &str, contents: &Value, behaviour: &Behaviour) -> Sound {
