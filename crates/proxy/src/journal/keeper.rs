@@ -57,12 +57,17 @@ fn keep(writer: &Writer) {
 
 /// Syncs what is there now; others go on appending meanwhile.
 fn sync(writer: &Writer, tail: &mut MutexGuard<'_, Tail>) {
-    let count = tail.unsynced.len();
+    let last = tail.appended;
+    let closed = tail.unsynced_segments.clone();
     let segments = writer.to_sync(tail);
     let failed =
         MutexGuard::unlocked(tail, || segments.iter().find_map(|segment| segment.sync().err()));
     match failed {
-        None => writer.synced(tail, count),
+        None => {
+            let done = |segment: &Arc<_>| closed.iter().any(|other| Arc::ptr_eq(segment, other));
+            tail.unsynced_segments.retain(|segment| !done(segment));
+            writer.synced(tail, last);
+        }
         Some(cause) => {
             tracing::error!(%cause, "the journal could not be synced: writing to a new segment");
             // Failing again is noted in the tail, and the next round tries to mend it.

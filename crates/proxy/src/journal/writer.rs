@@ -360,7 +360,7 @@ impl Writer {
                 None => Err(Trouble::Broken),
             });
         match again {
-            Ok(()) => self.synced(tail, tail.unsynced.len()),
+            Ok(()) => self.synced(tail, tail.appended),
             Err(trouble) => {
                 tail.file = None;
                 self.progress.send_modify(|now| now.failures += 1);
@@ -371,8 +371,11 @@ impl Writer {
         Ok(())
     }
 
-    /// The oldest `count` of the unsynced records are on the disk.
-    pub(super) fn synced(&self, tail: &mut Tail, count: usize) {
+    /// The records up to the one with the number `last` are on the disk. Somebody else may have
+    /// seen to some of them meanwhile.
+    pub(super) fn synced(&self, tail: &mut Tail, last: u64) {
+        let newer = (tail.appended - last) as usize;
+        let count = tail.unsynced.len().saturating_sub(newer);
         tail.unsynced.drain(..count);
         tail.unsynced_since = (!tail.unsynced.is_empty()).then(Instant::now);
         let synced = tail.appended - tail.unsynced.len() as u64;
@@ -385,10 +388,11 @@ impl Writer {
         if tail.unsynced.is_empty() {
             return true;
         }
-        let segments = self.to_sync(&mut tail);
+        let segments = self.to_sync(&tail);
         if segments.iter().all(|segment| segment.sync().is_ok()) {
-            let count = tail.unsynced.len();
-            self.synced(&mut tail, count);
+            tail.unsynced_segments.clear();
+            let last = tail.appended;
+            self.synced(&mut tail, last);
             return true;
         }
         self.write_again(&mut tail).is_ok()
@@ -400,9 +404,10 @@ impl Writer {
         self.work.notify_one();
     }
 
-    /// The segments that a sync must cover now.
-    pub(super) fn to_sync(&self, tail: &mut Tail) -> Vec<Arc<dyn Segment>> {
-        let mut segments = std::mem::take(&mut tail.unsynced_segments);
+    /// The segments that a sync must cover now. Those that are closed stay noted until it is done:
+    /// others may have to rely on it meanwhile.
+    pub(super) fn to_sync(&self, tail: &Tail) -> Vec<Arc<dyn Segment>> {
+        let mut segments = tail.unsynced_segments.clone();
         segments.extend(tail.file.clone());
         segments
     }

@@ -260,6 +260,23 @@ async fn a_disk_that_never_syncs_refuses_calls_until_it_does() {
 }
 
 #[tokio::test]
+async fn records_that_somebody_else_synced_meanwhile_are_not_counted_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_faults, journal, mut drain) = open_faulty(dir.path(), Durability::Power);
+    journal.intend(&intent(&entry(1))).await.unwrap();
+    journal.settle_now(&entry(1));
+    let writer = writer(&journal);
+    // As the keeper does it, with the drain in between.
+    let last = writer.tail.lock().appended;
+    assert!(writer.on_disk());
+    writer.synced(&mut writer.tail.lock(), last);
+    call(&journal, 2).await;
+    let mut ledger = Ledger::default();
+    ledger.drain(&mut drain);
+    ledger.has(&[entry(1), entry(2)]);
+}
+
+#[tokio::test]
 async fn power_durability_deletes_what_is_drained_and_carries_on() {
     let dir = tempfile::tempdir().unwrap();
     let (_faults, journal, mut drain) = open_faulty(dir.path(), Durability::Power);
