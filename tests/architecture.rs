@@ -163,6 +163,19 @@ fn one_tls_library_and_one_crypto_provider_are_in_the_lock_file() {
 }
 
 #[test]
+fn node_packages_come_from_the_public_registry() {
+    for project in ["tests/sdk-node", "tests/agents"] {
+        let lock = fs::read_to_string(root().join(project).join("package-lock.json")).unwrap();
+        let addresses: Vec<&str> =
+            lock.lines().filter_map(|line| line.trim().strip_prefix("\"resolved\": ")).collect();
+        assert!(!addresses.is_empty(), "{project} locks nothing");
+        for address in addresses {
+            assert!(address.starts_with("\"https://registry.npmjs.org/"), "{project}: {address}");
+        }
+    }
+}
+
+#[test]
 fn every_file_opens_with_what_it_is_for() {
     let mut files = Vec::new();
     files_below(root(), "rs", &mut files);

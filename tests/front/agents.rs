@@ -188,25 +188,34 @@ async fn gemini_cli(matrix: &Matrix, model: &str) {
 async fn claude_code_works_with_the_models_of_every_vendor() {
     let providers = Mock::start(Script::default()).await.unwrap();
     let matrix = Matrix::start(&providers.base_url()).await;
-    for model in ["anthropic", "chat", "responses", "gemini"] {
-        claude_code(&matrix, model).await;
-    }
+    tokio::join!(
+        claude_code(&matrix, "anthropic"),
+        claude_code(&matrix, "chat"),
+        claude_code(&matrix, "responses"),
+        claude_code(&matrix, "gemini"),
+    );
 }
 
 #[tokio::test]
 async fn codex_works_with_the_models_of_every_vendor() {
     let providers = Mock::start(Script::default()).await.unwrap();
     let matrix = Matrix::start(&providers.base_url()).await;
-    for model in ["responses", "chat", "anthropic", "gemini"] {
-        codex(&matrix, model).await;
-    }
+    tokio::join!(
+        codex(&matrix, "responses"),
+        codex(&matrix, "chat"),
+        codex(&matrix, "anthropic"),
+        codex(&matrix, "gemini"),
+    );
 }
 
 #[tokio::test]
 async fn gemini_cli_works_with_the_models_of_every_vendor() {
     let providers = Mock::start(Script::default()).await.unwrap();
     let matrix = Matrix::start(&providers.base_url()).await;
-    for model in ["gemini", "chat", "responses", "anthropic"] {
-        gemini_cli(&matrix, model).await;
-    }
+    tokio::join!(
+        gemini_cli(&matrix, "gemini"),
+        gemini_cli(&matrix, "chat"),
+        gemini_cli(&matrix, "responses"),
+        gemini_cli(&matrix, "anthropic"),
+    );
 }
