@@ -52,8 +52,11 @@ impl<'r> Conversation<'r> {
         };
         let mut writer = Writer { profile, names, calls: HashMap::new() };
         let speaker = |turn: &Turn<'_>| turn.role == Role::Assistant;
+        // A turn of which nothing is left does not part those beside it.
+        let turns: Vec<&Turn<'_>> =
+            turns.iter().filter(|turn| !speaker(turn) || says_something(turn)).collect();
         for run in turns.chunk_by(|a, b| speaker(a) == speaker(b)) {
-            match speaker(&run[0]) {
+            match speaker(run[0]) {
                 true => writer.model(run, &mut conversation.contents)?,
                 false => writer.user(run, &mut conversation.contents)?,
             }
@@ -126,7 +129,7 @@ impl<'r> Writer<'_, 'r> {
     /// Turns of the model that stand side by side.
     fn model(
         &mut self,
-        run: &'r [Turn<'_>],
+        run: &[&'r Turn<'_>],
         contents: &mut Vec<(Role, Vec<u8>)>,
     ) -> Result<(), Failure> {
         let mut parts = Parts::default();
@@ -196,7 +199,7 @@ impl<'r> Writer<'_, 'r> {
     /// Everything that was said to the model between two of its turns.
     fn user(
         &mut self,
-        run: &'r [Turn<'_>],
+        run: &[&'r Turn<'_>],
         contents: &mut Vec<(Role, Vec<u8>)>,
     ) -> Result<(), Failure> {
         let mut results = Vec::new();
@@ -286,6 +289,17 @@ impl<'r> Writer<'_, 'r> {
         }
         Ok(())
     }
+}
+
+/// Whether anything of a turn of the model is told. Thoughts are not, only their proofs, and those
+/// stand beside other parts.
+fn says_something(turn: &Turn<'_>) -> bool {
+    turn.pieces.iter().any(|piece| match piece {
+        Piece::Text { text, seal } => !text.is_empty() || own(seal.as_ref()).is_some(),
+        Piece::Refusal(text) => !text.is_empty(),
+        Piece::Thinking { .. } | Piece::Result { .. } => false,
+        Piece::Media(_) | Piece::Call { .. } => true,
+    })
 }
 
 /// Gemini's own proof; what others signed is nothing to it.

@@ -56,6 +56,20 @@ fn only_the_first_system_texts_are_the_system_prompt() {
 }
 
 #[test]
+fn a_turn_of_which_nothing_is_left_parts_nobody() {
+    let foreign = Piece::Thinking { text: "hm".into(), seal: None };
+    check(
+        vec![
+            turn(Role::User, vec![text("a")]),
+            turn(Role::Assistant, vec![foreign, text("")]),
+            turn(Role::User, vec![text("b")]),
+        ],
+        &current(),
+        r#""contents":[{"role":"user","parts":[{"text":"a"},{"text":"b"}]}]"#,
+    );
+}
+
+#[test]
 fn results_stand_alone_in_the_order_of_the_calls() {
     let turns = || {
         vec![
