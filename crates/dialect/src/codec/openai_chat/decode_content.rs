@@ -73,6 +73,14 @@ impl<'a> Reader<'_, 'a> {
         self.parts(content, &path)
     }
 
+    /// What a tool gave, which may be nothing.
+    fn given(&mut self, message: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+        match message.find("content") {
+            Some(content) => self.parts(content, &format!("{path}.content")),
+            None => Ok(Vec::new()),
+        }
+    }
+
     fn parts(&mut self, content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
         if let Some(text) = content.cow() {
             return Ok(vec![Piece::Text { text, seal: None }]);
@@ -177,7 +185,7 @@ impl<'a> Reader<'_, 'a> {
         Ok(Piece::Result {
             id: id.ok_or_else(|| missing(format!("{path}.tool_call_id")))?,
             name: message.get("name").cow(),
-            content: self.content(message, path)?,
+            content: self.given(message, path)?,
             is_error: false,
         })
     }
@@ -189,7 +197,7 @@ impl<'a> Reader<'_, 'a> {
                 Failure::unsayable(path, "no `function_call` stands before this result")
             })?,
             name: message.get("name").cow(),
-            content: self.content(message, path)?,
+            content: self.given(message, path)?,
             is_error: false,
         })
     }

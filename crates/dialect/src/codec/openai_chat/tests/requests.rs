@@ -240,7 +240,7 @@ fn results_stand_directly_behind_the_calls_and_what_is_not_text_behind_them() {
             {"role":"tool","tool_call_id":"1","content":[
                 {"type":"text","text":"a"},{"type":"text","text":"b"},
                 {"type":"image_url","image_url":{"url":"data:image/PNG;base64,AA_-"}}]},
-            {"role":"tool","tool_call_id":"2","content":""}"#,
+            {"role":"tool","tool_call_id":"2","content":null}"#,
         &usual(),
         r#"{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"2","type":"function","function":{"name":"f","arguments":"{"}}]},{"role":"tool","tool_call_id":"1","content":"a\nb\n[1 file of this result is in the user message behind the results of the tools]"},{"role":"tool","tool_call_id":"2","content":""},{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AA/+"}}]},{"role":"system","content":"s"},{"role":"user","content":"before"}"#,
     );
