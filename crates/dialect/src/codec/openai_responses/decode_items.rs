@@ -86,7 +86,7 @@ impl<'a> History<'a> {
             None => return Err(item.missing("type")),
         };
         match &*kind {
-            "message" => self.message(item)?,
+            "message" => self.message(item, dropped)?,
             "function_call" => {
                 let input = match item.find("arguments") {
                     Some(object) if object.is_object() => object.raw().into(),
@@ -97,7 +97,7 @@ impl<'a> History<'a> {
             "custom_tool_call" => {
                 self.call(item, item.text("input")?.unwrap_or_default(), true)?;
             }
-            "function_call_output" | "custom_tool_call_output" => self.result(item)?,
+            "function_call_output" | "custom_tool_call_output" => self.result(item, dropped)?,
             "reasoning" => self.reasoning(item)?,
             "additional_tools" => {
                 return tools.read(item.list("tools")?, &item.path("tools"), dropped);
@@ -117,7 +117,7 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    fn message(&mut self, item: Object<'_, 'a>) -> Result<(), Failure> {
+    fn message(&mut self, item: Object<'_, 'a>, dropped: &mut Vec<String>) -> Result<(), Failure> {
         let role = match &*item.needed("role")? {
             "user" => Role::User,
             "assistant" => Role::Assistant,
@@ -125,7 +125,7 @@ impl<'a> History<'a> {
             _ => return Err(item.unknown("role")),
         };
         let content = item.find("content").ok_or_else(|| item.missing("content"))?;
-        let pieces = read_content(content, &item.path("content"))?;
+        let pieces = read_content(content, &item.path("content"), dropped)?;
         match role {
             Role::System if self.open.is_empty() => self.turns.push(Turn { role, pieces }),
             Role::System => self.held.push(Turn { role, pieces }),
@@ -156,10 +156,10 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    fn result(&mut self, item: Object<'_, 'a>) -> Result<(), Failure> {
+    fn result(&mut self, item: Object<'_, 'a>, dropped: &mut Vec<String>) -> Result<(), Failure> {
         let id = item.needed("call_id")?;
         let output = item.find("output").ok_or_else(|| item.missing("output"))?;
-        let content = read_output(output, &item.path("output"))?;
+        let content = read_output(output, &item.path("output"), dropped)?;
         let name = item.text("name")?;
         if let Some(left) = self.results.get_mut(&id) {
             *left = left.saturating_sub(1);

@@ -9,8 +9,29 @@ use crate::{
     data_url::{self, Address},
 };
 
-/// The content of a message: a string or a list of parts.
-pub(super) fn read_content<'a>(content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+/// Members of the parts that are read, and those that are only bookkeeping.
+const PART: &[&str] = &[
+    "type",
+    "text",
+    "annotations",
+    "logprobs",
+    "refusal",
+    "image_url",
+    "detail",
+    "file_data",
+    "file_url",
+    "file_id",
+    "filename",
+    "input_audio",
+    "prompt_cache_breakpoint",
+];
+
+/// The content of a message: a string or a list of parts. What is not known of them is `dropped`.
+pub(super) fn read_content<'a>(
+    content: &Value<'a>,
+    path: &str,
+    dropped: &mut Vec<String>,
+) -> Result<Vec<Piece<'a>>, Failure> {
     if let Some(text) = content.cow() {
         return Ok(vec![Piece::Text { text, seal: None }]);
     }
@@ -18,19 +39,28 @@ pub(super) fn read_content<'a>(content: &Value<'a>, path: &str) -> Result<Vec<Pi
         return Err(Failure::unsayable(path, format!("`{path}` must be a string or a list")));
     }
     let parts = content.items().iter().enumerate();
-    parts.map(|(nth, part)| read_part(part, &format!("{path}[{nth}]"))).collect()
+    parts.map(|(nth, part)| read_part(part, &format!("{path}[{nth}]"), dropped)).collect()
 }
 
 /// What a tool gave. JSON that is no list of parts is taken as its text.
-pub(super) fn read_output<'a>(output: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+pub(super) fn read_output<'a>(
+    output: &Value<'a>,
+    path: &str,
+    dropped: &mut Vec<String>,
+) -> Result<Vec<Piece<'a>>, Failure> {
     match output.is_object() {
         true => Ok(vec![Piece::Text { text: output.raw().into(), seal: None }]),
-        false => read_content(output, path),
+        false => read_content(output, path, dropped),
     }
 }
 
-fn read_part<'a>(part: &Value<'a>, path: &str) -> Result<Piece<'a>, Failure> {
+fn read_part<'a>(
+    part: &Value<'a>,
+    path: &str,
+    dropped: &mut Vec<String>,
+) -> Result<Piece<'a>, Failure> {
     let part = Object::of(part, path)?;
+    part.strangers(PART, dropped);
     Ok(match &*part.needed("type")? {
         "input_text" | "output_text" | "text" => {
             Piece::Text { text: part.needed("text")?, seal: None }

@@ -80,10 +80,10 @@ fn what_is_known_is_said_again() {
     check(json!({"model": "m", "input": "x", "user": "u"}), json!({"user": "u"}), &[]);
     check(
         json!({"model": "m", "input": [{"role": "user", "content": "x", "new": 1}, {"role": "user",
-            "content": "y", "new": 2}], "tools": [{"type": "function", "name": "f", "odd": 1}]}),
+            "content": [{"type": "input_text", "text": "y", "far": 1}], "new": 2}], "tools": [{"type": "function", "name": "f", "odd": 1}]}),
         json!({"tools": [{"type": "function", "name": "f", "strict": false,
             "parameters": {"type": "object", "properties": {}}}]}),
-        &["tools[].odd", "input[].new"],
+        &["tools[].odd", "input[].new", "input[].content[].far"],
     );
     check(
         json!({"model": "m", "input": "x", "safety_identifier": "u".repeat(129)}),
