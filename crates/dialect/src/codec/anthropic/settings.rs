@@ -155,7 +155,8 @@ impl<'r> Settings<'r> {
             if !profile.sampling_params || thinks {
                 drop(said);
             } else {
-                self.top_k = Some(said.value);
+                // Google's clients write whole numbers as fractions.
+                self.top_k = Some(said.value.strip_suffix(".0").unwrap_or(said.value));
             }
         }
         sampling.seed.iter().for_each(&mut drop);

@@ -96,7 +96,7 @@ fn sampling_gives_way_to_thinking_and_top_p_to_temperature() {
         let sampling = &mut request.sampling;
         sampling.temperature = Some(Said::new("1.40", "t"));
         sampling.top_p = Some(Said::new("0.9", "p"));
-        sampling.top_k = Some(Said::new("5", "k"));
+        sampling.top_k = Some(Said::new("5.0", "k"));
         sampling.seed = Some(Said::new("7", "seed"));
         sampling.presence_penalty = Some(Said::new("0", "presence"));
         sampling.frequency_penalty = Some(Said::new("0.5", "frequency"));
