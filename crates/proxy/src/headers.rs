@@ -33,7 +33,7 @@ const CREDENTIALS: [&str; 6] =
     ["authorization", "x-api-key", "api-key", "x-goog-api-key", "xi-api-key", "cookie"];
 
 /// Who the client is, besides whole families of names (see [`hides`]).
-const IDENTIFYING: [&str; 12] = [
+const IDENTIFYING: [&str; 14] = [
     "forwarded",
     "x-real-ip",
     "x-client-ip",
@@ -46,6 +46,9 @@ const IDENTIFYING: [&str; 12] = [
     "tracestate",
     "baggage",
     "user-agent",
+    // They choose among the accounts of the client's own key, which does not go along.
+    "openai-organization",
+    "openai-project",
 ];
 
 /// Ours: they steer the gateway and mean nothing to a provider.
@@ -153,15 +156,22 @@ pub(crate) fn push_key(out: &mut Vec<u8>, placement: &KeyPlacement, key: &secrec
 }
 
 /// The query that goes to the provider: without what held the caller's key, with the provider
-/// key where it belongs there.
+/// key where it belongs there. `to_model`: `key` is a credential whatever it holds, since clients
+/// send a dummy there beside the key that counts.
 pub(crate) fn query(
     head: &RequestHead,
     shown_key: &str,
+    to_model: bool,
     add: Option<(&str, &str)>,
 ) -> Option<String> {
     let fields = head.query().into_iter().flat_map(|query| query.split('&'));
-    let placed = |field: &str| add.is_some_and(|(name, _)| field.split('=').next() == Some(name));
-    let kept = fields.filter(|field| !holds(field.as_bytes(), shown_key) && !placed(field));
+    let stays = |field: &&str| {
+        let name = field.split('=').next();
+        holds(field.as_bytes(), shown_key)
+            || (to_model && name == Some("key"))
+            || add.is_some_and(|(placed, _)| name == Some(placed))
+    };
+    let kept = fields.filter(|field| !stays(field));
     let mut query: Vec<String> = kept.map(str::to_owned).collect();
     query.extend(add.map(|(name, value)| format!("{name}={}", percent_encode(value))));
     let had_query = head.query().is_some_and(|query| query.is_empty());
@@ -374,6 +384,8 @@ mod tests {
             ("X-Stainless-Lang: python", false, true, false),
             ("Sec-Fetch-Mode: cors", false, true, false),
             ("traceparent: 00-x", false, true, false),
+            ("OpenAI-Organization: org-1", false, true, false),
+            ("OpenAI-Project: proj-1", false, true, false),
             ("X-My-Header: ü", true, true, false),
             ("Content-Type: application/json", true, true, true),
             ("anthropic-version: 2023-06-01", true, true, true),
@@ -404,11 +416,14 @@ mod tests {
 
     #[test]
     fn the_query_loses_the_callers_key_and_nothing_else() {
-        let read = |target: &str, add| {
+        let asked = |target: &str, to_model, add| {
             let text = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
             let head = RequestHead::parse(Bytes::from(text), 100, 8192).unwrap();
-            query(&head, KEY, add)
+            query(&head, KEY, to_model, add)
         };
+        let read = |target: &str, add| asked(target, false, add);
+        assert_eq!(asked("/x?alt=sse&key=dummy", true, None), Some("alt=sse".into()));
+        assert_eq!(asked("/x?key=dummy&monkey=1", true, None), Some("monkey=1".into()));
         assert_eq!(read("/x", None), None);
         assert_eq!(read("/x?", None), Some(String::new()));
         assert_eq!(read("/x?a=%20b&&c", None), Some("a=%20b&&c".into()));

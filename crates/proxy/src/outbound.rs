@@ -53,7 +53,8 @@ pub(crate) fn outgoing(
     slot: Option<&Slot>,
     model: Option<&str>,
 ) -> Outgoing {
-    let query = headers::query(client, shown_key, placed(upstream, slot));
+    let to_model = matches!(call.door, Door::Model(_));
+    let query = headers::query(client, shown_key, to_model, placed(upstream, slot));
     let query = if call.model_in_query { with_model(query, model) } else { query };
     let query = match &call.door {
         Door::Model(_) => address::with_fields(query, &upstream.query),
