@@ -263,8 +263,9 @@ impl Tally {
         };
         match failed.said {
             Some(said) => {
-                let limited = matches!(said.status, 429 | 503 | 529);
-                let soonest = soonest(world, plan).filter(|_| limited);
+                // A provider that has too much to do says so of all its keys: when one of them has
+                // rested says nothing of it.
+                let soonest = soonest(world, plan).filter(|_| said.status == 429);
                 let retry_after = soonest.or(said.retry_after);
                 Refusal::Provider(Box::new(LastAnswer { retry_after, ..*said }))
             }

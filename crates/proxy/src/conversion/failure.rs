@@ -84,14 +84,14 @@ impl Wording {
 }
 
 /// Whether asking elsewhere would change nothing. An error under a status that says otherwise is
-/// judged by what it says.
+/// judged by what it says: Google refuses a key with 400.
 fn is_the_clients(failure: &Failure, status: u16) -> bool {
-    (400..500).contains(&status)
-        || matches!(
-            failure.kind,
-            FailureKind::BadRequest
-                | FailureKind::NotFound
-                | FailureKind::Conflict
-                | FailureKind::TooLarge
-        )
+    match failure.kind {
+        FailureKind::Unauthenticated | FailureKind::Forbidden => false,
+        FailureKind::BadRequest
+        | FailureKind::NotFound
+        | FailureKind::Conflict
+        | FailureKind::TooLarge => true,
+        _ => (400..500).contains(&status),
+    }
 }

@@ -251,7 +251,10 @@ async fn what_a_provider_refuses_is_said_in_the_clients_dialect() {
     let html = "<html>Bad gateway</html>";
     let bad = r#"{"error":{"code":400,"message":"too long","status":"INVALID_ARGUMENT"}}"#;
     let key = r#"{"error":{"code":403,"message":"account 12345","status":"PERMISSION_DENIED"}}"#;
+    let refused = r#"{"error":{"code":400,"message":"account 12345","status":"INVALID_ARGUMENT",
+        "details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
     for (upstream, status, body, wanted, kind, outcome) in [
+        ("400 key", 400, refused, 502, "api_error", Outcome::Failed),
         ("429", 429, retry, 429, "rate_limit_error", Outcome::Failed),
         ("html", 503, html, 502, "api_error", Outcome::Failed),
         ("400", 400, bad, 400, "invalid_request_error", Outcome::Completed),

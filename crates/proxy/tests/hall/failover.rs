@@ -245,6 +245,20 @@ async fn of_a_whole_pool_at_rest_the_soonest_is_told() {
 }
 
 #[tokio::test]
+async fn a_provider_with_too_much_to_do_is_believed_whatever_keys_rest() {
+    let vendor = Vendor::answering(|seen| match seen.key() {
+        "sk-1" => answer(429, &["retry-after: 300"], "{}"),
+        _ => answer(503, &["retry-after: 11"], "{}"),
+    })
+    .await;
+    let mut setup = Setup::new();
+    setup.upstream("up", vendor.addr, &["sk-1", "sk-2"], |upstream| upstream.retry_count = 0);
+    let hall = setup.start().await;
+    let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("11")));
+}
+
+#[tokio::test]
 async fn the_clients_own_faults_are_never_tried_again_and_rest_no_key() {
     for status in [400, 404, 413, 415, 422] {
         let words = format!(r#"{{"error":{{"message":"your fault","n":{status}}}}}"#);
