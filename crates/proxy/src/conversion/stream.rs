@@ -152,7 +152,12 @@ impl Flow {
 
     /// What is to go out now.
     pub(super) fn take(&mut self) -> Bytes {
-        std::mem::take(&mut self.voice.out).into()
+        if self.voice.out.is_empty() {
+            return Bytes::new();
+        }
+        // What comes next is mostly as long as what came last.
+        let room = self.voice.out.len().clamp(64, 1024);
+        std::mem::replace(&mut self.voice.out, Vec::with_capacity(room)).into()
     }
 
     /// How it ended, if it did.
