@@ -179,10 +179,8 @@ class Runner:
         posts = [r for r in self.up.requests if r["method"] not in ("GET", "HEAD", "OPTIONS")]
 
         if "client_aborts_after_bytes" in exp:
-            deadline = time.monotonic() + exp["upstream_sees_disconnect_within_ms"] / 1000.0 + 0.2
-            while self.up.disconnect_at is None and time.monotonic() < deadline:
-                time.sleep(0.02)
-            if self.up.disconnect_at is None:
+            within = exp["upstream_sees_disconnect_within_ms"] / 1000.0 + 0.2
+            if not self.up.disconnected.wait(within):
                 errs.append("the upstream request was not cancelled when the client left")
             return errs, None
 

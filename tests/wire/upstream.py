@@ -30,7 +30,7 @@ class Upstream:
         self.host, self.port, self.gap = host, port, gap_ms / 1000.0
         self.responses: List[dict] = []
         self.requests: List[dict] = []
-        self.disconnect_at: Optional[float] = None
+        self.disconnected = threading.Event()
         self.started_at: Optional[float] = None
         self._next = 0
         self._loop: Optional[asyncio.AbstractEventLoop] = None
@@ -63,7 +63,8 @@ class Upstream:
     # -- programming
     def program(self, responses: List[dict]) -> None:
         self.responses, self._next = list(responses), 0
-        self.requests, self.disconnect_at, self.started_at = [], None, None
+        self.requests, self.started_at = [], None
+        self.disconnected.clear()
 
     def _take(self, method: str) -> dict:
         if not self.responses or method in ("GET", "HEAD", "OPTIONS"):
@@ -182,7 +183,7 @@ class Upstream:
                 if isinstance(part, dict) and "sleep_ms" in part:
                     done, _ = await asyncio.wait({watcher}, timeout=part["sleep_ms"] / 1000.0)
                     if done:
-                        self.disconnect_at = time.monotonic()
+                        self.disconnected.set()
                         return False
                     continue
                 data = chunk_bytes(part)
@@ -194,7 +195,7 @@ class Upstream:
                     if self.gap:
                         await asyncio.sleep(self.gap)
                 if watcher.done() or writer.is_closing():
-                    self.disconnect_at = time.monotonic()
+                    self.disconnected.set()
                     return False
             if r.get("end") == "abort":
                 sock = writer.get_extra_info("socket")
@@ -212,7 +213,7 @@ class Upstream:
             # The watcher may hold the first byte of a next request: each stream is its last one.
             return False
         except ConnectionError:
-            self.disconnect_at = time.monotonic()
+            self.disconnected.set()
             return False
         finally:
             watcher.cancel()

@@ -1,11 +1,12 @@
 //! Writing JSON: members and items in the order in which they are named, without a tree.
 //!
-//! ```ignore
+//! ```
 //! let mut out = Vec::new();
-//! object(&mut out, |o| {
+//! dialect::write::object(&mut out, |o| {
 //!     o.text("model", "m");
 //!     o.array("messages", |a| a.object(|o| o.text("role", "user")));
 //! });
+//! assert_eq!(out, br#"{"model":"m","messages":[{"role":"user"}]}"#);
 //! ```
 
 use std::{borrow::Cow, io::Write};

@@ -44,6 +44,14 @@ pub struct Request<'a> {
     pub dropped: Vec<String>,
 }
 
+impl<'a> Request<'a> {
+    /// The turns of the system prompt, and all others.
+    pub(crate) fn prompt_and_turns(&self) -> (&[Turn<'a>], &[Turn<'a>]) {
+        let leading = self.turns.iter().take_while(|turn| turn.role == Role::System).count();
+        self.turns.split_at(leading)
+    }
+}
+
 /// A value and where the client said it, as a path in the client's own spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said<'a, T> {

@@ -18,11 +18,11 @@ mod streamed_call;
 #[cfg(test)]
 mod tests;
 
+use super::openai;
 use crate::{
     Ask, Codec, DecodeStream, Edit, EncodeStream, Encoded, Failure, Grammar, MaxTokensField, Names,
     Profile, Reply, SystemRole, Target, ThinkingForm, Value,
     chat::{Answer, Request},
-    write,
 };
 
 /// The codec of Chat Completions.
@@ -71,12 +71,7 @@ impl Codec for OpenAiChat {
     }
 
     fn encode_count(&self, tokens: u64) -> Vec<u8> {
-        // The dialect has no such question; this is OpenAI's answer to that of Responses.
-        let text = write::object_text(|o| {
-            o.text("object", "response.input_tokens");
-            o.number("input_tokens", tokens);
-        });
-        text.into_bytes()
+        openai::counted(tokens)
     }
 
     fn encode_request(
@@ -96,7 +91,7 @@ impl Codec for OpenAiChat {
     }
 
     fn decode_failure(&self, status: u16, body: &[u8]) -> Failure {
-        decode_answer::failure(status, body)
+        openai::failure(status, body)
     }
 
     fn encode_count_request(

@@ -24,11 +24,10 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
+use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target, openai};
 use crate::{
     Edit, Failure, Grammar, MaxTokensField, Names, Profile, SystemRole, ThinkingForm, Value,
     chat::{Answer, Request},
-    write,
 };
 
 /// OpenAI Responses.
@@ -78,11 +77,7 @@ impl Codec for OpenaiResponses {
     }
 
     fn encode_count(&self, tokens: u64) -> Vec<u8> {
-        let text = write::object_text(|o| {
-            o.text("object", "response.input_tokens");
-            o.number("input_tokens", tokens);
-        });
-        text.into()
+        openai::counted(tokens)
     }
 
     fn encode_request(
@@ -102,7 +97,7 @@ impl Codec for OpenaiResponses {
     }
 
     fn decode_failure(&self, status: u16, body: &[u8]) -> Failure {
-        failed::of_answer(status, body)
+        openai::failure(status, body)
     }
 
     fn encode_count_request(

@@ -254,8 +254,12 @@ async fn a_provider_with_too_much_to_do_is_believed_whatever_keys_rest() {
     let mut setup = Setup::new();
     setup.upstream("up", vendor.addr, &["sk-1", "sk-2"], |upstream| upstream.retry_count = 0);
     let hall = setup.start().await;
-    let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
-    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("11")));
+    // The second call begins with the other key.
+    for _ in 0..2 {
+        let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("11")));
+    }
+    assert!(vendor.seen().iter().any(|seen| seen.key() == "sk-1"), "no key was limited");
 }
 
 #[tokio::test]

@@ -37,8 +37,7 @@ impl<'r> Conversation<'r> {
         profile: &Profile,
         names: &mut Names,
     ) -> Result<Self, Failure> {
-        let leading = request.turns.iter().take_while(|turn| turn.role == Role::System).count();
-        let (system, turns) = request.turns.split_at(leading);
+        let (system, turns) = request.prompt_and_turns();
         let mut conversation =
             Conversation { system: system.iter().flat_map(texts).collect(), messages: Vec::new() };
         let mut asked = Vec::new();

@@ -38,8 +38,7 @@ impl<'r> Conversation<'r> {
         for tool in &request.tools {
             names.tell(&tool.name, NameRule::Gemini);
         }
-        let leading = request.turns.iter().take_while(|turn| turn.role == Role::System).count();
-        let (system, turns) = request.turns.split_at(leading);
+        let (system, turns) = request.prompt_and_turns();
         let texts = system.iter().flat_map(|turn| &turn.pieces).filter_map(|piece| match piece {
             Piece::Text { text, .. } => Some(&**text),
             _ => None,

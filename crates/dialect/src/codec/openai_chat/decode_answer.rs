@@ -6,6 +6,7 @@ use super::decode_content::{signature, thoughts};
 use crate::{
     Failure, FailureKind, Kind, Names, ProviderError, Seal, Value,
     chat::{Answer, Block, Choice, Citation, Finish, Logprob, Piece},
+    codec::openai,
     free_form,
     tokens::Reported,
 };
@@ -21,7 +22,7 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
     }
     if list.is_empty() {
         let silent = || nonsense("the provider's answer has no choices");
-        let error = ProviderError::read(body).map(|error| failure(error.status, body));
+        let error = ProviderError::read(body).map(|error| openai::failure(error.status, body));
         return Err(error.unwrap_or_else(silent));
     }
     let mut choices: Vec<(u64, Choice<'a>)> = (0..)
@@ -33,23 +34,6 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
     reported.read(root.get("usage").raw().as_bytes());
     let choices = choices.into_iter().map(|(_, choice)| choice).collect();
     Ok(Answer { choices, usage: reported.tokens() })
-}
-
-/// Reads an error, with OpenAI's `code` and `param`.
-pub(super) fn failure(status: u16, body: &[u8]) -> Failure {
-    let mut failure = Failure::read(status, body);
-    let Ok(root) = Value::read(body) else { return failure };
-    let error = root.get("error");
-    let text = |name: &str| error.get(name).text().filter(|text| !text.is_empty());
-    let own = |text: &str| text.to_owned();
-    failure.code = text("code").filter(|code| code.parse::<u16>().is_err()).map(own);
-    failure.param = text("param").map(own);
-    // Some servers say why without an envelope.
-    let bare = || ["message", "detail"].iter().find_map(|name| root.get(name).text());
-    if let (true, Some(message)) = (error.is_null(), bare()) {
-        failure = Failure::new(FailureKind::of(status, ""), message);
-    }
-    failure
 }
 
 /// Whether there is an error in it; an empty one is none.
@@ -66,7 +50,7 @@ pub(super) fn has_error(holder: &Value<'_>) -> bool {
 
 /// Reads an error that came under status 200.
 pub(super) fn inner_failure(holder: &[u8]) -> Failure {
-    failure(ProviderError::read(holder).map_or(502, |error| error.status), holder)
+    openai::failure(ProviderError::read(holder).map_or(502, |error| error.status), holder)
 }
 
 pub(super) fn nonsense(message: &str) -> Failure {

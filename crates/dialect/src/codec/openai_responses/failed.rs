@@ -1,15 +1,6 @@
 //! Errors as this dialect tells them: with a code and the field at fault.
 
-use crate::{Failure, FailureKind, ProviderError, Value};
-
-/// The failure that an error answer with this status tells.
-pub(super) fn of_answer(status: u16, body: &[u8]) -> Failure {
-    let failure = Failure::read(status, body);
-    match Value::read(body) {
-        Ok(body) => detailed(failure, body.get("error")),
-        Err(_) => failure,
-    }
-}
+use crate::{Failure, FailureKind, ProviderError, Value, codec::openai::detailed};
 
 /// The failure that the data of an event tells, or an answer with an error under status 200; none
 /// where there is no error in it.
@@ -23,9 +14,4 @@ pub(super) fn of_data(data: &[u8], value: &Value<'_>) -> Option<Failure> {
 /// The provider gave no sense.
 pub(super) fn nonsense(message: &str) -> Failure {
     Failure::new(FailureKind::BadGateway, message)
-}
-
-fn detailed(failure: Failure, error: &Value<'_>) -> Failure {
-    let text = |name: &str| error.get(name).text().filter(|t| !t.is_empty()).map(str::to_owned);
-    Failure { code: text("code"), param: text("param"), ..failure }
 }
