@@ -54,6 +54,8 @@ pub struct Model {
     pub model_profiles: String,
     /// Whether streams are asked for their usage.
     pub ask_usage: bool,
+    /// How its pool is used: a JSON object.
+    pub policy: String,
     /// When it was made.
     pub created_us: i64,
     /// When it was last changed.

@@ -14,6 +14,7 @@ mod m20261121_000003_callers;
 mod m20261121_000004_changes;
 mod m20261121_000005_logs;
 mod m20261121_000006_conversion;
+mod m20261121_000007_policy;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000004_changes::Migration),
             Box::new(m20261121_000005_logs::Migration),
             Box::new(m20261121_000006_conversion::Migration),
+            Box::new(m20261121_000007_policy::Migration),
         ]
     }
 }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    ProviderKey, Revision, Route, RouteId, ServiceKey, ServiceKeyId, Upstream, UpstreamId, UserId,
+    Limit, LimitId, ProviderKey, Revision, Route, RouteId, Rule, RuleId, ServiceKey, ServiceKeyId,
+    Upstream, UpstreamId, UserId,
 };
 
 /// Everything that the data plane is configured with, at one revision. Parts that a change did
@@ -20,6 +21,10 @@ pub struct Catalog {
     pub service_keys: BTreeMap<ServiceKeyId, Arc<ServiceKey>>,
     /// The model names that callers may ask for.
     pub routes: BTreeMap<RouteId, Arc<Route>>,
+    /// How much callers may use.
+    pub limits: BTreeMap<LimitId, Arc<Limit>>,
+    /// What is to happen when calls meet conditions.
+    pub rules: BTreeMap<RuleId, Arc<Rule>>,
 }
 
 impl Catalog {
@@ -31,6 +36,8 @@ impl Catalog {
             upstreams: BTreeMap::new(),
             service_keys: BTreeMap::new(),
             routes: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            rules: BTreeMap::new(),
         }
     }
 }

@@ -30,6 +30,12 @@ ids! {
     ServiceKeyId,
     /// A model name that callers may ask for.
     RouteId,
+    /// A limit on what callers may use.
+    LimitId,
+    /// What is to happen when calls meet conditions.
+    RuleId,
+    /// Something a person should look at.
+    AlertId,
     /// The number that grows with every change of the catalog.
     Revision,
 }

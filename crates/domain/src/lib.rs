@@ -4,30 +4,50 @@
 //! [`Catalog`]; what is served is the [`Snapshot`] compiled from it. How a noun is spelled in SQL,
 //! in JSON or on a provider's wire is the business of `store`, `management` and `dialect`.
 
+pub mod access;
+pub mod amount;
 pub mod catalog;
+pub mod error_class;
 pub mod fault;
 pub mod ids;
+pub mod key_status;
+pub mod limit;
 pub mod live;
 pub mod log;
 pub mod model_profile;
 pub mod outbound;
+pub mod policy;
 pub mod preset;
+pub mod price;
 pub mod provider;
 pub mod provider_key;
+pub mod quota;
 pub mod route;
+pub mod rule;
 pub mod service_key;
 pub mod snapshot;
 pub mod upstream;
 
+pub use access::{Access, Hours};
+pub use amount::{Period, Span, Unit};
 pub use catalog::{Catalog, Owner, UpstreamEntry};
+pub use error_class::{ErrorClass, ErrorRule};
 pub use fault::{Fault, Faults};
-pub use ids::{ProviderKeyId, Revision, RouteId, ServiceKeyId, UpstreamId, UserId};
+pub use ids::{
+    AlertId, LimitId, ProviderKeyId, Revision, RouteId, RuleId, ServiceKeyId, UpstreamId, UserId,
+};
+pub use key_status::{Evidence, KeyStatus, Standing, Transition};
+pub use limit::{Algorithm, Limit, Scope};
 pub use model_profile::{MaxTokensField, ModelProfile, ProfileRule, SystemRole, ThinkingForm};
 pub use outbound::{BaseUrl, Denied, OutboundPolicy};
+pub use policy::PoolPolicy;
 pub use preset::Preset;
+pub use price::Price;
 pub use provider::{Dialect, KeyPlacement, Provider};
 pub use provider_key::{KeyState, ProviderKey};
+pub use quota::{KeyLimit, Quota, Sharing, Window};
 pub use route::{Conversion, Route, Target};
-pub use service_key::{Caller, ServiceKey};
+pub use rule::{Condition, Observation, Rule};
+pub use service_key::{Caller, PreviousKey, ServiceKey};
 pub use snapshot::Snapshot;
 pub use upstream::{HeaderPolicy, HeaderRule, PathStyle, QueryField, Strategy, Timeouts, Upstream};

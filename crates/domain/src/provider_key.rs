@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, Faults, ProviderKeyId, UpstreamId, UserId};
+use crate::{Fault, Faults, ProviderKeyId, Quota, UpstreamId, UserId};
 
 /// A secret that a provider gave us, in the pool of one upstream.
 #[derive(Debug, Clone)]
@@ -24,8 +24,10 @@ pub struct ProviderKey {
     pub state: KeyState,
     /// Its share under `weighted`, 1 to 1000.
     pub weight: u32,
-    /// How many requests it may make a day; `None` without a quota.
-    pub quota: Option<u64>,
+    /// What it may use; those of its pool where it has none of its own.
+    pub quotas: Vec<Quota>,
+    /// Keys of one account or project share limits: they name the same group.
+    pub group: Option<String>,
 }
 
 impl ProviderKey {
@@ -41,6 +43,12 @@ impl ProviderKey {
         }
         if !(1..=Self::WEIGHT_MAX).contains(&self.weight) {
             faults.add("weight", format!("must be 1 to {}", Self::WEIGHT_MAX));
+        }
+        if self.group.as_ref().is_some_and(|g| g.is_empty() || g.len() > 128) {
+            faults.add("quota_group", "must be 1 to 128 bytes");
+        }
+        for fault in Quota::faults(&self.quotas).0 {
+            faults.add(format!("quotas{}", fault.field), fault.message);
         }
         let secret = self.secret.expose_secret();
         if secret.is_empty()

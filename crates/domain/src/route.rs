@@ -4,7 +4,9 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dialect, Fault, Faults, ModelProfile, RouteId, UpstreamId, UserId};
+use crate::{
+    Dialect, Fault, Faults, ModelProfile, RouteId, Strategy, UpstreamId, UserId, policy::Sticky,
+};
 
 /// A model name and its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub struct Route {
     pub enabled: bool,
     /// Whether a call may reach a target that does not speak the client's dialect.
     pub conversion: Conversion,
+    /// How one of the targets of equal priority is chosen.
+    pub strategy: Strategy,
+    /// What keeps calls that belong together with one target.
+    pub sticky: Option<Sticky>,
     /// Who could answer.
     pub targets: Vec<Target>,
 }

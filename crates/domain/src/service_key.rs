@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{Faults, ServiceKeyId, Upstream, UpstreamId, UserId};
+use crate::{Access, Faults, ServiceKeyId, Upstream, UpstreamId, UserId};
 
 /// A secret that we gave a caller; only its digest is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,21 @@ pub struct ServiceKey {
     pub allowed_upstreams: Vec<UpstreamId>,
     /// The only models it may ask for, by the name it asks with; empty means any.
     pub allowed_models: Vec<String>,
+    /// From where, when and for what it is accepted.
+    pub access: Access,
+    /// The key before it was rotated, which is accepted for a while yet.
+    pub previous: Option<PreviousKey>,
+}
+
+/// The key that a service key was before it was rotated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousKey {
+    /// The part of it by which it is found.
+    pub public_id: String,
+    /// HMAC-SHA-256 of the whole key.
+    pub digest: [u8; 32],
+    /// From when on it is no longer accepted.
+    pub until: DateTime<Utc>,
 }
 
 impl ServiceKey {
@@ -39,6 +54,7 @@ impl ServiceKey {
         if self.allowed_models.iter().any(|m| m.is_empty() || m.len() > 256) {
             faults.add("allowed_models", "each must be 1 to 256 bytes");
         }
+        faults.0.extend(self.access.faults().0);
         faults
     }
 }

@@ -2,11 +2,12 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BaseUrl, Dialect, Fault, Faults, KeyPlacement, ModelProfile, Preset, ProfileRule, Provider,
-    Target, UpstreamId, UserId,
+    BaseUrl, Dialect, Fault, Faults, KeyPlacement, ModelProfile, PoolPolicy, Preset, ProfileRule,
+    Provider, Target, UpstreamId, UserId,
 };
 
 /// A configured place to send calls: provider, address, timeouts. Its keys stand beside it in
@@ -55,6 +56,8 @@ pub struct Upstream {
     /// Whether a stream of Chat Completions is asked for its usage although the client did not;
     /// the event with the usage is then kept from the client.
     pub ask_usage: bool,
+    /// How its pool of keys is used.
+    pub policy: PoolPolicy,
 }
 
 impl Upstream {
@@ -87,6 +90,7 @@ impl Upstream {
             record_bodies: false,
             model_profiles: Vec::new(),
             ask_usage: true,
+            policy: PoolPolicy::default(),
         }
     }
 
@@ -106,6 +110,13 @@ impl Upstream {
         let own = ProfileRule::resolve(&self.model_profiles, model);
         let known = self.preset().map(|preset| preset.profile(model)).unwrap_or_default();
         target.and_then(|target| target.profile).unwrap_or_default().over(own).over(known)
+    }
+
+    /// By the clock of which zone the quotas of its keys are reset: as it says, or where its
+    /// provider resets them, or `gateways`.
+    pub fn zone(&self, gateways: Tz) -> Tz {
+        let providers = (self.provider == Provider::Gemini).then_some(Tz::America__Los_Angeles);
+        self.policy.timezone.or(providers).unwrap_or(gateways)
     }
 
     /// Everything about it that could not be served.
@@ -136,6 +147,7 @@ impl Upstream {
         for fault in ProfileRule::faults(&self.model_profiles).0 {
             faults.add(format!("model_profiles{}", fault.field), fault.message);
         }
+        faults.0.extend(self.policy.faults().0);
         faults
     }
 }
@@ -272,11 +284,28 @@ pub enum Strategy {
     Weighted,
     /// Any, with equal chance.
     Random,
+    /// In proportion to what is left of the keys' quotas.
+    RemainingQuota,
+    /// The same key for calls that belong together, however many keys come and go.
+    ConsistentHash,
+    /// The one that answers soonest: of two at random, that with the lower moving peak of the time
+    /// to the first byte, times the calls it has.
+    LeastLatency,
+    /// The one in the best health: by success, latency, calls at once and quota left.
+    BestHealth,
 }
 
 impl Strategy {
     /// All strategies, in the order in which they are listed to people.
-    pub const ALL: [Strategy; 3] = [Strategy::RoundRobin, Strategy::Weighted, Strategy::Random];
+    pub const ALL: [Strategy; 7] = [
+        Strategy::RoundRobin,
+        Strategy::Weighted,
+        Strategy::Random,
+        Strategy::RemainingQuota,
+        Strategy::ConsistentHash,
+        Strategy::LeastLatency,
+        Strategy::BestHealth,
+    ];
 
     /// The name in configuration and columns.
     pub const fn as_str(self) -> &'static str {
@@ -284,6 +313,10 @@ impl Strategy {
             Strategy::RoundRobin => "round_robin",
             Strategy::Weighted => "weighted",
             Strategy::Random => "random",
+            Strategy::RemainingQuota => "remaining_quota",
+            Strategy::ConsistentHash => "consistent_hash",
+            Strategy::LeastLatency => "least_latency",
+            Strategy::BestHealth => "best_health",
         }
     }
 }
@@ -298,10 +331,10 @@ impl FromStr for Strategy {
     type Err = Fault;
 
     fn from_str(text: &str) -> Result<Self, Fault> {
-        Strategy::ALL
-            .into_iter()
-            .find(|s| s.as_str() == text)
-            .ok_or_else(|| Fault::new("strategy", "must be round_robin, weighted or random"))
+        Strategy::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
+            let all = Strategy::ALL.map(Strategy::as_str).join(", ");
+            Fault::new("strategy", format!("must be one of {all}"))
+        })
     }
 }
 

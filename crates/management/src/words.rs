@@ -49,6 +49,10 @@ words! {
         RoundRobin = "round_robin",
         Weighted = "weighted",
         Random = "random",
+        RemainingQuota = "remaining_quota",
+        ConsistentHash = "consistent_hash",
+        LeastLatency = "least_latency",
+        BestHealth = "best_health",
     }
     /// Which of a client's headers reach the provider.
     HeaderPolicy = domain::HeaderPolicy {

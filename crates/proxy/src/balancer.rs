@@ -113,7 +113,7 @@ impl Pool {
             let ready = &mut turn.classes[class].ready;
             let place = match self.strategy {
                 Strategy::Random => rand::random_range(0..ready.len()),
-                Strategy::RoundRobin | Strategy::Weighted => 0,
+                _ => 0,
             };
             let Some(index) = ready.swap_remove_back_or_pop(place) else { continue };
             let slot = &self.slots[index as usize];
@@ -146,7 +146,7 @@ impl Pool {
             turn.resting.pop();
             let weight = match self.strategy {
                 Strategy::Weighted => i64::from(self.slots[index as usize].key.weight),
-                Strategy::RoundRobin | Strategy::Random => 1,
+                _ => 1,
             };
             if let Some(class) = turn.classes.iter_mut().find(|c| c.weight == weight) {
                 class.ready.push_back(index);
@@ -214,7 +214,8 @@ mod tests {
                 secret: "sk-test".to_owned().into(),
                 state: KeyState::Active,
                 weight: *weight,
-                quota: None,
+                quotas: Vec::new(),
+                group: None,
             })
         });
         UpstreamEntry { upstream, keys: keys.collect() }

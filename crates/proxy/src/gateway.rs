@@ -164,8 +164,9 @@ impl Gateway {
         InFlight(self.clone())
     }
 
-    /// Lets go of connections that providers closed.
+    /// Lets go of connections that providers closed, and keeps the clock right.
     pub(crate) fn sweep(&self) {
+        self.settings.clock.follow();
         for running in self.world.load().running.values() {
             running.line.sweep();
         }

@@ -9,6 +9,7 @@ mod admission;
 mod attempt;
 mod balancer;
 mod client;
+mod clock;
 mod connections;
 mod conversion;
 mod door;
@@ -38,6 +39,7 @@ mod upload;
 mod upstream;
 mod usage;
 
+pub use clock::Clock;
 pub use gateway::Gateway;
 pub use recording::{Recorded, Sample};
 pub use server::{Front, service};

@@ -1,9 +1,12 @@
 //! What the data plane is started with. Everything else is catalog.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use chrono_tz::Tz;
 use domain::OutboundPolicy;
 use ipnet::IpNet;
+
+use crate::clock::Clock;
 
 /// How the data plane is set up for as long as the process lives.
 #[derive(Debug, Clone)]
@@ -35,6 +38,10 @@ pub struct Settings {
     /// A file with the authorities that providers' certificates are checked against; the
     /// system's where none is named.
     pub ca_file: Option<String>,
+    /// The clock by which keys rest, limits are counted and quotas are reset.
+    pub clock: Arc<Clock>,
+    /// By the clock of which zone periods begin where nothing else is said.
+    pub timezone: Tz,
 }
 
 impl Settings {
@@ -53,6 +60,8 @@ impl Settings {
             idle_connections: 1024,
             stream_keep_alive: Duration::from_secs(15),
             ca_file: None,
+            clock: Arc::new(Clock::system()),
+            timezone: Tz::UTC,
         }
     }
 }

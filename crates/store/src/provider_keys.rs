@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use auth::{Actor, Place, Sealer};
 use domain::{
-    Faults, KeyState, ProviderKey, ProviderKeyId, Revision, UpstreamId, UserId, provider_key::mask,
+    Faults, KeyState, ProviderKey, ProviderKeyId, Quota, Revision, UpstreamId, UserId,
+    provider_key::mask,
 };
 use entity::{provider_keys, upstreams};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter};
@@ -261,7 +262,13 @@ fn read(row: &provider_keys::Model, secret: SecretString) -> Result<ProviderKey,
         secret,
         state: state(row)?,
         weight: u32::try_from(row.weight).unwrap_or_default(),
-        quota: row.quota_total.filter(|_| row.enable_quota).map(uncount),
+        quotas: row
+            .quota_total
+            .filter(|_| row.enable_quota)
+            .map(|total| Quota::requests_a_day(uncount(total)))
+            .into_iter()
+            .collect(),
+        group: None,
     })
 }
 

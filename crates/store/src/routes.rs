@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use auth::Actor;
 use domain::{
-    Conversion, Dialect, Faults, ModelProfile, Revision, Route, RouteId, Target, UpstreamId, UserId,
+    Conversion, Dialect, Faults, ModelProfile, Revision, Route, RouteId, Strategy, Target,
+    UpstreamId, UserId,
 };
 use entity::{route_targets, routes};
 use sea_orm::{
@@ -198,6 +199,8 @@ pub(crate) fn read(
         name: row.name.clone(),
         enabled: row.enabled,
         conversion,
+        strategy: Strategy::Weighted,
+        sticky: None,
         targets: read,
     })
 }

@@ -1,7 +1,7 @@
 //! Service keys: made, changed, read, deleted. Only digests come here.
 
 use auth::Actor;
-use domain::{Fault, Faults, Revision, ServiceKey, ServiceKeyId, UpstreamId, UserId};
+use domain::{Access, Fault, Faults, Revision, ServiceKey, ServiceKeyId, UpstreamId, UserId};
 use entity::{service_keys, upstreams};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
@@ -154,6 +154,8 @@ pub(crate) fn read(row: service_keys::Model) -> Result<ServiceKey, Faults> {
         expires_at: row.expires_us.map(moment),
         allowed_upstreams,
         allowed_models,
+        access: Access::default(),
+        previous: None,
     })
 }
 

@@ -4,8 +4,9 @@ use std::{collections::HashMap, str::FromStr, time::Duration};
 
 use auth::Actor;
 use domain::{
-    BaseUrl, Dialect, Fault, Faults, HeaderPolicy, HeaderRule, KeyPlacement, PathStyle, Preset,
-    ProfileRule, Provider, QueryField, Revision, Strategy, Timeouts, Upstream, UpstreamId, UserId,
+    BaseUrl, Dialect, Fault, Faults, HeaderPolicy, HeaderRule, KeyPlacement, PathStyle, PoolPolicy,
+    Preset, ProfileRule, Provider, QueryField, Revision, Strategy, Timeouts, Upstream, UpstreamId,
+    UserId,
 };
 use entity::{provider_keys, upstreams};
 use sea_orm::{
@@ -171,6 +172,7 @@ fn made(
     set(&mut upstream.paths, new.paths);
     set(&mut upstream.query, new.query);
     set(&mut upstream.ask_usage, new.ask_usage);
+    set(&mut upstream.policy, new.policy);
     upstream.models = new.models;
     upstream.record_bodies = new.record_bodies;
     upstream.model_profiles = new.model_profiles;
@@ -205,6 +207,7 @@ fn apply(upstream: &mut Upstream, base_url: Option<BaseUrl>, edit: UpstreamEdit)
     set(&mut upstream.query, edit.query);
     set(&mut upstream.model_profiles, edit.model_profiles);
     set(&mut upstream.ask_usage, edit.ask_usage);
+    set(&mut upstream.policy, edit.policy);
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {
@@ -307,6 +310,7 @@ fn write(upstream: &Upstream, change: &Change<'_>, created_us: i64) -> upstreams
         query: json(&upstream.query),
         model_profiles: json(&upstream.model_profiles),
         ask_usage: upstream.ask_usage,
+        policy: json(&upstream.policy),
         created_us,
         updated_us: change.now_us,
         revision: change.revision,
@@ -330,6 +334,9 @@ pub(crate) fn read(row: upstreams::Model) -> Result<Upstream, Faults> {
     let query: Option<Vec<QueryField>> = list(&mut faults, "query", &row.query);
     let model_profiles: Option<Vec<ProfileRule>> =
         list(&mut faults, "model_profiles", &row.model_profiles);
+    let policy = serde_json::from_str::<PoolPolicy>(&row.policy)
+        .map_err(|_| Fault::new("policy", "is not one that this version can read"));
+    let policy = note(&mut faults, policy);
     let ms = |value: i64| Duration::from_millis(uncount(value));
     let upstream = (|| {
         Some(Upstream {
@@ -358,6 +365,7 @@ pub(crate) fn read(row: upstreams::Model) -> Result<Upstream, Faults> {
             query: query?,
             model_profiles: model_profiles?,
             ask_usage: row.ask_usage,
+            policy: policy?,
         })
     })();
     upstream.ok_or(faults)

@@ -241,7 +241,8 @@ fn judged(name: Option<&str>, secret: Option<&SecretString>, weight: Option<u32>
         secret: secret.cloned().unwrap_or_else(|| "secret".into()),
         state: domain::KeyState::Active,
         weight: weight.unwrap_or(1),
-        quota: None,
+        quotas: Vec::new(),
+        group: None,
     };
     key.faults()
 }

@@ -177,6 +177,8 @@ fn judged(name: Option<&str>, targets: Option<&[Target]>) -> Faults {
         name: name.unwrap_or("name").to_owned(),
         enabled: true,
         conversion: domain::Conversion::Allow,
+        strategy: domain::Strategy::Weighted,
+        sticky: None,
         targets: targets.map_or_else(some, given),
     };
     route.faults()

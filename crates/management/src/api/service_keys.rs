@@ -204,6 +204,8 @@ fn judged(name: Option<&str>, allowed_models: &[String]) -> Faults {
         expires_at: None,
         allowed_upstreams: Vec::new(),
         allowed_models: allowed_models.to_vec(),
+        access: domain::Access::default(),
+        previous: None,
     };
     key.faults()
 }

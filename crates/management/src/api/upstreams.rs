@@ -345,6 +345,7 @@ impl From<NewUpstream> for store::NewUpstream {
             query: new.query.map(all),
             model_profiles: all(new.model_profiles),
             ask_usage: new.ask_usage,
+            policy: None,
             owner: None,
         }
     }
@@ -375,6 +376,7 @@ impl EditUpstream {
             query: self.query.map(all),
             model_profiles: self.model_profiles.map(all),
             ask_usage: self.ask_usage,
+            policy: None,
         }
     }
 }

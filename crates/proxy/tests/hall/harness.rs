@@ -11,9 +11,9 @@ use std::{
 
 use auth::{MasterKey, ServiceKeys};
 use domain::{
-    BaseUrl, Catalog, Conversion, KeyState, OutboundPolicy, Owner, ProviderKey, ProviderKeyId,
-    Revision, Route, RouteId, ServiceKey, ServiceKeyId, Snapshot, Target, Upstream, UpstreamEntry,
-    UpstreamId, UserId, live::Live, log::LogEntry,
+    Access, BaseUrl, Catalog, Conversion, KeyState, OutboundPolicy, Owner, ProviderKey,
+    ProviderKeyId, Revision, Route, RouteId, ServiceKey, ServiceKeyId, Snapshot, Strategy, Target,
+    Upstream, UpstreamEntry, UpstreamId, UserId, live::Live, log::LogEntry,
 };
 use parking_lot::Mutex;
 use pingora_core::{server::Fds, services::Service};
@@ -110,7 +110,8 @@ impl Setup {
                 secret: (*secret).to_owned().into(),
                 state: KeyState::Active,
                 weight: 1,
-                quota: None,
+                quotas: Vec::new(),
+                group: None,
             })
         });
         let entry = UpstreamEntry { upstream, keys: keys.collect() };
@@ -133,6 +134,8 @@ impl Setup {
             expires_at: None,
             allowed_upstreams: Vec::new(),
             allowed_models: Vec::new(),
+            access: Access::default(),
+            previous: None,
         };
         edit(&mut key);
         self.catalog.service_keys.insert(id, Arc::new(key));
@@ -154,6 +157,8 @@ impl Setup {
             name: name.to_owned(),
             enabled: true,
             conversion: Conversion::Allow,
+            strategy: Strategy::Weighted,
+            sticky: None,
             targets,
         };
         self.catalog.routes.insert(id, Arc::new(route));

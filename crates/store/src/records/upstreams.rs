@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    Dialect, HeaderPolicy, HeaderRule, KeyPlacement, PathStyle, ProfileRule, Provider, QueryField,
-    Strategy, Timeouts, Upstream, UserId,
+    Dialect, HeaderPolicy, HeaderRule, KeyPlacement, PathStyle, PoolPolicy, ProfileRule, Provider,
+    QueryField, Strategy, Timeouts, Upstream, UserId,
 };
 
 /// An upstream to be made. What is `None` follows from the preset, from the provider or from our
@@ -46,6 +46,8 @@ pub struct NewUpstream {
     pub model_profiles: Vec<ProfileRule>,
     /// Whether streams of Chat Completions are asked for their usage.
     pub ask_usage: Option<bool>,
+    /// How its pool is used.
+    pub policy: Option<PoolPolicy>,
     /// Who owns it; whoever makes it when not given.
     pub owner: Option<UserId>,
 }
@@ -92,6 +94,8 @@ pub struct UpstreamEdit {
     pub model_profiles: Option<Vec<ProfileRule>>,
     /// Whether streams of Chat Completions are asked for their usage.
     pub ask_usage: Option<bool>,
+    /// How its pool is used.
+    pub policy: Option<PoolPolicy>,
 }
 
 /// An upstream as stored.

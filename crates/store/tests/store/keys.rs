@@ -2,7 +2,7 @@
 
 use auth::{Place, Role};
 use chrono::{TimeDelta, Utc};
-use domain::{KeyState, ProviderKeyId, UpstreamId};
+use domain::{KeyState, ProviderKeyId, Quota, UpstreamId};
 use entity::provider_keys;
 use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, EntityTrait};
@@ -53,7 +53,8 @@ async fn the_quota_counts_only_when_it_is_switched_on(#[values(Sqlite, Pg)] on: 
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
     let key = store.add_key(upstream, "one").await;
-    let quota = async || store.load_catalog().await.unwrap().upstreams[&upstream].keys[0].quota;
+    let quota =
+        async || store.load_catalog().await.unwrap().upstreams[&upstream].keys[0].quotas.clone();
     let edit = |enable, total| ProviderKeyEdit {
         enable_quota: Some(enable),
         quota_total: Some(total),
@@ -61,9 +62,9 @@ async fn the_quota_counts_only_when_it_is_switched_on(#[values(Sqlite, Pg)] on: 
     };
 
     store.edit_provider_key(&admin(), key, edit(false, Some(7))).await.unwrap();
-    assert_eq!(quota().await, None);
+    assert_eq!(quota().await, []);
     store.edit_provider_key(&admin(), key, edit(true, Some(7))).await.unwrap();
-    assert_eq!(quota().await, Some(7));
+    assert_eq!(quota().await, [Quota::requests_a_day(7)]);
     let refused = store.edit_provider_key(&admin(), key, edit(true, None)).await;
     assert_eq!(fields(refused), ["quota_total"]);
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use auth::{Actor, Role};
 use domain::{
-    Dialect, Faults, HeaderPolicy, HeaderRule, KeyPlacement, ModelProfile, PathStyle, ProfileRule,
-    Provider, QueryField, Revision, Strategy, ThinkingForm, Timeouts, UpstreamId, UserId,
+    Dialect, Faults, HeaderPolicy, HeaderRule, KeyPlacement, ModelProfile, PathStyle, PoolPolicy,
+    ProfileRule, Provider, QueryField, Revision, Strategy, ThinkingForm, Timeouts, UpstreamId,
+    UserId,
 };
 use rstest::rstest;
 use store::{NewUpstream, StoreError, UpstreamEdit};
@@ -74,6 +75,7 @@ async fn everything_that_is_said_is_kept(#[values(Sqlite, Pg)] on: On) {
         query: Some(vec![QueryField { name: "api-version".into(), value: "2024-10-21".into() }]),
         model_profiles: vec![thinker("m*")],
         ask_usage: Some(false),
+        policy: Some(PoolPolicy { max_in_flight: Some(9), ..PoolPolicy::default() }),
         owner: Some(owner),
     };
 
@@ -81,6 +83,7 @@ async fn everything_that_is_said_is_kept(#[values(Sqlite, Pg)] on: On) {
 
     let upstream = store.upstream(id).await.unwrap().upstream;
     assert_eq!(upstream.owner, owner);
+    assert_eq!(Some(upstream.policy), new.policy);
     assert_eq!(Some(upstream.dialects), new.dialects);
     assert_eq!(upstream.models, new.models);
     assert_eq!(Some(upstream.enabled), new.enabled);

@@ -1,0 +1,96 @@
+//! From where, when and for what a service key is accepted.
+
+use chrono::{DateTime, Datelike, NaiveTime, Utc, Weekday};
+use chrono_tz::Tz;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::Faults;
+
+/// From where, when and for what a service key is accepted. What is empty allows everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Access {
+    /// The only networks from which it is accepted.
+    pub ips: Vec<IpNet>,
+    /// The only HTTP methods.
+    pub methods: Vec<String>,
+    /// The only times.
+    pub hours: Vec<Hours>,
+}
+
+/// Hours of some days, by the clock of a zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hours {
+    /// The days; all where none is named.
+    #[serde(default)]
+    pub days: Vec<Weekday>,
+    /// From when on.
+    pub from: NaiveTime,
+    /// Until when; at or before `from` it ends on the next day.
+    pub to: NaiveTime,
+    /// By the clock of which zone; UTC where none is named.
+    #[serde(default)]
+    pub timezone: Option<Tz>,
+}
+
+impl Hours {
+    /// Whether `now` is among them.
+    pub fn hold(&self, now: DateTime<Utc>) -> bool {
+        let local = now.with_timezone(&self.timezone.unwrap_or(Tz::UTC));
+        let (day, time) = (local.weekday(), local.time());
+        let on = |day: Weekday| self.days.is_empty() || self.days.contains(&day);
+        if self.from < self.to {
+            return on(day) && (self.from..self.to).contains(&time);
+        }
+        (on(day) && time >= self.from) || (on(day.pred()) && time < self.to)
+    }
+}
+
+impl Access {
+    /// Everything about it that could not be served.
+    pub fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        for (field, len) in [
+            ("allowed_ips", self.ips.len()),
+            ("allowed_methods", self.methods.len()),
+            ("allowed_hours", self.hours.len()),
+        ] {
+            if len > 100 {
+                faults.add(field, "must be at most 100");
+            }
+        }
+        let upper = |m: &String| {
+            !m.is_empty() && m.len() <= 16 && m.bytes().all(|b| b.is_ascii_uppercase())
+        };
+        if !self.methods.iter().all(upper) {
+            faults.add("allowed_methods", "each must be an HTTP method in capitals");
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_may_pass_midnight() {
+        let night = Hours {
+            days: vec![Weekday::Fri],
+            from: NaiveTime::from_hms_opt(22, 0, 0).unwrap(),
+            to: NaiveTime::from_hms_opt(6, 0, 0).unwrap(),
+            timezone: Some(Tz::Europe__Berlin),
+        };
+        // Friday 2026-11-20; Berlin is an hour ahead of UTC.
+        for (at, holds) in [
+            ("2026-11-20T20:59:59Z", false),
+            ("2026-11-20T21:00:00Z", true),
+            ("2026-11-21T04:59:59Z", true),
+            ("2026-11-21T05:00:00Z", false),
+            ("2026-11-20T03:00:00Z", false),
+        ] {
+            assert_eq!(night.hold(at.parse().unwrap()), holds, "{at}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! How a pool of keys is used: what a failure means, when an upstream rests, what calls cost, what
+//! is remembered between calls. Every part has a default; what is stored may lack any of them.
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use crate::{ErrorRule, Faults, KeyLimit, Price, Quota};
+
+/// How the pool of one upstream is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolPolicy {
+    /// By the clock of which zone quotas are reset; the provider's where it is known (see
+    /// [`Upstream::zone`](crate::Upstream::zone)), the gateway's otherwise.
+    pub timezone: Option<Tz>,
+    /// Rows that are asked before the provider's own table of errors.
+    pub error_rules: Vec<ErrorRule>,
+    /// What is done with a key that is not accepted.
+    pub on_auth_failure: AuthFailure,
+    /// Limits that the provider sets for each key or group.
+    pub key_limits: Vec<KeyLimit>,
+    /// The quotas of keys that have none of their own.
+    pub key_quotas: Vec<Quota>,
+    /// What keeps calls that belong together with one key.
+    pub sticky: Option<Sticky>,
+    /// How long a call waits in line when every key is busy, before it is passed on or refused.
+    pub queue_timeout: Duration,
+    /// Most calls at once to this upstream; those beyond it wait in line, fairly between service
+    /// keys.
+    pub max_in_flight: Option<u32>,
+    /// When the upstream, or a key of it, rests because of its failures.
+    pub breaker: Breaker,
+    /// How suspended keys are asked whether they are well again.
+    pub probe: Probe,
+    /// What calls cost.
+    pub prices: Vec<Price>,
+    /// A script that sets headers.
+    pub header_script: Option<HeaderScript>,
+    /// How long an answer is read on for its usage after the client left; zero counts what was
+    /// sent.
+    pub drain: Duration,
+}
+
+impl Default for PoolPolicy {
+    fn default() -> Self {
+        Self {
+            timezone: None,
+            error_rules: Vec::new(),
+            on_auth_failure: AuthFailure::default(),
+            key_limits: Vec::new(),
+            key_quotas: Vec::new(),
+            sticky: None,
+            queue_timeout: Duration::from_secs(5),
+            max_in_flight: None,
+            breaker: Breaker::default(),
+            probe: Probe::default(),
+            prices: Vec::new(),
+            header_script: None,
+            drain: Duration::ZERO,
+        }
+    }
+}
+
+impl PoolPolicy {
+    /// Everything about it that could not be served.
+    pub fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        let mut nest = |field: &str, inner: Faults| {
+            for fault in inner.0 {
+                faults.add(format!("{field}{}", fault.field), fault.message);
+            }
+        };
+        nest("key_limits", KeyLimit::faults(&self.key_limits));
+        nest("key_quotas", Quota::faults(&self.key_quotas));
+        nest("prices", Price::faults(&self.prices));
+        if self.queue_timeout > Duration::from_secs(600) {
+            faults.add("queue_timeout", "must be at most 10 minutes");
+        }
+        if self.drain > Duration::from_secs(600) {
+            faults.add("drain", "must be at most 10 minutes");
+        }
+        if self.max_in_flight == Some(0) {
+            faults.add("max_in_flight", "must be at least 1");
+        }
+        self.breaker.faults(&mut faults);
+        if let Some(sticky) = &self.sticky {
+            sticky.faults(&mut faults);
+        }
+        faults
+    }
+}
+
+/// What is done with a key that is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthFailure {
+    /// It is out for so long, and then tried again.
+    Disable(Duration),
+    /// It is given up.
+    Ban,
+}
+
+impl Default for AuthFailure {
+    fn default() -> Self {
+        AuthFailure::Disable(Duration::from_secs(3600))
+    }
+}
+
+/// What keeps calls that belong together with one key, as long as that key is well and not much
+/// busier than the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sticky {
+    /// By what calls belong together.
+    pub by: StickyBy,
+    /// How long after the last call they do.
+    pub ttl: Duration,
+    /// A key is left for another when it has more calls at once than the average times this
+    /// (in hundredths).
+    pub max_load_percent: u32,
+}
+
+/// By what calls belong together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StickyBy {
+    /// By the value of this header.
+    Header(String),
+    /// By how the conversation begins, which is what providers cache.
+    #[default]
+    Conversation,
+    /// By the service key, and the user that the call names.
+    User,
+}
+
+impl Default for Sticky {
+    fn default() -> Self {
+        Self { by: StickyBy::default(), ttl: Duration::from_secs(300), max_load_percent: 150 }
+    }
+}
+
+impl Sticky {
+    fn faults(&self, faults: &mut Faults) {
+        if self.ttl.is_zero() || self.ttl > Duration::from_secs(86_400) {
+            faults.add("sticky.ttl", "must be more than 0 seconds and at most a day");
+        }
+        if !(100..=10_000).contains(&self.max_load_percent) {
+            faults.add("sticky.max_load_percent", "must be 100 to 10000");
+        }
+        if matches!(&self.by, StickyBy::Header(name) if name.is_empty() || name.len() > 128) {
+            faults.add("sticky.by", "the header's name must be 1 to 128 bytes");
+        }
+    }
+}
+
+/// When a circuit breaker opens: enough failures among the calls of a window, by count or by ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Breaker {
+    /// Over how long calls are looked at.
+    pub window: Duration,
+    /// With fewer calls than this in the window it never opens.
+    pub min_calls: u32,
+    /// It opens when so many of a hundred failed.
+    pub failure_percent: u32,
+    /// It opens when so many failed one after the other, whatever the ratio.
+    pub failures_in_a_row: u32,
+    /// How long it stays open before one call tries.
+    pub open_for: Duration,
+    /// Whether it works at all.
+    pub enabled: bool,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(30),
+            min_calls: 20,
+            failure_percent: 50,
+            failures_in_a_row: 10,
+            open_for: Duration::from_secs(15),
+            enabled: true,
+        }
+    }
+}
+
+impl Breaker {
+    fn faults(&self, faults: &mut Faults) {
+        let hour = Duration::from_secs(3600);
+        if self.window < Duration::from_secs(1) || self.window > hour {
+            faults.add("breaker.window", "must be 1 s to 1 h");
+        }
+        if self.open_for < Duration::from_secs(1) || self.open_for > hour {
+            faults.add("breaker.open_for", "must be 1 s to 1 h");
+        }
+        if !(1..=100).contains(&self.failure_percent) {
+            faults.add("breaker.failure_percent", "must be 1 to 100");
+        }
+        if self.min_calls == 0 || self.failures_in_a_row == 0 {
+            faults.add("breaker", "min_calls and failures_in_a_row must be at least 1");
+        }
+    }
+}
+
+/// How suspended keys are asked whether they are well again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Probe {
+    /// Whether they are asked at all.
+    pub enabled: bool,
+    /// The path of a question that costs nothing; the provider's list of models where none is named.
+    pub path: Option<String>,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { enabled: true, path: None }
+    }
+}
+
+/// A script that says which headers a request gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderScript {
+    /// The JavaScript: it defines a function `headers(request)`.
+    pub source: String,
+    /// What happens to a call whose script fails.
+    #[serde(default)]
+    pub on_error: ScriptError,
+}
+
+/// What happens to a call whose script fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScriptError {
+    /// The call is refused.
+    #[default]
+    Refuse,
+    /// The call goes out without what the script would have set.
+    Skip,
+}
