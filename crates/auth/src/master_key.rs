@@ -11,8 +11,8 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::{
-    AuditChain, Csrf, MasterKeyError, Passwords, Sealer, ServiceKeys, Sessions, random,
-    sealer::KeyId,
+    AuditChain, Csrf, Fingerprints, MasterKeyError, Passwords, Sealer, ServiceKeys, Sessions,
+    random, sealer::KeyId,
 };
 
 /// 32 bytes from which every key of the gateway is derived. Whoever has them and the database has
@@ -31,6 +31,7 @@ enum Label {
     Csrf,
     AuditChain,
     ClientIp,
+    Fingerprints,
     KeyId,
 }
 
@@ -44,6 +45,7 @@ impl Label {
             Label::Csrf => b"csrf",
             Label::AuditChain => b"audit-chain",
             Label::ClientIp => b"client-ip",
+            Label::Fingerprints => b"fingerprints",
             Label::KeyId => b"key-id",
         }
     }
@@ -115,6 +117,11 @@ impl MasterKey {
         AuditChain::new(self.hmac(Label::AuditChain))
     }
 
+    /// What tells whether a provider key was entered before.
+    pub fn fingerprints(&self) -> Fingerprints {
+        Fingerprints::new(self.hmac(Label::Fingerprints))
+    }
+
     /// What clients' addresses are digested with, where the log is to tell them apart without
     /// naming them.
     pub fn client_ip_key(&self) -> [u8; 32] {
@@ -182,6 +189,7 @@ mod tests {
             Label::Csrf,
             Label::AuditChain,
             Label::ClientIp,
+            Label::Fingerprints,
             Label::KeyId,
         ];
         let mut derived: Vec<_> = labels.iter().map(|label| *key.derive(*label)).collect();

@@ -6,6 +6,7 @@
 //! No call waits longer than [`DEADLINE`], and none at all while the breaker is open.
 
 mod breaker;
+mod counters;
 mod error;
 mod redis;
 
@@ -19,6 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use counters::{Ask, Counters, Held, Measure, Over, Used};
 pub use error::ClusterError;
 
 /// No call to another machine takes longer.

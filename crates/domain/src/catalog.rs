@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Limit, LimitId, ProviderKey, Revision, Route, RouteId, Rule, RuleId, ServiceKey, ServiceKeyId,
-    Upstream, UpstreamId, UserId,
+    CompiledRule, Limit, LimitId, ProviderKey, Revision, Route, RouteId, RuleId, ServiceKey,
+    ServiceKeyId, Upstream, UpstreamId, UserId,
 };
 
 /// Everything that the data plane is configured with, at one revision. Parts that a change did
@@ -24,7 +24,7 @@ pub struct Catalog {
     /// How much callers may use.
     pub limits: BTreeMap<LimitId, Arc<Limit>>,
     /// What is to happen when calls meet conditions.
-    pub rules: BTreeMap<RuleId, Arc<Rule>>,
+    pub rules: BTreeMap<RuleId, Arc<CompiledRule>>,
 }
 
 impl Catalog {

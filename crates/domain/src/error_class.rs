@@ -1,11 +1,15 @@
 //! Why a call failed, as far as that decides what is done with the key, the upstream and the
 //! client.
 
-use std::{fmt, str::FromStr};
+mod table;
+
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Fault;
+use crate::{Fault, Period};
+
+pub use table::{ErrorTables, Said};
 
 /// The class of a failure. What belongs to which class is data: see [`ErrorRule`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,6 +75,17 @@ impl ErrorClass {
     }
 }
 
+impl ErrorClass {
+    /// The class of an answer of which no row of a table is known.
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            400..500 => ErrorClass::ClientFault,
+            500.. => ErrorClass::ServerFault,
+            _ => ErrorClass::Unknown,
+        }
+    }
+}
+
 impl fmt::Display for ErrorClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -101,9 +116,34 @@ pub struct ErrorRule {
     /// A part of the body, in any case of letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
+    /// How the provider's message begins, in any case of letters: what a client wrote, and a
+    /// message repeats, does not stand there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// What it is then.
     pub class: ErrorClass,
     /// Whether it concerns the key only where this model is asked for.
     #[serde(default)]
     pub of_model: bool,
+    /// The period whose end is to be waited for, whatever sooner time the provider names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
+}
+
+/// What was concluded from a failure: enough to decide about the key, the upstream and the client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// What kind of failure it is.
+    pub class: ErrorClass,
+    /// Whether it concerns the key only where this call's model is asked for.
+    pub of_model: bool,
+    /// How long the provider wants to be left alone.
+    pub retry_after: Option<Duration>,
+    /// The period whose end the provider waits for, where a quota of a period is used up; it is
+    /// believed more than `retry_after`.
+    pub period: Option<Period>,
+    /// The provider's status, where one came.
+    pub status: Option<u16>,
+    /// The provider's code of the error, where it gave one.
+    pub code: Option<String>,
 }

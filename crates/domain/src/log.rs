@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Dialect, ProviderKeyId, ServiceKeyId, UpstreamId, UserId};
+use crate::{Dialect, ErrorClass, ProviderKeyId, RuleId, ServiceKeyId, UpstreamId, UserId};
 
 /// What one admitted call did, tokens and attempts included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,12 @@ pub struct LogEntry {
     /// Who could have answered, and why each was passed over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decision: Vec<Considered>,
+    /// What rules marked it with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// How long it waited in line, in microseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_us: u64,
 }
 
 /// How a call ended.
@@ -208,6 +214,12 @@ pub struct Attempt {
     /// `timeout`, `rate_limited`, `auth`, `server_fault`, `stream_error`, `empty`, `reset`,
     /// `client_gone`).
     pub result: String,
+    /// The class of the failure, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ErrorClass>,
+    /// The rules that fired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleId>,
 }
 
 /// One place that could have answered.

@@ -64,6 +64,9 @@ impl Default for PoolPolicy {
 }
 
 impl PoolPolicy {
+    /// Most rows of its table of errors.
+    pub const ERROR_RULES_MAX: usize = 256;
+
     /// Everything about it that could not be served.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
@@ -72,9 +75,31 @@ impl PoolPolicy {
                 faults.add(format!("{field}{}", fault.field), fault.message);
             }
         };
+        nest("error_rules", ErrorRule::faults(&self.error_rules));
         nest("key_limits", KeyLimit::faults(&self.key_limits));
         nest("key_quotas", Quota::faults(&self.key_quotas));
         nest("prices", Price::faults(&self.prices));
+        if self.error_rules.len() > Self::ERROR_RULES_MAX {
+            faults.add("error_rules", format!("must be at most {}", Self::ERROR_RULES_MAX));
+        }
+        for (i, rule) in self.error_rules.iter().enumerate() {
+            let long = |text: &Option<String>| text.as_ref().is_some_and(|t| t.len() > 1024);
+            if rule.status.is_none() && rule.code.is_none() && rule.contains.is_none() {
+                faults.add(format!("error_rules[{i}]"), "must name status, code or contains");
+            }
+            if long(&rule.code) || long(&rule.contains) {
+                faults.add(format!("error_rules[{i}]"), "texts must be at most 1024 bytes");
+            }
+        }
+        if let AuthFailure::Disable(time) = self.on_auth_failure
+            && (time.is_zero() || time > Duration::from_secs(31 * 86_400))
+        {
+            faults.add("on_auth_failure", "must be more than 0 seconds and at most 31 days");
+        }
+        if self.probe.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.len() > 1024)
+        {
+            faults.add("probe.path", "must begin with / and be at most 1024 bytes");
+        }
         if self.queue_timeout > Duration::from_secs(600) {
             faults.add("queue_timeout", "must be at most 10 minutes");
         }
@@ -83,6 +108,12 @@ impl PoolPolicy {
         }
         if self.max_in_flight == Some(0) {
             faults.add("max_in_flight", "must be at least 1");
+        }
+        if let Some(script) = &self.header_script
+            && !(1..=HeaderScript::SOURCE_MAX).contains(&script.source.len())
+        {
+            let most = HeaderScript::SOURCE_MAX;
+            faults.add("header_script.source", format!("must be 1 to {most} bytes"));
         }
         self.breaker.faults(&mut faults);
         if let Some(sticky) = &self.sticky {
@@ -142,7 +173,7 @@ impl Default for Sticky {
 }
 
 impl Sticky {
-    fn faults(&self, faults: &mut Faults) {
+    pub(crate) fn faults(&self, faults: &mut Faults) {
         if self.ttl.is_zero() || self.ttl > Duration::from_secs(86_400) {
             faults.add("sticky.ttl", "must be more than 0 seconds and at most a day");
         }
@@ -179,7 +210,7 @@ impl Default for Breaker {
             window: Duration::from_secs(30),
             min_calls: 20,
             failure_percent: 50,
-            failures_in_a_row: 10,
+            failures_in_a_row: 20,
             open_for: Duration::from_secs(15),
             enabled: true,
         }
@@ -228,6 +259,11 @@ pub struct HeaderScript {
     /// What happens to a call whose script fails.
     #[serde(default)]
     pub on_error: ScriptError,
+}
+
+impl HeaderScript {
+    /// Longest script.
+    pub const SOURCE_MAX: usize = 16 << 10;
 }
 
 /// What happens to a call whose script fails.

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct ProviderKey {
     pub quotas: Vec<Quota>,
     /// Keys of one account or project share limits: they name the same group.
     pub group: Option<String>,
+    /// When a person last said that it is to be used: what the gateway concluded before that is
+    /// void.
+    pub cleared_at: Option<DateTime<Utc>>,
 }
 
 impl ProviderKey {

@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Dialect, Fault, Faults, ModelProfile, RouteId, Strategy, UpstreamId, UserId, policy::Sticky,
+    Dialect, Fault, Faults, Matching, ModelProfile, RouteId, Strategy, UpstreamId, UserId,
+    policy::Sticky,
 };
 
 /// A model name and its targets.
@@ -25,6 +26,8 @@ pub struct Route {
     pub strategy: Strategy,
     /// What keeps calls that belong together with one target.
     pub sticky: Option<Sticky>,
+    /// Which calls it takes besides those that ask for its name.
+    pub matching: Option<Matching>,
     /// Who could answer.
     pub targets: Vec<Target>,
 }
@@ -102,6 +105,8 @@ impl FromStr for Conversion {
 impl Route {
     /// Most targets of one route.
     pub const TARGETS_MAX: usize = 64;
+    /// Highest priority of a target.
+    pub const PRIORITY_MAX: u32 = 1_000_000_000;
 
     /// Everything about it that could not be served, but for targets that do not exist.
     pub fn faults(&self) -> Faults {
@@ -112,12 +117,19 @@ impl Route {
         {
             faults.add("name", "must be 1 to 256 visible ASCII characters without spaces");
         }
+        if let Some(sticky) = &self.sticky {
+            sticky.faults(&mut faults);
+        }
         if self.targets.is_empty() || self.targets.len() > Self::TARGETS_MAX {
             faults.add("targets", format!("must be 1 to {}", Self::TARGETS_MAX));
         }
         for (i, target) in self.targets.iter().enumerate() {
             if !(1..=1000).contains(&target.weight) {
                 faults.add(format!("targets[{i}].weight"), "must be 1 to 1000");
+            }
+            if target.priority > Self::PRIORITY_MAX {
+                let most = Self::PRIORITY_MAX;
+                faults.add(format!("targets[{i}].priority"), format!("must be at most {most}"));
             }
             if target.model.as_ref().is_some_and(|m| m.is_empty() || m.len() > 256) {
                 faults.add(format!("targets[{i}].model"), "must be 1 to 256 bytes");

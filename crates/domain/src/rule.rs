@@ -1,10 +1,28 @@
 //! A rule: what is to happen when calls of an upstream meet conditions.
+//!
+//! What an administrator may write stands in [`compile`] and [`read`], what a call must be like in
+//! [`judge`]. How often a rule fired, and what was done then, is the data plane's business.
+
+mod compile;
+mod judge;
+mod read;
+mod reading;
+mod ready;
+mod sets;
+mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorClass, Faults, RuleId, UpstreamId, UserId};
+use crate::{ErrorClass, Faults, RuleId, Upstream, UpstreamId, UserId};
+
+pub use compile::CompiledRule;
+pub use reading::Reading;
+pub use ready::ReadyMade;
+pub use tally::Tally;
 
 /// What is to happen when calls meet conditions.
 #[derive(Debug, Clone, PartialEq)]
@@ -203,8 +221,28 @@ pub struct Observation<'a> {
 impl Rule {
     /// Most rules that judge one upstream.
     pub const PER_UPSTREAM_MAX: usize = 200;
+    /// As much of a body as is looked at; what comes after it is not known.
+    pub const BODY_MAX: usize = 64 << 10;
+    /// Most calls that a threshold counts.
+    pub const COUNT_MAX: u32 = 1000;
 
-    /// Everything about it that could not be served.
+    /// Whether it judges calls of `upstream`.
+    pub fn concerns(&self, upstream: &Upstream) -> bool {
+        self.upstream.is_none_or(|id| id == upstream.id)
+    }
+
+    /// How long what `action` does lasts; none where it does not end by itself, or is done at once.
+    pub fn lasts(&self, action: Action) -> Option<Duration> {
+        let unsaid = match action {
+            Action::DisableKey => Duration::from_secs(3600),
+            Action::CoolKey | Action::DisableUpstream => Duration::from_secs(60),
+            _ => return None,
+        };
+        Some(self.auto_enable_delay.unwrap_or(unsaid))
+    }
+
+    /// Everything about it that could not be served, but for its conditions: those are checked by
+    /// [`CompiledRule::compile`].
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         if self.name.trim().is_empty() || self.name.len() > 128 {
@@ -213,6 +251,81 @@ impl Rule {
         if self.actions.is_empty() {
             faults.add("actions", "must be at least one");
         }
+        for (i, action) in self.actions.iter().enumerate() {
+            if self.actions[..i].contains(action) {
+                faults.add(format!("actions[{i}]"), "is given twice");
+            }
+        }
+        let of_key = [Action::DisableKey, Action::BanKey, Action::CoolKey];
+        if of_key.iter().filter(|action| self.actions.contains(action)).count() > 1 {
+            let words = "only one of disable_key, ban_key and cool_key can be done to a key";
+            faults.add("actions", words);
+        }
+        let delays = Duration::from_secs(60)..=Duration::from_secs(365 * 86_400);
+        if self.auto_enable_delay.is_some_and(|delay| !delays.contains(&delay)) {
+            faults.add("auto_enable_delay_hours", "must be 1 minute to 365 days");
+        }
+        if self.cool_down > Duration::from_secs(30 * 86_400) {
+            faults.add("cool_down", "must be at most 30 days");
+        }
+        if let Some(threshold) = &self.threshold {
+            threshold.faults(&mut faults);
+        }
         faults
+    }
+}
+
+impl Threshold {
+    fn faults(&self, faults: &mut Faults) {
+        let most = Rule::COUNT_MAX;
+        if !(1..=most).contains(&self.count) {
+            faults.add("threshold.count", format!("must be 1 to {most}"));
+        }
+        match (self.last, self.window) {
+            (Some(_), Some(_)) => {
+                faults.add("threshold", "must name one of last and window, not both");
+            }
+            (None, None) => faults.add("threshold", "must name one of last and window"),
+            (Some(last), None) if !(1..=most).contains(&last) => {
+                faults.add("threshold.last", format!("must be 1 to {most}"));
+            }
+            (Some(last), None) if self.count > last => {
+                faults.add("threshold.count", "must be at most `last`, or it is never reached");
+            }
+            (None, Some(window))
+                if window < Duration::from_secs(1) || window > Duration::from_secs(7 * 86_400) =>
+            {
+                faults.add("threshold.window", "must be 1 s to 7 days");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Action {
+    /// All of them, in the order in which they are listed to people.
+    pub const ALL: [Action; 8] = [
+        Action::DisableKey,
+        Action::BanKey,
+        Action::CoolKey,
+        Action::DisableUpstream,
+        Action::RetryNext,
+        Action::Alert,
+        Action::Log,
+        Action::Tag,
+    ];
+
+    /// The name in configuration, columns and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Action::DisableKey => "disable_key",
+            Action::BanKey => "ban_key",
+            Action::CoolKey => "cool_key",
+            Action::DisableUpstream => "disable_upstream",
+            Action::RetryNext => "retry_next",
+            Action::Alert => "alert",
+            Action::Log => "log",
+            Action::Tag => "tag",
+        }
     }
 }

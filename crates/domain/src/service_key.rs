@@ -1,5 +1,7 @@
 //! A service key: a secret that we gave a caller.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 
 use crate::{Access, Faults, ServiceKeyId, Upstream, UpstreamId, UserId};
@@ -77,6 +79,36 @@ impl Caller {
             Some("disabled")
         } else if self.key.expires_at.is_some_and(|end| end <= now) {
             Some("expired")
+        } else {
+            None
+        }
+    }
+
+    /// Whether a key that was found by `public_id` must have this digest to be accepted at `now`:
+    /// that of the key, or that of the one before it while it lasts.
+    pub fn digest(&self, public_id: &str, now: DateTime<Utc>) -> Option<&[u8; 32]> {
+        if self.key.public_id == public_id {
+            return Some(&self.key.digest);
+        }
+        let previous = self.key.previous.as_ref()?;
+        (previous.public_id == public_id && previous.until > now).then_some(&previous.digest)
+    }
+
+    /// Why the key is not accepted from this address, with this method, at this time, if it is not.
+    pub fn kept_out(
+        &self,
+        ip: Option<IpAddr>,
+        method: &str,
+        now: DateTime<Utc>,
+    ) -> Option<&'static str> {
+        let access = &self.key.access;
+        let from = |ip: IpAddr| access.ips.iter().any(|net| net.contains(&ip.to_canonical()));
+        if !access.ips.is_empty() && !ip.is_some_and(from) {
+            Some("from this address")
+        } else if !access.methods.is_empty() && !access.methods.iter().any(|m| m == method) {
+            Some("with this method")
+        } else if !access.hours.is_empty() && !access.hours.iter().any(|hours| hours.hold(now)) {
+            Some("at this time")
         } else {
             None
         }

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    BaseUrl, Caller, Catalog, Faults, Owner, Revision, Route, ServiceKeyId, UpstreamEntry,
-    UpstreamId,
+    BaseUrl, Caller, Catalog, CompiledMatching, CompiledRule, Faults, Limit, Matched, Owner,
+    Revision, Route, ServiceKeyId, UpstreamEntry, UpstreamId,
 };
 
 /// One view of the world: every request reads the one it started with, to its end.
@@ -16,10 +16,16 @@ pub struct Snapshot {
     upstream_names: HashMap<String, UpstreamId>,
     callers: HashMap<String, Arc<Caller>>,
     routes: HashMap<String, Arc<Route>>,
+    /// Routes that take calls by what they are like, in the order in which they are asked.
+    matching: Vec<(CompiledMatching, Arc<Route>)>,
     /// Plain model name → the upstreams that list it.
     models: HashMap<String, Vec<UpstreamId>>,
     /// Upstreams that list no models and so may be asked for any.
     open: Vec<UpstreamId>,
+    /// The limits that hold, by id.
+    limits: Vec<Arc<Limit>>,
+    /// The rules that are judged for each upstream, in order.
+    rules: HashMap<UpstreamId, Vec<Arc<CompiledRule>>>,
 }
 
 impl Snapshot {
@@ -33,8 +39,11 @@ impl Snapshot {
             upstream_names: HashMap::with_capacity(catalog.upstreams.len()),
             callers: HashMap::with_capacity(catalog.service_keys.len()),
             routes: HashMap::with_capacity(catalog.routes.len()),
+            matching: Vec::new(),
             models: HashMap::new(),
             open: Vec::new(),
+            limits: catalog.limits.values().filter(|limit| limit.enabled).cloned().collect(),
+            rules: HashMap::new(),
         };
         for (id, entry) in &catalog.upstreams {
             built.add_upstream(*id, entry, &mut faults);
@@ -58,10 +67,21 @@ impl Snapshot {
                     );
                 }
             }
+            match route.matching.as_ref().map(crate::Matching::compile) {
+                Some(Ok(compiled)) if route.enabled => {
+                    built.matching.push((compiled, route.clone()));
+                }
+                Some(Err(inner)) => nest(&mut faults, &format!("{place}.matching"), inner),
+                _ => {}
+            }
             if built.routes.insert(route.name.clone(), route.clone()).is_some() {
                 faults.add(format!("{place}.name"), "another route has this name");
             }
         }
+        let order = |(_, route): &(CompiledMatching, Arc<Route>)| {
+            (route.matching.as_ref().map(|matching| matching.priority), route.id)
+        };
+        built.matching.sort_by_key(order);
         for (id, key) in &catalog.service_keys {
             let place = format!("service_keys[{id}]");
             nest(&mut faults, &place, key.faults());
@@ -72,10 +92,18 @@ impl Snapshot {
                 owner_active: owner.active,
                 owner_uses_all: owner.uses_all_upstreams,
             };
-            if built.callers.insert(key.public_id.clone(), Arc::new(caller)).is_some() {
-                faults.add(format!("{place}.public_id"), "another service key has this id");
+            let caller = Arc::new(caller);
+            let previous = key.previous.iter().map(|previous| &previous.public_id);
+            for public_id in std::iter::once(&key.public_id).chain(previous) {
+                if built.callers.insert(public_id.clone(), caller.clone()).is_some() {
+                    faults.add(format!("{place}.public_id"), "another service key has this id");
+                }
             }
         }
+        for (id, limit) in &catalog.limits {
+            nest(&mut faults, &format!("limits[{id}]"), limit.faults());
+        }
+        built.add_rules(catalog, &mut faults);
         faults.none_or(built)
     }
 
@@ -95,6 +123,33 @@ impl Snapshot {
             }
         }
         self.upstreams.insert(id, entry.clone());
+    }
+
+    /// Gives each upstream the rules that judge its calls: its own and those of all.
+    fn add_rules(&mut self, catalog: &Catalog, faults: &mut Faults) {
+        let mut rules: Vec<_> = catalog.rules.values().filter(|r| r.rule.enabled).collect();
+        rules.sort_by_key(|compiled| (compiled.rule.priority, compiled.rule.id));
+        for (id, entry) in &catalog.upstreams {
+            let concerns = |r: &&&Arc<CompiledRule>| r.rule.concerns(&entry.upstream);
+            let own: Vec<_> = rules.iter().filter(concerns).map(|r| Arc::clone(r)).collect();
+            if own.len() > crate::Rule::PER_UPSTREAM_MAX {
+                let most = crate::Rule::PER_UPSTREAM_MAX;
+                faults.add(format!("upstreams[{id}].rules"), format!("must be at most {most}"));
+            }
+            if !own.is_empty() {
+                self.rules.insert(*id, own);
+            }
+        }
+    }
+
+    /// The limits that hold.
+    pub fn limits(&self) -> &[Arc<Limit>] {
+        &self.limits
+    }
+
+    /// The rules that judge the calls of an upstream, in order.
+    pub fn rules(&self, upstream: UpstreamId) -> &[Arc<CompiledRule>] {
+        self.rules.get(&upstream).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The caller whose key has this public id. The key itself must still be compared.
@@ -122,6 +177,11 @@ impl Snapshot {
         self.routes.get(model)
     }
 
+    /// The enabled route that takes a call by what it is like, whatever its model is called.
+    pub fn route_taking(&self, call: Matched<'_, '_>) -> Option<&Arc<Route>> {
+        self.matching.iter().find(|(matching, _)| matching.takes(call)).map(|(_, route)| route)
+    }
+
     /// All routes, in no order.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.values()
@@ -143,6 +203,11 @@ impl Snapshot {
         self.upstreams.values().map(|entry| &entry.upstream.base_url)
     }
 
+    /// All callers; one with a previous key is there twice.
+    pub fn callers(&self) -> impl Iterator<Item = &Arc<Caller>> {
+        self.callers.values()
+    }
+
     /// How many service keys are known.
     pub fn callers_len(&self) -> usize {
         self.callers.len()
@@ -156,6 +221,11 @@ impl Snapshot {
 
 fn nest(faults: &mut Faults, place: &str, inner: Faults) {
     for fault in inner.0 {
-        faults.add(format!("{place}.{}", fault.field), fault.message);
+        let field = match fault.field.as_str() {
+            // What is wrong with the thing as a whole.
+            "" => place.to_owned(),
+            field => format!("{place}.{field}"),
+        };
+        faults.add(field, fault.message);
     }
 }

@@ -147,7 +147,9 @@ impl Upstream {
         for fault in ProfileRule::faults(&self.model_profiles).0 {
             faults.add(format!("model_profiles{}", fault.field), fault.message);
         }
-        faults.0.extend(self.policy.faults().0);
+        for fault in self.policy.faults().0 {
+            faults.add(format!("policy.{}", fault.field), fault.message);
+        }
         faults
     }
 }
@@ -393,7 +395,7 @@ pub struct HeaderRule {
 
 impl HeaderRule {
     /// Headers that frame or address a message; a rule may not touch them.
-    const FRAMING: [&'static str; 8] = [
+    pub const FRAMING: [&'static str; 8] = [
         "connection",
         "content-length",
         "expect",
@@ -404,7 +406,8 @@ impl HeaderRule {
         "upgrade",
     ];
 
-    fn fault(&self) -> Option<&'static str> {
+    /// What is wrong with it.
+    pub fn fault(&self) -> Option<&'static str> {
         let token =
             |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.!#$%&'*+^`|~".contains(&b);
         if self.name.is_empty() || self.name.len() > 128 || !self.name.bytes().all(token) {

@@ -1,0 +1,276 @@
+//! One counter: what is used of it, by its measure. All time is told from outside.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::Measure;
+
+/// Into so many parts a sliding window is divided.
+pub(super) const SLICES: i64 = 60;
+
+/// How long one part of a sliding window is.
+pub(super) fn slice_us(window: Duration) -> i64 {
+    let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX / 4);
+    ((window + SLICES - 1) / SLICES).max(1)
+}
+
+/// What is used.
+#[derive(Debug)]
+pub(super) struct Count {
+    how: How,
+    /// When it was last asked for.
+    pub(super) touched_us: i64,
+}
+
+#[derive(Debug)]
+enum How {
+    /// What was taken and has not yet flowed back, times the window, so that nothing is rounded.
+    Bucket {
+        window_us: i128,
+        out: i128,
+        rate: u64,
+        at_us: i64,
+    },
+    /// What was taken in each part of the window in which anything was, the oldest first.
+    Sliding {
+        slice_us: i64,
+        slices: VecDeque<(i64, u64)>,
+        total: u64,
+    },
+    AtOnce(u64),
+    Period {
+        start_us: i64,
+        end_us: Option<i64>,
+        used: u64,
+    },
+}
+
+/// Where something was noted, so that it can be corrected there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Bucket,
+    Slice(i64),
+    AtOnce,
+    Period(i64),
+}
+
+/// There is no room.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full {
+    pub(super) used: u64,
+    pub(super) until_us: Option<i64>,
+}
+
+impl Count {
+    pub(super) fn new(measure: &Measure, now_us: i64) -> Count {
+        let how = match *measure {
+            Measure::Bucket { window, .. } => {
+                How::Bucket { window_us: window_us(window), out: 0, rate: 0, at_us: now_us }
+            }
+            Measure::Sliding { window } => {
+                How::Sliding { slice_us: slice_us(window), slices: VecDeque::new(), total: 0 }
+            }
+            Measure::AtOnce => How::AtOnce(0),
+            Measure::Period { start_us, end_us } => How::Period { start_us, end_us, used: 0 },
+        };
+        Count { how, touched_us: now_us }
+    }
+
+    /// Brings it to `now`, to the period that is asked for, and to another measure where that
+    /// changed.
+    pub(super) fn meet(&mut self, measure: &Measure, now_us: i64) {
+        self.touched_us = self.touched_us.max(now_us);
+        match (&mut self.how, *measure) {
+            (How::Bucket { window_us: own, .. }, Measure::Bucket { window, .. })
+                if *own == window_us(window) =>
+            {
+                self.pass(now_us);
+            }
+            (How::Sliding { slice_us: own, .. }, Measure::Sliding { window })
+                if *own == slice_us(window) =>
+            {
+                self.pass(now_us);
+            }
+            (How::AtOnce(_), Measure::AtOnce) => {}
+            (How::Period { start_us: own, .. }, Measure::Period { start_us, .. })
+                if start_us <= *own => {}
+            _ => *self = Count::new(measure, now_us),
+        }
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, now_us: i64) {
+        match &mut self.how {
+            How::Bucket { out, rate, at_us, .. } => {
+                let passed = i128::from(now_us - *at_us).max(0);
+                *out = (*out - passed * i128::from(*rate)).max(0);
+                *at_us = now_us.max(*at_us);
+            }
+            How::Sliding { slice_us, slices, total } => {
+                let oldest = now_us.div_euclid(*slice_us) - SLICES;
+                while let Some((slice, amount)) = slices.front().copied()
+                    && slice < oldest
+                {
+                    *total = total.saturating_sub(amount);
+                    slices.pop_front();
+                }
+            }
+            How::AtOnce(_) | How::Period { .. } => {}
+        }
+    }
+
+    /// How much is used.
+    pub(super) fn used(&self) -> u64 {
+        match &self.how {
+            How::Bucket { window_us, out, .. } => {
+                u64::try_from((out + window_us - 1) / window_us).unwrap_or(u64::MAX)
+            }
+            How::Sliding { total, .. } => *total,
+            How::AtOnce(now) => *now,
+            How::Period { used, .. } => *used,
+        }
+    }
+
+    /// Takes an amount where there is room up to `limit`. It has met its measure before.
+    pub(super) fn take(
+        &mut self,
+        measure: &Measure,
+        limit: u64,
+        amount: u64,
+        now_us: i64,
+    ) -> Result<Mark, Full> {
+        let most = match *measure {
+            Measure::Bucket { burst, .. } => burst,
+            _ => limit,
+        };
+        let used = self.used();
+        if used.checked_add(amount).is_none_or(|all| all > most) {
+            let fits_ever = amount <= most;
+            let until_us = fits_ever.then(|| self.room_at(most, limit, amount)).flatten();
+            return Err(Full { used, until_us });
+        }
+        Ok(self.note(limit, amount, now_us))
+    }
+
+    /// Notes an amount, whether there is room or not.
+    pub(super) fn note(&mut self, limit: u64, amount: u64, now_us: i64) -> Mark {
+        match &mut self.how {
+            How::Bucket { window_us, out, rate, .. } => {
+                *rate = limit;
+                *out = out.saturating_add(i128::from(amount).saturating_mul(*window_us));
+                Mark::Bucket
+            }
+            How::Sliding { slice_us, slices, total } => {
+                let now = now_us.div_euclid(*slice_us);
+                *total = total.saturating_add(amount);
+                match slices.back_mut() {
+                    // A clock that goes back does not make anything older than it is.
+                    Some((slice, sum)) if *slice >= now => {
+                        *sum = sum.saturating_add(amount);
+                        Mark::Slice(*slice)
+                    }
+                    _ => {
+                        slices.push_back((now, amount));
+                        Mark::Slice(now)
+                    }
+                }
+            }
+            How::AtOnce(now) => {
+                *now = now.saturating_add(amount);
+                Mark::AtOnce
+            }
+            How::Period { start_us, used, .. } => {
+                *used = used.saturating_add(amount);
+                Mark::Period(*start_us)
+            }
+        }
+    }
+
+    /// What was noted as `held` was `actual` in fact. What has passed since is left as it was.
+    pub(super) fn correct(&mut self, mark: Mark, held: u64, actual: u64) {
+        let corrected = |sum: u64| sum.saturating_sub(held).saturating_add(actual);
+        match (&mut self.how, mark) {
+            (How::Bucket { window_us, out, .. }, Mark::Bucket) => {
+                let more = (i128::from(actual) - i128::from(held)).saturating_mul(*window_us);
+                *out = out.saturating_add(more).max(0);
+            }
+            (How::Sliding { slices, total, .. }, Mark::Slice(at)) => {
+                if let Ok(i) = slices.binary_search_by_key(&at, |(slice, _)| *slice) {
+                    slices[i].1 = corrected(slices[i].1);
+                    *total = slices.iter().fold(0, |sum, (_, n)| sum.saturating_add(*n));
+                }
+            }
+            (How::AtOnce(now), Mark::AtOnce) => *now = now.saturating_sub(held),
+            (How::Period { start_us, used, .. }, Mark::Period(start)) if *start_us == start => {
+                *used = corrected(*used);
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds what was used before this process began.
+    pub(super) fn seed(&mut self, amount: u64) {
+        if let How::Period { used, .. } = &mut self.how {
+            *used = used.saturating_add(amount);
+        }
+    }
+
+    /// When there is room for an amount that is not more than the counter can hold.
+    fn room_at(&self, most: u64, limit: u64, amount: u64) -> Option<i64> {
+        match &self.how {
+            How::Bucket { window_us, out, at_us, .. } => {
+                let room = i128::from(most - amount).saturating_mul(*window_us);
+                let wait = (out - room + i128::from(limit) - 1).checked_div(i128::from(limit))?;
+                Some(at_us.saturating_add(i64::try_from(wait).ok()?))
+            }
+            How::Sliding { slice_us, slices, total } => {
+                let mut left = *total;
+                for (slice, sum) in slices {
+                    left = left.saturating_sub(*sum);
+                    if left.saturating_add(amount) <= most {
+                        return Some((slice + SLICES + 1).saturating_mul(*slice_us));
+                    }
+                }
+                None
+            }
+            How::AtOnce(_) => None,
+            How::Period { end_us, .. } => *end_us,
+        }
+    }
+
+    /// When nothing of it counts any more.
+    pub(super) fn until(&self) -> Option<i64> {
+        match &self.how {
+            How::Bucket { rate, .. } => self.room_at(0, *rate, 0),
+            How::Sliding { .. } => self.room_at(0, 0, 0),
+            How::AtOnce(_) => None,
+            How::Period { end_us, .. } => *end_us,
+        }
+    }
+
+    /// Whether it may be forgotten.
+    pub(super) fn is_idle(&mut self, now_us: i64) -> bool {
+        self.pass(now_us);
+        match &self.how {
+            How::Period { end_us: Some(end), .. } if *end <= now_us => true,
+            _ => self.used() == 0,
+        }
+    }
+
+    /// How much is used at `now`; of another measure or period than its own, nothing.
+    pub(super) fn peek(&mut self, measure: &Measure, now_us: i64) -> u64 {
+        self.pass(now_us);
+        match (&self.how, *measure) {
+            (How::Period { start_us: own, .. }, Measure::Period { start_us, .. })
+                if start_us > *own =>
+            {
+                0
+            }
+            _ => self.used(),
+        }
+    }
+}
+
+fn window_us(window: Duration) -> i128 {
+    i128::try_from(window.as_micros()).unwrap_or(i128::MAX).max(1)
+}

@@ -1,0 +1,199 @@
+//! The counters of one process: a map in parts, each with a lock of its own that is held for a
+//! look-up only. What is asked together is locked together, in one order for all.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::count::{Count, Full};
+use super::{Ask, Measure, Over, Taken, Used};
+
+/// So many parts the map has.
+const SHARDS: usize = 64;
+/// So many counters are kept in each. Beyond that those that were asked for longest ago are
+/// forgotten, but for those that hold a reservation.
+const SHARD_MAX: usize = 8_192;
+
+type Shard = Mutex<HashMap<Arc<str>, Arc<Mutex<Count>>>>;
+
+/// The counters of one process.
+#[derive(Debug)]
+pub(super) struct Memory {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        Memory { shards, hasher: RandomState::new() }
+    }
+}
+
+impl Memory {
+    /// Takes all that is asked for, or nothing, of this instance's share of each limit.
+    pub(super) fn reserve(
+        &self,
+        now_us: i64,
+        asks: &[Ask],
+        instances: u32,
+    ) -> Result<Vec<Taken>, Over> {
+        let counts = self.counts(asks, now_us);
+        let mut locked = lock(&counts);
+        let mut marks = Vec::with_capacity(asks.len());
+        for (index, ask) in asks.iter().enumerate() {
+            let count = locked.of(index);
+            count.meet(&ask.measure, now_us);
+            let limit = ask.limit.div_ceil(u64::from(instances.max(1)));
+            let measure = shared_measure(&ask.measure, instances);
+            match count.take(&measure, limit, ask.amount, now_us) {
+                Ok(mark) => marks.push((mark, count.used())),
+                Err(Full { used, until_us }) => {
+                    for (i, (mark, _)) in marks.into_iter().enumerate() {
+                        locked.of(i).correct(mark, asks[i].amount, 0);
+                    }
+                    return Err(Over { index, used, until_us });
+                }
+            }
+        }
+        drop(locked);
+        let taken = counts.into_iter().zip(marks).zip(asks);
+        let taken = taken.map(|((count, (mark, used)), ask)| Taken {
+            count,
+            mark,
+            used,
+            amount: ask.amount,
+        });
+        Ok(taken.collect())
+    }
+
+    pub(super) fn peek(&self, counter: &str, measure: &Measure, now_us: i64) -> u64 {
+        let count = self.shard(counter).lock().get(counter).cloned();
+        count.map_or(0, |count| count.lock().peek(measure, now_us))
+    }
+
+    pub(super) fn find(&self, prefix: &str, now_us: i64, most: usize) -> Vec<Used> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let fitting = shard.iter().filter(|(name, _)| name.starts_with(prefix));
+            let fitting: Vec<_> = fitting.map(|(n, c)| (Arc::clone(n), Arc::clone(c))).collect();
+            drop(shard);
+            for (counter, count) in fitting {
+                let mut count = count.lock();
+                if !count.is_idle(now_us) {
+                    let (used, until_us) = (count.used(), count.until());
+                    found.push(Used { counter, used, until_us });
+                }
+            }
+        }
+        found.sort_by(|a, b| (b.used, &a.counter).cmp(&(a.used, &b.counter)));
+        found.truncate(most);
+        found
+    }
+
+    pub(super) fn seed(&self, counter: &str, measure: &Measure, amount: u64, now_us: i64) {
+        let count = self.count(&Arc::from(counter), measure, now_us);
+        let mut count = count.lock();
+        count.meet(measure, now_us);
+        count.seed(amount);
+    }
+
+    pub(super) fn prune(&self, now_us: i64) {
+        for shard in &self.shards {
+            shard
+                .lock()
+                .retain(|_, count| Arc::strong_count(count) > 1 || !count.lock().is_idle(now_us));
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    fn shard(&self, counter: &str) -> &Shard {
+        &self.shards[self.hasher.hash_one(counter) as usize % SHARDS]
+    }
+
+    fn counts(&self, asks: &[Ask], now_us: i64) -> Vec<Arc<Mutex<Count>>> {
+        asks.iter().map(|ask| self.count(&ask.counter, &ask.measure, now_us)).collect()
+    }
+
+    fn count(&self, counter: &Arc<str>, measure: &Measure, now_us: i64) -> Arc<Mutex<Count>> {
+        let mut shard = self.shard(counter).lock();
+        if let Some(count) = shard.get(counter) {
+            return Arc::clone(count);
+        }
+        if shard.len() >= SHARD_MAX {
+            make_room(&mut shard, now_us);
+        }
+        let count = Arc::new(Mutex::new(Count::new(measure, now_us)));
+        shard.insert(Arc::clone(counter), Arc::clone(&count));
+        count
+    }
+}
+
+/// Forgets what is idle, and where that is not enough, an eighth of the rest: so that it is not done
+/// again for the next counter.
+fn make_room(shard: &mut HashMap<Arc<str>, Arc<Mutex<Count>>>, now_us: i64) {
+    // Whoever has a count got it under the lock of this map, which is ours now.
+    shard.retain(|_, count| Arc::strong_count(count) > 1 || !count.lock().is_idle(now_us));
+    if shard.len() < SHARD_MAX {
+        return;
+    }
+    let free = shard.values().filter(|count| Arc::strong_count(count) == 1);
+    let mut touched: Vec<i64> = free.map(|count| count.lock().touched_us).collect();
+    let most = touched.len() / 8;
+    if touched.is_empty() {
+        return;
+    }
+    let (_, limit, _) = touched.select_nth_unstable(most);
+    let (limit, mut left) = (*limit, most + 1);
+    shard.retain(|_, count| {
+        let goes = left > 0 && Arc::strong_count(count) == 1 && count.lock().touched_us <= limit;
+        left -= usize::from(goes);
+        !goes
+    });
+}
+
+/// A bucket that several instances share holds less for each.
+fn shared_measure(measure: &Measure, instances: u32) -> Measure {
+    match *measure {
+        Measure::Bucket { window, burst } => {
+            Measure::Bucket { window, burst: burst.div_ceil(u64::from(instances.max(1))) }
+        }
+        other => other,
+    }
+}
+
+/// Counts that are locked together.
+struct Locked<'a> {
+    guards: Vec<MutexGuard<'a, Count>>,
+    /// Which guard is that of which count.
+    places: Vec<usize>,
+}
+
+impl Locked<'_> {
+    fn of(&mut self, index: usize) -> &mut Count {
+        &mut self.guards[self.places[index]]
+    }
+}
+
+/// Locks all in the order in which they lie in memory, which is the same for everybody.
+fn lock(counts: &[Arc<Mutex<Count>>]) -> Locked<'_> {
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_unstable_by_key(|i| Arc::as_ptr(&counts[*i]));
+    let mut locked =
+        Locked { guards: Vec::with_capacity(counts.len()), places: vec![0; counts.len()] };
+    let mut last = None;
+    for i in order {
+        if last != Some(Arc::as_ptr(&counts[i])) {
+            locked.guards.push(counts[i].lock());
+            last = Some(Arc::as_ptr(&counts[i]));
+        }
+        locked.places[i] = locked.guards.len() - 1;
+    }
+    locked
+}

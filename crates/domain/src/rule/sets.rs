@@ -1,0 +1,113 @@
+//! For which statuses and classes conditions may hold at all: enough to see that a rule can never
+//! match, and to pass over most rules with one look.
+
+use crate::ErrorClass;
+
+/// A set of statuses (100 to 599), and of having none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Statuses([u64; 8]);
+
+/// Where having no status stands in the set.
+const NONE: usize = 500;
+/// Where calls that are no failure stand in a set of classes.
+const NO_CLASS: u16 = 1 << ErrorClass::ALL.len();
+const EVERY_CLASS: u16 = (NO_CLASS << 1) - 1;
+
+impl Statuses {
+    pub(super) const EMPTY: Self = Self([0; 8]);
+    pub(super) const EVERY: Self = Self([u64::MAX; 8]);
+
+    /// Those that `holds` of; having none is not among them.
+    pub(super) fn of(holds: impl Fn(u16) -> bool) -> Self {
+        let mut set = Self::EMPTY;
+        for status in (100..600).filter(|status| holds(*status)) {
+            let at = usize::from(status - 100);
+            set.0[at / 64] |= 1 << (at % 64);
+        }
+        set
+    }
+
+    pub(super) fn has(&self, status: Option<u16>) -> bool {
+        let at = match status {
+            Some(status @ 100..600) => usize::from(status - 100),
+            // What no rule can name is of interest to those only that look at no status.
+            Some(_) => return *self == Self::EVERY,
+            None => NONE,
+        };
+        self.0[at / 64] >> (at % 64) & 1 == 1
+    }
+
+    fn and(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] & other.0[i]))
+    }
+
+    fn or(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] | other.0[i]))
+    }
+
+    fn is_empty(&self) -> bool {
+        (100..600).all(|status| !self.has(Some(status))) && !self.has(None)
+    }
+}
+
+/// A set of classes of failures, and of being none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Classes(u16);
+
+impl Classes {
+    const EVERY: Self = Self(EVERY_CLASS);
+
+    /// Those that `holds` of; being no failure is not among them.
+    pub(super) fn of(holds: impl Fn(ErrorClass) -> bool) -> Self {
+        let bits = ErrorClass::ALL.into_iter().filter(|class| holds(*class));
+        Self(bits.fold(0, |set, class| set | 1 << class as u16))
+    }
+
+    pub(super) fn has(self, class: Option<ErrorClass>) -> bool {
+        self.0 & class.map_or(NO_CLASS, |class| 1 << class as u16) != 0
+    }
+}
+
+/// For which calls conditions may hold: never too few, often too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct May {
+    statuses: Statuses,
+    classes: Classes,
+}
+
+impl May {
+    pub(super) const EVER: Self = Self { statuses: Statuses::EVERY, classes: Classes::EVERY };
+    pub(super) const NEVER: Self = Self { statuses: Statuses::EMPTY, classes: Classes(0) };
+
+    pub(super) fn with_status(statuses: Statuses) -> Self {
+        Self { statuses, ..Self::EVER }
+    }
+
+    pub(super) fn with_class(classes: Classes) -> Self {
+        Self { classes, ..Self::EVER }
+    }
+
+    pub(super) fn has(&self, status: Option<u16>, class: Option<ErrorClass>) -> bool {
+        self.statuses.has(status) && self.classes.has(class)
+    }
+
+    pub(super) fn is_never(&self) -> bool {
+        self.statuses.is_empty() || self.classes.0 == 0
+    }
+
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let classes = Classes(self.classes.0 & other.classes.0);
+        Self { statuses: self.statuses.and(&other.statuses), classes }
+    }
+
+    pub(super) fn or(&self, other: &Self) -> Self {
+        match (self.is_never(), other.is_never()) {
+            (true, _) => *other,
+            (_, true) => *self,
+            _ => {
+                let classes = Classes(self.classes.0 | other.classes.0);
+                Self { statuses: self.statuses.or(&other.statuses), classes }
+            }
+        }
+    }
+}
