@@ -3,10 +3,15 @@
 //! Columns that end in `_us` are moments in microseconds since 1970, UTC; money is in billionths of
 //! a dollar (`_nano`). Both are plain integers, the same in SQLite and in PostgreSQL.
 
+pub mod alerts;
 pub mod audit;
+pub mod breakers;
 pub mod id_counters;
 pub mod journal_positions;
+pub mod key_standings;
+pub mod key_transitions;
 pub mod latency_statistics;
+pub mod limits;
 pub mod login_throttle;
 pub mod master_key_check;
 pub mod provider_keys;
@@ -17,10 +22,13 @@ pub mod revision;
 pub mod roles;
 pub mod route_targets;
 pub mod routes;
+pub mod rule_triggers;
 pub mod rules;
 pub mod service_keys;
 pub mod sessions;
 pub mod setup_token;
+pub mod task_runs;
+pub mod task_state;
 pub mod tombstones;
 pub mod upstreams;
 pub mod usage_statistics;

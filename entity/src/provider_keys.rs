@@ -29,6 +29,15 @@ pub struct Model {
     pub enable_quota: bool,
     /// Requests a day.
     pub quota_total: Option<i64>,
+    /// What it may use, a JSON list.
+    pub quotas: String,
+    /// Keys of one account or project name the same group.
+    pub quota_group: Option<String>,
+    /// When a person last said that it is to be used.
+    pub cleared_us: Option<i64>,
+    /// A keyed digest of the secret, by which it is recognised when it is entered again.
+    #[serde(skip)]
+    pub fingerprint: Option<String>,
     /// What people noted.
     pub note: String,
     /// When it was made.

@@ -82,6 +82,10 @@ pub struct Model {
     pub decision: String,
     /// When it came here.
     pub stored_us: i64,
+    /// What rules marked it with, a JSON list.
+    pub tags: String,
+    /// How long it waited in line.
+    pub waited_us: i64,
 }
 
 /// Rows are joined by hand where that is needed at all.

@@ -18,6 +18,12 @@ pub struct Model {
     pub enabled: bool,
     /// Whether its calls may be converted.
     pub conversion: String,
+    /// How one of the targets of equal priority is chosen.
+    pub strategy: String,
+    /// What keeps calls that belong together with one target, as JSON.
+    pub sticky: Option<String>,
+    /// Which calls it takes by what they are like, as JSON.
+    pub matching: Option<String>,
     /// When it was made.
     pub created_us: i64,
     /// When it was last changed.

@@ -1,4 +1,4 @@
-//! What is to happen to a key when an answer meets conditions.
+//! What is to happen when calls meet conditions.
 
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
@@ -10,20 +10,32 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// For which upstream.
-    pub upstream_id: i64,
+    /// For which upstream; all where none is named.
+    pub upstream_id: Option<i64>,
     /// Who owns it; 0 is nobody.
     pub owner_id: i64,
-    /// What people call it; unique for the upstream.
+    /// What people call it; unique for the upstream, or among those of all.
     pub name: String,
-    /// What an answer must be like: a JSON list of `{type, operator, value}`.
+    /// What a call must be like, as JSON.
     pub conditions: String,
+    /// How often that must happen, as JSON.
+    pub threshold: Option<String>,
     /// What is done then, a JSON list.
     pub actions: String,
-    /// After how many hours a key comes back by itself.
-    pub auto_enable_delay_hours: Option<i64>,
+    /// How long what is done lasts.
+    pub auto_enable_delay_ms: Option<i64>,
+    /// How long it is quiet about the same key after it fired.
+    pub cool_down_ms: i64,
+    /// Lower is judged first.
+    pub priority: i32,
+    /// Whether rules after it are left out when it fires.
+    pub stops: bool,
+    /// Whether it only tells what it would have done.
+    pub shadow: bool,
     /// Whether it is judged.
     pub enabled: bool,
+    /// Grows with every change.
+    pub version: i64,
     /// When it was made.
     pub created_us: i64,
     /// When it was last changed.

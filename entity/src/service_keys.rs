@@ -29,6 +29,15 @@ pub struct Model {
     pub allowed_upstreams: String,
     /// The models it may ask for, a JSON list; empty means any.
     pub allowed_models: String,
+    /// From where, when and for what it is accepted, as JSON.
+    pub access: String,
+    /// The part by which the key before the rotation is found.
+    pub previous_public_id: Option<String>,
+    /// HMAC-SHA-256 of the key before the rotation.
+    #[serde(skip)]
+    pub previous_digest: Option<Vec<u8>>,
+    /// From when on the key before the rotation is not accepted.
+    pub previous_until_us: Option<i64>,
     /// When it was made.
     pub created_us: i64,
     /// When it was last changed.

@@ -15,6 +15,9 @@ mod m20261121_000004_changes;
 mod m20261121_000005_logs;
 mod m20261121_000006_conversion;
 mod m20261121_000007_policy;
+mod m20261128_000008_keys;
+mod m20261128_000009_rules_and_limits;
+mod m20261128_000010_running;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +33,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000005_logs::Migration),
             Box::new(m20261121_000006_conversion::Migration),
             Box::new(m20261121_000007_policy::Migration),
+            Box::new(m20261128_000008_keys::Migration),
+            Box::new(m20261128_000009_rules_and_limits::Migration),
+            Box::new(m20261128_000010_running::Migration),
         ]
     }
 }

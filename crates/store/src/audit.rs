@@ -46,6 +46,11 @@ impl Store {
     ) -> Result<()> {
         let mut what = What::about(action, subject, serde_json::json!({}));
         what.id = subject_id;
+        self.note_about(by, what).await
+    }
+
+    /// Notes something that changed no configuration, with what there is to tell of it.
+    pub(crate) async fn note_about(&self, by: &Actor, what: What) -> Result<()> {
         let tx = self.0.db.write().await?;
         append(&tx, &self.0.chain, by, now_us(), &what).await?;
         Ok(tx.commit().await?)

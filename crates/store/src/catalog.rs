@@ -12,10 +12,12 @@ use std::{
 
 use auth::{Role, Sealer};
 use domain::{
-    Catalog, Faults, Owner, ProviderKey, ProviderKeyId, Revision, Route, RouteId, ServiceKey,
-    ServiceKeyId, UpstreamEntry, UpstreamId, UserId,
+    Catalog, CompiledRule, Faults, Limit, LimitId, Owner, ProviderKey, ProviderKeyId, Revision,
+    Route, RouteId, RuleId, ServiceKey, ServiceKeyId, UpstreamEntry, UpstreamId, UserId,
 };
-use entity::{provider_keys, revision, routes, service_keys, tombstones, upstreams, users};
+use entity::{
+    limits, provider_keys, revision, routes, rules, service_keys, tombstones, upstreams, users,
+};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use tracing::error;
 
@@ -121,6 +123,8 @@ pub(crate) async fn load(
     place_keys(&mut next, keys);
     work.service_keys(db, &mut next).await?;
     work.routes(db, &mut next).await?;
+    work.limits(db, &mut next).await?;
+    work.rules(db, &mut next).await?;
     work.owners(db, &mut next).await?;
     Ok((Arc::new(work.faults.none_or(next)?), work.rows))
 }
@@ -150,6 +154,8 @@ impl Work {
                 "provider_keys" => drop(keys.insert(ProviderKeyId(row.id), None)),
                 "service_keys" => drop(next.service_keys.remove(&ServiceKeyId(row.id))),
                 "routes" => drop(next.routes.remove(&RouteId(row.id))),
+                "limits" => drop(next.limits.remove(&LimitId(row.id))),
+                "rules" => drop(next.rules.remove(&RuleId(row.id))),
                 "users" => drop(next.owners.remove(&UserId(row.id))),
                 _ => {}
             }
@@ -220,6 +226,32 @@ impl Work {
             match crate::routes::read(&row, targets) {
                 Ok(route) => drop(next.routes.insert(route.id, Arc::<Route>::new(route))),
                 Err(faults) => self.blame(format!("routes[{}]", row.id), faults),
+            }
+        }
+        Ok(())
+    }
+
+    async fn limits(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
+        let changed = limits::Entity::find().filter(limits::Column::Revision.gt(self.since));
+        for row in changed.all(db).await? {
+            self.rows += 1;
+            let id = LimitId(row.id);
+            match crate::limits::read(row) {
+                Ok(limit) => drop(next.limits.insert(id, Arc::<Limit>::new(limit))),
+                Err(faults) => self.blame(format!("limits[{id}]"), faults),
+            }
+        }
+        Ok(())
+    }
+
+    async fn rules(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
+        let changed = rules::Entity::find().filter(rules::Column::Revision.gt(self.since));
+        for row in changed.all(db).await? {
+            self.rows += 1;
+            let id = RuleId(row.id);
+            match crate::rules::compiled(row) {
+                Ok(rule) => drop(next.rules.insert(id, Arc::<CompiledRule>::new(rule))),
+                Err(faults) => self.blame(format!("rules[{id}]"), faults),
             }
         }
         Ok(())

@@ -69,14 +69,7 @@ impl Change<'_> {
 
     /// The first of `n` ids of `table` that were never given before.
     pub(crate) async fn ids(&self, table: &str, n: usize) -> Result<i64> {
-        let n = i64::try_from(n).expect("memory does not hold that many rows");
-        let sql = "INSERT INTO id_counters (name, last) VALUES ($1, $2) ON CONFLICT (name) \
-                   DO UPDATE SET last = id_counters.last + excluded.last RETURNING last";
-        let backend = self.tx.get_database_backend();
-        let statement = Statement::from_sql_and_values(backend, sql, [table.into(), n.into()]);
-        let row = self.tx.query_one_raw(statement).await?;
-        let row = row.ok_or_else(|| StoreError::Unexpected("no id was given".into()))?;
-        Ok(row.try_get_by_index::<i64>(0)? - n + 1)
+        numbers(&self.tx, table, n).await
     }
 
     /// Who will own what is made: whoever makes it, or the user they name.
@@ -147,6 +140,19 @@ impl Change<'_> {
     }
 }
 
+/// The first of `n` numbers that were never given under this name. Until the transaction ends, who
+/// else asks for such a number waits: so numbers become visible in their order.
+pub(crate) async fn numbers(tx: &DatabaseTransaction, name: &str, n: usize) -> Result<i64> {
+    let n = i64::try_from(n).expect("memory does not hold that many rows");
+    let sql = "INSERT INTO id_counters (name, last) VALUES ($1, $2) ON CONFLICT (name) \
+               DO UPDATE SET last = id_counters.last + excluded.last RETURNING last";
+    let backend = tx.get_database_backend();
+    let statement = Statement::from_sql_and_values(backend, sql, [name.into(), n.into()]);
+    let row = tx.query_one_raw(statement).await?;
+    let row = row.ok_or_else(|| StoreError::Unexpected("no id was given".into()))?;
+    Ok(row.try_get_by_index::<i64>(0)? - n + 1)
+}
+
 /// Faults of the thing that is being changed are told by the names of its own fields.
 fn own(faults: Faults, place: &str) -> Faults {
     let own = |fault: Fault| match fault.field.strip_prefix(place).and_then(|f| f.strip_prefix('.'))
@@ -164,6 +170,8 @@ impl What {
             "provider_key" => "provider_keys",
             "service_key" => "service_keys",
             "route" => "routes",
+            "rule" => "rules",
+            "limit" => "limits",
             other => other,
         };
         Self { action, subject, id: Some(id), detail, place: format!("{plural}[{id}]") }

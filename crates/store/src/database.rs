@@ -115,6 +115,11 @@ impl Database {
         Ok(self.pools().await?.read.clone())
     }
 
+    /// The connection for single statements that are no part of a transaction.
+    pub(crate) async fn writer(&self) -> Result<DatabaseConnection> {
+        Ok(self.pools().await?.write.clone())
+    }
+
     /// A reading transaction: all its statements see the same moment.
     pub(crate) async fn read(&self) -> Result<DatabaseTransaction> {
         let reader = self.reader().await?;

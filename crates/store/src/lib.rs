@@ -8,24 +8,34 @@
 //! plain integers: SQLite has no type for either, and so both databases compare, sum and page
 //! alike.
 
+mod alerts;
 mod audit;
+mod breakers;
 mod catalog;
 mod change;
 mod dashboard;
 mod database;
 mod error;
+mod limits;
 mod logs;
 mod migrations;
 mod paging;
 mod postgres;
 mod provider_keys;
 mod records;
+mod retention;
 mod routes;
+mod rules;
+mod running;
+mod seeds;
 mod service_keys;
 mod sessions;
 mod settings;
 mod setup;
 mod sqlite;
+mod standings;
+mod tasks;
+mod triggers;
 mod trouble;
 mod upstreams;
 mod users;
@@ -35,7 +45,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use auth::{AuditChain, MasterKey, Place, Role, Sealer};
+use auth::{AuditChain, Fingerprints, MasterKey, Place, Role, Sealer};
 use chrono::{DateTime, Utc};
 use domain::{OutboundPolicy, Revision};
 use entity::{master_key_check, provider_keys as provider_keys_table, roles};
@@ -44,6 +54,7 @@ use sea_orm::{
 };
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use catalog::Loaded;
 use database::Database;
@@ -61,12 +72,15 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     db: Database,
     sealer: Sealer,
+    fingerprints: Fingerprints,
     chain: AuditChain,
     outbound: OutboundPolicy,
     loaded: parking_lot::Mutex<Loaded>,
     loading: tokio::sync::Mutex<()>,
     rows_loaded: AtomicU64,
     committed: watch::Sender<Revision>,
+    /// Names this process in what it writes, so that it is not told its own news.
+    origin: String,
 }
 
 /// The right to be the only data plane on an SQLite file; gone when dropped.
@@ -94,12 +108,14 @@ impl Store {
         Ok(Store(Arc::new(Inner {
             db,
             sealer,
+            fingerprints: master.fingerprints(),
             chain: master.audit_chain(),
             outbound,
             loaded: parking_lot::Mutex::new(Loaded::nothing()),
             loading: tokio::sync::Mutex::new(()),
             rows_loaded: AtomicU64::new(0),
             committed: watch::Sender::new(revision),
+            origin: Uuid::new_v4().simple().to_string(),
         })))
     }
 

@@ -4,5 +4,7 @@ mod append;
 mod bulk;
 mod convert;
 mod find;
+mod past;
 
 pub(crate) use append::{class_bounds, hour_of};
+pub(crate) use convert::clean;

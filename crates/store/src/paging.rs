@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Page, Result, SortBy, StoreError};
+use crate::{Listed, Page, Result, SortBy, StoreError};
 
 /// Longest text to search for.
 const SEARCH_MAX: usize = 200;
@@ -50,6 +50,8 @@ paged! {
     provider_keys owner OwnerId,
     service_keys owner OwnerId,
     routes owner OwnerId,
+    rules owner OwnerId,
+    limits owner OwnerId,
     users owner Id,
 }
 
@@ -103,6 +105,53 @@ where
     Ok((rows, next))
 }
 
+/// A page of those rows of `select` that `keep` keeps. Rows are read in portions until the page is
+/// full; `convert` makes an item of each, in their order.
+pub(crate) async fn sifted<E, C, T, F>(
+    select: sea_orm::Select<E>,
+    wanted: &Page,
+    db: &C,
+    convert: impl Fn(Vec<E::Model>) -> F,
+    keep: impl Fn(&T) -> bool,
+) -> Result<Listed<T>>
+where
+    F: Future<Output = Result<Vec<T>>>,
+    E: Paged,
+    E::Model: ModelTrait<Entity = E> + Send + Sync,
+    C: ConnectionTrait,
+{
+    let full = usize::try_from(wanted.rows()).unwrap_or(usize::MAX);
+    let mut portion = wanted.clone();
+    let mut items = Vec::new();
+    let mut last = None;
+    loop {
+        let (rows, next) = page(select.clone(), &portion, db).await?;
+        let key = |row| {
+            let (id, name, updated) = E::key(row);
+            (id, name.to_owned(), updated)
+        };
+        let keys: Vec<_> = rows.iter().map(key).collect();
+        for (key, item) in keys.into_iter().zip(convert(rows).await?) {
+            if !keep(&item) {
+                continue;
+            }
+            if items.len() == full {
+                let end = last.map(|(id, name, at): (i64, String, i64)| {
+                    write_cursor((id, &name, at), wanted.sort.by)
+                });
+                return Ok(Listed { items, next_cursor: end });
+            }
+            items.push(item);
+            last = Some(key);
+        }
+        if next.is_none() || items.len() == full {
+            return Ok(Listed { items, next_cursor: next });
+        }
+        portion.cursor = next;
+        portion.limit = Page::LIMIT_MAX;
+    }
+}
+
 /// What comes after (`value`, `id`) in this order. The first column is bounded on its own too, so
 /// that an index on it is used.
 pub(crate) fn behind<C: ColumnTrait>(
@@ -145,6 +194,19 @@ pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Result<SimpleExp
     // Both sides are folded: by ourselves, and by the database as far as it can.
     let folded = Expr::expr(Func::lower(Expr::col(column.as_column_ref())));
     Ok(folded.like(LikeExpr::new(pattern.to_lowercase()).escape('\\')))
+}
+
+/// The cursor of a list that is the newest first by a number.
+pub(crate) fn number(page: &Page) -> Result<Option<i64>> {
+    page.cursor.as_ref().map(|cursor| cursor.parse().map_err(|_| bad_cursor())).transpose()
+}
+
+/// The page of such a list, of rows of which one more was read than the page holds.
+pub(crate) fn numbered<T>(mut rows: Vec<T>, page: &Page, number: impl Fn(&T) -> i64) -> Listed<T> {
+    let more = rows.len() as u64 > page.rows();
+    rows.truncate(usize::try_from(page.rows()).unwrap_or(usize::MAX));
+    let next_cursor = rows.last().filter(|_| more).map(|row| number(row).to_string());
+    Listed { items: rows, next_cursor }
 }
 
 pub(crate) fn bad_cursor() -> StoreError {

@@ -5,18 +5,22 @@ use std::collections::BTreeMap;
 
 use auth::{Actor, Place, Sealer};
 use domain::{
-    Faults, KeyState, ProviderKey, ProviderKeyId, Quota, Revision, UpstreamId, UserId,
-    provider_key::mask,
+    Fault, Faults, KeptStanding, KeyState, Period, ProviderKey, ProviderKeyId, Quota, Revision,
+    Unit, UpstreamId, UserId, provider_key::mask,
 };
 use entity::{provider_keys, upstreams};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveModelTrait, EntityTrait};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    Listed, NewProviderKey, Page, ProviderKeyEdit, ProviderKeyRow, Result, Store, StoreError,
+    KeptKey, Listed, NewProviderKey, Page, ProviderKeyEdit, ProviderKeyFilter, ProviderKeyRow,
+    Result, Store, StoreError,
     change::{Change, What},
-    count, moment, paging, uncount,
+    count, json, moment, paging, uncount,
 };
+
+mod bulk;
+mod import;
 
 const KIND: &str = "provider_key";
 /// Rows of one statement; SQLite takes at most 32,766 values.
@@ -69,7 +73,7 @@ impl Store {
         let change = self.begin(by).await?;
         let before = find(&change, id).await?;
         let (mut row, secret) = (before.clone(), edit.secret.clone());
-        apply(&mut row, edit);
+        apply(&mut row, edit, change.now_us);
         let mut faults = faults(&row, secret.as_ref());
         if secret.is_none() {
             faults.0.retain(|fault| fault.field != "key_value");
@@ -78,6 +82,9 @@ impl Store {
         if let Some(secret) = &secret {
             row.mask = mask(secret.expose_secret());
             row.secret = seal(&self.0.sealer, &row, secret);
+            row.fingerprint = Some(self.0.fingerprints.of(secret));
+            // What was found of another secret says nothing of this one.
+            row.cleared_us = Some(change.now_us);
         }
         row.updated_us = change.now_us;
         row.revision = change.revision;
@@ -108,14 +115,43 @@ impl Store {
         upstream: Option<UpstreamId>,
         page: Page,
     ) -> Result<Listed<ProviderKeyRow>> {
-        let mut select = provider_keys::Entity::find();
-        if let Some(UpstreamId(id)) = upstream {
-            select = select.filter(provider_keys::Column::UpstreamId.eq(id));
+        let filter = ProviderKeyFilter { upstream, ..ProviderKeyFilter::default() };
+        Ok(self.provider_keys_that(&filter, page, |_| true).await?.map(|key| key.row))
+    }
+
+    /// A page of the keys that the filter means and `keep` keeps: it may ask what no column says.
+    pub async fn provider_keys_that(
+        &self,
+        filter: &ProviderKeyFilter,
+        page: Page,
+        keep: impl Fn(&KeptKey) -> bool + Send,
+    ) -> Result<Listed<KeptKey>> {
+        let select = bulk::meant(filter)?;
+        let kept = |rows: Vec<provider_keys::Model>| async {
+            let rows: Result<_> = rows.into_iter().map(masked).collect();
+            self.kept_keys(rows?).await
+        };
+        paging::sifted(select, &page, &self.0.db.reader().await?, kept, keep).await
+    }
+
+    /// A key with what is kept of how it stands.
+    pub async fn kept_key(&self, row: ProviderKeyRow) -> Result<KeptKey> {
+        let standings = self.standings(&[row.id]).await?;
+        Ok(kept(row, standings))
+    }
+
+    /// These keys with what is kept of how they stand.
+    pub async fn kept_keys(&self, rows: Vec<ProviderKeyRow>) -> Result<Vec<KeptKey>> {
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        let mut standings = BTreeMap::<_, Vec<_>>::new();
+        for found in self.standings(&ids).await? {
+            standings.entry(found.key).or_default().push(found);
         }
-        let db = self.0.db.reader().await?;
-        let (rows, next_cursor) = paging::page(select, &page, &db).await?;
-        let items = rows.into_iter().map(masked).collect::<Result<_>>()?;
-        Ok(Listed { items, next_cursor })
+        let of = |row: ProviderKeyRow| {
+            let standings = standings.remove(&row.id).unwrap_or_default();
+            kept(row, standings)
+        };
+        Ok(rows.into_iter().map(of).collect())
     }
 
     /// The rows of new keys, checked and sealed. `at` begins the field paths of the key at a place.
@@ -140,7 +176,7 @@ impl Store {
         let mut all = Faults::default();
         let mut rows = Vec::with_capacity(new.len());
         for (i, (key, id)) in new.into_iter().zip(first..).enumerate() {
-            let mut row = row(change, id, owners[&key.owner], &key);
+            let mut row = row(id, owners[&key.owner], &key, change.now_us, change.revision);
             let mut found = faults(&row, Some(&key.secret));
             if !upstreams[&key.upstream] {
                 found.add("upstream_id", "there is no such upstream");
@@ -149,10 +185,17 @@ impl Store {
                 all.add(format!("{}{}", at(i), fault.field), fault.message);
             }
             row.secret = seal(&self.0.sealer, &row, &key.secret);
+            row.fingerprint = Some(self.0.fingerprints.of(&key.secret));
             rows.push(row);
         }
         Ok(all.none_or(rows)?)
     }
+}
+
+/// What a person made void since is left out.
+fn kept(row: ProviderKeyRow, mut standings: Vec<KeptStanding>) -> KeptKey {
+    standings.retain(|found| row.cleared_at.is_none_or(|at| found.standing.since > at));
+    KeptKey { row, standings }
 }
 
 /// Whether there is such an upstream, as far as whoever changes this can see.
@@ -161,7 +204,13 @@ async fn may_hold(change: &Change<'_>, id: UpstreamId) -> Result<bool> {
     Ok(row.is_some_and(|row| change.owned(row.owner_id, "upstream").is_ok()))
 }
 
-fn row(change: &Change<'_>, id: i64, owner: i64, new: &NewProviderKey) -> provider_keys::Model {
+fn row(
+    id: i64,
+    owner: i64,
+    new: &NewProviderKey,
+    now_us: i64,
+    revision: i64,
+) -> provider_keys::Model {
     provider_keys::Model {
         id,
         upstream_id: new.upstream.0,
@@ -173,19 +222,32 @@ fn row(change: &Change<'_>, id: i64, owner: i64, new: &NewProviderKey) -> provid
         weight: weight(new.weight.unwrap_or(1)),
         enable_quota: new.enable_quota,
         quota_total: new.quota_total.map(count),
+        quotas: json(&new.quotas),
+        quota_group: new.group.clone(),
+        cleared_us: None,
+        fingerprint: None,
         note: new.note.clone(),
-        created_us: change.now_us,
-        updated_us: change.now_us,
-        revision: change.revision,
+        created_us: now_us,
+        updated_us: now_us,
+        revision,
     }
 }
 
-fn apply(row: &mut provider_keys::Model, edit: ProviderKeyEdit) {
+fn apply(row: &mut provider_keys::Model, edit: ProviderKeyEdit, now_us: i64) {
     if let Some(name) = edit.name {
         row.name = name;
     }
     if let Some(state) = edit.state {
         row.state = state.to_string();
+        if state == KeyState::Active {
+            row.cleared_us = Some(now_us);
+        }
+    }
+    if let Some(quotas) = edit.quotas {
+        row.quotas = json(&quotas);
+    }
+    if let Some(group) = edit.group {
+        row.quota_group = group;
     }
     if let Some(share) = edit.weight {
         row.weight = weight(share);
@@ -210,8 +272,11 @@ fn faults(row: &provider_keys::Model, secret: Option<&SecretString>) -> Faults {
     let secret = secret.cloned().unwrap_or_default();
     let mut faults = match read(row, secret) {
         Ok(key) => key.faults(),
-        Err(words) => return Faults(vec![domain::Fault::new("state", words)]),
+        Err(fault) => return Faults(vec![fault]),
     };
+    if row.enable_quota && quotas(row).is_ok_and(|own| own.iter().any(is_short)) {
+        faults.add("enable_quota", "`quotas` says already how many requests it may make a day");
+    }
     if row.enable_quota && row.quota_total.is_none() {
         faults.add("quota_total", "must be given when the quota counts");
     }
@@ -250,44 +315,55 @@ fn seal(sealer: &Sealer, row: &provider_keys::Model, secret: &SecretString) -> S
 /// The key of a row with its secret opened, or why it is of no use.
 pub(crate) fn open(row: provider_keys::Model, sealer: &Sealer) -> Result<ProviderKey, String> {
     let secret = sealer.open(&place(&row), &row.secret).map_err(|error| error.to_string())?;
-    read(&row, secret)
+    read(&row, secret).map_err(|fault| fault.to_string())
 }
 
-fn read(row: &provider_keys::Model, secret: SecretString) -> Result<ProviderKey, String> {
+fn read(row: &provider_keys::Model, secret: SecretString) -> Result<ProviderKey, Fault> {
+    let mut quotas = quotas(row)?;
+    let short = row.quota_total.filter(|_| row.enable_quota);
+    if let Some(total) = short.filter(|_| !quotas.iter().any(is_short)) {
+        quotas.push(Quota::requests_a_day(uncount(total)));
+    }
     Ok(ProviderKey {
         id: ProviderKeyId(row.id),
         upstream: UpstreamId(row.upstream_id),
         owner: UserId(row.owner_id),
         name: row.name.clone(),
         secret,
-        state: state(row)?,
+        state: row.state.parse()?,
         weight: u32::try_from(row.weight).unwrap_or_default(),
-        quotas: row
-            .quota_total
-            .filter(|_| row.enable_quota)
-            .map(|total| Quota::requests_a_day(uncount(total)))
-            .into_iter()
-            .collect(),
-        group: None,
+        quotas,
+        group: row.quota_group.clone(),
+        cleared_at: row.cleared_us.map(moment),
     })
 }
 
-fn state(row: &provider_keys::Model) -> Result<KeyState, String> {
-    row.state.parse().map_err(|fault: domain::Fault| fault.message)
+/// The quotas that are not given in the short form.
+fn quotas(row: &provider_keys::Model) -> Result<Vec<Quota>, Fault> {
+    let quotas = serde_json::from_str(&row.quotas);
+    quotas.map_err(|_| Fault::new("quotas", "is not one that this version can read"))
+}
+
+/// Whether it says what the short form says.
+fn is_short(quota: &Quota) -> bool {
+    (quota.unit, quota.period) == (Unit::Requests, Period::Day)
 }
 
 fn masked(row: provider_keys::Model) -> Result<ProviderKeyRow> {
-    let state = state(&row).map_err(StoreError::Unexpected)?;
+    let unreadable = |fault: Fault| StoreError::Unexpected(fault.to_string());
     Ok(ProviderKeyRow {
         id: ProviderKeyId(row.id),
         upstream: UpstreamId(row.upstream_id),
         owner: UserId(row.owner_id),
+        state: row.state.parse().map_err(unreadable)?,
+        quotas: quotas(&row).map_err(unreadable)?,
         name: row.name,
         mask: row.mask,
-        state,
         weight: u32::try_from(row.weight).unwrap_or_default(),
         enable_quota: row.enable_quota,
         quota_total: row.quota_total.map(uncount),
+        group: row.quota_group,
+        cleared_at: row.cleared_us.map(moment),
         note: row.note,
         created_at: moment(row.created_us),
         updated_at: moment(row.updated_us),

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use auth::Actor;
 use domain::{
-    Conversion, Dialect, Faults, ModelProfile, Revision, Route, RouteId, Strategy, Target,
-    UpstreamId, UserId,
+    Conversion, Dialect, Faults, Matching, ModelProfile, Revision, Route, RouteId, Strategy,
+    Target, UpstreamId, UserId, policy::Sticky,
 };
 use entity::{route_targets, routes};
 use sea_orm::{
@@ -40,6 +40,9 @@ impl Store {
             name: new.name,
             enabled: new.enabled.unwrap_or(true),
             conversion: new.conversion.unwrap_or_default().to_string(),
+            strategy: new.strategy.unwrap_or(Strategy::Weighted).to_string(),
+            sticky: new.sticky.as_ref().map(json),
+            matching: new.matching.as_ref().map(json),
             created_us: change.now_us,
             updated_us: change.now_us,
             revision: change.revision,
@@ -67,6 +70,15 @@ impl Store {
         }
         if let Some(conversion) = edit.conversion {
             row.conversion = conversion.to_string();
+        }
+        if let Some(strategy) = edit.strategy {
+            row.strategy = strategy.to_string();
+        }
+        if let Some(sticky) = &edit.sticky {
+            row.sticky = sticky.as_ref().map(json);
+        }
+        if let Some(matching) = &edit.matching {
+            row.matching = matching.as_ref().map(json);
         }
         row.updated_us = change.now_us;
         row.revision = change.revision;
@@ -177,6 +189,18 @@ pub(crate) fn read(
     let mut faults = Faults::default();
     let conversion = Conversion::from_str(&row.conversion);
     let conversion = conversion.map_err(|fault| faults.0.push(fault)).unwrap_or_default();
+    let strategy = Strategy::from_str(&row.strategy);
+    let strategy = strategy.map_err(|fault| faults.0.push(fault)).unwrap_or(Strategy::Weighted);
+    let sticky = row.sticky.as_deref().map(serde_json::from_str::<Sticky>).transpose();
+    let sticky = sticky.unwrap_or_else(|_| {
+        faults.add("sticky", "is not one that this version can read");
+        None
+    });
+    let matching = row.matching.as_deref().map(serde_json::from_str::<Matching>).transpose();
+    let matching = matching.unwrap_or_else(|_| {
+        faults.add("matching", "is not one that this version can read");
+        None
+    });
     let mut read = Vec::with_capacity(targets.len());
     for (i, target) in targets.into_iter().enumerate() {
         let mut blame = |field: &str| {
@@ -199,8 +223,9 @@ pub(crate) fn read(
         name: row.name.clone(),
         enabled: row.enabled,
         conversion,
-        strategy: Strategy::Weighted,
-        sticky: None,
+        strategy,
+        sticky,
+        matching,
         targets: read,
     })
 }

@@ -12,8 +12,8 @@ use sea_orm::{
     sqlx::{
         self, ConnectOptions, Connection, Row,
         sqlite::{
-            SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
-            SqliteSynchronous,
+            SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode,
+            SqlitePoolOptions, SqliteSynchronous,
         },
     },
 };
@@ -58,7 +58,12 @@ pub(crate) async fn connect(
     let unclean = has_log(file);
     let options = options(settings, file);
     let patience = settings.patience;
-    let write = pool(1, patience).connect_with(options.clone()).await.map_err(unusable)?;
+    let mut writing = options.clone();
+    if fs::metadata(file).is_ok_and(|meta| meta.len() == 0) {
+        // Only a file that holds nothing yet heeds this, and saying it takes the lock of a writer.
+        writing = writing.auto_vacuum(SqliteAutoVacuum::Incremental);
+    }
+    let write = pool(1, patience).connect_with(writing).await.map_err(unusable)?;
     if unclean {
         check(&write, file).await?;
     }

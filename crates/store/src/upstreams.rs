@@ -5,8 +5,8 @@ use std::{collections::HashMap, str::FromStr, time::Duration};
 use auth::Actor;
 use domain::{
     BaseUrl, Dialect, Fault, Faults, HeaderPolicy, HeaderRule, KeyPlacement, PathStyle, PoolPolicy,
-    Preset, ProfileRule, Provider, QueryField, Revision, Strategy, Timeouts, Upstream, UpstreamId,
-    UserId,
+    Preset, ProfileRule, Provider, QueryField, Revision, Scope, Strategy, Timeouts, Upstream,
+    UpstreamId, UserId,
 };
 use entity::{provider_keys, upstreams};
 use sea_orm::{
@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     Listed, NewUpstream, Page, Result, Store, StoreError, UpstreamEdit, UpstreamRow,
     change::{Change, What},
-    json, moment, paging, uncount,
+    json, limits, moment, paging, rules, uncount,
 };
 
 const KIND: &str = "upstream";
@@ -82,10 +82,12 @@ impl Store {
         change.commit(What::edited(KIND, id.0, &before, &row, None)).await
     }
 
-    /// Deletes an upstream and its key pool; refused while a route has it as a target.
+    /// Deletes an upstream, its key pool, its rules and its limits; refused while a route has it as a target.
     pub async fn delete_upstream(&self, by: &Actor, id: UpstreamId) -> Result<Revision> {
         let change = self.begin(by).await?;
         let row = find(&change, id).await?;
+        rules::bury_of(&change, id).await?;
+        limits::delete_of(&change, &Scope::Upstream(None), &[id.0]).await?;
         upstreams::Entity::delete_by_id(id.0).exec(change.tx()).await?;
         change.bury("upstreams", [id.0]).await?;
         change.commit(What::deleted(KIND, id.0, &row)).await

@@ -1,7 +1,7 @@
 //! Users: made, changed, read, deleted.
 
 use auth::{Actor, Role};
-use domain::{Fault, Faults, Revision, UserId};
+use domain::{Fault, Faults, Revision, Scope, UserId};
 use entity::{provider_keys, routes, service_keys, upstreams, users};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
@@ -12,7 +12,7 @@ use unicode_normalization::UnicodeNormalization;
 use crate::{
     Credentials, Listed, NewUser, Page, Result, Store, StoreError, UserEdit, UserRow,
     change::{Change, What},
-    moment, paging,
+    limits, moment, paging,
 };
 
 const KIND: &str = "user";
@@ -80,6 +80,8 @@ impl Store {
         if rules(&row) {
             someone_rules(&change).await?;
         }
+        limits::delete_of(&change, &Scope::ServiceKey(None), &keys).await?;
+        limits::delete_of(&change, &Scope::User(None), &[id.0]).await?;
         change.bury("service_keys", keys).await?;
         change.bury("users", [id.0]).await?;
         change.commit(What::deleted(KIND, id.0, &row)).await

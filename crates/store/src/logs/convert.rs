@@ -12,7 +12,7 @@ use super::append::failed;
 use crate::{LogRow, count, json, moment, uncount};
 
 /// PostgreSQL's text holds no NUL, and a client may send one.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
@@ -56,6 +56,8 @@ pub(super) fn write(entry: &LogEntry, now: i64) -> Model {
         client_ip: text(&entry.client_ip),
         decision: json(&entry.decision),
         stored_us: now,
+        tags: json(&entry.tags),
+        waited_us: count(entry.waited_us),
     }
 }
 
@@ -106,6 +108,8 @@ pub(super) fn read(row: Model) -> LogRow {
         error: row.error,
         client_ip: row.client_ip,
         decision: serde_json::from_str(&row.decision).unwrap_or_default(),
+        tags: serde_json::from_str(&row.tags).unwrap_or_default(),
+        waited_us: uncount(row.waited_us),
     };
     LogRow { entry, stored_at: moment(row.stored_us) }
 }

@@ -1,8 +1,14 @@
 //! Provider keys and service keys as they are entered, changed and read. A secret goes in and
 //! never comes out: what is read holds its mask.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use domain::{KeyState, ProviderKeyId, ServiceKey, ServiceKeyId, UpstreamId, UserId};
+use domain::{
+    Access, Faults, KeptStanding, KeyState, ProviderKeyId, Quota, ServiceKey, ServiceKeyId,
+    UpstreamId, UserId, access::Hours,
+};
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 /// A provider key to be entered into the pool of an upstream.
@@ -22,6 +28,10 @@ pub struct NewProviderKey {
     pub enable_quota: bool,
     /// How many requests it may make a day.
     pub quota_total: Option<u64>,
+    /// What else it may use.
+    pub quotas: Vec<Quota>,
+    /// The keys with which it shares its limits.
+    pub group: Option<String>,
     /// What people noted about it.
     pub note: String,
     /// Who owns it; whoever enters it when not given.
@@ -39,6 +49,8 @@ impl NewProviderKey {
             weight: None,
             enable_quota: false,
             quota_total: None,
+            quotas: Vec::new(),
+            group: None,
             note: String::new(),
             owner: None,
         }
@@ -52,7 +64,7 @@ pub struct ProviderKeyEdit {
     pub name: Option<String>,
     /// A new secret in place of the old one.
     pub secret: Option<SecretString>,
-    /// Whether it may be used.
+    /// Whether it may be used. That it may also voids what the gateway concluded about it.
     pub state: Option<KeyState>,
     /// Its share under `weighted`.
     pub weight: Option<u32>,
@@ -60,6 +72,10 @@ pub struct ProviderKeyEdit {
     pub enable_quota: Option<bool>,
     /// How many requests it may make a day; `Some(None)` forgets the number.
     pub quota_total: Option<Option<u64>>,
+    /// All other quotas anew.
+    pub quotas: Option<Vec<Quota>>,
+    /// The keys with which it shares its limits; `Some(None)` takes it out of its group.
+    pub group: Option<Option<String>>,
     /// What people noted about it.
     pub note: Option<String>,
 }
@@ -85,12 +101,95 @@ pub struct ProviderKeyRow {
     pub enable_quota: bool,
     /// How many requests it may make a day.
     pub quota_total: Option<u64>,
+    /// What else it may use.
+    pub quotas: Vec<Quota>,
+    /// The keys with which it shares its limits.
+    pub group: Option<String>,
+    /// When a person last said that it is to be used.
+    pub cleared_at: Option<DateTime<Utc>>,
     /// What people noted about it.
     pub note: String,
     /// When it was entered.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A provider key as stored, and what is kept of how it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptKey {
+    /// The key.
+    pub row: ProviderKeyRow,
+    /// What was found of it, for all models or for one, and is not over. What a person made void
+    /// since is left out.
+    pub standings: Vec<KeptStanding>,
+}
+
+/// Which provider keys are meant; what is not named leaves none out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProviderKeyFilter {
+    /// Only those of this pool.
+    pub upstream: Option<UpstreamId>,
+    /// Only those of which a person decided so.
+    pub state: Option<KeyState>,
+    /// Only those of this quota group.
+    pub group: Option<String>,
+    /// Only those with these characters in their name.
+    pub search: Option<String>,
+    /// Only those of this user.
+    pub owner: Option<UserId>,
+}
+
+/// A provider key of a list that is imported into one pool.
+#[derive(Debug, Clone)]
+pub struct ImportedKey {
+    /// What people call it; a name is found where none is given.
+    pub name: Option<String>,
+    /// The secret.
+    pub secret: SecretString,
+    /// Whether it may be used; it may when nothing is said.
+    pub state: Option<KeyState>,
+    /// Its share under `weighted`; 1 when not given.
+    pub weight: Option<u32>,
+    /// How many requests it may make a day, where that counts.
+    pub quota_total: Option<u64>,
+    /// What else it may use.
+    pub quotas: Vec<Quota>,
+    /// The keys with which it shares its limits.
+    pub group: Option<String>,
+    /// What people noted about it.
+    pub note: String,
+}
+
+/// What became of one key of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportResult {
+    /// It was entered; without an id where it only would be.
+    Created(Option<ProviderKeyId>),
+    /// The pool has it already: this one.
+    InPool(ProviderKeyId),
+    /// The list has it already, at this place (from 0).
+    InList(usize),
+    /// It cannot be as it is.
+    Invalid(Faults),
+}
+
+/// What is done to many provider keys at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyBulk {
+    /// They are decided to be used, or not. That they may also voids what the gateway concluded.
+    State(KeyState),
+    /// They are deleted.
+    Delete,
+}
+
+/// A provider key as it is exported.
+#[derive(Debug, Clone)]
+pub struct ExportedKey {
+    /// The key, masked.
+    pub row: ProviderKeyRow,
+    /// The secret, where it was asked for and opens.
+    pub secret: Option<SecretString>,
 }
 
 /// A service key to be stored. It was minted before: the key itself never comes here.
@@ -112,6 +211,8 @@ pub struct NewServiceKey {
     pub allowed_upstreams: Vec<UpstreamId>,
     /// The only models it may ask for; empty means any.
     pub allowed_models: Vec<String>,
+    /// From where, when and for what it is accepted.
+    pub access: Access,
     /// Who owns it; whoever makes it when not given.
     pub owner: Option<UserId>,
 }
@@ -129,6 +230,25 @@ pub struct ServiceKeyEdit {
     pub allowed_upstreams: Option<Vec<UpstreamId>>,
     /// The only models it may ask for.
     pub allowed_models: Option<Vec<String>>,
+    /// The only networks from which it is accepted.
+    pub allowed_ips: Option<Vec<IpNet>>,
+    /// The only HTTP methods.
+    pub allowed_methods: Option<Vec<String>>,
+    /// The only times.
+    pub allowed_hours: Option<Vec<Hours>>,
+}
+
+/// A service key that takes the place of another. It was minted before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotatedServiceKey {
+    /// The part by which it is found.
+    pub public_id: String,
+    /// The digest of the whole key.
+    pub digest: [u8; 32],
+    /// Its last four characters.
+    pub last_four: String,
+    /// How long the old key is accepted yet.
+    pub grace: Duration,
 }
 
 /// A service key as stored. It holds the digest, which the API never shows.

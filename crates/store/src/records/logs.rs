@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     ProviderKeyId, ServiceKeyId, UpstreamId, UserId,
-    log::{LogEntry, Outcome},
+    log::{Attempt, LogEntry, Outcome},
 };
 use uuid::Uuid;
 
@@ -61,6 +61,17 @@ pub struct LogRow {
     pub entry: LogEntry,
     /// When the database got it.
     pub stored_at: DateTime<Utc>,
+}
+
+/// What a rule that is tested against the past is shown of a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastCall {
+    /// Its log entry.
+    pub id: Uuid,
+    /// When it was admitted, in microseconds since 1970.
+    pub started_us: i64,
+    /// Every try at a provider, in order.
+    pub attempts: Vec<Attempt>,
 }
 
 /// A recorded body; kept apart from the log entry.

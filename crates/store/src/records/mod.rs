@@ -3,19 +3,31 @@
 
 mod dashboard;
 mod keys;
+mod limits;
 mod logs;
 mod paging;
 mod routes;
+mod rules;
+mod running;
+mod tasks;
 mod upstreams;
 mod users;
 
 pub use dashboard::{Dashboard, Hour, KeyCounts, Share, Totals};
 pub use keys::{
-    NewProviderKey, NewServiceKey, ProviderKeyEdit, ProviderKeyRow, ServiceKeyEdit, ServiceKeyRow,
+    ExportedKey, ImportResult, ImportedKey, KeptKey, KeyBulk, NewProviderKey, NewServiceKey,
+    ProviderKeyEdit, ProviderKeyFilter, ProviderKeyRow, RotatedServiceKey, ServiceKeyEdit,
+    ServiceKeyRow,
 };
-pub use logs::{JournalPosition, LogFilter, LogRow, RecordedBody, StatusClass, TimeRange};
+pub use limits::{LimitFilter, LimitRow, NewLimit};
+pub use logs::{
+    JournalPosition, LogFilter, LogRow, PastCall, RecordedBody, StatusClass, TimeRange,
+};
 pub use paging::{Listed, Page, Sort, SortBy};
 pub use routes::{NewRoute, RouteEdit, RouteRow};
+pub use rules::{NewRule, RuleEdit, RuleRow};
+pub use running::{AlertFilter, AlertRow, AlertState, TransitionRow, TriggerFilter, TriggerRow};
+pub use tasks::{Aged, LogSize, TaskDue, TaskRow, TaskRun};
 pub use upstreams::{NewUpstream, UpstreamEdit, UpstreamRow};
 pub use users::{
     AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, RefreshToken, Spent, UserEdit,

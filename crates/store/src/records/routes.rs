@@ -1,7 +1,7 @@
 //! Routes as they are entered, changed and read.
 
 use chrono::{DateTime, Utc};
-use domain::{Conversion, Route, Target, UserId};
+use domain::{Conversion, Matching, Route, Strategy, Target, UserId, policy::Sticky};
 
 /// A route to be made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +12,12 @@ pub struct NewRoute {
     pub enabled: Option<bool>,
     /// Whether its calls may be converted; they may when nothing is said.
     pub conversion: Option<Conversion>,
+    /// How one of the targets of equal priority is chosen; by weight when nothing is said.
+    pub strategy: Option<Strategy>,
+    /// What keeps calls that belong together with one target.
+    pub sticky: Option<Sticky>,
+    /// Which calls it takes besides those that ask for its name.
+    pub matching: Option<Matching>,
     /// Who could answer, in order.
     pub targets: Vec<Target>,
     /// Who owns it; whoever makes it when not given.
@@ -27,6 +33,12 @@ pub struct RouteEdit {
     pub enabled: Option<bool>,
     /// Whether its calls may be converted.
     pub conversion: Option<Conversion>,
+    /// How one of the targets of equal priority is chosen.
+    pub strategy: Option<Strategy>,
+    /// What keeps calls that belong together with one target; `Some(None)` lets go of it.
+    pub sticky: Option<Option<Sticky>>,
+    /// Which calls it takes besides those that ask for its name; `Some(None)` leaves only these.
+    pub matching: Option<Option<Matching>>,
     /// All targets anew.
     pub targets: Option<Vec<Target>>,
 }

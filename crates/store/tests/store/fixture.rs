@@ -114,6 +114,7 @@ pub(crate) fn service_key(name: &str) -> NewServiceKey {
         expires_at: None,
         allowed_upstreams: Vec::new(),
         allowed_models: Vec::new(),
+        access: domain::Access::default(),
         owner: None,
     }
 }
@@ -150,5 +151,7 @@ pub(crate) fn entry(started_us: i64) -> LogEntry {
         error: None,
         client_ip: Some("203.0.113.0".into()),
         decision: Vec::new(),
+        tags: Vec::new(),
+        waited_us: 0,
     }
 }

@@ -229,6 +229,7 @@ async fn a_service_key_is_kept_changed_and_deleted(#[values(Sqlite, Pg)] on: On)
         expires_at: Some(None),
         allowed_upstreams: Some(Vec::new()),
         allowed_models: Some(Vec::new()),
+        ..ServiceKeyEdit::default()
     };
     store.edit_service_key(&admin(), id, edit).await.unwrap();
     let key = store.service_key(id).await.unwrap().key;

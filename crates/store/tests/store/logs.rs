@@ -47,6 +47,8 @@ async fn an_entry_comes_back_as_it_was(#[values(Sqlite, Pg)] on: On) {
         duration_us: 6,
         status: Some(429),
         result: "rate_limited".into(),
+        class: None,
+        rules: Vec::new(),
     }];
     full.decision =
         vec![Considered { candidate: "openai/gpt-5".into(), passed_over: Some("resting".into()) }];

@@ -1,6 +1,10 @@
 //! Routes.
 
-use domain::{Conversion, Dialect, ModelProfile, Target, UpstreamId};
+use domain::{
+    Conversion, Dialect, HeaderMatch, Matched, Matching, ModelProfile, Snapshot, Strategy, Target,
+    UpstreamId,
+    policy::{Sticky, StickyBy},
+};
 use rstest::rstest;
 use store::{NewRoute, Page, RouteEdit, StoreError};
 
@@ -93,6 +97,88 @@ async fn a_route_says_what_may_be_converted_and_what_its_targets_are(#[values(Sq
     };
     let needed = store.edit_upstream(&admin(), upstream, silent).await;
     assert_eq!(fields(needed), ["routes[1].targets[0].dialect"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_route_takes_calls_by_what_they_are_like(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let targets = vec![Target::of(store.add_upstream("openai").await)];
+    let matching = |model: &str, priority| Matching {
+        model: Some(model.to_owned()),
+        headers: vec![HeaderMatch { name: "X-Tier".to_owned(), value: "gold|silver".to_owned() }],
+        priority,
+        ..Matching::default()
+    };
+    let sticky = Sticky { by: StickyBy::User, ..Sticky::default() };
+    let gpt = NewRoute {
+        name: "gpt".to_owned(),
+        strategy: Some(Strategy::LeastLatency),
+        sticky: Some(sticky.clone()),
+        matching: Some(matching("gpt-.*", 1)),
+        targets: targets.clone(),
+        ..NewRoute::default()
+    };
+    let any = NewRoute {
+        name: "any".to_owned(),
+        matching: Some(matching(".*", 2)),
+        targets,
+        ..NewRoute::default()
+    };
+    // The one that is asked last is made first.
+    let any = store.create_route(&admin(), any).await.unwrap();
+    let gpt = store.create_route(&admin(), gpt).await.unwrap();
+
+    let route = store.route(gpt).await.unwrap().route;
+    assert_eq!(route.matching, Some(matching("gpt-.*", 1)));
+    assert_eq!((route.strategy, route.sticky.as_ref()), (Strategy::LeastLatency, Some(&sticky)));
+    let catalog = store.load_catalog().await.unwrap();
+    assert_eq!(catalog.routes[&gpt].as_ref(), &route);
+    let taking = async |model: &str, tier: &str| {
+        let snapshot = Snapshot::compile(&store.load_catalog().await.unwrap()).unwrap();
+        let header = |name: &str| (name == "x-tier").then_some(tier);
+        let call = Matched { model, path: "/v1/messages", header: &header };
+        snapshot.route_taking(call).map(|route| route.id)
+    };
+    assert_eq!(taking("gpt-5", "gold").await, Some(gpt));
+    assert_eq!(taking("o3", "silver").await, Some(any));
+    assert_eq!(taking("gpt-5", "bronze").await, None);
+
+    let edit = RouteEdit { strategy: Some(Strategy::Random), ..RouteEdit::default() };
+    store.edit_route(&admin(), gpt, edit).await.unwrap();
+    assert_eq!(store.route(gpt).await.unwrap().route.matching, route.matching);
+    let edit = RouteEdit { sticky: Some(None), matching: Some(None), ..RouteEdit::default() };
+    store.edit_route(&admin(), gpt, edit).await.unwrap();
+    let route = store.route(gpt).await.unwrap().route;
+    assert_eq!((route.strategy, route.sticky, route.matching), (Strategy::Random, None, None));
+    assert_eq!(taking("gpt-5", "gold").await, Some(any));
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_a_route_cannot_look_for_is_named(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let targets = vec![Target::of(store.add_upstream("openai").await)];
+    let new = |matching| NewRoute {
+        name: "fast".to_owned(),
+        matching: Some(matching),
+        targets: targets.clone(),
+        ..NewRoute::default()
+    };
+    let header = |name: &str, value: &str| HeaderMatch { name: name.into(), value: value.into() };
+    let bad = Matching {
+        model: Some("(".to_owned()),
+        headers: vec![header("x-tier", "gold"), header("x tier", "[")],
+        ..Matching::default()
+    };
+    let refused = store.create_route(&admin(), new(bad)).await;
+    let expected = ["matching.model", "matching.headers[1].value", "matching.headers[1].name"];
+    assert_eq!(fields(refused), expected);
+    let refused = store.create_route(&admin(), new(Matching::default())).await;
+    assert_eq!(fields(refused), ["matching"]);
+    let far = Target { priority: u32::MAX, ..targets[0].clone() };
+    let far = NewRoute { name: "far".to_owned(), targets: vec![far], ..NewRoute::default() };
+    assert_eq!(fields(store.create_route(&admin(), far).await), ["targets[0].priority"]);
 }
 
 #[rstest]

@@ -1,0 +1,164 @@
+//! What is only kept for a time: taken away in small batches, so that nobody waits for it, and the
+//! room given back. How long things are kept is not known here.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, TryGetable, Value};
+
+use crate::{Aged, LogSize, Result, Store, uncount};
+
+/// A day.
+const DAY_US: i64 = 86_400_000_000;
+/// Bytes of a log entry that are not text of varying length, indexes included.
+const ENTRY_FIXED: u64 = 900;
+/// Pages of an SQLite file that are given back at a time.
+const PAGES: u32 = 2000;
+
+impl Store {
+    /// Takes away at most `most` of what is older than `before`, the oldest first; returns how
+    /// many.
+    pub async fn delete_old(&self, kind: Aged, before: DateTime<Utc>, most: u64) -> Result<u64> {
+        let Table { name, key, at, only } = table(kind);
+        let sql = format!(
+            "DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} WHERE {at} < $1 \
+             AND {only} ORDER BY {at} LIMIT $2)"
+        );
+        self.delete(&sql, vec![before.timestamp_micros().into(), crate::count(most).into()]).await
+    }
+
+    /// Takes away the oldest `most`, however old; returns how many.
+    pub async fn delete_oldest(&self, kind: Aged, most: u64) -> Result<u64> {
+        self.delete_old(kind, DateTime::<Utc>::MAX_UTC, most).await
+    }
+
+    /// How much room log entries and bodies take, about: the text of the newest entries stands for
+    /// all. What a database holds on the disk says nothing, as it keeps what was deleted for what
+    /// is to come.
+    pub async fn log_size(&self) -> Result<LogSize> {
+        let text = "SELECT COALESCE(CAST(AVG(LENGTH(attempts) + LENGTH(decision) + LENGTH(path) \
+                    + LENGTH(request_id) + COALESCE(LENGTH(error), 0)) AS BIGINT), 0) FROM \
+                    (SELECT * FROM request_logs ORDER BY started_us DESC LIMIT 1000) AS newest";
+        let bytes = "SELECT CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT) FROM recorded_bodies";
+        Ok(LogSize {
+            entries: uncount(self.single("SELECT COUNT(*) FROM request_logs").await?),
+            entry_bytes: ENTRY_FIXED + uncount(self.single(text).await?),
+            bodies: uncount(self.single("SELECT COUNT(*) FROM recorded_bodies").await?),
+            body_bytes: uncount(self.single(bytes).await?),
+        })
+    }
+
+    /// Gives the room of what was deleted back to the disk, a part at a time; true while there is
+    /// more. PostgreSQL does so by itself; so does not an SQLite file from before it could.
+    pub async fn give_back(&self) -> Result<bool> {
+        let writer = self.0.db.writer().await?;
+        if writer.get_database_backend() != DbBackend::Sqlite {
+            return Ok(false);
+        }
+        const INCREMENTAL: i64 = 2;
+        if self.single::<i64>("SELECT auto_vacuum FROM pragma_auto_vacuum").await? != INCREMENTAL {
+            writer.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await?;
+            return Ok(false);
+        }
+        // The statement frees a page each time it is stepped, so it is run to its end.
+        let sql = format!("PRAGMA incremental_vacuum({PAGES})");
+        writer.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await?;
+        let free = "SELECT freelist_count FROM pragma_freelist_count";
+        let more = self.single::<i64>(free).await? > 0;
+        if !more {
+            writer.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await?;
+        }
+        Ok(more)
+    }
+
+    /// Makes the hourly sums of the oldest day before `before` that still has hours into sums of
+    /// that day; returns whether there was one. Nothing that was used is forgotten by it.
+    pub async fn roll_up(&self, before: DateTime<Utc>) -> Result<bool> {
+        let before = before.timestamp_micros();
+        let before = before - before.rem_euclid(DAY_US);
+        let tx = self.0.db.write().await?;
+        let backend = tx.get_database_backend();
+        let find = "SELECT MIN(hour_us) FROM usage_statistics WHERE hour_us < $1 \
+                    AND hour_us % 86400000000 <> 0";
+        let found = Statement::from_sql_and_values(backend, find, [before.into()]);
+        let found = tx.query_one_raw(found).await?;
+        let hour = found.and_then(|row| row.try_get_by_index::<Option<i64>>(0).ok().flatten());
+        let Some(hour) = hour else { return Ok(false) };
+        let day = hour - hour.rem_euclid(DAY_US);
+        let range = || -> [Value; 2] { [day.into(), (day + DAY_US).into()] };
+        for sql in [ROLL_USAGE, ROLL_LATENCY] {
+            tx.execute_raw(Statement::from_sql_and_values(backend, sql, range())).await?;
+        }
+        for table in ["usage_statistics", "latency_statistics"] {
+            let sql = format!("DELETE FROM {table} WHERE hour_us > $1 AND hour_us < $2");
+            tx.execute_raw(Statement::from_sql_and_values(backend, sql, range())).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn delete(&self, sql: &str, values: Vec<Value>) -> Result<u64> {
+        let tx = self.0.db.write().await?;
+        let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+        let deleted = tx.execute_raw(statement).await?.rows_affected();
+        tx.commit().await?;
+        Ok(deleted)
+    }
+
+    /// The one value that a question has for an answer.
+    async fn single<T: TryGetable + Default>(&self, sql: &str) -> Result<T> {
+        let db = self.0.db.reader().await?;
+        let statement = Statement::from_string(db.get_database_backend(), sql);
+        let row = db.query_one_raw(statement).await?;
+        Ok(row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default())
+    }
+}
+
+/// Where a kind of thing lies, and since when.
+struct Table {
+    name: &'static str,
+    key: &'static str,
+    at: &'static str,
+    /// Which rows may go.
+    only: &'static str,
+}
+
+fn table(kind: Aged) -> Table {
+    let (name, key, at, only) = match kind {
+        Aged::LogEntries => ("request_logs", "id", "started_us", "1 = 1"),
+        Aged::Bodies => ("recorded_bodies", "log_id, answer", "stored_us", "1 = 1"),
+        Aged::Transitions => ("key_transitions", "id", "at_us", "1 = 1"),
+        Aged::Triggers => ("rule_triggers", "id", "at_us", "1 = 1"),
+        Aged::Alerts => ("alerts", "id", "resolved_us", "state = 'resolved'"),
+        Aged::Standings => ("key_standings", "key_id, model", "since_us", "state = 'active'"),
+        Aged::Breakers => ("breakers", "upstream_id, key_id, model", "at_us", "state = 'closed'"),
+    };
+    Table { name, key, at, only }
+}
+
+const ROLL_USAGE: &str = "INSERT INTO usage_statistics (hour_us, upstream_id, provider_key_id, \
+    service_key_id, model, owner_id, requests, errors, input_tokens, cached_tokens, \
+    cache_written_tokens, output_tokens, reasoning_tokens, cost_nano, latency_us) \
+    SELECT MIN(hour_us) - MIN(hour_us) % 86400000000, upstream_id, provider_key_id, \
+    service_key_id, model, MIN(owner_id), CAST(SUM(requests) AS BIGINT), \
+    CAST(SUM(errors) AS BIGINT), CAST(SUM(input_tokens) AS BIGINT), \
+    CAST(SUM(cached_tokens) AS BIGINT), CAST(SUM(cache_written_tokens) AS BIGINT), \
+    CAST(SUM(output_tokens) AS BIGINT), CAST(SUM(reasoning_tokens) AS BIGINT), \
+    CAST(SUM(cost_nano) AS BIGINT), CAST(SUM(latency_us) AS BIGINT) FROM usage_statistics \
+    WHERE hour_us > $1 AND hour_us < $2 \
+    GROUP BY upstream_id, provider_key_id, service_key_id, model \
+    ON CONFLICT (hour_us, upstream_id, provider_key_id, service_key_id, model) DO UPDATE SET \
+    requests = usage_statistics.requests + excluded.requests, \
+    errors = usage_statistics.errors + excluded.errors, \
+    input_tokens = usage_statistics.input_tokens + excluded.input_tokens, \
+    cached_tokens = usage_statistics.cached_tokens + excluded.cached_tokens, \
+    cache_written_tokens = usage_statistics.cache_written_tokens + excluded.cache_written_tokens, \
+    output_tokens = usage_statistics.output_tokens + excluded.output_tokens, \
+    reasoning_tokens = usage_statistics.reasoning_tokens + excluded.reasoning_tokens, \
+    cost_nano = usage_statistics.cost_nano + excluded.cost_nano, \
+    latency_us = usage_statistics.latency_us + excluded.latency_us";
+
+const ROLL_LATENCY: &str = "INSERT INTO latency_statistics (hour_us, owner_id, upstream_id, class, \
+    requests) SELECT MIN(hour_us) - MIN(hour_us) % 86400000000, owner_id, upstream_id, class, \
+    CAST(SUM(requests) AS BIGINT) FROM latency_statistics WHERE hour_us > $1 AND hour_us < $2 \
+    GROUP BY owner_id, upstream_id, class \
+    ON CONFLICT (hour_us, owner_id, upstream_id, class) DO UPDATE SET \
+    requests = latency_statistics.requests + excluded.requests";

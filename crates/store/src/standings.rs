@@ -1,0 +1,236 @@
+//! How provider keys stand and how they came to. The newer finding wins, whoever writes it later.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::{
+    Event, Evidence, KeptStanding, KeyStatus, ProviderKeyId, Standing, Transition, UpstreamId,
+};
+use entity::{key_standings, key_transitions};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, OnConflict},
+};
+
+use crate::{
+    Listed, Page, Result, Store, TransitionRow, change::numbers, json, logs::clean, moment, now_us,
+    paging, running::COUNTER,
+};
+
+/// Most keys of one statement.
+const KEYS: usize = 1000;
+/// Most standings that end in one transaction.
+const ENDED: u64 = 1000;
+
+impl Store {
+    /// How these keys stand, where that is kept and not over.
+    pub async fn standings(&self, keys: &[ProviderKeyId]) -> Result<Vec<KeptStanding>> {
+        let db = self.0.db.reader().await?;
+        let mut found = Vec::new();
+        for keys in keys.chunks(KEYS) {
+            let rows = key_standings::Entity::find()
+                .filter(key_standings::Column::KeyId.is_in(keys.iter().map(|key| key.0)))
+                .filter(lasting(now_us()))
+                .all(&db)
+                .await?;
+            found.extend(rows.into_iter().filter_map(kept));
+        }
+        Ok(found)
+    }
+
+    /// At most `limit` standings that other processes than this one wrote after number `seq`,
+    /// those that are over left out; and the number of the last. From 0 on it is everything that
+    /// was known when this process began.
+    pub async fn standings_since(&self, seq: i64, limit: u64) -> Result<(Vec<KeptStanding>, i64)> {
+        use key_standings::Column;
+        let rows = key_standings::Entity::find()
+            .filter(Column::Seq.gt(seq))
+            .filter(Column::Origin.ne(self.0.origin.as_str()))
+            .filter(lasting(now_us()))
+            .order_by_asc(Column::Seq)
+            .limit(limit)
+            .all(&self.0.db.reader().await?)
+            .await?;
+        let last = rows.last().map_or(seq, |row| row.seq);
+        Ok((rows.into_iter().filter_map(kept).collect(), last))
+    }
+
+    /// The steps of a key, the newest first.
+    pub async fn transitions(
+        &self,
+        key: ProviderKeyId,
+        page: Page,
+    ) -> Result<Listed<TransitionRow>> {
+        use key_transitions::Column;
+        let mut select = key_transitions::Entity::find().filter(Column::KeyId.eq(key.0));
+        if let Some(before) = paging::number(&page)? {
+            select = select.filter(Column::Id.lt(before));
+        }
+        let rows = select.order_by_desc(Column::Id).limit(page.rows() + 1);
+        let rows = rows.all(&self.0.db.reader().await?).await?;
+        Ok(paging::numbered(rows, &page, |row| row.id).map(step))
+    }
+
+    /// Notes that keys are active again whose standing in one of these `states` is over at `now`;
+    /// returns how many, at most a thousand. They may be picked from that moment on in any case:
+    /// this is for whoever reads how they came to.
+    pub async fn end_standings(&self, states: &[&str], now: DateTime<Utc>) -> Result<u64> {
+        use key_standings::Column;
+        let tx = self.0.db.write().await?;
+        // Numbers are taken before the rows are read, so that nobody changes them in between.
+        let first = numbers(&tx, COUNTER, ENDED as usize).await?;
+        let rows = key_standings::Entity::find()
+            .filter(Column::State.is_in(states.iter().copied()))
+            .filter(Column::UntilUs.lte(now.timestamp_micros()))
+            .order_by_asc(Column::Seq)
+            .limit(ENDED)
+            .all(&tx)
+            .await?;
+        let count = rows.len() as u64;
+        let events: Vec<Event> =
+            rows.into_iter().filter_map(kept).map(|kept| Event::Transition(over(kept))).collect();
+        let numbered: Vec<(i64, &Event)> = (first..).zip(&events).collect();
+        keep(&tx, &numbered, &self.0.origin).await?;
+        tx.commit().await?;
+        Ok(count)
+    }
+}
+
+/// What is not over.
+fn lasting(now: i64) -> Condition {
+    use key_standings::Column;
+    Condition::any().add(Column::UntilUs.is_null()).add(Column::UntilUs.gt(now))
+}
+
+/// The step back to active at the moment when a standing ended.
+fn over(kept: KeptStanding) -> Transition {
+    let ended = kept.standing.status.until().unwrap_or(kept.standing.since);
+    Transition {
+        key: kept.key,
+        upstream: kept.upstream,
+        model: kept.model,
+        from: kept.standing.status,
+        to: Standing {
+            status: KeyStatus::Active,
+            reason: "expired".into(),
+            evidence: Evidence::default(),
+            since: ended,
+            strikes: kept.standing.strikes,
+        },
+        actor: "gateway".into(),
+    }
+}
+
+/// Keeps the steps among these events.
+pub(crate) async fn keep(
+    tx: &DatabaseTransaction,
+    events: &[(i64, &Event)],
+    origin: &str,
+) -> Result<()> {
+    let steps = events.iter().filter_map(|(number, event)| match event {
+        Event::Transition(step) => Some((*number, step)),
+        _ => None,
+    });
+    let (mut standings, mut transitions) = (BTreeMap::new(), Vec::new());
+    for (number, step) in steps {
+        let row = standing_row(number, step, origin);
+        // Of several steps of one key in a batch, the last one is how it stands.
+        standings.insert((row.key_id, row.model.clone()), row);
+        transitions.push(transition_row(number, step).into_active_model().reset_all());
+    }
+    if transitions.is_empty() {
+        return Ok(());
+    }
+    key_transitions::Entity::insert_many(transitions).exec_without_returning(tx).await?;
+    let rows = standings.into_values().map(|row| row.into_active_model().reset_all());
+    key_standings::Entity::insert_many(rows)
+        .on_conflict(newer())
+        .exec_without_returning(tx)
+        .await?;
+    Ok(())
+}
+
+/// What was found earlier does not take the place of what was found later.
+fn newer() -> OnConflict {
+    use key_standings::Column;
+    let stored = Expr::col((key_standings::Entity, Column::SinceUs));
+    OnConflict::columns([Column::KeyId, Column::Model])
+        .update_columns([
+            Column::UpstreamId,
+            Column::State,
+            Column::UntilUs,
+            Column::Reason,
+            Column::Evidence,
+            Column::SinceUs,
+            Column::Strikes,
+            Column::Origin,
+            Column::Seq,
+        ])
+        .action_and_where(stored.lte(Expr::col(("excluded", Column::SinceUs))))
+        .to_owned()
+}
+
+fn standing_row(number: i64, step: &Transition, origin: &str) -> key_standings::Model {
+    key_standings::Model {
+        key_id: step.key.0,
+        model: step.model.as_deref().map(clean).unwrap_or_default(),
+        upstream_id: step.upstream.0,
+        state: step.to.status.as_str().to_owned(),
+        until_us: step.to.status.until().map(|until| until.timestamp_micros()),
+        reason: clean(&step.to.reason),
+        evidence: json(&step.to.evidence),
+        since_us: step.to.since.timestamp_micros(),
+        strikes: i64::from(step.to.strikes),
+        origin: origin.to_owned(),
+        seq: number,
+    }
+}
+
+fn transition_row(number: i64, step: &Transition) -> key_transitions::Model {
+    key_transitions::Model {
+        id: number,
+        key_id: step.key.0,
+        upstream_id: step.upstream.0,
+        model: step.model.as_deref().map(clean),
+        from_state: step.from.as_str().to_owned(),
+        to_state: step.to.status.as_str().to_owned(),
+        until_us: step.to.status.until().map(|until| until.timestamp_micros()),
+        reason: clean(&step.to.reason),
+        evidence: json(&step.to.evidence),
+        actor: clean(&step.actor),
+        at_us: step.to.since.timestamp_micros(),
+    }
+}
+
+/// None where a newer program wrote a status that this one has no word for.
+fn kept(row: key_standings::Model) -> Option<KeptStanding> {
+    Some(KeptStanding {
+        key: ProviderKeyId(row.key_id),
+        upstream: UpstreamId(row.upstream_id),
+        model: Some(row.model).filter(|model| !model.is_empty()),
+        standing: Standing {
+            status: KeyStatus::read(&row.state, row.until_us.map(moment))?,
+            reason: row.reason,
+            evidence: serde_json::from_str(&row.evidence).unwrap_or_default(),
+            since: moment(row.since_us),
+            strikes: u32::try_from(row.strikes).unwrap_or_default(),
+        },
+    })
+}
+
+fn step(row: key_transitions::Model) -> TransitionRow {
+    TransitionRow {
+        id: row.id,
+        key: ProviderKeyId(row.key_id),
+        upstream: UpstreamId(row.upstream_id),
+        model: row.model,
+        from: row.from_state,
+        to: row.to_state,
+        until: row.until_us.map(moment),
+        reason: row.reason,
+        evidence: serde_json::from_str(&row.evidence).unwrap_or_default(),
+        actor: row.actor,
+        at: moment(row.at_us),
+    }
+}

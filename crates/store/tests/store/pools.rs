@@ -1,0 +1,313 @@
+//! Pools of keys: quotas and groups of keys, lists that are imported, many keys at once.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use domain::{KeyState, Period, ProviderKeyId, Quota, Strategy, Unit, UpstreamId, policy::Sticky};
+use rstest::rstest;
+use sea_orm::{ConnectionTrait, Database};
+use secrecy::ExposeSecret;
+use store::{
+    ImportResult, ImportedKey, KeyBulk, NewProviderKey, Page, ProviderKeyEdit, ProviderKeyFilter,
+    RotatedServiceKey, RouteEdit, ServiceKeyEdit, Sort, SortBy, StoreError,
+};
+
+use crate::{
+    fixture::{Fixture, On, Pg, Sqlite, actor, admin, service_key},
+    upstreams::fields,
+};
+
+fn quota(unit: Unit, period: Period, limit: u64) -> Quota {
+    Quota { unit, period, limit, timezone: None }
+}
+
+fn listed(secret: &str) -> ImportedKey {
+    ImportedKey {
+        name: None,
+        secret: secret.into(),
+        state: None,
+        weight: None,
+        quota_total: None,
+        quotas: Vec::new(),
+        group: None,
+        note: String::new(),
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn quotas_stand_beside_their_short_form_and_are_not_said_twice(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let mut new = NewProviderKey::new(upstream, "one", "sk-secret".into());
+    let tokens = quota(Unit::Tokens, Period::Month, 5);
+    (new.enable_quota, new.quota_total) = (true, Some(7));
+    (new.quotas, new.group) = (vec![tokens], Some("account a".into()));
+    let id = store.create_provider_key(&admin(), new).await.unwrap();
+
+    let row = store.provider_key(id).await.unwrap();
+    assert_eq!((row.quotas.as_slice(), row.group.as_deref()), (&[tokens][..], Some("account a")));
+    let served = store.load_catalog().await.unwrap().upstreams[&upstream].keys[0].clone();
+    assert_eq!(served.quotas, [tokens, Quota::requests_a_day(7)]);
+    assert_eq!(served.group.as_deref(), Some("account a"));
+
+    let edit = |quotas| ProviderKeyEdit { quotas: Some(quotas), ..ProviderKeyEdit::default() };
+    let twice = edit(vec![quota(Unit::Requests, Period::Day, 9)]);
+    assert_eq!(fields(store.edit_provider_key(&admin(), id, twice).await), ["enable_quota"]);
+    let odd = edit(vec![quota(Unit::Concurrency, Period::Day, 9)]);
+    assert_eq!(fields(store.edit_provider_key(&admin(), id, odd).await), ["quotas[0].unit"]);
+    let leave = ProviderKeyEdit { group: Some(None), ..edit(Vec::new()) };
+    store.edit_provider_key(&admin(), id, leave).await.unwrap();
+    let row = store.provider_key(id).await.unwrap();
+    assert_eq!((row.quotas.len(), row.group), (0, None));
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_says_that_a_key_is_active_voids_what_was_concluded(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let id = store.add_key(upstream, "one").await;
+    let cleared = async || store.provider_key(id).await.unwrap().cleared_at;
+    let say = |state| ProviderKeyEdit { state: Some(state), ..ProviderKeyEdit::default() };
+    assert_eq!(cleared().await, None);
+    store.edit_provider_key(&admin(), id, say(KeyState::Disabled)).await.unwrap();
+    assert_eq!(cleared().await, None);
+    store.edit_provider_key(&admin(), id, say(KeyState::Active)).await.unwrap();
+    let first = cleared().await.unwrap();
+    store.edit_provider_key(&admin(), id, say(KeyState::Active)).await.unwrap();
+    let second = cleared().await.unwrap();
+    assert!(second >= first);
+    let served = store.load_catalog().await.unwrap().upstreams[&upstream].keys[0].cleared_at;
+    assert_eq!(served, Some(second));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_list_is_imported_as_far_as_it_is_good(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let mut known = NewProviderKey::new(upstream, "key 000002", "sk-known".into());
+    known.note = "first".into();
+    let known = store.create_provider_key(&admin(), known).await.unwrap();
+    // Entered by an older program, which made no fingerprints.
+    let db = Database::connect(store.address()).await.unwrap();
+    db.execute_unprepared("UPDATE provider_keys SET fingerprint = NULL").await.unwrap();
+    let list = || {
+        let mut keys: Vec<_> =
+            ["sk-a", "sk-known", "sk a", "sk-a", "sk-b", "sk-c"].map(listed).into();
+        keys[4].name = Some("key 000002".into());
+        (keys[5].name, keys[5].weight, keys[5].quota_total) = (Some("c".into()), Some(9), Some(3));
+        keys
+    };
+
+    let told = store.import_provider_keys(&admin(), upstream, list(), true).await.unwrap();
+    assert_eq!(told[0], ImportResult::Created(None));
+    assert_eq!(store.provider_keys(None, Page::default()).await.unwrap().items.len(), 1);
+    let told = store.import_provider_keys(&admin(), upstream, list(), false).await.unwrap();
+
+    let (a, c) = (ProviderKeyId(known.0 + 1), ProviderKeyId(known.0 + 2));
+    assert_eq!(told[0], ImportResult::Created(Some(a)));
+    assert_eq!(told[1], ImportResult::InPool(known));
+    let ImportResult::Invalid(faults) = &told[2] else { panic!("{:?}", told[2]) };
+    assert_eq!(faults.0[0].field, "key_value");
+    assert_eq!(told[3], ImportResult::InList(0));
+    let ImportResult::Invalid(faults) = &told[4] else { panic!("{:?}", told[4]) };
+    assert_eq!(faults.0[0].field, "name");
+    assert_eq!(told[5], ImportResult::Created(Some(c)));
+    let catalog = store.load_catalog().await.unwrap();
+    let keys = &catalog.upstreams[&upstream].keys;
+    let names: Vec<_> = keys.iter().map(|key| key.name.as_str()).collect();
+    assert_eq!(names, ["key 000002", "key 000003", "c"]);
+    assert_eq!(keys[1].secret.expose_secret(), "sk-a");
+    assert_eq!((keys[2].weight, keys[2].quotas.as_slice()), (9, &[Quota::requests_a_day(3)][..]));
+    let nowhere = store.import_provider_keys(&admin(), UpstreamId(9), list(), false).await;
+    assert_eq!(fields(nowhere), ["upstream_id"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn lists_that_come_at_once_are_all_entered_and_no_key_twice(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    // Each list takes more than one change, and the lists have a part in common.
+    let list = |from: u32| (from..from + 3000).map(|i| listed(&format!("sk-{i}"))).collect();
+    let (admin, lists) = (admin(), [list(0), list(2000)]);
+    let [one, other] = lists.map(|list| store.import_provider_keys(&admin, upstream, list, false));
+
+    let (one, other) = tokio::join!(one, other);
+
+    let told = [one.unwrap(), other.unwrap()].concat();
+    let made = told.iter().filter(|result| matches!(result, ImportResult::Created(Some(_))));
+    let held = told.iter().filter(|result| matches!(result, ImportResult::InPool(_)));
+    assert_eq!((made.count(), held.count()), (5000, 1000));
+    let catalog = store.load_catalog().await.unwrap();
+    let keys = &catalog.upstreams[&upstream].keys;
+    let secrets: BTreeSet<_> = keys.iter().map(|key| key.secret.expose_secret()).collect();
+    assert_eq!((keys.len(), secrets.len()), (5000, 5000));
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_keys_come_in_one_list() {
+    let store = Fixture::new(Sqlite).await;
+    let upstream = store.add_upstream("openai").await;
+    let list = (0..100_000).map(|i| listed(&format!("sk-{}", i % 99_990))).collect();
+
+    let told = store.import_provider_keys(&admin(), upstream, list, false).await.unwrap();
+
+    let made = told.iter().filter(|result| matches!(result, ImportResult::Created(Some(_))));
+    assert_eq!((made.count(), told.len()), (99_990, 100_000));
+    assert_eq!(told[99_999], ImportResult::InList(9));
+    let catalog = store.load_catalog().await.unwrap();
+    assert_eq!(catalog.upstreams[&upstream].keys.len(), 99_990);
+    let more = (0..100_001).map(|_| listed("sk")).collect();
+    let refused = store.import_provider_keys(&admin(), upstream, more, false).await;
+    assert_eq!(fields(refused), ["text"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn many_keys_are_decided_upon_and_deleted_as_one_change(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c"] {
+        ids.push(store.add_key(upstream, name).await);
+    }
+    let before = store.revision().await.unwrap();
+    let some = [ids[0], ids[1], ProviderKeyId(99)];
+    let disable = KeyBulk::State(KeyState::Disabled);
+    assert_eq!(store.change_provider_keys(&admin(), &some, disable).await.unwrap(), 2);
+    assert_eq!(store.revision().await.unwrap().0, before.0 + 1);
+    let filter = |state| ProviderKeyFilter { state: Some(state), ..ProviderKeyFilter::default() };
+    let off = store.every_provider_key(&filter(KeyState::Disabled)).await.unwrap();
+    assert_eq!(off.iter().map(|row| row.id).collect::<Vec<_>>(), ids[..2]);
+    let enable = KeyBulk::State(KeyState::Active);
+    assert_eq!(store.change_provider_keys(&admin(), &ids, enable).await.unwrap(), 3);
+    assert!(store.provider_key(ids[2]).await.unwrap().cleared_at.is_some());
+    let lin = actor(store.add_user("lin", auth::Role::Developer).await, auth::Role::Developer);
+    assert_eq!(store.change_provider_keys(&lin, &ids, KeyBulk::Delete).await.unwrap(), 0);
+    assert_eq!(store.change_provider_keys(&admin(), &ids[1..], KeyBulk::Delete).await.unwrap(), 2);
+    let catalog = store.load_catalog().await.unwrap();
+    assert_eq!(catalog.upstreams[&upstream].keys.len(), 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn secrets_are_exported_only_when_they_are_to_be_and_that_is_noted(
+    #[values(Sqlite, Pg)] on: On,
+) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    store.add_key(upstream, "a").await;
+    let all = ProviderKeyFilter::default();
+    let export = async |reveal| store.export_provider_keys(&admin(), &all, reveal).await.unwrap();
+    assert!(export(false).await[0].secret.is_none());
+    let last = async || store.audit(Page::first(1)).await.unwrap().items[0].action.clone();
+    assert_eq!(last().await, "created");
+    assert_eq!(export(true).await[0].secret.as_ref().unwrap().expose_secret(), "sk-a-0123456789");
+    assert_eq!(last().await, "revealed");
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_list_of_what_no_column_says_is_walked_to_its_end(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    for i in 0..9 {
+        store.add_key(upstream, &format!("key {i}")).await;
+    }
+    for by in [SortBy::Id, SortBy::Name, SortBy::UpdatedAt] {
+        let sort = Sort { by, descending: true };
+        let mut page = Page { sort, ..Page::first(2) };
+        let mut found = Vec::new();
+        loop {
+            let odd = |key: &store::KeptKey| key.row.id.0 % 2 == 1;
+            let filter = ProviderKeyFilter::default();
+            let listed = store.provider_keys_that(&filter, page.clone(), odd).await.unwrap();
+            found.extend(listed.items.iter().map(|key| key.row.id.0));
+            let Some(cursor) = listed.next_cursor else { break };
+            page = page.after(cursor);
+        }
+        assert_eq!(found, [9, 7, 5, 3, 1]);
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_rotated_service_key_has_a_new_id_and_the_old_one_for_a_while(
+    #[values(Sqlite, Pg)] on: On,
+) {
+    let store = Fixture::new(on).await;
+    let id = store.add_service_key("a").await;
+    let other = store.add_service_key("b").await;
+    let rotated = |public_id: &str, grace| RotatedServiceKey {
+        public_id: public_id.into(),
+        digest: [8; 32],
+        last_four: "abcd".into(),
+        grace: Duration::from_secs(grace),
+    };
+    store.rotate_service_key(&admin(), id, rotated("idnew", 60)).await.unwrap();
+
+    let key = store.load_catalog().await.unwrap().service_keys[&id].clone();
+    assert_eq!(
+        (key.public_id.as_str(), key.digest, key.last_four.as_str()),
+        ("idnew", [8; 32], "abcd")
+    );
+    let previous = key.previous.clone().unwrap();
+    assert_eq!((previous.public_id.as_str(), previous.digest), ("ida", [7; 32]));
+    assert!(previous.until > chrono::Utc::now());
+    let taken = store.rotate_service_key(&admin(), other, rotated("ida", 60)).await;
+    assert!(matches!(taken, Err(StoreError::Conflict { field: "public_id", .. })), "{taken:?}");
+    let taken = store.create_service_key(&admin(), service_key("a")).await;
+    assert!(matches!(taken, Err(StoreError::Conflict { field: "public_id", .. })), "{taken:?}");
+    store.rotate_service_key(&admin(), id, rotated("idnewer", 0)).await.unwrap();
+    assert_eq!(store.service_key(id).await.unwrap().key.previous, None);
+}
+
+#[rstest]
+#[tokio::test]
+async fn from_where_and_for_what_a_service_key_is_accepted_is_kept(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let id = store.add_service_key("a").await;
+    let ips = vec!["10.0.0.0/8".parse().unwrap()];
+    let edit = ServiceKeyEdit { allowed_ips: Some(ips.clone()), ..ServiceKeyEdit::default() };
+    store.edit_service_key(&admin(), id, edit).await.unwrap();
+    let methods =
+        ServiceKeyEdit { allowed_methods: Some(vec!["POST".into()]), ..ServiceKeyEdit::default() };
+    store.edit_service_key(&admin(), id, methods).await.unwrap();
+    let access = store.load_catalog().await.unwrap().service_keys[&id].access.clone();
+    assert_eq!((access.ips, access.methods), (ips, vec!["POST".to_owned()]));
+    let odd =
+        ServiceKeyEdit { allowed_methods: Some(vec!["post".into()]), ..ServiceKeyEdit::default() };
+    let refused = store.edit_service_key(&admin(), id, odd).await;
+    assert_eq!(fields(refused), ["allowed_methods"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_route_keeps_how_it_chooses(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let new = store::NewRoute {
+        name: "fast".into(),
+        targets: vec![domain::Target::of(upstream)],
+        ..store::NewRoute::default()
+    };
+    let id = store.create_route(&admin(), new).await.unwrap();
+    let route = store.route(id).await.unwrap().route;
+    assert_eq!((route.strategy, route.sticky), (Strategy::Weighted, None));
+    let edit = |sticky| RouteEdit {
+        strategy: Some(Strategy::LeastLatency),
+        sticky: Some(sticky),
+        ..RouteEdit::default()
+    };
+    store.edit_route(&admin(), id, edit(Some(Sticky::default()))).await.unwrap();
+    let route = store.load_catalog().await.unwrap().routes[&id].clone();
+    assert_eq!(
+        (route.strategy, route.sticky.clone()),
+        (Strategy::LeastLatency, Some(Sticky::default()))
+    );
+    let odd = Sticky { ttl: Duration::ZERO, ..Sticky::default() };
+    let refused = store.edit_route(&admin(), id, edit(Some(odd))).await;
+    assert_eq!(fields(refused), ["sticky.ttl"]);
+}
