@@ -4,13 +4,17 @@
 //! answer goes out. A permit that is dropped unclosed (client gone, shutdown, panic) is entered
 //! as cut short.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use dialect::Tokens;
 use domain::{
-    Caller, Upstream,
+    Caller, ErrorClass, RuleId, UpstreamEntry, UpstreamId,
     log::{Attempt, Considered, LogEntry, Outcome, Usage, UsageSource},
 };
 use ring::hmac;
@@ -19,15 +23,40 @@ use uuid::Uuid;
 use crate::{
     balancer::Slot,
     client::Client,
+    cost,
     door::Door,
-    gateway::{Gateway, InFlight},
+    gateway::{Gateway, InFlight, World},
     inbound::Call,
     journal::{Health, Intent},
+    judge::Judge,
+    limits::{self, Estimate, LimitRefused, Who},
+    origins::{Learning, Maker},
     recording::Recorded,
     refusal::Refusal,
     routing::Plan,
     settings::{ClientIp, Settings},
+    stake::{Reserved, Stake, Used},
+    usage::BYTES_PER_TOKEN,
 };
+
+/// What an attempt is called that has not ended.
+const CLIENT_GONE: &str = "client_gone";
+
+/// What of a call went which way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) bytes_in: u64,
+    bytes_out: u64,
+    /// The status, if one was sent.
+    status: Option<u16>,
+}
+
+impl From<&Client<'_>> for Sent {
+    fn from(client: &Client<'_>) -> Self {
+        let Client { bytes_in, bytes_out, status, .. } = *client;
+        Self { bytes_in, bytes_out, status }
+    }
+}
 
 /// A call that was let in.
 #[derive(Debug)]
@@ -38,19 +67,41 @@ pub(crate) struct Permit {
     entry: Option<Box<LogEntry>>,
     /// The bodies, where the upstream has them recorded.
     recorded: Option<Box<Recorded>>,
+    /// What it holds of limits, quotas and lines.
+    pub(crate) stake: Stake,
+    /// Where it was sent last.
+    asked: Option<Arc<UpstreamEntry>>,
+    /// Header lines of the answer: what is left of the limits.
+    pub(crate) fields: Vec<u8>,
+    /// Upper bounds of what it may use.
+    pub(crate) estimate: Estimate,
+    /// Judges what is still to come of the answer.
+    pub(crate) judge: Option<Box<Judge>>,
+    /// Looks in the answer for what was made.
+    pub(crate) learning: Option<Learning>,
     _in_flight: InFlight,
 }
 
 /// Lets a call in, and notes that it is about to be sent.
 pub(crate) async fn admit(
     gateway: &Arc<Gateway>,
+    world: &World,
     client: &Client<'_>,
     caller: &Caller,
     call: &Call,
     plan: &Plan,
 ) -> Result<Permit, Refusal> {
     let decision = plan.considered.clone();
-    let permit = Permit::new(gateway, client, caller, &call.door, call.model.clone(), decision);
+    let mut permit = Permit::new(gateway, client, caller, &call.door, call.model.clone(), decision);
+    if world.limits.meters(plan.targets.iter().map(|target| target.entry.upstream.id)) {
+        permit.estimate = limits::estimate(call, plan);
+    }
+    if let Err(refused) = permit.reserve(world, client, caller, call).await {
+        let refusal = Refusal::Limited(Box::new(refused));
+        permit.refused(&refusal);
+        permit.close(Outcome::Refused, client, 0).await;
+        return Err(refusal);
+    }
     let entry = permit.entry.as_ref().expect("a new permit has its entry");
     let intent = Intent {
         id: entry.id,
@@ -92,6 +143,27 @@ pub(crate) async fn enter_refused(
 }
 
 impl Permit {
+    /// Reserves of the limits that concern the caller.
+    async fn reserve(
+        &mut self,
+        world: &World,
+        client: &Client<'_>,
+        caller: &Caller,
+        call: &Call,
+    ) -> Result<(), LimitRefused> {
+        let settings = &self.gateway.settings;
+        let (now_us, zone) = (settings.clock.now_us(), settings.timezone);
+        let who = Who { caller, ip: client.ip, model: call.model.as_deref() };
+        let mut asks = world.limits.asks(&who, &self.estimate, now_us, zone);
+        if asks.is_empty() {
+            return Ok(());
+        }
+        let held = asks.reserve(&self.gateway.counters, self.id(), now_us).await?;
+        asks.headers(&held, call.dialect(), now_us, &mut self.fields);
+        self.stake.caller = Reserved::new(held, asks.units());
+        Ok(())
+    }
+
     fn new(
         gateway: &Arc<Gateway>,
         client: &Client<'_>,
@@ -135,12 +207,20 @@ impl Permit {
             error: None,
             client_ip: client.ip.and_then(|ip| masked(ip, &gateway.settings)),
             decision,
+            tags: Vec::new(),
+            waited_us: 0,
         };
         Self {
             gateway: gateway.clone(),
             started: client.started,
             entry: Some(Box::new(entry)),
             recorded: None,
+            stake: Stake::default(),
+            asked: None,
+            fields: Vec::new(),
+            estimate: Estimate::default(),
+            judge: None,
+            learning: None,
             _in_flight: gateway.enter(),
         }
     }
@@ -153,10 +233,12 @@ impl Permit {
     /// An attempt begins: where, with which key, for which model.
     pub(crate) fn attempting(
         &mut self,
-        upstream: &Upstream,
+        target: &Arc<UpstreamEntry>,
         slot: Option<&Slot>,
         model: Option<&str>,
     ) {
+        self.asked = Some(target.clone());
+        let upstream = &target.upstream;
         let started_us = self.elapsed_us();
         let Some(entry) = &mut self.entry else { return };
         let (key, name) = slot.map(|s| (s.key.id, s.key.name.clone())).unzip();
@@ -173,7 +255,9 @@ impl Permit {
             started_us,
             duration_us: 0,
             status: None,
-            result: "client_gone".to_owned(),
+            result: CLIENT_GONE.to_owned(),
+            class: None,
+            rules: Vec::new(),
         });
     }
 
@@ -186,11 +270,72 @@ impl Permit {
         result.clone_into(&mut attempt.result);
     }
 
+    /// The last attempt failed in this way.
+    pub(crate) fn classed(&mut self, class: ErrorClass) {
+        if let Some(attempt) = self.entry.as_mut().and_then(|e| e.attempts.last_mut()) {
+            attempt.class = Some(class);
+        }
+    }
+
+    /// A rule fired about the last attempt.
+    pub(crate) fn ruled(&mut self, rule: RuleId, tag: Option<&str>) {
+        let Some(entry) = &mut self.entry else { return };
+        if let Some(attempt) = entry.attempts.last_mut()
+            && !attempt.rules.contains(&rule)
+        {
+            attempt.rules.push(rule);
+        }
+        if let Some(tag) = tag.filter(|tag| !entry.tags.iter().any(|known| known == tag)) {
+            entry.tags.push(tag.to_owned());
+        }
+    }
+
+    /// The call waited in line.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        if let Some(entry) = &mut self.entry {
+            entry.waited_us += u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// The log entry that this call leaves.
+    pub(crate) fn id(&self) -> Uuid {
+        self.entry.as_ref().map_or(Uuid::nil(), |entry| entry.id)
+    }
+
+    /// How long its answer is read on after the client left.
+    pub(crate) fn drains(&self) -> Duration {
+        self.asked.as_ref().map_or(Duration::ZERO, |entry| entry.upstream.policy.drain)
+    }
+
+    /// The permit for whoever goes on with the call; this one is done with.
+    pub(crate) fn handed_over(&mut self) -> Permit {
+        Permit {
+            gateway: self.gateway.clone(),
+            started: self.started,
+            entry: self.entry.take(),
+            recorded: self.recorded.take(),
+            stake: std::mem::take(&mut self.stake),
+            asked: self.asked.take(),
+            fields: Vec::new(),
+            estimate: std::mem::take(&mut self.estimate),
+            judge: self.judge.take(),
+            learning: None,
+            _in_flight: self.gateway.enter(),
+        }
+    }
+
     /// A candidate that was planned for was passed over in the end.
     pub(crate) fn passed_over(&mut self, candidate: &str, reason: &str) {
         let Some(entry) = &mut self.entry else { return };
         let (candidate, passed_over) = (candidate.to_owned(), Some(reason.to_owned()));
         entry.decision.push(Considered { candidate, passed_over });
+    }
+
+    /// An answer with the key of `slot` begins: what it says it made belongs to that key.
+    pub(crate) fn learns(&mut self, upstream: UpstreamId, slot: &Slot) {
+        let maker = Maker { upstream, key: slot.key.id };
+        let entry = self.entry.as_ref();
+        self.learning = entry.and_then(|entry| Learning::of(&entry.method, &entry.path, maker));
     }
 
     /// The first of the answer is here.
@@ -212,19 +357,22 @@ impl Permit {
         if let Some(recorded) = &mut self.recorded {
             recorded.passing(pieces);
         }
+        let origins = &self.gateway.origins;
+        self.learning.take_if(|learning| learning.see(pieces, origins));
     }
 
     /// So much of an answer has passed, and so much was used: what is entered if it ends here.
     pub(crate) fn passed(
         &mut self,
-        client: &Client<'_>,
+        sent: impl Into<Sent>,
         status: u16,
         used: Option<(Tokens, UsageSource)>,
     ) {
         let Some(entry) = &mut self.entry else { return };
+        let sent = sent.into();
         entry.status = status;
-        entry.bytes_in = client.bytes_in;
-        entry.bytes_out = client.bytes_out;
+        entry.bytes_in = sent.bytes_in;
+        entry.bytes_out = sent.bytes_out;
         if let Some((tokens, source)) = used {
             entry.usage = Usage {
                 input: tokens.input,
@@ -260,17 +408,39 @@ impl Permit {
 
     /// Writes the entry. `going` is how many bytes of the body are about to go out. What comes
     /// after this is not entered any more.
-    pub(crate) async fn close(&mut self, outcome: Outcome, client: &Client<'_>, going: u64) {
+    pub(crate) async fn close(&mut self, outcome: Outcome, sent: impl Into<Sent>, going: u64) {
         let Some(mut entry) = self.entry.take() else { return };
+        let sent = sent.into();
         entry.outcome = outcome;
         entry.latency_us = self.elapsed_us();
-        entry.bytes_in = client.bytes_in;
-        entry.bytes_out = client.bytes_out + going;
-        entry.status = client.status.unwrap_or(entry.status);
+        entry.bytes_in = sent.bytes_in;
+        entry.bytes_out = sent.bytes_out + going;
+        entry.status = sent.status.unwrap_or(entry.status);
+        self.settle(&mut entry);
         if let Err(error) = self.gateway.journal.settle(&entry).await {
             // The journal itself says when it fails and when it is back; this is one of many.
             tracing::debug!(entry.id = %entry.id, "a log entry waits in memory: {error}");
         }
+    }
+
+    /// Lets go of what the call holds, and enters what it cost.
+    fn settle(&mut self, entry: &mut LogEntry) {
+        let under_way = entry.attempts.last().is_some_and(|last| last.result == CLIENT_GONE);
+        let answered = entry.first_byte_us.is_some() && entry.status < 400;
+        let left = under_way && entry.outcome == Outcome::ClientGone;
+        if !answered && !left {
+            return self.stake.settle(None);
+        }
+        if !answered && entry.usage_source == UsageSource::None {
+            // The provider had the question, and may well answer it for nobody.
+            entry.usage.input = entry.bytes_in / BYTES_PER_TOKEN;
+            entry.usage_source = UsageSource::Counted;
+        }
+        let asked = self.asked.as_ref().map(|entry| &entry.upstream);
+        entry.cost_nano = asked
+            .zip(entry.model_used.as_deref())
+            .and_then(|(upstream, model)| cost::of(upstream, model, &entry.usage));
+        self.stake.settle(Some(&Used { usage: entry.usage, cost_nano: entry.cost_nano }));
     }
 
     /// Lets the call go without an entry: it never began.
@@ -288,6 +458,7 @@ impl Drop for Permit {
         if let Some(mut entry) = self.entry.take() {
             entry.latency_us = latency_us;
             entry.error.get_or_insert_with(|| "the call was cut short".to_owned());
+            self.settle(&mut entry);
             self.gateway.journal.settle_now(&entry);
         }
     }

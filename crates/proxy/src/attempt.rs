@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use dialect::{Coding, First, Form, Tap, TapOptions};
-use domain::Upstream;
+use domain::{Upstream, Verdict};
 use pingora_timeout::timeout;
 
 use crate::{
@@ -18,9 +18,11 @@ use crate::{
     client::Client,
     door::Door,
     failed::{Failed, reset},
+    gateway::Gateway,
     http1::{Conn, Decoder, Framing, Piece, ReadError, Reader, ResponseHead, Writer},
     inbound::Call,
-    line::{Connector, Line},
+    judge::Watch,
+    line::Line,
     outbound::Outgoing,
     refusal::Refusal,
     upload::{Upload, UploadFault},
@@ -51,6 +53,8 @@ pub(crate) struct Answer {
     hides_usage: bool,
     /// It came compressed unasked and goes on unpacked.
     pub(crate) unpacks: bool,
+    /// What it was taken for, where it tells of a failure that is the client's own.
+    pub(crate) verdict: Option<Box<Verdict>>,
 }
 
 /// The body of an answer on its way here.
@@ -66,11 +70,13 @@ pub(crate) struct Incoming {
     idle: Duration,
     /// When all of this must be over.
     deadline: Instant,
+    /// What rules look at, where one does.
+    pub(crate) watch: Option<Box<Watch>>,
 }
 
 /// Where and with what one attempt is made.
 pub(crate) struct Try<'a> {
-    pub(crate) connector: &'a Connector,
+    pub(crate) gateway: &'a Gateway,
     pub(crate) line: &'a Arc<Line>,
     pub(crate) upstream: &'a Upstream,
     pub(crate) slot: Option<&'a Slot>,
@@ -101,7 +107,7 @@ impl Try<'_> {
             }
         }
         let within = self.upstream.timeouts.connect.min(self.left());
-        let connect = self.connector.connect(self.line, within);
+        let connect = self.gateway.connector.connect(self.line, within);
         let conn = tokio::select! {
             biased;
             conn = connect => conn?,
@@ -156,16 +162,17 @@ impl Try<'_> {
             finished: false,
             idle: self.upstream.timeouts.idle,
             deadline: self.deadline,
+            watch: None,
         };
         if incoming.decoder.is_done() {
             incoming.finish();
         }
         let line = self.line.clone();
-        let mut answer = Answer { head, incoming, upload, wr, line, hides_usage, unpacks };
-        if let Some(party) = self.at_fault(answer.head.status) {
-            let failed =
-                self.refused(answer, party, matches!(call.door, Door::Opaque { .. })).await;
-            return Err(Broken::Failed(failed));
+        let mut answer =
+            Answer { head, incoming, upload, wr, line, hides_usage, unpacks, verdict: None };
+        if answer.head.status >= 400 {
+            let opaque = matches!(call.door, Door::Opaque { .. });
+            answer = self.judged(answer, opaque).await.map_err(Broken::Failed)?;
         }
         let readable = form != Form::Opaque || (call.model.is_some() && answer.incoming.finished);
         let telling = answer.head.status == 200 && self.outgoing.method != "HEAD";
@@ -234,7 +241,9 @@ impl Try<'_> {
                         let failed = Failed::upstream("empty", "the provider's answer was empty");
                         return Err(Failed { status, ..failed });
                     }
-                    First::Error(error) => return Err(self.said_error(error, status)),
+                    First::Error(error) => {
+                        return self.said_error(error, status).map_or(Ok(()), Err);
+                    }
                 }
                 let Answer { incoming, upload, wr, .. } = &mut *answer;
                 let next = tokio::select! {
@@ -260,7 +269,7 @@ impl Try<'_> {
     /// Keeps the connection of an answer that is read, where it may carry another call.
     pub(crate) fn keep(&self, answer: Answer) {
         if let Some(conn) = answer.into_reusable() {
-            self.connector.give_back(self.line, conn);
+            self.gateway.connector.give_back(self.line, conn);
         }
     }
 
@@ -286,8 +295,10 @@ impl Incoming {
             Ok(piece) => piece?,
             Err(_) => return Err(ReadError::TimedOut),
         };
+        let seen = self.ready.len();
         let Some(piece) = piece else {
             self.finish();
+            self.show(seen);
             return Ok(false);
         };
         self.tap.push(piece, &mut self.ready);
@@ -298,7 +309,20 @@ impl Incoming {
         if self.decoder.is_done() {
             self.finish();
         }
+        self.show(seen);
         Ok(true)
+    }
+
+    /// Lets `watch` see the body, what is here already included.
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = Some(Box::new(watch));
+        self.show(0);
+    }
+
+    fn show(&mut self, from: usize) {
+        if let Some(watch) = &mut self.watch {
+            self.ready[from..].iter().for_each(|piece| watch.see(piece));
+        }
     }
 
     fn finish(&mut self) {
@@ -330,7 +354,7 @@ impl Incoming {
     }
 
     /// How many bytes wait to go to the client.
-    fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.ready.iter().map(Bytes::len).sum()
     }
 }

@@ -1,23 +1,48 @@
-//! The balancer: which key of a pool is next.
+//! The balancer: which key of a pool is next, and which target of a route.
 //!
-//! Keys of equal weight form a class. Which class is next is decided by smooth weighted round robin
-//! over the classes, which one of the class by a queue, so a pick costs the same in a pool of ten
-//! keys and of a hundred thousand. A key that rests leaves its queue when its turn finds it
-//! resting, and comes back when its rest is over: that, too, costs nothing for the keys not
-//! concerned.
+//! What may be chosen is known here; how one of several is chosen is a [`strategy`], and what keeps
+//! calls that belong together with one key stands on top of any.
+
+mod stickiness;
+mod strategy;
+mod targets;
+mod turn;
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap, VecDeque},
-    sync::Arc,
-    time::Instant,
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
-use domain::{KeyState, ProviderKey, ProviderKeyId, Strategy, UpstreamEntry};
-use parking_lot::Mutex;
+use chrono::{DateTime, Utc};
+use domain::{
+    BreakerStep, KeyState, KeyStatus, ProviderKey, ProviderKeyId, Quota, Strategy, UpstreamEntry,
+    policy::Sticky,
+};
+use parking_lot::{Mutex, RwLock};
 use secrecy::ExposeSecret;
 
-use crate::health::KeyHealth;
+use self::{
+    stickiness::{Stickiness, within},
+    strategy::Wish,
+    turn::{Lane, Turn},
+};
+use crate::{
+    breaker::{Claim, Pass},
+    health::{self, KeyHealth, Keys, Out},
+};
+
+pub(crate) use self::{
+    strategy::Candidate,
+    targets::{RouteChooser, TargetState},
+};
+
+/// Most models of one pool for which the keys have an order of their own.
+const LANES_MAX: usize = 16;
+/// So many keys are asked how they fare where not all can be.
+const SAMPLE: usize = 64;
 
 /// A key and how it fares.
 #[derive(Debug)]
@@ -26,15 +51,61 @@ pub(crate) struct Slot {
     pub(crate) health: Arc<KeyHealth>,
 }
 
+impl Slot {
+    fn candidate(&self, now_us: i64) -> Candidate {
+        Candidate {
+            in_flight: self.health.in_flight(),
+            latency: self.health.figures.latency(now_us),
+            success_permille: self.health.figures.success_permille(),
+            remaining_permille: self.health.remaining_permille(),
+        }
+    }
+}
+
 /// The usable keys of one upstream, in the order in which they will be used.
 #[derive(Debug)]
 pub(crate) struct Pool {
     slots: Vec<Arc<Slot>>,
     by_id: HashMap<ProviderKeyId, u32>,
+    groups: HashMap<String, Vec<u32>>,
     strategy: Strategy,
     /// Keys that a person switched off or gave up are in the pool but not among the slots.
-    has_unusable: bool,
-    turn: Mutex<Turn>,
+    unusable: [u32; 2],
+    lane: Lane,
+    /// The orders for models for which some of the keys rest.
+    lanes: RwLock<HashMap<String, Arc<Lane>>>,
+    has_lanes: AtomicBool,
+    /// The quotas of keys that have none of their own.
+    quotas: Vec<Quota>,
+    sticky: Option<Sticky>,
+    stuck: Arc<Mutex<Stickiness>>,
+    in_flight: AtomicU32,
+}
+
+/// For which call a key is picked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hint<'a> {
+    pub(crate) model: Option<&'a str>,
+    /// What the calls that belong together with this one share.
+    pub(crate) belongs: Option<u64>,
+    /// The one key that will do, where the pool has it.
+    pub(crate) only: Option<ProviderKeyId>,
+    /// Keys that were tried for this call already.
+    pub(crate) tried: &'a [ProviderKeyId],
+    pub(crate) now_us: i64,
+}
+
+/// A key that has a call to answer until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Picked {
+    pub(crate) slot: Arc<Slot>,
+    /// The step of the key's breaker, where this call is the one that tries.
+    pub(crate) step: Option<BreakerStep>,
+    _claim: Option<Claim>,
+    pool: Arc<Pool>,
+    index: u32,
+    /// Whether there is room for another call when this one has ended.
+    holds: bool,
 }
 
 /// Why no key could be picked.
@@ -45,26 +116,17 @@ pub(crate) enum NoKey {
     /// Every key was switched off or given up.
     AllUnusable,
     /// Every usable key rests, the first until then.
-    AllResting { until: Instant },
-}
-
-#[derive(Debug, Default)]
-struct Turn {
-    classes: Vec<Class>,
-    resting: BinaryHeap<Reverse<(Instant, u32)>>,
-}
-
-#[derive(Debug)]
-struct Class {
-    weight: i64,
-    current: i64,
-    ready: VecDeque<u32>,
+    AllResting { until_us: i64 },
+    /// No key that does not rest has room; the first is looked at again then.
+    AllBusy { until_us: i64 },
 }
 
 impl Pool {
     /// The pool of `entry`; keys that were in `before` keep their health.
     pub(crate) fn new(entry: &UpstreamEntry, before: Option<&Pool>) -> Self {
         let usable = entry.keys.iter().filter(|key| key.state == KeyState::Active);
+        let quotas = &entry.upstream.policy.key_quotas;
+        let other_quotas = before.is_some_and(|before| before.quotas != *quotas);
         let slots: Vec<Arc<Slot>> = usable
             .map(|key| {
                 // Another secret is another key, whatever its row.
@@ -72,251 +134,313 @@ impl Pool {
                     slot.key.secret.expose_secret() == key.secret.expose_secret()
                 };
                 let slot = before.and_then(|pool| pool.slot(key.id)).filter(same);
-                let health = slot.map(|slot| slot.health.clone());
-                Arc::new(Slot { key: key.clone(), health: health.unwrap_or_default() })
+                let health = slot.map(|slot| slot.health.clone()).unwrap_or_default();
+                if let Some(cleared) = key.cleared_at {
+                    health.clear(cleared);
+                }
+                if slot.is_some_and(|slot| slot.key.quotas != key.quotas) || other_quotas {
+                    health.refill();
+                }
+                Arc::new(Slot { key: key.clone(), health })
             })
             .collect();
-        let weighted = entry.upstream.strategy == Strategy::Weighted;
-        let mut classes: BTreeMap<i64, VecDeque<u32>> = BTreeMap::new();
-        for (place, slot) in slots.iter().enumerate() {
-            let weight = if weighted { i64::from(slot.key.weight) } else { 1 };
-            classes.entry(weight).or_default().push_back(place as u32);
+        let mut groups: HashMap<String, Vec<u32>> = HashMap::new();
+        for (slot, index) in slots.iter().zip(0..) {
+            if let Some(group) = &slot.key.group {
+                groups.entry(group.clone()).or_default().push(index);
+            }
         }
-        let classes = classes.into_iter().rev();
-        let classes = classes.map(|(weight, ready)| Class { weight, current: 0, ready }).collect();
+        let count = |state| entry.keys.iter().filter(|key| key.state == state).count() as u32;
+        let strategy = entry.upstream.strategy;
         Self {
-            by_id: slots.iter().zip(0..).map(|(slot, place)| (slot.key.id, place)).collect(),
-            has_unusable: slots.len() < entry.keys.len(),
-            strategy: entry.upstream.strategy,
+            by_id: slots.iter().zip(0..).map(|(slot, index)| (slot.key.id, index)).collect(),
+            groups,
+            strategy,
+            unusable: [count(KeyState::Disabled), count(KeyState::Banned)],
+            lane: Lane::new(&slots, strategy),
+            lanes: RwLock::default(),
+            has_lanes: AtomicBool::new(false),
+            quotas: quotas.clone(),
+            sticky: entry.upstream.policy.sticky.clone(),
+            stuck: before.map(|before| before.stuck.clone()).unwrap_or_default(),
+            in_flight: AtomicU32::new(0),
             slots,
-            turn: Mutex::new(Turn { classes, resting: BinaryHeap::new() }),
         }
     }
 
     /// The key with this id, if it may be used.
     pub(crate) fn slot(&self, id: ProviderKeyId) -> Option<&Arc<Slot>> {
-        self.by_id.get(&id).map(|place| &self.slots[*place as usize])
+        self.by_id.get(&id).map(|index| &self.slots[*index as usize])
     }
 
-    /// The next key at `now`.
-    pub(crate) fn pick(&self, now: Instant) -> Result<Arc<Slot>, NoKey> {
+    /// Whether it has the same secrets as the other.
+    pub(crate) fn has_same_keys(&self, other: &Pool) -> bool {
+        let same = |slot: &Arc<Slot>| {
+            other.slot(slot.key.id).is_some_and(|other| Arc::ptr_eq(&other.health, &slot.health))
+        };
+        self.slots.len() == other.slots.len() && self.slots.iter().all(same)
+    }
+
+    /// The next key.
+    pub(crate) fn pick(self: &Arc<Self>, hint: &Hint<'_>) -> Result<Picked, NoKey> {
         if self.slots.is_empty() {
-            return Err(if self.has_unusable { NoKey::AllUnusable } else { NoKey::NotNeeded });
+            return Err(self.empty());
         }
-        let mut turn = self.turn.lock();
-        self.wake(&mut turn, now);
-        loop {
-            let Some(class) = turn.next_class() else {
-                let until = turn.resting.peek().map_or(now, |Reverse((until, _))| *until);
-                return Err(NoKey::AllResting { until });
-            };
-            let ready = &mut turn.classes[class].ready;
-            let place = match self.strategy {
-                Strategy::Random => rand::random_range(0..ready.len()),
-                _ => 0,
-            };
-            let Some(index) = ready.swap_remove_back_or_pop(place) else { continue };
-            let slot = &self.slots[index as usize];
-            match slot.health.rests_until(now) {
-                Some(until) => turn.resting.push(Reverse((until, index))),
-                None => {
-                    turn.classes[class].ready.push_back(index);
-                    return Ok(slot.clone());
+        let mut lane = self.lane_of(hint.model);
+        let (index, claim, step) = loop {
+            let on = lane.as_deref().unwrap_or(&self.lane);
+            let mut turn = on.turn(&self.slots, hint.model, hint.now_us);
+            match self.choose(&mut turn, hint, lane.is_some()) {
+                Choice::Key(index, pass) => {
+                    let (claim, step) = match pass {
+                        Pass::Trial(claim, step) => (Some(claim), step),
+                        _ => (None, None),
+                    };
+                    break (index, claim, step);
+                }
+                Choice::None(none) => return Err(none),
+                Choice::OfModel => {
+                    drop(turn);
+                    lane = hint.model.and_then(|model| self.new_lane(model));
                 }
             }
+        };
+        let slot = self.slots[index as usize].clone();
+        slot.health.enter();
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if let Some(belongs) = hint.belongs.filter(|_| self.sticky.is_some()) {
+            self.stuck.lock().keep(belongs, slot.key.id.0 as u64, hint.now_us);
+        }
+        Ok(Picked { slot, step, _claim: claim, pool: self.clone(), index, holds: false })
+    }
+
+    /// The key that would be picked; none where none could be.
+    pub(crate) fn preview(&self, hint: &Hint<'_>) -> Result<Arc<Slot>, NoKey> {
+        if self.slots.is_empty() {
+            return Err(self.empty());
+        }
+        let lane = self.lane_of(hint.model);
+        let on = lane.as_deref().unwrap_or(&self.lane);
+        let mut turn = on.turn(&self.slots, hint.model, hint.now_us).fork();
+        match self.choose(&mut turn, hint, true) {
+            // A trial that was claimed to see whether it could be is given back here.
+            Choice::Key(index, _) => Ok(self.slots[index as usize].clone()),
+            Choice::None(none) => Err(none),
+            Choice::OfModel => Err(NoKey::AllResting { until_us: hint.now_us }),
         }
     }
 
     /// When the first of the resting keys is back, if any rests.
-    pub(crate) fn soonest(&self, now: Instant) -> Option<Instant> {
-        let turn = self.turn.lock();
-        if turn.classes.iter().all(|class| class.ready.is_empty()) {
-            return turn.resting.peek().map(|Reverse((until, _))| *until).filter(|at| *at > now);
-        }
-        drop(turn);
-        self.slots.iter().filter_map(|slot| slot.health.rests_until(now)).min()
+    pub(crate) fn soonest(&self, model: Option<&str>, now_us: i64) -> Option<i64> {
+        let lane = self.lane_of(model);
+        let on = lane.as_deref().unwrap_or(&self.lane);
+        let turn = on.turn(&self.slots, model, now_us);
+        let known = [turn.rested_us(), turn.free_us()].into_iter().flatten().min();
+        let some = (0..turn.len().min(SAMPLE)).filter_map(|place| turn.at(place));
+        let found = some.filter_map(|index| self.slots[index as usize].health.out(model, now_us));
+        found.map(|out| out.until_us).chain(known).min()
     }
 
-    /// Takes keys whose rest is over back into their queues.
-    fn wake(&self, turn: &mut Turn, now: Instant) {
-        while let Some(Reverse((until, index))) = turn.resting.peek().copied() {
-            if until > now {
-                return;
-            }
-            turn.resting.pop();
-            let weight = match self.strategy {
-                Strategy::Weighted => i64::from(self.slots[index as usize].key.weight),
-                _ => 1,
+    /// Whether no key may be used now, as far as is known.
+    pub(crate) fn is_out(&self, model: Option<&str>, now_us: i64) -> bool {
+        if self.slots.is_empty() {
+            return self.empty() == NoKey::AllUnusable;
+        }
+        let lane = self.lane_of(model);
+        lane.as_deref().unwrap_or(&self.lane).turn(&self.slots, model, now_us).len() == 0
+    }
+
+    /// How much of the quotas of its keys is left, in a thousand parts; of a few, where it has many.
+    pub(crate) fn remaining_permille(&self, model: Option<&str>, now_us: i64) -> u32 {
+        let step = self.slots.len().div_ceil(SAMPLE).max(1);
+        let seen = self.slots.iter().step_by(step);
+        let left = seen.map(|slot| match slot.health.out(model, now_us) {
+            Some(_) => 0,
+            None => slot.health.remaining_permille(),
+        });
+        let (sum, count) = left.fold((0_u32, 0), |(sum, count), left| (sum + left, count + 1));
+        sum.checked_div(count).unwrap_or(1000)
+    }
+
+    /// The keys that were found bad and may be asked whether they are well again.
+    pub(crate) fn suspended(&self, now_us: i64) -> Vec<ProviderKeyId> {
+        let now = health::moment(now_us);
+        let out = self.slots.iter().filter(|slot| {
+            let standing = slot.health.standing(None, now);
+            standing.is_some_and(|standing| health::may_be_probed(&standing))
+        });
+        out.map(|slot| slot.key.id).collect()
+    }
+
+    /// How many of its keys stand how, by the names of the statuses.
+    pub(crate) fn counts(&self, now: DateTime<Utc>) -> Vec<(&'static str, u64)> {
+        let mut counts: BTreeMap<&'static str, u64> =
+            KeyStatus::NAMES.into_iter().map(|name| (name, 0)).collect();
+        for slot in &self.slots {
+            let standing = slot.health.standing(None, now);
+            let status = standing.map_or(KeyStatus::Active, |standing| standing.status);
+            *counts.entry(status.as_str()).or_default() += 1;
+        }
+        for (status, count) in
+            [KeyStatus::DisabledManual, KeyStatus::Banned].iter().zip(self.unusable)
+        {
+            *counts.entry(status.as_str()).or_default() += u64::from(count);
+        }
+        KeyStatus::NAMES.into_iter().map(|name| (name, counts[name])).collect()
+    }
+
+    fn empty(&self) -> NoKey {
+        if self.unusable == [0, 0] { NoKey::NotNeeded } else { NoKey::AllUnusable }
+    }
+
+    /// Chooses a key. `own` says that the order is the model's own, or that there shall be none.
+    fn choose(&self, turn: &mut Turn, hint: &Hint<'_>, own: bool) -> Choice {
+        if let Some(index) = hint.only.and_then(|only| self.by_id.get(&only)) {
+            return match self.examine(*index, hint) {
+                Ok(_) if self.was_tried(*index, hint) => {
+                    Choice::None(NoKey::AllResting { until_us: hint.now_us })
+                }
+                Ok(pass) => Choice::Key(*index, pass),
+                Err(Out { until_us, busy: true, .. }) => Choice::None(NoKey::AllBusy { until_us }),
+                Err(Out { until_us, .. }) => Choice::None(NoKey::AllResting { until_us }),
             };
-            if let Some(class) = turn.classes.iter_mut().find(|c| c.weight == weight) {
-                class.ready.push_back(index);
+        }
+        if let Some(index) = self.kept(turn, hint)
+            && let Ok(pass) = self.examine(index, hint)
+        {
+            return Choice::Key(index, pass);
+        }
+        let mut round = 0;
+        while round <= hint.tried.len() {
+            let wish = Wish { belongs: hint.belongs, round };
+            let Some(index) = turn.next(&self.slots, &wish, hint.now_us) else { break };
+            match self.examine(index, hint) {
+                Ok(_) if self.was_tried(index, hint) => round += 1,
+                Ok(pass) => return Choice::Key(index, pass),
+                Err(out) if out.of_model && !own => return Choice::OfModel,
+                Err(out) => turn.leave(index, &out),
             }
+        }
+        // Whatever the order says: one that was not tried yet.
+        let mut place = 0;
+        while let Some(index) = turn.at(place) {
+            match self.examine(index, hint) {
+                Ok(_) if self.was_tried(index, hint) => place += 1,
+                Ok(pass) => return Choice::Key(index, pass),
+                Err(out) if out.of_model && !own => return Choice::OfModel,
+                Err(out) => turn.leave(index, &out),
+            }
+        }
+        Choice::None(match turn.free_us() {
+            Some(until_us) => NoKey::AllBusy { until_us },
+            None => NoKey::AllResting { until_us: turn.rested_us().unwrap_or(hint.now_us) },
+        })
+    }
+
+    fn was_tried(&self, index: u32, hint: &Hint<'_>) -> bool {
+        hint.tried.contains(&self.slots[index as usize].key.id)
+    }
+
+    /// Whether a key may be used.
+    fn examine(&self, index: u32, hint: &Hint<'_>) -> Result<Pass, Out> {
+        let health = &self.slots[index as usize].health;
+        if let Some(out) = health.out(hint.model, hint.now_us) {
+            return Err(out);
+        }
+        match health.known_breaker().map(|breaker| breaker.pass(hint.now_us)) {
+            None => Ok(Pass::Free),
+            Some(Pass::Not { until_us }) => Err(Out { until_us, busy: false, of_model: false }),
+            Some(pass) => Ok(pass),
+        }
+    }
+
+    /// The key that answered the calls of this kind last, where it has room for one more.
+    fn kept(&self, turn: &Turn, hint: &Hint<'_>) -> Option<u32> {
+        let (sticky, belongs) = (self.sticky.as_ref()?, hint.belongs?);
+        let id = self.stuck.lock().of(belongs, sticky.ttl, hint.now_us)?;
+        let id = ProviderKeyId(id as i64);
+        let index = *self.by_id.get(&id).filter(|_| !hint.tried.contains(&id))?;
+        let load = self.slots[index as usize].health.in_flight();
+        let total = u64::from(self.in_flight.load(Ordering::Relaxed));
+        within(load, total, turn.len(), sticky.max_load_percent).then_some(index)
+    }
+
+    /// The order for a model of its own, where there is one.
+    fn lane_of(&self, model: Option<&str>) -> Option<Arc<Lane>> {
+        if !self.has_lanes.load(Ordering::Acquire) {
+            return None;
+        }
+        self.lanes.read().get(model?).cloned()
+    }
+
+    fn new_lane(&self, model: &str) -> Option<Arc<Lane>> {
+        let mut lanes = self.lanes.write();
+        if !lanes.contains_key(model) && lanes.len() >= LANES_MAX {
+            // Any will do: it is made anew when it is needed.
+            let other = lanes.keys().next().cloned();
+            other.and_then(|other| lanes.remove(&other));
+        }
+        let lane = lanes.entry(model.to_owned());
+        let lane = lane.or_insert_with(|| Arc::new(Lane::new(&self.slots, self.strategy)));
+        self.has_lanes.store(true, Ordering::Release);
+        Some(lane.clone())
+    }
+
+    fn rejoin(&self, index: u32) {
+        self.lane.back(index);
+        if self.has_lanes.load(Ordering::Acquire) {
+            self.lanes.read().values().for_each(|lane| lane.back(index));
         }
     }
 }
 
-impl Turn {
-    /// Smooth weighted round robin over the classes: each counts as much as all its keys together.
-    fn next_class(&mut self) -> Option<usize> {
-        if let [only] = self.classes.as_slice() {
-            return (!only.ready.is_empty()).then_some(0);
+/// What a look at a turn led to.
+enum Choice {
+    Key(u32, Pass),
+    None(NoKey),
+    /// A key rests for this model alone: the model needs an order of its own.
+    OfModel,
+}
+
+impl Keys for Pool {
+    fn health(&self, key: ProviderKeyId) -> Option<&Arc<KeyHealth>> {
+        self.slot(key).map(|slot| &slot.health)
+    }
+
+    fn of_group(&self, group: &str) -> Vec<(ProviderKeyId, Arc<KeyHealth>)> {
+        let members = self.groups.get(group).map(Vec::as_slice).unwrap_or_default();
+        let members = members.iter().map(|index| &self.slots[*index as usize]);
+        members.map(|slot| (slot.key.id, slot.health.clone())).collect()
+    }
+
+    fn groups(&self) -> usize {
+        let grouped: usize = self.groups.values().map(Vec::len).sum();
+        self.groups.len() + self.slots.len() - grouped
+    }
+
+    fn back(&self, key: ProviderKeyId) {
+        if let Some(index) = self.by_id.get(&key) {
+            self.rejoin(*index);
         }
-        let mut total = 0;
-        let mut best: Option<usize> = None;
-        for at in 0..self.classes.len() {
-            let class = &mut self.classes[at];
-            let share = class.weight * class.ready.len() as i64;
-            if share == 0 {
-                continue;
-            }
-            total += share;
-            class.current += share;
-            if best.is_none_or(|b| self.classes[at].current > self.classes[b].current) {
-                best = Some(at);
-            }
-        }
-        let best = best?;
-        self.classes[best].current -= total;
-        Some(best)
     }
 }
 
-/// Takes an element out of a queue: the first in order, any other by filling its place.
-trait Take {
-    fn swap_remove_back_or_pop(&mut self, place: usize) -> Option<u32>;
+impl Picked {
+    /// Something was reserved for this call: when it ends there is room for another.
+    pub(crate) fn holds(&mut self) {
+        self.holds = true;
+    }
 }
 
-impl Take for VecDeque<u32> {
-    fn swap_remove_back_or_pop(&mut self, place: usize) -> Option<u32> {
-        if place == 0 { self.pop_front() } else { self.swap_remove_back(place) }
+impl Drop for Picked {
+    fn drop(&mut self) {
+        self.slot.health.leave();
+        self.pool.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.holds && self.slot.health.freed() {
+            self.pool.rejoin(self.index);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use domain::{BaseUrl, Upstream, UpstreamId, UserId};
-
-    use super::*;
-    use crate::health::Fault;
-
-    fn entry(strategy: Strategy, weights: &[u32]) -> UpstreamEntry {
-        let url = BaseUrl::parse("https://api.openai.com").unwrap();
-        let mut upstream = Upstream::new(UpstreamId(1), UserId(1), "openai", url);
-        upstream.strategy = strategy;
-        let keys = weights.iter().zip(1..).map(|(weight, id)| {
-            Arc::new(ProviderKey {
-                id: ProviderKeyId(id),
-                upstream: UpstreamId(1),
-                owner: UserId(1),
-                name: format!("key {id}"),
-                secret: "sk-test".to_owned().into(),
-                state: KeyState::Active,
-                weight: *weight,
-                quotas: Vec::new(),
-                group: None,
-            })
-        });
-        UpstreamEntry { upstream, keys: keys.collect() }
-    }
-
-    fn picks(pool: &Pool, n: usize) -> Vec<i64> {
-        let now = Instant::now();
-        (0..n).map(|_| pool.pick(now).unwrap().key.id.0).collect()
-    }
-
-    #[test]
-    fn round_robin_goes_round() {
-        let pool = Pool::new(&entry(Strategy::RoundRobin, &[1, 9, 1]), None);
-        assert_eq!(picks(&pool, 7), [1, 2, 3, 1, 2, 3, 1]);
-    }
-
-    #[test]
-    fn weighted_is_exact_in_every_cycle_and_never_bursts() {
-        let pool = Pool::new(&entry(Strategy::Weighted, &[5, 1, 1]), None);
-        for _ in 0..3 {
-            let cycle = picks(&pool, 7);
-            for (key, times) in [(1, 5), (2, 1), (3, 1)] {
-                assert_eq!(cycle.iter().filter(|k| **k == key).count(), times, "{cycle:?}");
-            }
-            assert!(!cycle.windows(4).any(|w| w == [1, 1, 1, 1]), "{cycle:?}");
-        }
-    }
-
-    #[test]
-    fn random_reaches_every_key_about_as_often() {
-        let pool = Pool::new(&entry(Strategy::Random, &[1; 10]), None);
-        let all = picks(&pool, 20_000);
-        for key in 1..=10 {
-            let times = all.iter().filter(|k| **k == key).count();
-            // 2,000 expected, standard deviation 42: eight of them to either side.
-            assert!((1_660..2_340).contains(&times), "key {key} was picked {times} times");
-        }
-    }
-
-    #[test]
-    fn a_resting_key_is_passed_over_and_comes_back() {
-        for strategy in Strategy::ALL {
-            let pool = Pool::new(&entry(strategy, &[1, 1, 1]), None);
-            let now = Instant::now();
-            let rest = Duration::from_secs(10);
-            pool.slot(ProviderKeyId(2)).unwrap().health.rest(now, Fault::RateLimited, Some(rest));
-            let while_resting: Vec<i64> =
-                (0..30).map(|_| pool.pick(now).unwrap().key.id.0).collect();
-            assert!(!while_resting.contains(&2), "{strategy}");
-            let later = now + rest;
-            let after: Vec<i64> = (0..300).map(|_| pool.pick(later).unwrap().key.id.0).collect();
-            assert!(after.contains(&2), "{strategy}");
-        }
-    }
-
-    #[test]
-    fn when_all_rest_the_soonest_is_told() {
-        let pool = Pool::new(&entry(Strategy::RoundRobin, &[1, 1]), None);
-        let now = Instant::now();
-        for (id, seconds) in [(1, 30), (2, 10)] {
-            let rest = Some(Duration::from_secs(seconds));
-            pool.slot(ProviderKeyId(id)).unwrap().health.rest(now, Fault::RateLimited, rest);
-        }
-        let soonest = now + Duration::from_secs(10);
-        assert_eq!(pool.pick(now).unwrap_err(), NoKey::AllResting { until: soonest });
-        assert_eq!(pool.soonest(now), Some(soonest));
-    }
-
-    #[test]
-    fn keys_that_a_person_took_out_are_never_picked() {
-        let mut one = entry(Strategy::RoundRobin, &[1, 1]);
-        Arc::make_mut(&mut one.keys[0]).state = KeyState::Banned;
-        assert_eq!(picks(&Pool::new(&one, None), 3), [2, 2, 2]);
-        Arc::make_mut(&mut one.keys[1]).state = KeyState::Disabled;
-        let pool = Pool::new(&one, None);
-        assert_eq!(pool.pick(Instant::now()).unwrap_err(), NoKey::AllUnusable);
-        let bare = Pool::new(&entry(Strategy::RoundRobin, &[]), None);
-        assert_eq!(bare.pick(Instant::now()).unwrap_err(), NoKey::NotNeeded);
-    }
-
-    #[test]
-    fn health_outlives_a_change_of_the_pool() {
-        let one = entry(Strategy::RoundRobin, &[1, 1]);
-        let before = Pool::new(&one, None);
-        let now = Instant::now();
-        let rest = Some(Duration::from_secs(60));
-        before.slot(ProviderKeyId(1)).unwrap().health.rest(now, Fault::Auth, rest);
-        let after = Pool::new(&one, Some(&before));
-        assert_eq!(picks(&after, 2), [2, 2]);
-    }
-
-    #[test]
-    fn a_large_pool_with_almost_all_keys_resting_pays_for_each_only_once() {
-        let pool = Pool::new(&entry(Strategy::RoundRobin, &[1; 50_000]), None);
-        let now = Instant::now();
-        for id in 1..50_000 {
-            let health = &pool.slot(ProviderKeyId(id)).unwrap().health;
-            health.rest(now, Fault::RateLimited, Some(Duration::from_secs(60)));
-        }
-        assert_eq!(picks(&pool, 3), [50_000, 50_000, 50_000]);
-        assert_eq!(pool.turn.lock().classes[0].ready.len(), 1);
-        assert_eq!(pool.turn.lock().resting.len(), 49_999);
-    }
-}
+mod tests;

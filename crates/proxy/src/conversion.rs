@@ -19,6 +19,7 @@ use domain::Dialect;
 pub(crate) use answer::{Converted, received};
 pub(crate) use delivery::deliver;
 pub(crate) use request::{Conversion, Worded, Wording};
+pub(crate) use stream::Flow;
 
 /// The codec of a dialect.
 pub(crate) fn codec_of(dialect: Dialect) -> &'static dyn Codec {

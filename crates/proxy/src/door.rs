@@ -102,6 +102,14 @@ impl Door {
         endpoint(head).map(Door::Model).ok_or(Refusal::NoSuchPath)
     }
 
+    /// The dialect that is spoken there, on a model route.
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        match self {
+            Door::Model(endpoint) => Some(endpoint.dialect),
+            _ => None,
+        }
+    }
+
     /// How errors are said to who came to this door.
     pub(crate) fn grammar(&self) -> &'static dyn Grammar {
         match self {

@@ -1,9 +1,11 @@
 //! Why an attempt is no answer, and whose fault that was.
 
-use std::time::Duration;
+use bytes::Bytes;
+use domain::{ErrorClass, Verdict};
 
 use crate::{
-    health::Fault,
+    classify::silent,
+    http1::ResponseHead,
     line::ConnectFault,
     refusal::{LastAnswer, Refusal},
 };
@@ -15,31 +17,65 @@ pub(crate) struct Failed {
     pub(crate) result: &'static str,
     pub(crate) status: Option<u16>,
     pub(crate) party: Party,
-    /// How long the provider wants to be left alone.
-    pub(crate) retry_after: Option<Duration>,
+    /// What kind of failure it is.
+    pub(crate) verdict: Box<Verdict>,
     /// What it said, where it said something.
     pub(crate) said: Option<Box<LastAnswer>>,
     /// The same for people.
     pub(crate) words: String,
     /// What the client is told where it is the client's own fault.
     pub(crate) refusal: Option<Box<Refusal>>,
+    /// What there is for rules to look at.
+    pub(crate) heard: Option<Box<Heard>>,
+}
+
+/// An answer that was none, as it came.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) head: ResponseHead,
+    /// Its body, capped; none where it is compressed.
+    pub(crate) body: Option<Bytes>,
 }
 
 /// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Party {
     /// This key's: another one may do.
-    Key(Fault),
+    Key,
     /// The provider's, or the way's there.
     Upstream,
     /// The client's: it left, or sent what it should not.
     Client,
 }
 
+impl Party {
+    /// Whose fault a failure of this class is. Where no key went along, none is at fault.
+    pub(crate) fn of(class: ErrorClass, keyed: bool) -> Self {
+        match class {
+            class if keyed && class.is_the_keys() => Party::Key,
+            _ => Party::Upstream,
+        }
+    }
+}
+
 impl Failed {
     pub(crate) fn upstream(result: &'static str, words: impl Into<String>) -> Self {
-        let (words, party) = (words.into(), Party::Upstream);
-        Self { result, status: None, party, retry_after: None, said: None, words, refusal: None }
+        let class = match result {
+            "timeout" | "connect_timeout" => ErrorClass::Timeout,
+            "empty" | "stream_error" => ErrorClass::StreamError,
+            "too_large" | "busy" | "client_gone" => ErrorClass::Unknown,
+            _ => ErrorClass::Network,
+        };
+        Self {
+            result,
+            status: None,
+            party: Party::Upstream,
+            verdict: Box::new(silent(class)),
+            said: None,
+            words: words.into(),
+            refusal: None,
+            heard: None,
+        }
     }
 
     pub(crate) fn client(refusal: Refusal) -> Self {

@@ -1,7 +1,8 @@
 //! The gateway: what all calls share, and the one view of the world that each of them reads.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -11,18 +12,29 @@ use std::{
 
 use arc_swap::ArcSwap;
 use auth::ServiceKeys;
+use chrono_tz::Tz;
+use cluster::{Counters, Measure};
 use domain::{
-    Catalog, ProviderKeyId, Revision, Snapshot, UpstreamEntry, UpstreamId,
-    live::{Live, Rest},
+    BreakerStep, Catalog, Dialect, Event, KeptStanding, ProviderKeyId, RouteId, Seed, SeedQuestion,
+    Snapshot, Target, UpstreamEntry, UpstreamId, live::KeyTest,
 };
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use uuid::Uuid;
 
 use crate::{
-    balancer::Pool,
+    balancer::{Candidate, Pool, RouteChooser, Slot, TargetState},
+    health::{self, Case, Keys, UpstreamHealth},
     journal::Journal,
+    limits::{self, LimitsIndex},
     line::{Connector, Line},
+    origins::Origins,
     recording::{Recorded, Recorder},
+    rules::RuleBook,
+    script::Scripts,
     settings::Settings,
+    telling::Teller,
+    waiting::WaitingLine,
 };
 
 /// What all calls share.
@@ -33,36 +45,62 @@ pub struct Gateway {
     pub(crate) journal: Journal,
     pub(crate) connector: Connector,
     pub(crate) recorder: Recorder,
+    /// What is used of limits and quotas.
+    pub(crate) counters: Counters,
+    /// How often conditions of rules were met.
+    pub(crate) rules: RuleBook,
+    pub(crate) scripts: Scripts,
+    pub(crate) teller: Teller,
+    /// Which keys made what.
+    pub(crate) origins: Origins,
     world: ArcSwap<World>,
     /// The budget for bodies that are held.
     held: Arc<Semaphore>,
-    in_flight: AtomicU64,
+    pub(crate) in_flight: AtomicU64,
     started: Instant,
     /// When the snapshot was last known to be current, in milliseconds after `started`; negative
     /// before the first.
     confirmed: AtomicI64,
     draining: AtomicBool,
+    /// The counters for which it was asked what was used before.
+    seeded: Mutex<HashSet<String>>,
 }
 
 /// One view of the world: the snapshot, and the running side of its upstreams.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) snapshot: Snapshot,
+    pub(crate) limits: LimitsIndex,
     running: HashMap<UpstreamId, Running>,
+    choosers: HashMap<RouteId, Arc<RouteChooser>>,
 }
 
 /// The running side of an upstream.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {
-    entry: Arc<UpstreamEntry>,
+    pub(crate) entry: Arc<UpstreamEntry>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) line: Arc<Line>,
+    pub(crate) health: Arc<UpstreamHealth>,
+    pub(crate) queue: Arc<WaitingLine>,
+    /// By the clock of which zone the quotas of its keys are reset.
+    pub(crate) zone: Tz,
 }
 
 impl World {
     /// The running side of an upstream of this snapshot.
     pub(crate) fn running(&self, id: UpstreamId) -> Option<&Running> {
         self.running.get(&id)
+    }
+
+    /// The running sides of all upstreams, in no order.
+    pub(crate) fn all_running(&self) -> impl Iterator<Item = &Running> {
+        self.running.values()
+    }
+
+    /// What chooses among the targets of a route.
+    pub(crate) fn chooser(&self, route: RouteId) -> Option<&RouteChooser> {
+        self.choosers.get(&route).map(Arc::as_ref)
     }
 }
 
@@ -71,7 +109,12 @@ const HOLD_UNIT: u64 = 1 << 10;
 
 impl Gateway {
     /// A gateway that serves nothing yet: [`Gateway::install`] a snapshot before it listens.
-    pub fn new(settings: Settings, service_keys: ServiceKeys, journal: Journal) -> Arc<Self> {
+    pub fn new(
+        settings: Settings,
+        service_keys: ServiceKeys,
+        journal: Journal,
+        counters: Counters,
+    ) -> Arc<Self> {
         let connector = Connector::new(
             settings.outbound.clone(),
             settings.idle_connections,
@@ -82,14 +125,20 @@ impl Gateway {
         Arc::new(Self {
             connector,
             recorder: Recorder::new(),
+            counters,
+            rules: RuleBook::default(),
+            scripts: Scripts,
+            teller: Teller::new(),
+            origins: Origins::default(),
             service_keys,
             journal,
-            world: ArcSwap::from_pointee(World { snapshot: empty, running: HashMap::new() }),
+            world: ArcSwap::from_pointee(World::nothing(empty)),
             held: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS as u64) as usize)),
             in_flight: AtomicU64::new(0),
             started: Instant::now(),
             confirmed: AtomicI64::new(-1),
             draining: AtomicBool::new(false),
+            seeded: Mutex::default(),
             settings,
         })
     }
@@ -100,10 +149,22 @@ impl Gateway {
         let before = self.world.load();
         let running = snapshot.upstreams().map(|entry| {
             let id = entry.upstream.id;
-            (id, Running::new(entry, before.running.get(&id)))
+            (id, Running::new(entry, before.running.get(&id), self.settings.timezone))
         });
-        let running = running.collect();
-        self.world.store(Arc::new(World { snapshot, running }));
+        let running: HashMap<UpstreamId, Running> = running.collect();
+        let now_us = self.settings.clock.now_us();
+        for (id, running) in &running {
+            let changed = |other: &&Running| !running.pool.has_same_keys(&other.pool);
+            if before.running.get(id).filter(changed).is_some() {
+                self.teller.tell(running.health.renewed(now_us).map(Event::Breaker));
+            }
+        }
+        let choosers = snapshot
+            .routes()
+            .map(|route| (route.id, before.choosers.get(&route.id).cloned().unwrap_or_default()));
+        let choosers = choosers.collect();
+        let limits = LimitsIndex::compile(&snapshot);
+        self.world.store(Arc::new(World { snapshot, limits, running, choosers }));
         self.confirm();
     }
 
@@ -111,6 +172,96 @@ impl Gateway {
     pub fn confirm(&self) {
         let now = self.started.elapsed().as_millis() as i64;
         self.confirmed.store(now, Ordering::Relaxed);
+    }
+
+    /// What happens to keys, breakers and rules, for whoever keeps it; given once.
+    pub fn events(&self) -> Option<mpsc::Receiver<Event>> {
+        self.teller.listener()
+    }
+
+    /// How many events were lost because nobody kept them in time.
+    pub fn events_lost(&self) -> u64 {
+        self.teller.lost()
+    }
+
+    /// Takes over how keys stand as it was kept, or as another instance found it. What is older
+    /// than what is known here is left.
+    pub fn restore(&self, standings: Vec<KeptStanding>) {
+        let world = self.world.load();
+        for kept in standings {
+            let Some(running) = world.running(kept.upstream) else { continue };
+            let Some(slot) = running.pool.slot(kept.key) else { continue };
+            // What was concluded before a person said that the key is to be used is void.
+            if slot.key.cleared_at.is_none_or(|cleared| kept.standing.since >= cleared) {
+                slot.health.restore(kept.model, kept.standing);
+                running.pool.back(kept.key);
+            }
+        }
+    }
+
+    /// Takes over how circuit breakers stood.
+    pub fn restore_breakers(&self, steps: Vec<BreakerStep>) {
+        let world = self.world.load();
+        for step in steps {
+            let Some(running) = world.running(step.guarded.upstream) else { continue };
+            match step.guarded.key.map(|key| running.pool.slot(key)) {
+                Some(Some(slot)) => slot.health.restore_breaker(&step),
+                Some(None) => {}
+                None => running.health.restore(&step),
+            }
+        }
+    }
+
+    /// What it would know of the use before this moment, for counters that begin now.
+    pub fn seed_questions(&self) -> Vec<SeedQuestion> {
+        let seeded = self.seeded.lock();
+        let questions = self.seedings().into_iter().map(|(question, _)| question);
+        questions.filter(|question| !seeded.contains(&question.counter)).collect()
+    }
+
+    /// Counts what was used before: the answers to its questions, which are not asked again.
+    pub fn seed(&self, questions: Vec<SeedQuestion>, seeds: Vec<Seed>) {
+        let measures = self.seedings().into_iter();
+        let measures: HashMap<String, Measure> =
+            measures.map(|(question, measure)| (question.counter, measure)).collect();
+        let now_us = self.settings.clock.now_us();
+        for seed in seeds {
+            if let Some(measure) = measures.get(&seed.counter) {
+                self.counters.seed(&seed.counter, measure, seed.amount, now_us);
+            }
+        }
+        self.seeded.lock().extend(questions.into_iter().map(|question| question.counter));
+    }
+
+    fn seedings(&self) -> Vec<(SeedQuestion, Measure)> {
+        let (clock, zone) = (&self.settings.clock, self.settings.timezone);
+        limits::seedings(&self.world.load().snapshot, clock.now_us(), zone)
+    }
+
+    /// The keys that are out and might be well again: those that were found bad, or rest for long.
+    pub fn suspended(&self) -> Vec<(UpstreamId, ProviderKeyId)> {
+        let (world, now_us) = (self.world.load(), self.settings.clock.now_us());
+        let probed =
+            world.all_running().filter(|running| running.entry.upstream.policy.probe.enabled);
+        probed
+            .flat_map(|running| {
+                let id = running.entry.upstream.id;
+                running.pool.suspended(now_us).into_iter().map(move |key| (id, key))
+            })
+            .collect()
+    }
+
+    /// Takes what a provider said of a key that was out: where it is accepted again it is in use.
+    pub fn probed(&self, upstream: UpstreamId, key: ProviderKeyId, test: &KeyTest) {
+        let world = self.world.load();
+        let Some(running) = world.running(upstream) else { return };
+        if test.accepted == Some(true)
+            && let Some(slot) = running.pool.slot(key)
+        {
+            let now_us = self.settings.clock.now_us();
+            let case = running.case(Some(slot), None, Uuid::nil(), now_us);
+            self.teller.tell(health::probed(&case));
+        }
     }
 
     /// The queue of recorded bodies, for whoever keeps them; given once.
@@ -167,6 +318,7 @@ impl Gateway {
     /// Lets go of connections that providers closed, and keeps the clock right.
     pub(crate) fn sweep(&self) {
         self.settings.clock.follow();
+        self.counters.prune(self.settings.clock.now_us());
         for running in self.world.load().running.values() {
             running.line.sweep();
         }
@@ -174,7 +326,7 @@ impl Gateway {
 }
 
 impl Running {
-    fn new(entry: &Arc<UpstreamEntry>, before: Option<&Running>) -> Self {
+    fn new(entry: &Arc<UpstreamEntry>, before: Option<&Running>, gateways: Tz) -> Self {
         if let Some(before) = before
             && Arc::ptr_eq(&before.entry, entry)
         {
@@ -186,7 +338,62 @@ impl Running {
             pool: Arc::new(Pool::new(entry, before.map(|b| b.pool.as_ref()))),
             line: line.unwrap_or_else(|| Arc::new(Line::new(base.clone()))),
             entry: entry.clone(),
+            health: before.map(|b| b.health.clone()).unwrap_or_default(),
+            queue: before.map(|b| b.queue.clone()).unwrap_or_default(),
+            zone: entry.upstream.zone(gateways),
         }
+    }
+}
+
+impl Running {
+    /// How it fares as a target of a route.
+    pub(crate) fn target_state(
+        &self,
+        target: &Target,
+        model: Option<&str>,
+        now_us: i64,
+    ) -> TargetState {
+        let figures = &self.health.figures;
+        let mut hasher = DefaultHasher::new();
+        (target.upstream, &target.model, target.dialect.map(Dialect::as_str)).hash(&mut hasher);
+        TargetState {
+            id: hasher.finish(),
+            weight: target.weight,
+            out: self.health.blocks(model, now_us).is_some() || self.pool.is_out(model, now_us),
+            candidate: Candidate {
+                in_flight: self.health.in_flight(),
+                latency: figures.latency(now_us),
+                success_permille: figures.success_permille(),
+                remaining_permille: self.pool.remaining_permille(model, now_us),
+            },
+        }
+    }
+
+    /// A call to this upstream with the key of `slot`, for what follows from how it went.
+    pub(crate) fn case<'a>(
+        &'a self,
+        slot: Option<&'a Arc<Slot>>,
+        model: Option<&'a str>,
+        log: Uuid,
+        now_us: i64,
+    ) -> Case<'a> {
+        Case {
+            upstream: &self.entry.upstream,
+            health: &self.health,
+            keys: self.pool.as_ref(),
+            key: slot.map(|slot| (slot.key.as_ref(), &slot.health)),
+            model,
+            log,
+            now_us,
+            zone: self.zone,
+        }
+    }
+}
+
+impl World {
+    fn nothing(snapshot: Snapshot) -> Self {
+        let limits = LimitsIndex::compile(&snapshot);
+        Self { snapshot, limits, running: HashMap::new(), choosers: HashMap::new() }
     }
 }
 
@@ -197,25 +404,5 @@ pub(crate) struct InFlight(Arc<Gateway>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Live for Gateway {
-    fn revision(&self) -> Revision {
-        self.world.load().snapshot.revision
-    }
-
-    fn calls_in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    fn rest(&self, upstream: UpstreamId, key: ProviderKeyId) -> Option<Rest> {
-        let world = self.world.load();
-        let slot = world.running(upstream)?.pool.slot(key)?.clone();
-        slot.health.described(Instant::now())
-    }
-
-    fn journal_len(&self) -> u64 {
-        self.journal.len()
     }
 }

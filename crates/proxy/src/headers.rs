@@ -3,7 +3,7 @@
 //! Headers that pass, pass as they came, byte for byte and in order. What stays here depends on
 //! the upstream's policy; credentials and whatever holds the caller's key stay here always.
 
-use domain::{HeaderPolicy, HeaderRule, KeyPlacement, Upstream};
+use domain::{HeaderPolicy, HeaderRule, KeyPlacement};
 use secrecy::ExposeSecret;
 
 use crate::http1::{Head, RequestHead, ResponseHead};
@@ -71,11 +71,11 @@ pub(crate) fn to_provider(
     out: &mut Vec<u8>,
     head: &RequestHead,
     shown_key: &str,
-    upstream: &Upstream,
+    policy: HeaderPolicy,
+    rules: &[HeaderRule],
     readable: bool,
     unpacked: bool,
 ) {
-    let (policy, rules) = (upstream.header_policy, &upstream.header_rules);
     let hops = connection_options(head);
     for (name, value) in head.iter() {
         let stays = stays_here(name, value, shown_key)
@@ -109,9 +109,9 @@ pub(crate) fn of_conversion(
     out: &mut Vec<u8>,
     head: &RequestHead,
     own: &[(&str, &str)],
-    upstream: &Upstream,
+    policy: HeaderPolicy,
+    rules: &[HeaderRule],
 ) {
-    let rules = &upstream.header_rules;
     let ours = [
         ("content-type", "application/json"),
         ("user-agent", USER_AGENT),
@@ -122,9 +122,17 @@ pub(crate) fn of_conversion(
             push(out, name.as_bytes(), value.as_bytes());
         }
     }
-    if upstream.header_policy == HeaderPolicy::Keep {
+    if policy == HeaderPolicy::Keep {
         let neutral = head.iter().filter(|(name, _)| is(&NEUTRAL, name) && !ruled(rules, name));
         neutral.for_each(|(name, value)| push(out, name, value));
+    }
+    push_rules(out, rules);
+}
+
+/// Appends our name and what the upstream's rules set, to a request that is nobody's but ours.
+pub(crate) fn push_own(out: &mut Vec<u8>, rules: &[HeaderRule]) {
+    if !ruled(rules, b"user-agent") {
+        push(out, b"user-agent", USER_AGENT.as_bytes());
     }
     push_rules(out, rules);
 }
@@ -334,11 +342,8 @@ mod tests {
     fn passed(fields: &str, policy: HeaderPolicy, rules: &[HeaderRule]) -> String {
         let text = format!("POST /v1/x HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         let head = RequestHead::parse(Bytes::from(text), 100, 8192).unwrap();
-        let base = domain::BaseUrl::parse("https://h.test").unwrap();
-        let mut upstream = Upstream::new(domain::UpstreamId(1), domain::UserId(1), "up", base);
-        (upstream.header_policy, upstream.header_rules) = (policy, rules.to_vec());
         let mut out = Vec::new();
-        to_provider(&mut out, &head, KEY, &upstream, false, false);
+        to_provider(&mut out, &head, KEY, policy, rules, false, false);
         String::from_utf8(out).unwrap().replace(&format!("user-agent: {USER_AGENT}\r\n"), "")
     }
 

@@ -1,114 +1,305 @@
-//! How each provider key fares: whether it rests, until when and why. The state lives as long as
-//! the process and outlives every snapshot; what a person decided about a key is configuration.
+//! What follows from how a call went: for its key, the keys that share its limits, and its
+//! upstream. The class of a failure decides; what is decided is told as events.
 
-use std::time::{Duration, Instant};
+mod figures;
+mod key;
+mod upstream;
 
-use chrono::{DateTime, Utc};
-use domain::live::Rest;
-use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
 
-/// What a provider held against a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// It asked too often.
-    RateLimited,
-    /// It is not accepted.
-    Auth,
-}
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use domain::{
+    BreakerStep, ErrorClass, Event, Evidence, Guarded, KeyStatus, Period, ProviderKey,
+    ProviderKeyId, Raised, Severity, Transition, Upstream, Verdict, policy::AuthFailure,
+};
+use uuid::Uuid;
 
-impl Fault {
-    /// The name in log entries and the API.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Fault::RateLimited => "rate_limited",
-            Fault::Auth => "auth",
-        }
-    }
+use self::upstream::{Hit, Struck};
 
-    /// How long a key rests when the provider did not say, after so many faults in a row.
-    fn rest(self, strikes: u32) -> Duration {
-        let (first, longest) = match self {
-            Fault::RateLimited => (Duration::from_secs(2), Duration::from_secs(60)),
-            Fault::Auth => (Duration::from_secs(60), Duration::from_secs(3600)),
-        };
-        first.saturating_mul(1 << strikes.saturating_sub(1).min(16)).min(longest)
-    }
-}
+pub(crate) use self::{
+    key::{KeyHealth, Out, QUOTA},
+    upstream::{Admitted, UpstreamHealth},
+};
 
 /// However soon a provider may be asked again: the same call goes on with another key.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 /// A provider that names a longer rest is not believed: the key is tried again after this.
-const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_REST: Duration = Duration::from_secs(31 * 86_400);
+/// How long a key that asked too often rests when the provider did not say, at first and at most.
+const COOLING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// A word of the provider that is at least this long is taken for the reset of a used up quota.
+const RESET: Duration = Duration::from_secs(3600);
 
-/// How one key fares.
-#[derive(Debug, Default)]
-pub(crate) struct KeyHealth(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    /// Faults in a row.
-    strikes: u32,
-    rest: Option<(Instant, DateTime<Utc>, Fault)>,
+/// The moment at so many microseconds since 1970.
+pub(crate) fn moment(us: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(us).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-impl KeyHealth {
-    /// Lets the key rest from `now` on, for as long as the provider said.
-    pub(crate) fn rest(&self, now: Instant, fault: Fault, asked: Option<Duration>) {
-        let mut state = self.0.lock();
-        state.strikes = state.strikes.saturating_add(1);
-        let rest = asked.unwrap_or_else(|| fault.rest(state.strikes));
-        let rest = rest.clamp(SHORTEST_REST, LONGEST_REST);
-        let until = now + rest;
-        // A call that began before the key was rested may come back later with a shorter word.
-        if state.rest.is_none_or(|(already, ..)| already < until) {
-            state.rest = Some((until, Utc::now() + rest, fault));
+/// So many microseconds.
+pub(crate) fn micros(length: Duration) -> i64 {
+    // A quarter leaves room to add it to any moment.
+    i64::try_from(length.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 4)
+}
+
+/// The keys of a pool, as far as one key's failure concerns the others.
+pub(crate) trait Keys: Sync {
+    /// How one of them fares.
+    fn health(&self, key: ProviderKeyId) -> Option<&Arc<KeyHealth>>;
+    /// Those of one quota group.
+    fn of_group(&self, group: &str) -> Vec<(ProviderKeyId, Arc<KeyHealth>)>;
+    /// How many groups, and keys of no group, there are.
+    fn groups(&self) -> usize;
+    /// One of them may be used again sooner than it was said.
+    fn back(&self, key: ProviderKeyId);
+}
+
+/// A call to an upstream, perhaps with a key.
+#[derive(Clone, Copy)]
+pub(crate) struct Case<'a> {
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) health: &'a Arc<UpstreamHealth>,
+    pub(crate) keys: &'a dyn Keys,
+    pub(crate) key: Option<(&'a ProviderKey, &'a Arc<KeyHealth>)>,
+    pub(crate) model: Option<&'a str>,
+    /// Its log entry.
+    pub(crate) log: Uuid,
+    pub(crate) now_us: i64,
+    /// By the clock of which zone the key's quotas are reset.
+    pub(crate) zone: Tz,
+}
+
+/// Draws the consequences of an answer.
+pub(crate) fn answered(case: &Case<'_>, latency: Duration) -> Vec<Event> {
+    let breaker = &case.upstream.policy.breaker;
+    let (steps, calm) = case.health.answered(case.model, breaker, latency, case.now_us);
+    let mut events: Vec<Event> = steps.into_iter().map(Event::Breaker).collect();
+    if calm {
+        events.push(Event::Alert(case.storm("a call was answered again", true)));
+    }
+    if let Some((_, key)) = case.key {
+        key.figures.answered(latency, case.now_us);
+        key.accepted();
+        let closed = key.known_breaker().and_then(|b| b.answered(breaker, case.now_us));
+        events.extend(closed.map(Event::Breaker));
+    }
+    events
+}
+
+/// Draws the consequences of a failure.
+pub(crate) fn heed(case: &Case<'_>, verdict: &Verdict) -> Vec<Event> {
+    let policy = &case.upstream.policy.breaker;
+    match case.key {
+        _ if verdict.class == ErrorClass::ClientFault => Vec::new(),
+        Some((key, health)) if verdict.class.is_the_keys() => {
+            health.figures.failed();
+            let mut events = told(case.health.reached(case.model, policy, case.now_us));
+            events.extend(against_the_key(case, key, health, verdict));
+            events
+        }
+        key => {
+            let said = (verdict.class, verdict.retry_after);
+            let id = case.upstream.id;
+            let steps = case.health.failed(id, case.model, said, policy, case.now_us);
+            let mut events = told(steps);
+            if let Some((key, health)) = key
+                && matches!(verdict.class, ErrorClass::StreamError | ErrorClass::Unknown)
+            {
+                health.figures.failed();
+                let breaker = health.breaker(|| guarded(case, key));
+                let why = verdict.class.as_str();
+                events.extend(breaker.failed(policy, case.now_us, why, None).map(Event::Breaker));
+            }
+            events
         }
     }
+}
 
-    /// Notes that the key was accepted.
-    pub(crate) fn accepted(&self) {
-        self.0.lock().strikes = 0;
+/// Takes a key out of use, or lets it back, for all models or for one; and nothing else.
+pub(crate) fn put(
+    case: &Case<'_>,
+    model: Option<&str>,
+    status: KeyStatus,
+    reason: &str,
+    evidence: Evidence,
+    actor: &str,
+) -> Vec<Event> {
+    let Some((key, health)) = case.key else { return Vec::new() };
+    let step = health.put(model, status, reason, evidence, moment(case.now_us));
+    step.map(|step| case.transition(key.id, model, step, actor)).into_iter().collect()
+}
+
+/// The provider accepted a key that it had refused.
+pub(crate) fn probed(case: &Case<'_>) -> Vec<Event> {
+    let Some((key, health)) = case.key else { return Vec::new() };
+    let now = moment(case.now_us);
+    if !health.standing(None, now).is_some_and(|standing| may_be_probed(&standing)) {
+        return Vec::new();
+    }
+    health.accepted();
+    let words = "the provider accepted the key".to_owned();
+    let evidence = Evidence { words, ..Evidence::default() };
+    let events = put(case, None, KeyStatus::Active, "probe", evidence, "gateway");
+    case.keys.back(key.id);
+    events
+}
+
+/// Whether a question that costs nothing can tell that a key is well again: a provider's list of
+/// models says whether the key is accepted, and nothing of its limits. What a rule or a quota
+/// ended is not for a probe to begin again.
+pub(crate) fn may_be_probed(standing: &domain::Standing) -> bool {
+    matches!(standing.status, KeyStatus::DisabledAuto(_))
+        && standing.evidence.class == Some(ErrorClass::Auth)
+        && standing.evidence.rule.is_none()
+}
+
+/// Takes a key, and those that share its limits, out of use for as long as is to be believed; or
+/// lets the upstream rest, where too many keys fail alike.
+fn against_the_key(
+    case: &Case<'_>,
+    key: &ProviderKey,
+    health: &Arc<KeyHealth>,
+    verdict: &Verdict,
+) -> Vec<Event> {
+    if case.health.is_stormy(verdict.class, case.now_us) {
+        return Vec::new();
+    }
+    let proven = health.figures.ever_answered();
+    let strikes = health.strike();
+    let status = status_after(case, verdict, strikes);
+    let shares = verdict.class != ErrorClass::Auth;
+    let members = match key.group.as_deref().filter(|_| shares) {
+        Some(group) => case.keys.of_group(group),
+        None => Vec::new(),
+    };
+    // What a group asks too often for is a model; what it has used up may be its money.
+    let of_model = !members.is_empty() && verdict.class == ErrorClass::RateLimited;
+    let model = case.model.filter(|_| verdict.of_model || of_model);
+    let class = verdict.class.as_str();
+    let words = match (&verdict.status, &verdict.code) {
+        (Some(status), Some(code)) => format!("the provider answered {status} ({code})"),
+        (Some(status), None) => format!("the provider answered {status}"),
+        (None, _) => format!("the provider's answer was an error ({class})"),
+    };
+    let evidence = Evidence {
+        status: verdict.status,
+        code: verdict.code.clone(),
+        class: Some(verdict.class),
+        rule: None,
+        log: Some(case.log),
+        words,
+    };
+    let mut events = Vec::new();
+    let mut struck: Vec<Struck> = Vec::new();
+    let mut strike = |id: ProviderKeyId, health: &KeyHealth, reason: &str| {
+        let step = health.put(model, status, reason, evidence.clone(), moment(case.now_us));
+        if let Some(step) = step {
+            struck.push((id, model.map(str::to_owned)));
+            events.push(case.transition(id, model, step, "gateway"));
+        }
+    };
+    strike(key.id, health, class);
+    for (id, member) in members.iter().filter(|(id, _)| *id != key.id) {
+        strike(*id, member, "group");
+    }
+    let hit = Hit {
+        class: verdict.class,
+        group: key.group.clone().ok_or(key.id),
+        log: case.log,
+        struck,
+        at_us: case.now_us,
+        proven,
+    };
+    if !case.upstream.policy.breaker.enabled {
+        return events;
+    }
+    if let Some((step, struck)) = case.health.struck(case.upstream.id, hit, case.keys.groups()) {
+        events.push(Event::Alert(case.storm(&step.words, false)));
+        events.extend(struck.iter().filter_map(|(id, model)| forgive(case, *id, model.as_deref())));
+        events.push(Event::Breaker(step));
+    }
+    events
+}
+
+/// How a key stands after a failure that is its own.
+fn status_after(case: &Case<'_>, verdict: &Verdict, strikes: u32) -> KeyStatus {
+    let now = moment(case.now_us);
+    let after = |rest: Duration| {
+        let rest = rest.clamp(SHORTEST_REST, LONGEST_REST);
+        now.checked_add_signed(TimeDelta::from_std(rest).unwrap_or(TimeDelta::MAX)).unwrap_or(now)
+    };
+    let end = |period: Period| period.around(now, case.zone).end;
+    match verdict.class {
+        ErrorClass::Auth => match case.upstream.policy.on_auth_failure {
+            AuthFailure::Disable(time) => KeyStatus::DisabledAuto(after(time)),
+            AuthFailure::Ban => KeyStatus::Banned,
+        },
+        ErrorClass::QuotaExhausted => {
+            let reset = verdict.period.and_then(end);
+            let asked = verdict.retry_after.filter(|asked| *asked >= RESET).map(after);
+            let day = || end(Period::Day).unwrap_or_else(|| after(RESET));
+            KeyStatus::Exhausted(reset.or(asked).unwrap_or_else(day))
+        }
+        _ => {
+            let (first, longest) = COOLING;
+            let usual = first.saturating_mul(1 << strikes.saturating_sub(1).min(16)).min(longest);
+            KeyStatus::Cooling(after(verdict.retry_after.unwrap_or(usual)))
+        }
+    }
+}
+
+/// Lets a key be used again that was struck in a storm.
+fn forgive(case: &Case<'_>, id: ProviderKeyId, model: Option<&str>) -> Option<Event> {
+    let health = case.keys.health(id)?;
+    let words = "many keys failed alike: it is not believed of this one".to_owned();
+    let evidence = Evidence { log: Some(case.log), words, ..Evidence::default() };
+    let now = moment(case.now_us);
+    let step = health.put(model, KeyStatus::Active, "upstream", evidence, now)?;
+    case.keys.back(id);
+    Some(case.transition(id, model, step, "gateway"))
+}
+
+fn told(steps: Vec<BreakerStep>) -> Vec<Event> {
+    steps.into_iter().map(Event::Breaker).collect()
+}
+
+fn guarded(case: &Case<'_>, key: &ProviderKey) -> Guarded {
+    Guarded { upstream: case.upstream.id, key: Some(key.id), model: None }
+}
+
+impl Case<'_> {
+    fn transition(
+        &self,
+        key: ProviderKeyId,
+        model: Option<&str>,
+        step: key::Step,
+        actor: &str,
+    ) -> Event {
+        Event::Transition(Transition {
+            key,
+            upstream: self.upstream.id,
+            model: model.map(str::to_owned),
+            from: step.from,
+            to: step.to,
+            actor: actor.to_owned(),
+        })
     }
 
-    /// Until when the key rests, if it does at `now`.
-    pub(crate) fn rests_until(&self, now: Instant) -> Option<Instant> {
-        self.0.lock().rest.map(|(until, ..)| until).filter(|until| *until > now)
-    }
-
-    /// The same for people.
-    pub(crate) fn described(&self, now: Instant) -> Option<Rest> {
-        let (end, until, fault) = self.0.lock().rest?;
-        (end > now).then_some(Rest { until, reason: fault.as_str() })
+    fn storm(&self, words: &str, over: bool) -> Raised {
+        let Upstream { id, name, .. } = self.upstream;
+        Raised {
+            group: format!("upstream:{id}:storm"),
+            severity: Severity::Critical,
+            title: format!("many keys of the upstream `{name}` fail alike; it rests"),
+            words: words.to_owned(),
+            upstream: Some(*id),
+            key: None,
+            rule: None,
+            at: moment(self.now_us),
+            over,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rest_grows_with_every_fault_in_a_row_and_an_accepted_call_ends_the_row() {
-        let (health, now) = (KeyHealth::default(), Instant::now());
-        let mut rests = Vec::new();
-        for _ in 0..8 {
-            health.rest(now, Fault::RateLimited, None);
-            rests.push(health.rests_until(now).map(|until| (until - now).as_secs()));
-        }
-        assert_eq!(rests, [2, 4, 8, 16, 32, 60, 60, 60].map(Some));
-        health.accepted();
-        health.rest(now + Duration::from_secs(120), Fault::RateLimited, None);
-        let until = health.rests_until(now + Duration::from_secs(121));
-        assert_eq!(until, Some(now + Duration::from_secs(122)));
-    }
-
-    #[test]
-    fn the_provider_decides_how_long_but_not_for_ever() {
-        let (health, now) = (KeyHealth::default(), Instant::now());
-        health.rest(now, Fault::RateLimited, Some(Duration::from_secs(7)));
-        assert_eq!(health.rests_until(now), Some(now + Duration::from_secs(7)));
-        health.rest(now, Fault::RateLimited, Some(Duration::MAX));
-        assert_eq!(health.rests_until(now), Some(now + LONGEST_REST));
-        assert_eq!(health.described(now).map(|rest| rest.reason), Some("rate_limited"));
-        assert_eq!(health.described(now + LONGEST_REST), None);
-    }
-}
+mod tests;

@@ -155,6 +155,11 @@ impl Line {
         }
     }
 
+    /// How many connections wait.
+    pub(crate) fn idle_connections(&self) -> usize {
+        self.idle.lock().len()
+    }
+
     /// Lets go of connections that waited too long or were closed by the provider.
     pub(crate) fn sweep(&self) {
         let mut idle = std::mem::take(&mut *self.idle.lock());

@@ -10,7 +10,7 @@ use crate::{
     admission,
     client::Client,
     door::{Door, Endpoint, Operation},
-    gateway::Gateway,
+    gateway::{Gateway, World},
     inbound::Call,
     local::{JSON, Local},
     model_list,
@@ -86,22 +86,23 @@ fn provider_knows(snapshot: &Snapshot, caller: &Caller, dialect: Dialect) -> boo
 /// Sends it, and enters the call.
 pub(crate) async fn send(
     gateway: &Arc<Gateway>,
+    world: &World,
     client: &mut Client<'_>,
     caller: &Caller,
     call: &Call,
     answer: Result<Local, Refusal>,
 ) -> Result<(), Refusal> {
     let plan = Plan { targets: Vec::new(), considered: Vec::new() };
-    let mut permit = admission::admit(gateway, client, caller, call, &plan).await?;
+    let mut permit = admission::admit(gateway, world, client, caller, call, &plan).await?;
     match answer {
         Ok((status, body)) => {
             client.begin(status, JSON, crate::http1::Framing::Length(body.len() as u64));
-            permit.close(Outcome::Completed, client, body.len() as u64).await;
+            permit.close(Outcome::Completed, &*client, body.len() as u64).await;
             client.send(&[Bytes::clone(&body)], true).await
         }
         Err(refusal) => {
             permit.refused(&refusal);
-            permit.close(Outcome::Refused, client, 0).await;
+            permit.close(Outcome::Refused, &*client, 0).await;
             Err(refusal)
         }
     }

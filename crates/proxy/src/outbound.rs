@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use dialect::{Edit, splice_parts};
-use domain::{KeyPlacement, Upstream};
+use domain::{HeaderRule, KeyPlacement, Upstream};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -52,6 +52,7 @@ pub(crate) fn outgoing(
     upstream: &Upstream,
     slot: Option<&Slot>,
     model: Option<&str>,
+    rules: &[HeaderRule],
 ) -> Outgoing {
     let to_model = matches!(call.door, Door::Model(_));
     let query = headers::query(client, shown_key, to_model, placed(upstream, slot));
@@ -73,7 +74,8 @@ pub(crate) fn outgoing(
     head.extend_from_slice(upstream.base_url.authority().as_bytes());
     head.extend_from_slice(b"\r\n");
     let readable = matches!(call.door, Door::Model(_)) && !call.websocket;
-    headers::to_provider(&mut head, client, shown_key, upstream, readable, call.unpacked);
+    let policy = upstream.header_policy;
+    headers::to_provider(&mut head, client, shown_key, policy, rules, readable, call.unpacked);
     if let Some(slot) = slot {
         headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
     }
@@ -97,6 +99,7 @@ pub(crate) fn worded(
     upstream: &Upstream,
     slot: Option<&Slot>,
     model: Option<&str>,
+    rules: &[HeaderRule],
 ) -> Outgoing {
     let mut head = b"POST ".to_vec();
     address::push_path(&mut head, upstream, &wording.path, model);
@@ -109,7 +112,7 @@ pub(crate) fn worded(
     head.extend_from_slice(b" HTTP/1.1\r\nhost: ");
     head.extend_from_slice(upstream.base_url.authority().as_bytes());
     head.extend_from_slice(b"\r\n");
-    headers::of_conversion(&mut head, client, &wording.headers, upstream);
+    headers::of_conversion(&mut head, client, &wording.headers, upstream.header_policy, rules);
     if let Some(slot) = slot {
         headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
     }
@@ -120,7 +123,10 @@ pub(crate) fn worded(
 }
 
 /// The provider key, where it goes into the query.
-fn placed<'a>(upstream: &'a Upstream, slot: Option<&'a Slot>) -> Option<(&'a str, &'a str)> {
+pub(crate) fn placed<'a>(
+    upstream: &'a Upstream,
+    slot: Option<&'a Slot>,
+) -> Option<(&'a str, &'a str)> {
     match (&upstream.key_placement, slot) {
         (KeyPlacement::Query(name), Some(slot)) => Some((name, slot.key.secret.expose_secret())),
         _ => None,

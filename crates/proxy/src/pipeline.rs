@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
 use domain::{Caller, Snapshot, log::Outcome};
 
 use crate::{
     admission::{self, Permit},
+    belongs,
     client::Client,
     conversion,
     door::Door,
@@ -14,8 +14,9 @@ use crate::{
     inbound::{self, Call},
     local, models,
     refusal::Refusal,
-    relay, routing,
-    upstream::{self, Reached},
+    relay,
+    routing::{self, Chance},
+    upstream::{self, Asking, Reached},
 };
 
 /// Answers one call.
@@ -29,23 +30,29 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
     let key = inbound::shown_key(&client.head)?; // whose key
     let caller = known(gateway, &world.snapshot, &key)?; // by whom
     client.known = true;
+    let (method, now) = (client.head.method(), gateway.settings.clock.now());
+    if let Some(what) = caller.kept_out(client.ip, method, now) {
+        return refuse(gateway, client, &caller, &door, None, Refusal::KeptOut(what)).await;
+    }
     let kept = door.clone();
     let mut call = match inbound::call(gateway, client, door).await {
         Ok(call) => call, // what is asked
         Err(refusal) => return refuse(gateway, client, &caller, &kept, None, refusal).await,
     };
     if let Some(list) = models::answer(&world.snapshot, &caller, &call, client.head.query()) {
-        return models::send(gateway, client, &caller, &call, list).await; // what it may ask for
+        return models::send(gateway, &world, client, &caller, &call, list).await; // what it may ask for
     }
-    let plan = match routing::plan(&world.snapshot, &caller, &call, rand::random()) {
+    let plan = match planned(gateway, &world, client, &caller, &call) {
         Ok(plan) => plan, // who could answer
         Err(refusal) => {
             return refuse(gateway, client, &caller, &kept, call.model, refusal).await;
         }
     };
-    let mut permit = admission::admit(gateway, client, &caller, &call, &plan).await?; // may they, now
+    // may they, now
+    let mut permit = admission::admit(gateway, &world, client, &caller, &call, &plan).await?;
 
-    let outcome = answered(gateway, &world, client, &key, &mut call, &plan, &mut permit).await;
+    let asked = (&world, &*caller, key.as_str());
+    let outcome = answered(gateway, asked, client, &mut call, &plan, &mut permit).await;
 
     if let Err(refusal) = &outcome {
         close(&mut permit, client, refusal).await; // what it cost, or why it failed
@@ -55,15 +62,14 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
 
 async fn answered(
     gateway: &Arc<Gateway>,
-    world: &World,
+    (world, caller, shown_key): (&Arc<World>, &Caller, &str),
     client: &mut Client<'_>,
-    key: &str,
     call: &mut Call,
     plan: &routing::Plan,
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
-    let answer = // who does answer
-        upstream::first_answer(gateway, world, client, key, call, plan, permit).await?;
+    let asking = Asking { gateway, world, caller, shown_key, call };
+    let answer = upstream::first_answer(asking, client, plan, permit).await?; // who does answer
     call.let_go(); // an answer may take an hour; the question is not needed any more
     match answer {
         Reached::Converted(answer) => conversion::deliver(gateway, client, answer, permit).await,
@@ -74,12 +80,33 @@ async fn answered(
     } // in the caller's own dialect
 }
 
+/// Who could answer.
+fn planned(
+    gateway: &Gateway,
+    world: &World,
+    client: &Client<'_>,
+    caller: &Caller,
+    call: &Call,
+) -> Result<routing::Plan, Refusal> {
+    let chance = Chance {
+        path: client.head.path(),
+        header: &|name| client.head.text(name),
+        belongs: &|sticky| belongs::number(sticky, client, caller, call),
+        maker: gateway.origins.maker(client.head.path(), call.held()),
+        now_us: gateway.settings.clock.now_us(),
+    };
+    routing::plan(world, caller, call, &chance)
+}
+
 /// The caller whose key this is.
 fn known(gateway: &Gateway, snapshot: &Snapshot, key: &str) -> Result<Arc<Caller>, Refusal> {
+    let now = gateway.settings.clock.now();
     let shown = gateway.service_keys.present(key).ok_or(Refusal::KeyUnknown)?;
-    let caller = snapshot.caller(shown.public_id()).filter(|c| shown.is(&c.key.digest));
-    let caller = caller.ok_or(Refusal::KeyUnknown)?;
-    if let Some(why) = caller.refused_at(Utc::now()) {
+    let fits = |caller: &&Arc<Caller>| {
+        caller.digest(shown.public_id(), now).is_some_and(|digest| shown.is(digest))
+    };
+    let caller = snapshot.caller(shown.public_id()).filter(fits).ok_or(Refusal::KeyUnknown)?;
+    if let Some(why) = caller.refused_at(now) {
         return Err(Refusal::KeyRefused(why));
     }
     // We cannot know what changed since; that is our trouble, not the caller's.
@@ -106,9 +133,14 @@ async fn close(permit: &mut Permit, client: &Client<'_>, refusal: &Refusal) {
     let outcome = match refusal {
         Refusal::ClientGone => Outcome::ClientGone,
         Refusal::TimedOut => Outcome::TimedOut,
-        Refusal::NoUsableKey(_) | Refusal::AllKeysRest { .. } | Refusal::Unsayable(_) => {
-            Outcome::Refused
-        }
+        Refusal::NoUsableKey(_)
+        | Refusal::AllKeysRest { .. }
+        | Refusal::UpstreamRests { .. }
+        | Refusal::UpstreamBusy { .. }
+        | Refusal::Limited(_)
+        | Refusal::TooLargeForKeys(_)
+        | Refusal::Script
+        | Refusal::Unsayable(_) => Outcome::Refused,
         _ => Outcome::Failed,
     };
     permit.refused(refusal);

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use dialect::{ErrorWords, Failure, Grammar, Malformed};
 
-use crate::{headers::push, http1::BadHead, journal::JournalError, local::JSON};
+use crate::{
+    headers::push, http1::BadHead, journal::JournalError, limits::LimitRefused, local::JSON,
+};
 
 /// Why a call got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,8 @@ pub(crate) enum Refusal {
     KeyUnknown,
     #[error("the service key is {0}")]
     KeyRefused(&'static str),
+    #[error("this service key is not accepted {0}")]
+    KeptOut(&'static str),
     #[error("the request carries two different service keys; send one")]
     TwoKeys,
     #[error(
@@ -69,6 +73,18 @@ pub(crate) enum Refusal {
     NoUsableKey(String),
     #[error("every key of the upstream `{upstream}` rests; try again in {} s", retry_after.as_secs().max(1))]
     AllKeysRest { upstream: String, retry_after: Duration },
+    #[error("the upstream `{upstream}` rests; try again in {} s", retry_after.as_secs().max(1))]
+    UpstreamRests { upstream: String, retry_after: Duration },
+    #[error("the upstream `{upstream}` has as many calls as it may; try again in {} s", retry_after.as_secs().max(1))]
+    UpstreamBusy { upstream: String, retry_after: Duration },
+    #[error(
+        "this call may use more tokens than any key of the upstream `{0}` has left; ask for fewer (`max_tokens`)"
+    )]
+    TooLargeForKeys(String),
+    #[error("{0}")]
+    Limited(Box<LimitRefused>),
+    #[error("the header script of the upstream failed; nothing was sent")]
+    Script,
     #[error("the gateway holds as many request bodies as it may; try again shortly")]
     Busy,
     #[error("the gateway cannot record calls now; nothing was sent")]
@@ -116,6 +132,7 @@ impl Refusal {
             Refusal::KeyMissing => "missing_service_key",
             Refusal::KeyUnknown => "invalid_service_key",
             Refusal::KeyRefused(_) => "service_key_not_active",
+            Refusal::KeptOut(_) => "service_key_not_allowed_here",
             Refusal::TwoKeys => "ambiguous_service_key",
             Refusal::NoSuchPath => "no_such_path",
             Refusal::ManagementPath(_) => "management_path",
@@ -131,6 +148,11 @@ impl Refusal {
             Refusal::UpstreamOff(_) => "upstream_disabled",
             Refusal::NoUsableKey(_) => "no_usable_key",
             Refusal::AllKeysRest { .. } => "all_keys_resting",
+            Refusal::UpstreamRests { .. } => "upstream_resting",
+            Refusal::UpstreamBusy { .. } => "upstream_busy",
+            Refusal::TooLargeForKeys(_) => "key_limit_exceeded",
+            Refusal::Limited(refused) => refused.code(),
+            Refusal::Script => "header_script_failed",
             Refusal::Busy => "gateway_busy",
             Refusal::Journal(_) => "journal_unavailable",
             Refusal::Stale => "stale_configuration",
@@ -158,11 +180,14 @@ impl Refusal {
             Refusal::BodyTooLarge(_) => 413,
             Refusal::Compressed => 415,
             Refusal::KeyMissing | Refusal::KeyUnknown | Refusal::KeyRefused(_) => 401,
-            Refusal::ModelForbidden(_) | Refusal::ModelUntold => 403,
+            Refusal::ModelForbidden(_) | Refusal::ModelUntold | Refusal::KeptOut(_) => 403,
             Refusal::NoSuchPath | Refusal::ManagementPath(_) => 404,
             Refusal::NoSuchUpstream(_) | Refusal::NoRoute(_) => 404,
             Refusal::Method { .. } => 405,
-            Refusal::AllKeysRest { .. } => 429,
+            Refusal::AllKeysRest { .. } | Refusal::TooLargeForKeys(_) => 429,
+            Refusal::Limited(refused) => refused.status(),
+            Refusal::UpstreamRests { .. } | Refusal::UpstreamBusy { .. } => 503,
+            Refusal::Script => 500,
             Refusal::UpstreamOff(_) | Refusal::NoUsableKey(_) => 503,
             Refusal::Busy | Refusal::Journal(_) | Refusal::Stale => 503,
             Refusal::Unanswered(_) => 502,
@@ -181,6 +206,9 @@ impl Refusal {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Refusal::AllKeysRest { retry_after, .. } => Some(*retry_after),
+            Refusal::UpstreamRests { retry_after, .. }
+            | Refusal::UpstreamBusy { retry_after, .. } => Some(*retry_after),
+            Refusal::Limited(refused) => refused.retry_after(),
             Refusal::Provider(last) => last.retry_after,
             Refusal::Busy | Refusal::Journal(_) => Some(Duration::from_secs(1)),
             _ => None,

@@ -17,10 +17,12 @@ use crate::{
     attempt::Answer,
     client::Client,
     door::Door,
+    drain::{self, Source},
     gateway::Gateway,
     headers,
     http1::{Conn, Framing, ReadError, Reader, Writer},
     inbound::Call,
+    judge,
     refusal::Refusal,
     upload::UploadFault,
     usage,
@@ -44,18 +46,28 @@ pub(crate) async fn stream(
 ) -> Result<(), Refusal> {
     let mut fields = Vec::with_capacity(512);
     headers::to_client(&mut fields, &answer.head, answer.unpacks);
+    fields.extend_from_slice(&permit.fields);
     client.begin(answer.head.status, &fields, answer.framing());
     permit.answering(answer.head.is_event_stream());
     loop {
         let pieces = std::mem::take(&mut answer.incoming.ready);
         let cut_off = call.generates_text() && answer.incoming.was_cut_off();
         let finished = answer.incoming.is_finished() && !cut_off;
-        permit.passed(client, answer.head.status, usage::so_far(client, call, &answer));
-        if finished || answer.incoming.tap.ended() {
+        let ending = finished || answer.incoming.tap.ended();
+        judge::passing(permit, &mut answer.incoming, ending);
+
+        permit.passed(
+            &*client,
+            answer.head.status,
+            usage::so_far(client.bytes_in, call.generates_text(), &answer),
+        );
+        if ending {
             enter(client, &answer, permit, size(&pieces)).await;
         }
         permit.passing(&pieces);
-        client.send(&pieces, finished).await?;
+        if client.send(&pieces, finished).await.is_err() {
+            return Err(drain::left(client, Source::of(call, answer), permit));
+        }
         if finished {
             break;
         }
@@ -64,7 +76,7 @@ pub(crate) async fn stream(
         }
         match next(client, &mut answer).await {
             Next::Some | Next::End => {}
-            Next::Gone => return Err(Refusal::ClientGone),
+            Next::Gone => return Err(drain::left(client, Source::of(call, answer), permit)),
             Next::Broken(error) => return broken(client, call, answer, permit, error).await,
         }
     }
@@ -130,7 +142,11 @@ async fn broken(
 ) -> Result<(), Refusal> {
     // What came together with the end is still the client's.
     let mut pieces = std::mem::take(&mut answer.incoming.ready);
-    permit.passed(client, answer.head.status, usage::so_far(client, call, &answer));
+    permit.passed(
+        &*client,
+        answer.head.status,
+        usage::so_far(client.bytes_in, call.generates_text(), &answer),
+    );
     let (refusal, outcome) = match error {
         ReadError::TimedOut => (Refusal::TimedOut, Outcome::TimedOut),
         error => (Refusal::Unanswered(error.to_string()), Outcome::UpstreamBroke),
@@ -145,7 +161,7 @@ async fn broken(
     };
     let last = !told.is_empty();
     pieces.push(told);
-    permit.close(outcome, client, size(&pieces)).await;
+    permit.close(outcome, &*client, size(&pieces)).await;
     client.keep = false;
     client.send(&pieces, last).await?;
     // Whoever reads the body to its end must see that this was not all.
@@ -186,7 +202,7 @@ pub(crate) async fn tunnel(
     };
     client.bytes_in += up.into_inner();
     client.bytes_out += down.into_inner();
-    permit.close(ended, client, 0).await;
+    permit.close(ended, &*client, 0).await;
     client.send(&[], true).await
 }
 

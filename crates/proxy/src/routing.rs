@@ -1,17 +1,20 @@
 //! The plan: who could answer a call, in which order, and in which dialect each is asked. A pure
-//! function of the snapshot, the caller and the call; the order among equals comes from the number
-//! that is handed in.
+//! function of one view of the world, the caller and the call, but for the order among equals,
+//! which is the chooser's.
 
 use std::sync::Arc;
 
 use domain::{
-    Caller, Conversion, Dialect, ModelProfile, Snapshot, Target, UpstreamEntry, UpstreamId,
-    log::Considered,
+    Caller, Conversion, Dialect, Matched, ModelProfile, ProviderKeyId, Route, Snapshot, Strategy,
+    Target, UpstreamEntry, UpstreamId, log::Considered, policy::Sticky,
 };
 
 use crate::{
+    balancer::TargetState,
     door::{Door, Job},
+    gateway::World,
     inbound::Call,
+    origins::Maker,
     refusal::Refusal,
     road::{Road, road},
 };
@@ -35,13 +38,18 @@ pub(crate) struct Planned {
     pub(crate) profile: ModelProfile,
     /// Whether a call that would lose something on the way is refused.
     pub(crate) strict: bool,
+    /// What the calls that belong together with this one share.
+    pub(crate) belongs: Option<u64>,
+    /// The one key that made what the call is about.
+    pub(crate) made_by: Option<ProviderKeyId>,
 }
 
 impl Planned {
     /// A place that gets the client's own bytes, and no model's name.
     fn as_it_is(entry: Arc<UpstreamEntry>) -> Self {
         let (road, profile) = (Road::AsItIs, ModelProfile::default());
-        Self { entry, model: None, road, profile, strict: false }
+        let (strict, belongs, made_by) = (false, None, None);
+        Self { entry, model: None, road, profile, strict, belongs, made_by }
     }
 }
 
@@ -52,16 +60,30 @@ struct Place<'a> {
     target: Option<&'a Target>,
 }
 
-/// Plans `call`. `dice` decides between targets of equal priority, by their weights.
+/// What of a call decides between targets that are equally good.
+pub(crate) struct Chance<'a> {
+    /// The path of the call, and its headers.
+    pub(crate) path: &'a str,
+    pub(crate) header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// The number of the calls that this one belongs to, by what an upstream or a route looks at.
+    pub(crate) belongs: &'a dyn Fn(Option<&Sticky>) -> u64,
+    /// Who made what the call is about.
+    pub(crate) maker: Option<Maker>,
+    pub(crate) now_us: i64,
+}
+
+/// Plans `call`.
 pub(crate) fn plan(
-    snapshot: &Snapshot,
+    world: &World,
     caller: &Caller,
     call: &Call,
-    dice: u64,
+    chance: &Chance<'_>,
 ) -> Result<Plan, Refusal> {
     let job = call.job();
     let planner = Planner {
-        snapshot,
+        world,
+        snapshot: &world.snapshot,
+        chance,
         caller,
         dialect: call.dialect(),
         job,
@@ -70,13 +92,15 @@ pub(crate) fn plan(
     };
     match (&call.door, &call.model) {
         (Door::Opaque { upstream, .. }, _) => planner.opaque(upstream),
-        (_, Some(model)) => planner.model(model, dice),
+        (_, Some(model)) => planner.model(model),
         (_, None) => planner.any(call.websocket),
     }
 }
 
-struct Planner<'a> {
+struct Planner<'a, 'c> {
+    world: &'a World,
     snapshot: &'a Snapshot,
+    chance: &'a Chance<'c>,
     caller: &'a Caller,
     dialect: Option<Dialect>,
     job: Option<Job>,
@@ -84,7 +108,7 @@ struct Planner<'a> {
     considered: Vec<Considered>,
 }
 
-impl Planner<'_> {
+impl Planner<'_, '_> {
     fn opaque(mut self, name: &str) -> Result<Plan, Refusal> {
         self.model_may_be_untold()?;
         let entry = self.snapshot.upstream_named(name);
@@ -94,25 +118,28 @@ impl Planner<'_> {
         if !entry.upstream.enabled {
             return Err(Refusal::UpstreamOff(name.to_owned()));
         }
-        let target = Planned::as_it_is(entry);
+        let mut target = Planned::as_it_is(entry);
+        target.made_by = self.made_at(target.entry.upstream.id);
         self.keep(&target);
         Ok(Plan { targets: vec![target], considered: self.considered })
     }
 
-    fn model(mut self, model: &str, dice: u64) -> Result<Plan, Refusal> {
+    fn model(mut self, model: &str) -> Result<Plan, Refusal> {
         if !self.caller.may_ask_for(model) {
             return Err(Refusal::ModelForbidden(model.to_owned()));
         }
-        if let Some(route) = self.snapshot.route(model).filter(|route| route.enabled) {
-            let mut targets: Vec<&Target> = route.targets.iter().collect();
-            order(&mut targets, dice);
-            let places = targets.into_iter().map(|target| Place {
+        let Chance { path, header, .. } = *self.chance;
+        let named = || self.snapshot.route(model).filter(|route| route.enabled);
+        let route = self.snapshot.route_taking(Matched { model, path, header }).or_else(named);
+        if let Some(route) = route {
+            let places = self.ordered(route).into_iter().map(|target| Place {
                 upstream: target.upstream,
                 model: target.model.clone().unwrap_or_else(|| model.to_owned()),
                 target: Some(target),
             });
+            let places = places.collect();
             self.conversion = route.conversion;
-            return self.places(model, places.collect(), true);
+            return self.places(model, places, true);
         }
         if let Some((name, rest)) = model.split_once('/')
             && let Some(entry) = self.snapshot.upstream_named(name)
@@ -126,6 +153,33 @@ impl Planner<'_> {
         let place =
             |id: &UpstreamId| Place { upstream: *id, model: model.to_owned(), target: None };
         self.places(model, serving.map(place).collect(), false)
+    }
+
+    /// The targets of a route as they are to be asked: lower priority first, and among equals as
+    /// its strategy says.
+    fn ordered<'r>(&self, route: &'r Route) -> Vec<&'r Target> {
+        let mut targets: Vec<&Target> = route.targets.iter().collect();
+        targets.sort_by_key(|target| target.priority);
+        let Some(chooser) = self.world.chooser(route.id) else { return targets };
+        let keeps = route.sticky.is_some() || route.strategy == Strategy::ConsistentHash;
+        let belongs = keeps.then(|| (self.chance.belongs)(route.sticky.as_ref()));
+        let mut ordered = Vec::with_capacity(targets.len());
+        for group in targets.chunk_by(|a, b| a.priority == b.priority) {
+            let states: Vec<_> = group.iter().map(|target| self.state(target)).collect();
+            let now_us = self.chance.now_us;
+            let sticky = route.sticky.as_ref();
+            let order = chooser.order(route.strategy, sticky, &states, belongs, now_us);
+            ordered.extend(order.into_iter().map(|at| group[at]));
+        }
+        ordered
+    }
+
+    fn state(&self, target: &Target) -> TargetState {
+        let running = self.world.running(target.upstream);
+        running.map_or_else(TargetState::default, |running| {
+            let model = target.model.as_deref();
+            running.target_state(target, model, self.chance.now_us)
+        })
     }
 
     /// Where the model of a call is not known, a key for certain models could ask for any.
@@ -143,7 +197,8 @@ impl Planner<'_> {
         self.conversion = Conversion::Never;
         let mut ids: Vec<UpstreamId> =
             self.snapshot.upstreams().map(|entry| entry.upstream.id).collect();
-        ids.sort_unstable();
+        let made_at = self.chance.maker.map(|maker| maker.upstream);
+        ids.sort_unstable_by_key(|id| (made_at != Some(*id), *id));
         let place = |upstream| Place { upstream, model: String::new(), target: None };
         let mut plan = self.places("", ids.into_iter().map(place).collect(), true).map_err(told)?;
         for extra in plan.targets.drain(1..) {
@@ -180,6 +235,14 @@ impl Planner<'_> {
                 self.pass_over(&upstream.name, "it does not speak the call's dialect");
             }
         }
+        if targets.iter().any(|target| target.made_by.is_some()) {
+            for extra in targets.extract_if(.., |target| target.made_by.is_none()) {
+                self.pass_over(
+                    &extra.entry.upstream.name,
+                    "what the call names was made elsewhere",
+                );
+            }
+        }
         if !chosen && targets.iter().any(|target| target.road == Road::AsItIs) {
             // Whoever speaks the client's dialect was meant.
             let native = |target: &Planned| target.road == Road::AsItIs;
@@ -214,7 +277,17 @@ impl Planner<'_> {
             Road::AsItIs => ModelProfile::default(),
         };
         let strict = self.conversion == Conversion::Strict;
-        Planned { entry: entry.clone(), model: Some(place.model), road, profile, strict }
+        let upstream = &entry.upstream;
+        let sticky = upstream.policy.sticky.as_ref();
+        let keeps = sticky.is_some() || upstream.strategy == Strategy::ConsistentHash;
+        let belongs = keeps.then(|| (self.chance.belongs)(sticky));
+        let (entry, made_by) = (entry.clone(), self.made_at(place.upstream));
+        Planned { entry, model: Some(place.model), road, profile, strict, belongs, made_by }
+    }
+
+    /// The key of this upstream that made what the call is about.
+    fn made_at(&self, upstream: UpstreamId) -> Option<ProviderKeyId> {
+        self.chance.maker.filter(|maker| maker.upstream == upstream).map(|maker| maker.key)
     }
 
     fn nobody(&self, model: &str, mut served: Vec<&'static str>, off: Option<String>) -> Refusal {
@@ -247,23 +320,5 @@ impl Planner<'_> {
     fn pass_over(&mut self, upstream: &str, reason: &str) {
         let candidate = upstream.to_owned();
         self.considered.push(Considered { candidate, passed_over: Some(reason.to_owned()) });
-    }
-}
-
-/// Lower priority first; within one, a weighted draw without replacement.
-fn order(targets: &mut [&Target], mut dice: u64) {
-    targets.sort_by_key(|target| target.priority);
-    for group in targets.chunk_by_mut(|a, b| a.priority == b.priority) {
-        for first in 0..group.len() {
-            let total: u64 = group[first..].iter().map(|t| u64::from(t.weight)).sum();
-            let mut drawn = dice % total.max(1);
-            dice = dice.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let at = group[first..].iter().position(|t| {
-                let hit = drawn < u64::from(t.weight);
-                drawn = drawn.saturating_sub(u64::from(t.weight));
-                hit
-            });
-            group.swap(first, first + at.unwrap_or(0));
-        }
     }
 }

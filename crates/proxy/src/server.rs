@@ -205,6 +205,10 @@ async fn render(client: &mut Client<'_>, refusal: &Refusal) -> Result<(), Refusa
     let grammar = Door::of(&client.head).map_or(dialect::PLAIN, |door| door.grammar());
     let (mut fields, body) = refusal.answer(grammar, &client.request_id);
     push_retry_after(&mut fields, refusal);
+    if let Refusal::Limited(limited) = refusal {
+        let dialect = Door::of(&client.head).ok().and_then(|door| door.dialect());
+        limited.headers(dialect, &mut fields);
+    }
     client.answer(refusal.status(), &fields, body).await
 }
 

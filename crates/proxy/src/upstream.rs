@@ -1,9 +1,9 @@
 //! Who does answer: attempts along the plan, until one of them is an answer.
 //!
-//! A fault of a key lets the key rest and moves on to the next one at once, and does not count
-//! against `retry_count`: it says nothing of the upstream, and a pool with eleven dead keys and a
-//! live one must answer. A fault of the upstream counts, and is followed by a pause that grows.
-//! The client's own faults end it.
+//! A fault of a key moves on to the next one at once, and does not count against `retry_count`: it
+//! says nothing of the upstream, and a pool with eleven dead keys and a live one must answer. A
+//! fault of the upstream counts, and is followed by a pause that grows. The client's own faults
+//! are its answer. What follows for the key and the upstream is said by `health`.
 
 use std::{
     sync::Arc,
@@ -16,16 +16,20 @@ use pingora_timeout::sleep;
 use crate::{
     admission::Permit,
     attempt::{Answer, Try},
-    balancer::{NoKey, Slot},
+    balancer::Slot,
+    choice::NoTurn,
     client::Client,
     conversion::{self, Conversion, Converted, Worded, Wording},
     failed::{Failed, Party},
     gateway::{Gateway, Running, World},
+    health,
     inbound::Call,
+    judge,
     outbound::{outgoing, worded},
     refusal::{LastAnswer, Refusal},
     road::Road,
     routing::{Plan, Planned},
+    scripting,
 };
 
 /// Most keys of one upstream that are tried for one call.
@@ -43,32 +47,39 @@ pub(crate) enum Reached {
     Converted(Converted),
 }
 
+/// What is asked, by whom, and in which view of the world.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) gateway: &'a Arc<Gateway>,
+    pub(crate) world: &'a World,
+    pub(crate) caller: &'a domain::Caller,
+    pub(crate) shown_key: &'a str,
+    pub(crate) call: &'a Call,
+}
+
 /// What is known when no attempt was an answer.
 #[derive(Default)]
 struct Tally {
     failed: Option<Failed>,
-    none: Option<(String, NoKey)>,
+    none: Option<(String, NoTurn)>,
     /// Why a target could not be told.
     unsayable: Option<Failure>,
 }
 
 /// The first answer along the plan.
 pub(crate) async fn first_answer(
-    gateway: &Gateway,
-    world: &World,
+    asking: Asking<'_>,
     client: &mut Client<'_>,
-    shown_key: &str,
-    call: &Call,
     plan: &Plan,
     permit: &mut Permit,
 ) -> Result<Reached, Refusal> {
     let mut tally = Tally::default();
-    let mut conversion = Conversion::of(call, &client.head);
+    let mut conversion = Conversion::of(asking.call, &client.head);
     for target in &plan.targets {
-        let Some(running) = world.running(target.entry.upstream.id) else { continue };
+        let Some(running) = asking.world.running(target.entry.upstream.id) else { continue };
         let wording = match (target.road, &mut conversion) {
             (Road::Into(dialect), Some(conversion)) => {
-                match conversion.worded(gateway, target, dialect) {
+                match conversion.worded(asking.gateway, target, dialect) {
                     Ok(Worded::Ask(wording)) => Some(wording),
                     Ok(Worded::Known(answer)) => return Ok(Reached::Converted(answer)),
                     Err(failure) => {
@@ -80,25 +91,25 @@ pub(crate) async fn first_answer(
             }
             _ => None,
         };
-        let wording = wording.as_deref();
-        let round = Round { gateway, running, shown_key, call, target, wording };
-        match round.run(client, permit, &mut tally).await {
-            Some(Ok(answer)) => return Ok(answer),
-            Some(Err(refusal)) => return Err(refusal),
-            None if !call.repeatable() && tally.failed.is_some() => break,
+        let round = Round { asking, running, target, wording: wording.as_deref() };
+        let answered = round.run(client, permit, &mut tally).await;
+        if !matches!(answered, Some(Ok(_))) {
+            permit.stake.target_failed();
+        }
+        match answered {
+            Some(answered) => return answered,
+            None if !asking.call.repeatable() && tally.failed.is_some() => break,
             None => {}
         }
     }
-    Err(tally.refusal(world, plan))
+    Err(tally.refusal(asking, plan))
 }
 
 /// All attempts at one upstream.
-struct Round<'a> {
-    gateway: &'a Gateway,
-    running: &'a Running,
-    shown_key: &'a str,
-    call: &'a Call,
-    target: &'a Planned,
+pub(crate) struct Round<'a> {
+    pub(crate) asking: Asking<'a>,
+    pub(crate) running: &'a Running,
+    pub(crate) target: &'a Planned,
     /// The call in the target's dialect, where that is another one.
     wording: Option<&'a Wording>,
 }
@@ -113,34 +124,34 @@ impl Round<'_> {
     ) -> Option<Result<Reached, Refusal>> {
         let upstream = &self.target.entry.upstream;
         let deadline = client.started + upstream.timeouts.total;
-        let (mut faults, mut keys) = (0, 0);
+        let (mut faults, mut tried) = (0, Vec::new());
         loop {
-            let slot = match self.running.pool.pick(Instant::now()) {
-                Ok(slot) => Some(slot),
-                Err(NoKey::NotNeeded) => None,
+            let turn = match self.turn(client, permit, &tried, deadline).await {
+                Ok(turn) => turn,
+                Err(NoTurn::Gone) => return Some(Err(Refusal::ClientGone)),
                 Err(none) => {
-                    permit.passed_over(&upstream.name, none.reason());
+                    permit.passed_over(&upstream.name, &none.reason());
                     tally.none = Some((upstream.name.clone(), none));
                     return None;
                 }
             };
-            let failed = match self.attempt(client, permit, slot.as_ref(), deadline).await {
+            let slot = turn.hold(permit);
+            let mut failed = match self.attempt(client, permit, slot.as_ref(), deadline).await {
                 Ok(answer) => return Some(Ok(answer)),
                 Err(failed) => failed,
             };
-            let mut failed = failed;
             let (party, refusal) = (failed.party, failed.refusal.take());
             tally.failed = Some(failed);
             match party {
                 Party::Client => {
                     return Some(Err(refusal.map_or(Refusal::ClientGone, |refusal| *refusal)));
                 }
-                Party::Key(_) => keys += 1,
+                Party::Key => tried.extend(slot.map(|slot| slot.key.id)),
                 Party::Upstream => faults += 1,
             }
-            let over = Instant::now() >= deadline;
-            if over || !self.call.repeatable() || faults > upstream.retry_count || keys >= KEYS_MAX
-            {
+            permit.stake.attempt_failed();
+            let spent = faults > upstream.retry_count || tried.len() >= KEYS_MAX;
+            if spent || Instant::now() >= deadline || !self.asking.call.repeatable() {
                 return None;
             }
             if party == Party::Upstream && !pause(client, faults, deadline).await {
@@ -156,37 +167,41 @@ impl Round<'_> {
         slot: Option<&Arc<Slot>>,
         deadline: Instant,
     ) -> Result<Reached, Failed> {
-        let upstream = &self.target.entry.upstream;
-        let slot = slot.map(Arc::as_ref);
+        let Asking { gateway, shown_key, call, .. } = self.asking;
+        let entry = &self.target.entry;
+        let (upstream, key) = (&entry.upstream, slot.map(Arc::as_ref));
         let model = self.target.model.as_deref();
-        permit.attempting(upstream, slot, model);
+        permit.attempting(entry, key, model);
+        let rules = scripting::rules(gateway, &client.head, shown_key, upstream, key, self.wording);
+        let rules = rules.map_err(|words| {
+            permit.attempted("script", None);
+            tracing::warn!(upstream.id = %upstream.id, "a header script failed: {words}");
+            Failed::client(Refusal::Script)
+        })?;
         let outgoing = match self.wording {
-            Some(wording) => worded(&client.head, wording, upstream, slot, model),
-            None => outgoing(&client.head, self.shown_key, self.call, upstream, slot, model),
+            Some(wording) => worded(&client.head, wording, upstream, key, model, &rules),
+            None => outgoing(&client.head, shown_key, call, upstream, key, model, &rules),
         };
         let one = Try {
-            connector: &self.gateway.connector,
+            gateway,
             line: &self.running.line,
             upstream,
-            slot,
+            slot: key,
             outgoing: &outgoing,
             deadline,
             converts: self.wording.is_some(),
         };
-        match self.reached(one, client).await {
+        let began = Instant::now();
+        let reached = self.reached(one, client).await;
+        let latency = began.elapsed();
+        match reached {
             Ok((status, answer)) => {
                 permit.attempted("answered", Some(status));
-                if upstream.record_bodies {
-                    permit.record(self.call.held());
-                }
-                if let Some(slot) = slot {
-                    slot.health.accepted();
-                }
-                Ok(answer)
+                self.answered(permit, slot, answer, latency)
             }
             Err(failed) => {
                 permit.attempted(failed.result, failed.status);
-                self.heed(&failed, slot);
+                self.heed(permit, slot, &failed, latency);
                 Err(failed)
             }
         }
@@ -198,28 +213,61 @@ impl Round<'_> {
         one: Try<'_>,
         client: &mut Client<'_>,
     ) -> Result<(u16, Reached), Failed> {
-        let answer = one.run(client, self.call).await;
+        let answer = one.run(client, self.asking.call).await;
         let Some(wording) = self.wording else {
             return answer.map(|answer| (answer.head.status, Reached::AsItIs(Box::new(answer))));
         };
         let answer = answer.map_err(|failed| wording.retold(failed, client))?;
         let status = answer.head.status;
-        let answer = conversion::received(self.gateway, wording, &one, answer, client).await?;
+        let answer =
+            conversion::received(self.asking.gateway, wording, &one, answer, client).await?;
         Ok((status, Reached::Converted(answer)))
     }
 
-    /// Lets a key rest that a provider held something against.
-    fn heed(&self, failed: &Failed, slot: Option<&Slot>) {
-        let (Party::Key(fault), Some(slot)) = (failed.party, slot) else { return };
-        slot.health.rest(Instant::now(), fault, failed.retry_after);
-        tracing::info!(
-            upstream.id = %self.target.entry.upstream.id,
-            key.id = %slot.key.id,
-            result = failed.result,
-            "the key `{}` of `{}` rests",
-            slot.key.name,
-            self.target.entry.upstream.name,
-        );
+    /// Notes an answer, and asks the rules about it; one of them may want another.
+    fn answered(
+        &self,
+        permit: &mut Permit,
+        slot: Option<&Arc<Slot>>,
+        mut answer: Reached,
+        latency: Duration,
+    ) -> Result<Reached, Failed> {
+        let Asking { gateway, call, .. } = self.asking;
+        let upstream = &self.target.entry.upstream;
+        if upstream.record_bodies {
+            permit.record(call.held());
+        }
+        if let (Some(slot), Reached::AsItIs(_)) = (slot, &answer) {
+            permit.learns(upstream.id, slot);
+        }
+        let now_us = gateway.settings.clock.now_us();
+        let model = self.target.model.as_deref();
+        let case = self.running.case(slot, model, permit.id(), now_us);
+        gateway.teller.tell(health::answered(&case, latency));
+        if judge::answered(self, permit, slot, &mut answer, latency) && call.repeatable() {
+            permit.attempted("rule", None);
+            return Err(Failed::upstream("rule", "a rule wants another answer"));
+        }
+        Ok(answer)
+    }
+
+    /// Draws the consequences of a failure.
+    fn heed(
+        &self,
+        permit: &mut Permit,
+        slot: Option<&Arc<Slot>>,
+        failed: &Failed,
+        latency: Duration,
+    ) {
+        if failed.party == Party::Client {
+            return;
+        }
+        let gateway = self.asking.gateway;
+        permit.classed(failed.verdict.class);
+        let (model, now_us) = (self.target.model.as_deref(), gateway.settings.clock.now_us());
+        let case = self.running.case(slot, model, permit.id(), now_us);
+        gateway.teller.tell(health::heed(&case, &failed.verdict));
+        judge::failed(self, permit, slot, failed, latency);
     }
 }
 
@@ -235,29 +283,18 @@ async fn pause(client: &mut Client<'_>, faults: u32, deadline: Instant) -> bool 
     }
 }
 
-impl NoKey {
-    fn reason(self) -> &'static str {
-        match self {
-            NoKey::NotNeeded => "it needs no key",
-            NoKey::AllUnusable => "all its keys are switched off",
-            NoKey::AllResting { .. } => "all its keys rest",
-        }
-    }
-}
-
 impl Tally {
     /// What to tell the client: the last thing that a provider said, or why none was asked.
-    fn refusal(self, world: &World, plan: &Plan) -> Refusal {
+    fn refusal(self, asking: Asking<'_>, plan: &Plan) -> Refusal {
         let Some(failed) = self.failed else {
             if let (None, Some(failure)) = (&self.none, self.unsayable) {
                 return Refusal::Unsayable(Box::new(failure));
             }
             return match self.none {
-                Some((upstream, NoKey::AllResting { .. })) => {
-                    let retry_after = soonest(world, plan).unwrap_or(Duration::from_secs(1));
-                    Refusal::AllKeysRest { upstream, retry_after }
+                Some((upstream, none)) => {
+                    let now_us = asking.gateway.settings.clock.now_us();
+                    none.refusal(upstream, now_us, soonest(asking, plan))
                 }
-                Some((upstream, _)) => Refusal::NoUsableKey(upstream),
                 None => Refusal::Unanswered("the plan was empty".to_owned()),
             };
         };
@@ -265,7 +302,7 @@ impl Tally {
             Some(said) => {
                 // A provider that has too much to do says so of all its keys: when one of them has
                 // rested says nothing of it.
-                let soonest = soonest(world, plan).filter(|_| said.status == 429);
+                let soonest = soonest(asking, plan).filter(|_| said.status == 429);
                 let retry_after = soonest.or(said.retry_after);
                 Refusal::Provider(Box::new(LastAnswer { retry_after, ..*said }))
             }
@@ -276,8 +313,12 @@ impl Tally {
 }
 
 /// When the first resting key of the plan's pools is back.
-fn soonest(world: &World, plan: &Plan) -> Option<Duration> {
-    let now = Instant::now();
-    let pools = plan.targets.iter().filter_map(|t| world.running(t.entry.upstream.id));
-    pools.filter_map(|running| running.pool.soonest(now)).min().map(|until| until - now)
+fn soonest(asking: Asking<'_>, plan: &Plan) -> Option<Duration> {
+    let now_us = asking.gateway.settings.clock.now_us();
+    let ends = plan.targets.iter().filter_map(|target| {
+        let running = asking.world.running(target.entry.upstream.id)?;
+        running.pool.soonest(target.model.as_deref(), now_us)
+    });
+    let left = ends.min()? - now_us;
+    Some(Duration::from_micros(u64::try_from(left).unwrap_or_default()))
 }

@@ -8,30 +8,30 @@
 use dialect::Tokens;
 use domain::log::UsageSource;
 
-use crate::{attempt::Answer, client::Client, inbound::Call};
+use crate::attempt::Answer;
 
 /// Bytes that are counted as one token.
 pub(crate) const BYTES_PER_TOKEN: u64 = 4;
 
 /// The tokens so far, and who counted them; none where there is nothing to count.
 pub(crate) fn so_far(
-    client: &Client<'_>,
-    call: &Call,
+    bytes_in: u64,
+    generates_text: bool,
     answer: &Answer,
 ) -> Option<(Tokens, UsageSource)> {
     let tap = &answer.incoming.tap;
     let reported = tap.usage();
-    if let Some(tokens) = reported.filter(|_| tap.complete() || !call.generates_text()) {
+    if let Some(tokens) = reported.filter(|_| tap.complete() || !generates_text) {
         return Some((tokens, UsageSource::Provider));
     }
-    if !call.generates_text() || !(200..300).contains(&answer.head.status) {
+    if !generates_text || !(200..300).contains(&answer.head.status) {
         return None;
     }
     // A report from the beginning of a stream knows what went in and not what came out.
     let mut tokens = reported.unwrap_or_default();
     tokens.output = tokens.output.max(tap.counted());
     if reported.is_none() {
-        tokens.input = client.bytes_in / BYTES_PER_TOKEN;
+        tokens.input = bytes_in / BYTES_PER_TOKEN;
     }
     Some((tokens, UsageSource::Counted))
 }

@@ -47,6 +47,20 @@ pub(crate) struct Whole {
     pub(super) fields: Vec<u8>,
     pub(super) body: Bytes,
     pub(super) used: Option<(Tokens, UsageSource)>,
+    /// What the provider said, and with which status; none where it was not asked.
+    pub(super) heard: Option<(u16, Bytes)>,
+}
+
+impl Whole {
+    /// The provider's status; our own where it was not asked.
+    pub(crate) fn heard_status(&self) -> u16 {
+        self.heard.as_ref().map_or(self.status, |(status, _)| *status)
+    }
+
+    /// What the provider said.
+    pub(crate) fn heard(&self) -> Option<&Bytes> {
+        self.heard.as_ref().map(|(_, body)| body)
+    }
 }
 
 /// Reads what a target answered to `wording`, and says it in the client's dialect. What is no
@@ -63,20 +77,21 @@ pub(crate) async fn received(
         let flow = Flow::new(wording, answer);
         return match flow.begun(client, attempt.patience()).await {
             Began::Well(flow) => Ok(Converted::Stream(flow)),
-            Began::Refused(failure) => wording.no_answer(failure, status, attempt, client),
+            Began::Refused(failure) => wording.no_answer(failure, status, false, attempt, client),
             Began::Broken(failed) => Err(Failed { status: Some(status), ..failed }),
         };
     }
     let body = whole(gateway, &mut answer, client).await;
     let body = body.map_err(|failed| Failed { status: Some(status), ..failed })?;
+    let clients = answer.verdict.is_some();
     attempt.keep(answer);
     if !(200..300).contains(&status) {
         let failure = wording.target.decode_failure(status, &body);
-        return wording.no_answer(failure, status, attempt, client);
+        return wording.no_answer(failure, status, clients, attempt, client);
     }
     match wording.said_again(&body, client.bytes_in) {
-        Ok(whole) => Ok(Converted::Whole(whole)),
-        Err(failure) => wording.no_answer(failure, status, attempt, client),
+        Ok(whole) => Ok(Converted::Whole(Whole { heard: Some((status, body)), ..whole })),
+        Err(failure) => wording.no_answer(failure, status, false, attempt, client),
     }
 }
 
@@ -89,12 +104,12 @@ impl Wording {
                 return Err(self.target.decode_failure(502, body));
             };
             let body = self.client.encode_count(tokens).into();
-            return Ok(Whole { status: 200, fields, body, used: None });
+            return Ok(Whole { status: 200, fields, body, used: None, heard: None });
         }
         if let Some(vectors) = self.vectors {
             let (body, tokens) = vectors.said_again(body, &self.reply.model)?;
             let used = tokens.map(|tokens| (tokens, UsageSource::Provider));
-            return Ok(Whole { status: 200, fields, body: body.into(), used });
+            return Ok(Whole { status: 200, fields, body: body.into(), used, heard: None });
         }
         let answer = self.target.decode_answer(body, &self.names)?;
         let used = match answer.usage {
@@ -102,7 +117,7 @@ impl Wording {
             None => (counted(&answer, asked), UsageSource::Counted),
         };
         let body = self.client.encode_answer(&answer, &self.reply).into();
-        Ok(Whole { status: 200, fields, body, used: Some(used) })
+        Ok(Whole { status: 200, fields, body, used: Some(used), heard: None })
     }
 }
 

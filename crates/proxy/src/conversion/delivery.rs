@@ -20,8 +20,10 @@ use crate::{
     admission::Permit,
     attempt::Answer,
     client::Client,
+    drain::{self, Source},
     gateway::Gateway,
     http1::Framing,
+    judge,
     refusal::Refusal,
     relay::{Next, next},
 };
@@ -43,13 +45,14 @@ pub(crate) async fn deliver(
 }
 
 async fn whole(client: &mut Client<'_>, answer: Whole, permit: &mut Permit) -> Result<(), Refusal> {
-    let Whole { status, fields, body, used } = answer;
+    let Whole { status, mut fields, body, used, .. } = answer;
+    fields.extend_from_slice(&permit.fields);
     let size = body.len() as u64;
     client.begin(status, &fields, Framing::Length(size));
     permit.answering(false);
-    permit.passed(client, status, used);
+    permit.passed(&*client, status, used);
     permit.passing(std::slice::from_ref(&body));
-    permit.close(Outcome::Completed, client, size).await;
+    permit.close(Outcome::Completed, &*client, size).await;
     client.send(&[body], true).await
 }
 
@@ -59,19 +62,24 @@ async fn stream(
     mut flow: Box<Flow>,
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
+    flow.fields.extend_from_slice(&permit.fields);
     client.begin(200, &flow.fields, Framing::Chunked);
     permit.answering(true);
     let silence = gateway.settings.stream_keep_alive;
     let mut spoke = Instant::now();
     loop {
         let out = [flow.take()];
-        permit.passed(client, 200, Some(flow.used(client.bytes_in)));
+        permit.passed(&*client, 200, Some(flow.used(client.bytes_in)));
+        let ended = flow.ended();
+        judge::passing(permit, &mut flow.answer.incoming, ended);
         if let Some(ending) = flow.ending() {
             let outcome = outcome(ending, permit);
-            permit.close(outcome, client, out[0].len() as u64).await;
+            permit.close(outcome, &*client, out[0].len() as u64).await;
         }
         permit.passing(&out);
-        client.send(&out, flow.ending().is_some()).await?;
+        if client.send(&out, flow.ending().is_some()).await.is_err() {
+            return Err(drain::left(client, Source::Converted(flow), permit));
+        }
         if flow.ending().is_some() {
             break;
         }
@@ -83,7 +91,7 @@ async fn stream(
             biased;
             next = next(client, &mut flow.answer) => match next {
                 Next::Some | Next::End => flow.read(),
-                Next::Gone => return Err(Refusal::ClientGone),
+                Next::Gone => return Err(drain::left(client, Source::Converted(flow), permit)),
                 Next::Broken(error) => {
                     flow.read();
                     flow.broken(error);

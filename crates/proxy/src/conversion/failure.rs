@@ -1,6 +1,7 @@
 //! What went wrong at a provider, told in the client's dialect.
 
 use dialect::{Failure, FailureKind};
+use domain::{ErrorClass, Verdict};
 
 use super::{
     answer::{Converted, JSON, Whole},
@@ -8,9 +9,9 @@ use super::{
 };
 use crate::{
     attempt::Try,
+    classify::silent,
     client::Client,
     failed::{Failed, Party},
-    health::Fault,
     refusal::LastAnswer,
 };
 
@@ -35,35 +36,31 @@ impl Wording {
     }
 
     /// An answer that says no: the client's own fault is the client's answer, and anything else the
-    /// failure of the attempt. `status` is the provider's.
+    /// failure of the attempt. `status` is the provider's; `clients` where the answer was already
+    /// found to be the client's fault.
     pub(super) fn no_answer(
         &self,
         failure: Failure,
         status: u16,
+        clients: bool,
         attempt: &Try<'_>,
         client: &Client<'_>,
     ) -> Result<Converted, Failed> {
-        if is_the_clients(&failure, status) {
+        if clients || is_the_clients(&failure, status) {
             let (status, body) = self.error(&failure, client);
             let fields = [JSON, &self.notes].concat();
-            let whole = Whole { status, fields, body: body.into(), used: None };
+            let whole = Whole { status, fields, body: body.into(), used: None, heard: None };
             return Ok(Converted::Whole(whole));
         }
-        let keyed = attempt.slot.is_some();
-        let party = match failure.kind {
-            FailureKind::Unauthenticated | FailureKind::Forbidden if keyed => {
-                Party::Key(Fault::Auth)
-            }
-            FailureKind::RateLimited | FailureKind::NoMoney if keyed => {
-                Party::Key(Fault::RateLimited)
-            }
-            _ => Party::Upstream,
-        };
+        let class = class_of(failure.kind);
+        let party = Party::of(class, attempt.slot.is_some());
         let words = format!("the provider's answer was an error ({})", failure.kind.code());
         let retry_after = failure.retry_after;
         let failed = Failed::upstream("stream_error", words);
         let said = Some(Box::new(self.last(&told(failure), client)));
-        Err(Failed { status: Some(status), party, retry_after, said, ..failed })
+        let verdict = Verdict { status: Some(status), retry_after, ..silent(class) };
+        let verdict = Box::new(verdict);
+        Err(Failed { status: Some(status), party, verdict, said, ..failed })
     }
 
     /// A failed attempt with what the provider said in the client's dialect.
@@ -73,13 +70,26 @@ impl Wording {
         let failure = told(self.target.decode_failure(said.status, body));
         let retry_after = said.retry_after.or(failure.retry_after);
         let last = LastAnswer { retry_after, ..self.last(&failure, client) };
-        Failed { retry_after, said: Some(Box::new(last)), ..failed }
+        Failed { said: Some(Box::new(last)), ..failed }
     }
 
     fn last(&self, failure: &Failure, client: &Client<'_>) -> LastAnswer {
         let (status, body) = self.error(failure, client);
         let retry_after = failure.retry_after;
         LastAnswer { status, fields: JSON.to_vec(), body: Some(body.into()), retry_after }
+    }
+}
+
+/// The class of a failure that is not the client's own.
+fn class_of(kind: FailureKind) -> ErrorClass {
+    match kind {
+        FailureKind::Unauthenticated | FailureKind::Forbidden => ErrorClass::Auth,
+        FailureKind::NoMoney => ErrorClass::QuotaExhausted,
+        FailureKind::RateLimited => ErrorClass::RateLimited,
+        FailureKind::Internal => ErrorClass::ServerFault,
+        FailureKind::Overloaded => ErrorClass::Overloaded,
+        FailureKind::Timeout => ErrorClass::Timeout,
+        _ => ErrorClass::StreamError,
     }
 }
 

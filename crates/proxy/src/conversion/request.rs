@@ -203,7 +203,13 @@ fn estimated(client: &dyn Codec, asked: &Request<'_>) -> Worded {
     let body = client.encode_count(dialect::estimate(asked));
     let mut fields = super::answer::JSON.to_vec();
     headers::push(&mut fields, b"x-tollgate-estimated", b"true");
-    Worded::Known(Converted::Whole(Whole { status: 200, fields, body: body.into(), used: None }))
+    Worded::Known(Converted::Whole(Whole {
+        status: 200,
+        fields,
+        body: body.into(),
+        used: None,
+        heard: None,
+    }))
 }
 
 fn strict(field: &str, upstream: &Upstream) -> String {

@@ -30,7 +30,7 @@ const SPOKEN_MAX: u64 = 64 << 20;
 /// A stream between two dialects.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    pub(super) answer: Answer,
+    pub(crate) answer: Answer,
     /// Header lines for the client.
     pub(super) fields: Vec<u8>,
     reader: StreamReader,
@@ -160,6 +160,17 @@ impl Flow {
         std::mem::replace(&mut self.voice.out, Vec::with_capacity(room)).into()
     }
 
+    /// Whether it came to its end.
+    pub(crate) fn ended(&self) -> bool {
+        self.voice.ending.is_some()
+    }
+
+    /// Takes in what has arrived for nobody to hear.
+    pub(crate) fn unheard(&mut self) {
+        self.read();
+        self.voice.out.clear();
+    }
+
     /// How it ended, if it did.
     pub(super) fn ending(&self) -> Option<&Ending> {
         self.voice.ending.as_ref()
@@ -171,7 +182,7 @@ impl Flow {
     }
 
     /// The tokens so far, and who counted them.
-    pub(super) fn used(&self, asked: u64) -> (Tokens, UsageSource) {
+    pub(crate) fn used(&self, asked: u64) -> (Tokens, UsageSource) {
         let voice = &self.voice;
         if let (Some(tokens), Some(Ending::Whole)) = (voice.usage, &voice.ending) {
             return (tokens, UsageSource::Provider);

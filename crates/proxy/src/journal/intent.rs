@@ -108,6 +108,8 @@ impl<'a> Intent<'a> {
             error: Some("the gateway stopped before this call ended".to_owned()),
             client_ip: self.client_ip.map(str::to_owned),
             decision: Vec::new(),
+            tags: Vec::new(),
+            waited_us: 0,
         }
     }
 }

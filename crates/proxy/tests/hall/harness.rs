@@ -10,10 +10,11 @@ use std::{
 };
 
 use auth::{MasterKey, ServiceKeys};
+use cluster::Counters;
 use domain::{
     Access, BaseUrl, Catalog, Conversion, KeyState, OutboundPolicy, Owner, ProviderKey,
-    ProviderKeyId, Revision, Route, RouteId, ServiceKey, ServiceKeyId, Snapshot, Strategy, Target,
-    Upstream, UpstreamEntry, UpstreamId, UserId, live::Live, log::LogEntry,
+    ProviderKeyId, Revision, Route, RouteId, ServiceKey, ServiceKeyId, Snapshot, Standing,
+    Strategy, Target, Upstream, UpstreamEntry, UpstreamId, UserId, live::Live, log::LogEntry,
 };
 use parking_lot::Mutex;
 use pingora_core::{server::Fds, services::Service};
@@ -112,6 +113,7 @@ impl Setup {
                 weight: 1,
                 quotas: Vec::new(),
                 group: None,
+                cleared_at: None,
             })
         });
         let entry = UpstreamEntry { upstream, keys: keys.collect() };
@@ -159,6 +161,7 @@ impl Setup {
             conversion: Conversion::Allow,
             strategy: Strategy::Weighted,
             sticky: None,
+            matching: None,
             targets,
         };
         self.catalog.routes.insert(id, Arc::new(route));
@@ -175,7 +178,7 @@ impl Setup {
         let addr = listener.local_addr().unwrap();
         self.settings.addr = addr;
         let (journal, drain) = Journal::open(self.journal).unwrap();
-        let gateway = Gateway::new(self.settings, self.service_keys, journal);
+        let gateway = Gateway::new(self.settings, self.service_keys, journal, Counters::memory());
         gateway.install(Snapshot::compile(&self.catalog).unwrap());
         prepare(&gateway);
         let mut fds = Fds::new();
@@ -267,6 +270,13 @@ impl Hall {
         let mut entries = self.entries().await;
         assert_eq!(entries.len(), 1, "{entries:#?}");
         entries.remove(0)
+    }
+
+    /// How a key of the first upstream stands for all models, or for the one for which it stands
+    /// worse; none where it is plainly active.
+    pub(crate) fn standing(&self, key: i64) -> Option<Standing> {
+        let report = self.gateway.key(UpstreamId(1), ProviderKeyId(key)).unwrap();
+        report.standing.or_else(|| report.models.into_iter().map(|(_, standing)| standing).next())
     }
 
     /// Serves another catalog from now on.

@@ -102,6 +102,7 @@ async fn nonsense_in_place_of_an_answer_is_an_error_in_the_clients_dialect() {
         let up = setup.upstream("up", vendor.addr, &["sk-1"], |up| {
             up.dialects = vec![target];
             up.retry_count = 0;
+            up.policy.breaker.enabled = false;
         });
         setup.route("r", &[(up, None)]);
         let hall = setup.start().await;

@@ -2,6 +2,7 @@
 //! journal read back. Nothing in here knows the inside of the data plane.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod budgets;
 mod conversion;
 mod converted_streams;
 mod failover;
@@ -13,6 +14,7 @@ mod keys;
 mod leaving;
 mod limits;
 mod model_routes;
+mod pools;
 mod relay;
 mod routing;
 mod uploads;

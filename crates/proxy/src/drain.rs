@@ -1,0 +1,83 @@
+//! A client that left in the middle of its answer: what the provider still says is read on for a
+//! while where the upstream wants that, since it tells what the call used. Otherwise what was sent
+//! is counted.
+
+use std::time::Duration;
+
+use domain::log::Outcome;
+use pingora_timeout::timeout;
+
+use crate::{
+    admission::{Permit, Sent},
+    attempt::Answer,
+    client::Client,
+    conversion::Flow,
+    inbound::Call,
+    refusal::Refusal,
+    usage,
+};
+
+/// An answer that nobody waits for any more.
+pub(crate) enum Source {
+    /// As the provider says it.
+    AsItIs { answer: Box<Answer>, generates_text: bool },
+    /// As it is said again in another dialect.
+    Converted(Box<Flow>),
+}
+
+impl Source {
+    pub(crate) fn of(call: &Call, answer: Answer) -> Self {
+        Source::AsItIs { answer: Box::new(answer), generates_text: call.generates_text() }
+    }
+
+    /// Reads it to its end; whether it got there.
+    async fn read(&mut self) -> bool {
+        loop {
+            let answer = match self {
+                Source::AsItIs { answer, .. } => answer.as_mut(),
+                Source::Converted(flow) if flow.ended() => return true,
+                Source::Converted(flow) => &mut flow.answer,
+            };
+            let more = answer.incoming.pull().await;
+            match self {
+                Source::AsItIs { answer, .. } => answer.incoming.ready.clear(),
+                Source::Converted(flow) => flow.unheard(),
+            }
+            match more {
+                Ok(true) => {}
+                Ok(false) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+/// Lets a client go. Its permit is closed by whoever reads on, or where nobody does, by the caller.
+pub(crate) fn left(client: &Client<'_>, source: Source, permit: &mut Permit) -> Refusal {
+    let patience = permit.drains();
+    let counts = match &source {
+        Source::AsItIs { generates_text, .. } => *generates_text,
+        Source::Converted(_) => true,
+    };
+    if counts && !patience.is_zero() && permit.is_open() {
+        tokio::spawn(drain(source, permit.handed_over(), client.into(), patience));
+    }
+    Refusal::ClientGone
+}
+
+async fn drain(mut source: Source, mut permit: Permit, sent: Sent, patience: Duration) {
+    let whole = timeout(patience, source.read()).await.unwrap_or(false);
+    let (status, used) = match &source {
+        Source::AsItIs { answer, generates_text } => {
+            let used = usage::so_far(sent.bytes_in, *generates_text, answer);
+            (answer.head.status, used)
+        }
+        Source::Converted(flow) => (200, Some(flow.used(sent.bytes_in))),
+    };
+    permit.passed(sent, status, used);
+    permit.noted(match whole {
+        true => "the client left; the answer was read on for its usage".to_owned(),
+        false => "the client left; its usage is what was sent".to_owned(),
+    });
+    permit.close(Outcome::ClientGone, sent, 0).await;
+}

@@ -1,0 +1,298 @@
+//! Limits: which of them concern a call, what is reserved of each, and how a refusal is told.
+//!
+//! What a call may use at most is reserved before it is sent, in all counters that concern it or in
+//! none, and corrected afterwards by whoever holds it.
+
+mod estimate;
+mod keys;
+mod refused;
+mod seeds;
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use chrono_tz::Tz;
+use cluster::{Ask, Counters, Held, Measure, Over};
+use domain::{
+    Algorithm, Caller, Dialect, Limit, LimitId, Scope, ServiceKeyId, Snapshot, Unit, Upstream,
+    UpstreamId, UserId,
+};
+use uuid::Uuid;
+
+use crate::health::moment;
+
+pub(crate) use self::{
+    estimate::{Amount, Estimate, estimate},
+    keys::{Bound, asks_of_key, uses_of_key},
+    refused::{LimitRefused, Why, push_headers},
+    seeds::seedings,
+};
+
+/// The limits that hold, by whom they concern.
+#[derive(Debug, Default)]
+pub(crate) struct LimitsIndex {
+    /// Those that may concern anybody.
+    general: Vec<Arc<Limit>>,
+    service_keys: HashMap<ServiceKeyId, Vec<Arc<Limit>>>,
+    users: HashMap<UserId, Vec<Arc<Limit>>>,
+    models: HashMap<String, Vec<Arc<Limit>>>,
+    each_upstream: Vec<Arc<Limit>>,
+    upstreams: HashMap<UpstreamId, Vec<Arc<Limit>>>,
+    /// Whether any of them counts tokens or money.
+    metered: bool,
+    /// The upstreams whose keys have quotas or limits of tokens or money.
+    metered_pools: HashSet<UpstreamId>,
+}
+
+/// Who calls, for which model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Who<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) model: Option<&'a str>,
+}
+
+/// What is asked of limits for one call.
+#[derive(Debug, Default)]
+pub(crate) struct Asks {
+    asks: Vec<Ask>,
+    /// Whose they are, and how much of each is only guessed.
+    of: Vec<(Arc<Limit>, String, u64)>,
+    /// A limit in money for a call whose price is not known.
+    unpriced: Option<(Arc<Limit>, String)>,
+}
+
+fn is_metered(unit: Unit) -> bool {
+    !matches!(unit, Unit::Requests | Unit::Concurrency)
+}
+
+impl LimitsIndex {
+    pub(crate) fn compile(snapshot: &Snapshot) -> Self {
+        let mut index = Self::default();
+        for limit in snapshot.limits() {
+            index.metered |= is_metered(limit.unit);
+            let list = match &limit.scope {
+                Scope::Global
+                | Scope::Ip(_)
+                | Scope::User(None)
+                | Scope::ServiceKey(None)
+                | Scope::Model(None) => &mut index.general,
+                Scope::User(Some(user)) => index.users.entry(*user).or_default(),
+                Scope::ServiceKey(Some(key)) => index.service_keys.entry(*key).or_default(),
+                Scope::Model(Some(model)) => index.models.entry(model.clone()).or_default(),
+                Scope::Upstream(None) => &mut index.each_upstream,
+                Scope::Upstream(Some(upstream)) => index.upstreams.entry(*upstream).or_default(),
+            };
+            list.push(limit.clone());
+        }
+        let metered = snapshot.upstreams().filter(|entry| {
+            let policy = &entry.upstream.policy;
+            let quotas = || entry.keys.iter().flat_map(|key| &key.quotas).chain(&policy.key_quotas);
+            policy.key_limits.iter().any(|limit| is_metered(limit.unit))
+                || quotas().any(|quota| is_metered(quota.unit))
+        });
+        index.metered_pools = metered.map(|entry| entry.upstream.id).collect();
+        index
+    }
+
+    /// Whether it must be known what a call to one of these may use.
+    pub(crate) fn meters(&self, mut upstreams: impl Iterator<Item = UpstreamId>) -> bool {
+        self.metered || upstreams.any(|id| self.metered_pools.contains(&id))
+    }
+
+    /// What is asked of the limits that concern the caller.
+    pub(crate) fn asks(&self, who: &Who<'_>, estimate: &Estimate, now_us: i64, zone: Tz) -> Asks {
+        let mut asks = Asks::default();
+        let key = &who.caller.key;
+        let of_key = self.service_keys.get(&key.id).into_iter().flatten();
+        let of_user = self.users.get(&key.owner).into_iter().flatten();
+        let of_model = who.model.and_then(|model| self.models.get(model)).into_iter().flatten();
+        for limit in self.general.iter().chain(of_key).chain(of_user).chain(of_model) {
+            if let Some(subject) = subject(&limit.scope, who) {
+                asks.add(limit, subject, estimate, now_us, zone);
+            }
+        }
+        asks
+    }
+
+    /// What is asked of the limits of an upstream.
+    pub(crate) fn asks_of_upstream(
+        &self,
+        upstream: &Upstream,
+        estimate: &Estimate,
+        now_us: i64,
+        zone: Tz,
+    ) -> Asks {
+        let mut asks = Asks::default();
+        let own = self.upstreams.get(&upstream.id).into_iter().flatten();
+        for limit in self.each_upstream.iter().chain(own) {
+            asks.add(limit, upstream.id.to_string(), estimate, now_us, zone);
+        }
+        asks
+    }
+}
+
+/// By what a limit counts this caller; none where it does not concern it.
+fn subject(scope: &Scope, who: &Who<'_>) -> Option<String> {
+    match scope {
+        Scope::Global => Some("all".to_owned()),
+        Scope::Ip(None) => who.ip.map(address),
+        Scope::Ip(Some(net)) => {
+            who.ip.filter(|ip| net.contains(&ip.to_canonical())).map(|_| net.to_string())
+        }
+        Scope::User(_) => Some(who.caller.key.owner.to_string()),
+        Scope::ServiceKey(_) => Some(who.caller.key.id.to_string()),
+        Scope::Model(_) => who.model.map(str::to_owned),
+        Scope::Upstream(_) => None,
+    }
+}
+
+/// What counts as one address: of IPv6 the network that one customer gets.
+fn address(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+/// The beginning of the names of a limit's counters; what it counts by follows.
+pub(crate) fn counters_of(id: LimitId, unit: Unit) -> String {
+    format!("limit:{id}:{unit}:")
+}
+
+/// How the use of a limit is measured at `now_us`.
+pub(crate) fn measure(limit: &Limit, now_us: i64, zone: Tz) -> Measure {
+    match limit.algorithm {
+        Algorithm::TokenBucket { window, burst } => {
+            Measure::Bucket { window, burst: burst.unwrap_or(limit.limit) }
+        }
+        Algorithm::SlidingWindow { window } => Measure::Sliding { window },
+        Algorithm::Concurrency => Measure::AtOnce,
+        Algorithm::Calendar { period, timezone } => {
+            let span = period.around(moment(now_us), timezone.unwrap_or(zone));
+            Measure::Period {
+                start_us: span.start.timestamp_micros(),
+                end_us: span.end.map(|end| end.timestamp_micros()),
+            }
+        }
+    }
+}
+
+impl Asks {
+    fn add(
+        &mut self,
+        limit: &Arc<Limit>,
+        subject: String,
+        estimate: &Estimate,
+        now_us: i64,
+        zone: Tz,
+    ) {
+        let Some(Amount { sure, guessed }) = estimate.of(limit.unit) else {
+            self.unpriced.get_or_insert((limit.clone(), subject));
+            return;
+        };
+        let counter = format!("{}{subject}", counters_of(limit.id, limit.unit));
+        self.asks.push(Ask {
+            counter: counter.into(),
+            measure: measure(limit, now_us, zone),
+            limit: limit.limit,
+            amount: sure.saturating_add(guessed),
+        });
+        self.of.push((limit.clone(), subject, guessed));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.asks.is_empty() && self.unpriced.is_none()
+    }
+
+    /// What each of them counts.
+    pub(crate) fn units(&self) -> Vec<Unit> {
+        self.of.iter().map(|(limit, ..)| limit.unit).collect()
+    }
+
+    /// Reserves all of it, or nothing.
+    pub(crate) async fn reserve(
+        &mut self,
+        counters: &Counters,
+        id: Uuid,
+        now_us: i64,
+    ) -> Result<Held, LimitRefused> {
+        if let Some((limit, subject)) = &self.unpriced {
+            let why = Why::Unpriced;
+            return Err(LimitRefused::new(limit.clone(), subject.clone(), why, now_us));
+        }
+        let guessed: Vec<u64> = self.of.iter().map(|(.., guessed)| *guessed).collect();
+        let over = match reserve(counters, id, now_us, &mut self.asks, &guessed).await {
+            Ok(held) => return Ok(held),
+            Err(over) => over,
+        };
+        let (limit, subject, _) = &self.of[over.index];
+        let why = Why::Over { used: over.used, until_us: over.until_us };
+        Err(LimitRefused::new(limit.clone(), subject.clone(), why, now_us))
+    }
+
+    /// The header lines of a good answer: what is left, of the tightest limit of each kind.
+    pub(crate) fn headers(
+        &self,
+        held: &Held,
+        dialect: Option<Dialect>,
+        now_us: i64,
+        fields: &mut Vec<u8>,
+    ) {
+        let used = held.used();
+        let rows = self.of.iter().zip(&self.asks).zip(used).map(|(((limit, ..), ask), used)| {
+            let left = ask.limit.saturating_sub(used);
+            (limit.as_ref(), left, reset_us(&ask.measure, ask.limit, used, now_us))
+        });
+        push_headers(dialect, rows, now_us, fields);
+    }
+}
+
+/// Reserves all that is asked for, or nothing. Of what is only guessed no more is asked for than
+/// there is left: a guess keeps nobody out who has room.
+async fn reserve(
+    counters: &Counters,
+    id: Uuid,
+    now_us: i64,
+    asks: &mut [Ask],
+    guessed: &[u64],
+) -> Result<Held, Over> {
+    for (ask, guessed) in asks.iter_mut().zip(guessed).filter(|(_, guessed)| **guessed > 0) {
+        let sure = ask.amount.saturating_sub(*guessed);
+        let used = counters.peek(&ask.counter, &ask.measure, now_us);
+        let left = most(ask).saturating_sub(used).saturating_sub(sure);
+        ask.amount = sure.saturating_add((*guessed).min(left.max(1)));
+    }
+    counters.reserve(id, now_us, asks).await
+}
+
+/// Up to how much a counter has room.
+fn most(ask: &Ask) -> u64 {
+    match ask.measure {
+        Measure::Bucket { burst, .. } => burst,
+        _ => ask.limit,
+    }
+}
+
+/// When all of a limit is there again, if nothing more is used.
+fn reset_us(measure: &Measure, limit: u64, used: u64, now_us: i64) -> Option<i64> {
+    let micros = |window: std::time::Duration| i64::try_from(window.as_micros()).ok();
+    match *measure {
+        Measure::AtOnce => None,
+        Measure::Period { end_us, .. } => end_us,
+        Measure::Sliding { window } => now_us.checked_add(micros(window)?),
+        Measure::Bucket { window, .. } => {
+            let share = u128::from(used) * window.as_micros() / u128::from(limit.max(1));
+            now_us.checked_add(i64::try_from(share).ok()?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Limits of every scope and their refusals, on counters in memory.
+
+use domain::{Access, BaseUrl, Catalog, Owner, Period, ServiceKey, UpstreamEntry};
+
+use super::*;
+
+const S: i64 = 1_000_000;
+const T0: i64 = 1_700_000_000 * S;
+
+fn limit(id: i64, scope: Scope, unit: Unit, algorithm: Algorithm, limit: u64) -> Limit {
+    let (id, owner, name) = (LimitId(id), UserId(1), String::new());
+    Limit { id, owner, name, scope, unit, algorithm, limit, enabled: true }
+}
+
+fn hour() -> Algorithm {
+    Algorithm::SlidingWindow { window: std::time::Duration::from_secs(3600) }
+}
+
+fn index(limits: Vec<Limit>) -> LimitsIndex {
+    let mut catalog = Catalog::empty();
+    catalog.owners.insert(UserId(1), Owner { active: true, uses_all_upstreams: true });
+    let url = BaseUrl::parse("https://api.openai.com").unwrap();
+    let upstream = Upstream::new(UpstreamId(1), UserId(1), "openai", url);
+    let entry = UpstreamEntry { upstream, keys: Vec::new() };
+    catalog.upstreams.insert(UpstreamId(1), Arc::new(entry));
+    catalog.limits = limits.into_iter().map(|limit| (limit.id, Arc::new(limit))).collect();
+    LimitsIndex::compile(&Snapshot::compile(&catalog).unwrap())
+}
+
+fn caller(id: i64, owner: i64) -> Caller {
+    let key = ServiceKey {
+        id: ServiceKeyId(id),
+        owner: UserId(owner),
+        name: "k".to_owned(),
+        public_id: "p".to_owned(),
+        digest: [0; 32],
+        last_four: "abcd".to_owned(),
+        enabled: true,
+        expires_at: None,
+        allowed_upstreams: Vec::new(),
+        allowed_models: Vec::new(),
+        access: Access::default(),
+        previous: None,
+    };
+    Caller { key, owner_active: true, owner_uses_all: true }
+}
+
+fn names(index: &LimitsIndex, caller: &Caller, ip: &str, model: &str) -> Vec<String> {
+    let who = Who { caller, ip: ip.parse().ok(), model: Some(model) };
+    let asks = index.asks(&who, &Estimate::default(), T0, Tz::UTC);
+    let mut names: Vec<String> = asks.asks.iter().map(|ask| ask.counter.to_string()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_limit_concerns_those_whom_it_names() {
+    let scopes = [
+        Scope::Global,
+        Scope::Ip(None),
+        Scope::Ip(Some("10.0.0.0/8".parse().unwrap())),
+        Scope::User(None),
+        Scope::User(Some(UserId(7))),
+        Scope::ServiceKey(None),
+        Scope::ServiceKey(Some(ServiceKeyId(3))),
+        Scope::Model(None),
+        Scope::Model(Some("gpt-5".to_owned())),
+        Scope::Upstream(None),
+    ];
+    let limits = scopes.into_iter().zip(1..);
+    let index = index(limits.map(|(s, id)| limit(id, s, Unit::Requests, hour(), 5)).collect());
+    assert_eq!(
+        names(&index, &caller(3, 7), "10.1.2.3", "gpt-5"),
+        [
+            "limit:1:requests:all",
+            "limit:2:requests:10.1.2.3",
+            "limit:3:requests:10.0.0.0/8",
+            "limit:4:requests:7",
+            "limit:5:requests:7",
+            "limit:6:requests:3",
+            "limit:7:requests:3",
+            "limit:8:requests:gpt-5",
+            "limit:9:requests:gpt-5",
+        ]
+    );
+    assert_eq!(
+        names(&index, &caller(4, 8), "2001:db8:1:2:3::4", "other"),
+        [
+            "limit:1:requests:all",
+            "limit:2:requests:2001:db8:1:2::/64",
+            "limit:4:requests:8",
+            "limit:6:requests:4",
+            "limit:8:requests:other",
+        ]
+    );
+}
+
+async fn take(
+    index: &LimitsIndex,
+    counters: &Counters,
+    caller: &Caller,
+    now_us: i64,
+) -> Result<(Held, String), LimitRefused> {
+    let who = Who { caller, ip: None, model: Some("m") };
+    let mut asks = index.asks(&who, &Estimate::default(), now_us, Tz::UTC);
+    let held = asks.reserve(counters, Uuid::now_v7(), now_us).await?;
+    let mut fields = Vec::new();
+    asks.headers(&held, Some(Dialect::OpenaiChat), now_us, &mut fields);
+    Ok((held, String::from_utf8(fields).unwrap()))
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_limit_its_owner_its_value_and_when_it_ends() {
+    let scope = Scope::ServiceKey(Some(ServiceKeyId(1)));
+    let index = index(vec![limit(9, scope, Unit::Requests, hour(), 2)]);
+    let (counters, caller) = (Counters::memory(), caller(1, 1));
+    let (first, fields) = take(&index, &counters, &caller, T0).await.unwrap();
+    assert_eq!(
+        fields,
+        "x-ratelimit-limit-requests: 2\r\nx-ratelimit-remaining-requests: 1\r\n\
+         x-ratelimit-reset-requests: 1h0m0s\r\n"
+    );
+    let (second, _) = take(&index, &counters, &caller, T0).await.unwrap();
+    first.settle(&[1]);
+    second.settle(&[1]);
+    let refused = take(&index, &counters, &caller, T0).await.map(drop).unwrap_err();
+    let words = refused.to_string();
+    for part in [
+        "id 9",
+        "service key 1",
+        "2 requests in 1 h",
+        "there is room for this call at 2023-11-14T23:",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    assert_eq!((refused.status(), refused.code()), (429, "rate_limit_exceeded"));
+    let wait = refused.retry_after().unwrap().as_secs();
+    assert!((3600..=3660).contains(&wait), "{wait} s");
+    let mut fields = Vec::new();
+    refused.headers(Some(Dialect::AnthropicMessages), &mut fields);
+    let fields = String::from_utf8(fields).unwrap();
+    assert!(fields.starts_with("anthropic-ratelimit-requests-limit: 2\r\n"), "{fields}");
+    assert!(fields.contains("anthropic-ratelimit-requests-remaining: 0\r\n"), "{fields}");
+    assert!(take(&index, &counters, &caller, T0 + 3660 * S).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_given_back_is_there_again_and_calls_at_once_end() {
+    let limits = vec![
+        limit(1, Scope::Global, Unit::Concurrency, Algorithm::Concurrency, 1),
+        limit(2, Scope::Global, Unit::Requests, hour(), 1),
+    ];
+    let (index, counters, caller) = (index(limits), Counters::memory(), caller(1, 1));
+    let (held, _) = take(&index, &counters, &caller, T0).await.unwrap();
+    let refused = take(&index, &counters, &caller, T0).await.map(drop).unwrap_err();
+    assert!(refused.to_string().contains("calls at once"), "{refused}");
+    assert_eq!(refused.retry_after(), Some(std::time::Duration::from_secs(1)));
+    held.release();
+    assert!(take(&index, &counters, &caller, T0).await.is_ok());
+}
+
+#[tokio::test]
+async fn money_without_a_price_is_refused() {
+    let calendar = Algorithm::Calendar { period: Period::Month, timezone: None };
+    let index = index(vec![limit(1, Scope::Global, Unit::Cost, calendar, 5_000_000_000)]);
+    let (counters, caller) = (Counters::memory(), caller(1, 1));
+    let refused = take(&index, &counters, &caller, T0).await.map(drop).unwrap_err();
+    assert_eq!((refused.status(), refused.code()), (403, "price_unknown"));
+    assert!(refused.to_string().contains("5.000000000 dollars a month"), "{refused}");
+}
+
+#[test]
+fn questions_about_the_past_are_asked_for_calendars_only() {
+    let mut catalog = Catalog::empty();
+    let calendar = Algorithm::Calendar { period: Period::Day, timezone: Some(Tz::Asia__Shanghai) };
+    for one in [
+        limit(1, Scope::Global, Unit::Cost, calendar, 1),
+        limit(2, Scope::User(Some(UserId(1))), Unit::Requests, hour(), 1),
+    ] {
+        catalog.limits.insert(one.id, Arc::new(one));
+    }
+    let snapshot = Snapshot::compile(&catalog).unwrap();
+    let asked = seedings(&snapshot, T0, Tz::UTC);
+    let names: Vec<&str> = asked.iter().map(|(q, _)| q.counter.as_str()).collect();
+    assert_eq!(names, ["limit:1:cost:all"]);
+    assert_eq!(
+        asked[0].0.start_us,
+        "2023-11-14T16:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp_micros()
+    );
+}

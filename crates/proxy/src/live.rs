@@ -1,0 +1,216 @@
+//! What the management plane may know of the running data plane, and ask of it.
+
+use std::{future::Future, pin::Pin, sync::atomic::Ordering, time::Duration};
+
+use bytes::Bytes;
+use domain::{
+    Dialect, LimitId, ProviderKeyId, Revision, UpstreamId,
+    live::{
+        KeyReport, KeyTest, LimitUse, Live, RouteAsk, RouteRefused, RouteTarget, RouteTest,
+        ScriptAsk, ScriptDone, UpstreamReport,
+    },
+    policy::HeaderScript,
+};
+
+use crate::{
+    balancer::Hint,
+    belongs,
+    door::Door,
+    gateway::{Gateway, World},
+    health::moment,
+    http1::RequestHead,
+    inbound::{Body, Call},
+    limits, probe,
+    refusal::Refusal,
+    road::Road,
+    routing::{self, Chance, Planned},
+};
+
+impl Live for Gateway {
+    fn revision(&self) -> Revision {
+        self.world().snapshot.revision
+    }
+
+    fn calls_in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn journal_len(&self) -> u64 {
+        self.journal.len()
+    }
+
+    fn key(&self, upstream: UpstreamId, key: ProviderKeyId) -> Option<KeyReport> {
+        let (world, clock) = (self.world(), &self.settings.clock);
+        let running = world.running(upstream)?;
+        let slot = running.pool.slot(key)?;
+        let (now, now_us) = (clock.now(), clock.now_us());
+        let (health, on) = (&slot.health, &running.entry.upstream);
+        Some(KeyReport {
+            standing: health.standing(None, now),
+            models: health.models(now),
+            breaker: health.breaker_state(),
+            in_flight: health.in_flight(),
+            success_permille: health.figures.success_permille(),
+            latency: health.figures.latency(now_us),
+            quotas: limits::uses_of_key(&self.counters, on, &slot.key, now_us, running.zone),
+        })
+    }
+
+    fn upstream(&self, upstream: UpstreamId) -> Option<UpstreamReport> {
+        let (world, clock) = (self.world(), &self.settings.clock);
+        let running = world.running(upstream)?;
+        let (now, now_us) = (clock.now(), clock.now_us());
+        let health = &running.health;
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Some(UpstreamReport {
+            rests: health.blocks(None, now_us).map(|(until_us, why)| (moment(until_us), why)),
+            breakers: health.breakers(),
+            in_flight: health.in_flight(),
+            waiting: count(running.queue.waiting()),
+            success_permille: health.figures.success_permille(),
+            latency: health.figures.latency(now_us),
+            idle_connections: count(running.line.idle_connections()),
+            keys: running.pool.counts(now),
+        })
+    }
+
+    fn limit(&self, limit: LimitId, most: usize) -> Vec<LimitUse> {
+        let world = self.world();
+        let Some(limit) = world.snapshot.limits().iter().find(|l| l.id == limit) else {
+            return Vec::new();
+        };
+        let prefix = limits::counters_of(limit.id, limit.unit);
+        let found = self.counters.find(&prefix, self.settings.clock.now_us(), most);
+        let uses = found.into_iter().map(|used| LimitUse {
+            subject: used.counter[prefix.len()..].to_owned(),
+            used: used.used,
+            resets_at: used.until_us.map(moment),
+        });
+        uses.collect()
+    }
+
+    fn route_test(&self, ask: &RouteAsk) -> Result<RouteTest, RouteRefused> {
+        let tested = self.tested(ask);
+        tested.map_err(|refusal| RouteRefused {
+            status: refusal.status(),
+            code: refusal.code(),
+            message: refusal.to_string(),
+        })
+    }
+
+    fn test_key(
+        &self,
+        upstream: UpstreamId,
+        key: ProviderKeyId,
+    ) -> Pin<Box<dyn Future<Output = KeyTest> + Send + '_>> {
+        Box::pin(async move {
+            let world = self.world();
+            let running = world.running(upstream);
+            let slot = running.and_then(|running| running.pool.slot(key));
+            let (Some(running), Some(slot)) = (running, slot) else {
+                let words = "the key is switched off, or not served yet".to_owned();
+                let latency = Duration::ZERO;
+                return KeyTest { accepted: None, status: None, latency, words: Some(words) };
+            };
+            let test = probe::ask(self, running, slot).await;
+            self.probed(upstream, key, &test);
+            test
+        })
+    }
+
+    fn run_script(&self, script: &HeaderScript, on: &ScriptAsk) -> Result<ScriptDone, String> {
+        self.scripts.run(script, on)
+    }
+}
+
+impl Gateway {
+    /// Plans a call that nobody makes.
+    fn tested(&self, ask: &RouteAsk) -> Result<RouteTest, Refusal> {
+        let (world, clock) = (self.world(), &self.settings.clock);
+        let caller = world.snapshot.caller_of(ask.service_key).cloned();
+        let caller = caller.ok_or(Refusal::KeyUnknown)?;
+        if let Some(why) = caller.refused_at(clock.now()) {
+            return Err(Refusal::KeyRefused(why));
+        }
+        let head = head_of(ask)?;
+        let call = Call {
+            door: Door::of(&head)?,
+            model: Some(ask.model.clone()),
+            body: Body::Held { bytes: Bytes::new(), _budget: None },
+            model_at: None,
+            ask_usage: None,
+            own_seals: Vec::new(),
+            unpacked: false,
+            websocket: false,
+            model_in_query: false,
+        };
+        let session = ask.session.as_deref().unwrap_or_default();
+        let number = belongs::of_session(session, &caller);
+        let chance = Chance {
+            path: head.path(),
+            header: &|name| head.text(name),
+            belongs: &|_| number,
+            maker: None,
+            now_us: clock.now_us(),
+        };
+        let plan = routing::plan(&world, &caller, &call, &chance)?;
+        let targets = plan.targets.iter().map(|planned| target(&world, planned, chance.now_us));
+        Ok(RouteTest { targets: targets.collect(), considered: plan.considered })
+    }
+}
+
+/// The head of a request for this model in this dialect.
+fn head_of(ask: &RouteAsk) -> Result<RequestHead, Refusal> {
+    let path = match ask.dialect {
+        Dialect::OpenaiChat => "/v1/chat/completions".to_owned(),
+        Dialect::OpenaiResponses => "/v1/responses".to_owned(),
+        Dialect::AnthropicMessages => "/v1/messages".to_owned(),
+        Dialect::Gemini => {
+            let model: String = ask.model.bytes().map(escaped).collect();
+            format!("/v1beta/models/{model}:generateContent")
+        }
+    };
+    let raw = format!("POST {path} HTTP/1.1\r\nhost: gateway\r\n\r\n");
+    Ok(RequestHead::parse(raw.into(), 8, 8 << 10)?)
+}
+
+/// A byte as it may stand in a path.
+fn escaped(byte: u8) -> String {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    }
+}
+
+/// How a target would be asked now.
+fn target(world: &World, planned: &Planned, now_us: i64) -> RouteTarget {
+    let (upstream, model) = (&planned.entry.upstream, planned.model.as_deref());
+    let mut target = RouteTarget {
+        upstream: upstream.id,
+        upstream_name: upstream.name.clone(),
+        model: planned.model.clone(),
+        converted_to: match planned.road {
+            Road::Into(dialect) => Some(dialect),
+            Road::AsItIs => None,
+        },
+        key: None,
+        key_name: None,
+        passed_over: None,
+    };
+    let Some(running) = world.running(upstream.id) else { return target };
+    if let Some((_, why)) = running.health.blocks(model, now_us) {
+        target.passed_over = Some(format!("it rests: {why}"));
+        return target;
+    }
+    let hint = Hint { model, belongs: planned.belongs, only: None, tried: &[], now_us };
+    match running.pool.preview(&hint) {
+        Ok(slot) => {
+            target.key = Some(slot.key.id);
+            target.key_name = Some(slot.key.name.clone());
+        }
+        Err(none) => target.passed_over = none.passed_over(),
+    }
+    target
+}

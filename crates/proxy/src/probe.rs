@@ -1,0 +1,117 @@
+//! Asking a provider whether it accepts a key, with a question that costs nothing: for its models.
+//! Only suspended keys are asked by themselves, and those that a person asks about.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use domain::{Dialect, ErrorClass, Upstream, live::KeyTest};
+use pingora_timeout::timeout;
+
+use crate::{
+    address,
+    balancer::Slot,
+    classify::classify,
+    gateway::{Gateway, Running},
+    headers,
+    http1::{Conn, Decoder, Framing, ResponseHead},
+    outbound::placed,
+};
+
+/// A provider that takes longer has not answered.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Largest head of an answer, most fields in it, and how much of its body is looked at.
+const HEAD_MAX: usize = 64 << 10;
+const FIELDS_MAX: usize = 256;
+const BODY_MAX: usize = 64 << 10;
+
+/// Asks about the key of `slot`.
+pub(crate) async fn ask(gateway: &Gateway, running: &Running, slot: &Slot) -> KeyTest {
+    let began = Instant::now();
+    let answered = timeout(PATIENCE, exchange(gateway, running, slot)).await;
+    let latency = began.elapsed();
+    let (status, class, words) = match answered {
+        Ok(Ok((status, class))) => (Some(status), class, format!("the provider answered {status}")),
+        Ok(Err(words)) => (None, Some(ErrorClass::Network), words),
+        Err(_) => {
+            let words = "the provider did not answer in time".to_owned();
+            (None, Some(ErrorClass::Timeout), words)
+        }
+    };
+    let accepted = match class {
+        None | Some(ErrorClass::ClientFault) => Some(true),
+        Some(class) if class.is_the_keys() => Some(false),
+        Some(_) => None,
+    };
+    let words = (accepted != Some(true)).then(|| match class {
+        Some(class) if status.is_some() => format!("{words} ({class})"),
+        _ => words,
+    });
+    KeyTest { accepted, status, latency, words }
+}
+
+async fn exchange(
+    gateway: &Gateway,
+    running: &Running,
+    slot: &Slot,
+) -> Result<(u16, Option<ErrorClass>), String> {
+    let upstream = &running.entry.upstream;
+    let connect = gateway.connector.connect(&running.line, upstream.timeouts.connect);
+    let mut conn = connect.await.map_err(|fault| fault.to_string())?;
+    conn.wr.send(&[&question(upstream, slot)]).await.map_err(|_| broken())?;
+    let raw = conn.rd.head_now(HEAD_MAX).await.map_err(|_| broken())?;
+    let head = ResponseHead::parse(raw, FIELDS_MAX).map_err(|bad| format!("malformed: {bad}"))?;
+    let body = body(&mut conn, &head).await;
+    if head.status < 400 {
+        return Ok((head.status, None));
+    }
+    let now = gateway.settings.clock.now();
+    let verdict = classify(upstream, head.status, head.iter(), &body, now);
+    Ok((head.status, Some(verdict.class)))
+}
+
+fn broken() -> String {
+    "the provider broke the connection".to_owned()
+}
+
+/// The request: the head alone, for one connection that is not kept.
+fn question(upstream: &Upstream, slot: &Slot) -> Bytes {
+    let gemini = upstream.dialects.contains(&Dialect::Gemini);
+    let usual = if gemini { "/v1beta/models?pageSize=1" } else { "/v1/models" };
+    let asked = upstream.policy.probe.path.as_deref().unwrap_or(usual);
+    let (path, query) = asked.split_once('?').map_or((asked, None), |(p, q)| (p, Some(q)));
+    let mut head = b"GET ".to_vec();
+    address::push_path(&mut head, upstream, path, None);
+    let query = address::with_fields(query.map(str::to_owned), &upstream.query);
+    if let Some(query) = address::with_key(query, placed(upstream, Some(slot))) {
+        head.push(b'?');
+        head.extend_from_slice(query.as_bytes());
+    }
+    head.extend_from_slice(b" HTTP/1.1\r\nconnection: close\r\nhost: ");
+    head.extend_from_slice(upstream.base_url.authority().as_bytes());
+    head.extend_from_slice(b"\r\naccept: application/json\r\naccept-encoding: identity\r\n");
+    if upstream.dialects.contains(&Dialect::AnthropicMessages) {
+        head.extend_from_slice(b"anthropic-version: 2023-06-01\r\n");
+    }
+    headers::push_own(&mut head, &upstream.header_rules);
+    headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
+    head.extend_from_slice(b"\r\n");
+    head.into()
+}
+
+/// As much of the body as is looked at, or as came before it broke.
+async fn body(conn: &mut Conn, head: &ResponseHead) -> Vec<u8> {
+    let framing = match (head.chunked, head.content_length) {
+        (true, _) => Framing::Chunked,
+        (false, Some(length)) => Framing::Length(length),
+        (false, None) => Framing::UntilClose,
+    };
+    let (mut decoder, mut body) = (Decoder::new(framing), Vec::new());
+    while body.len() < BODY_MAX && !decoder.is_done() {
+        match conn.rd.body(&mut decoder).await {
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            _ => break,
+        }
+    }
+    body.truncate(BODY_MAX);
+    body
+}
