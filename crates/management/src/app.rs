@@ -13,7 +13,7 @@ use axum::Router;
 use domain::live::Live;
 use store::Store;
 
-use crate::{Settings, gate::SessionCache, hashing::Hashing, router};
+use crate::{Settings, error::ApiError, gate::SessionCache, hashing::Hashing, router};
 
 /// What the management plane is made of.
 pub struct Parts {
@@ -89,6 +89,11 @@ impl Management {
     /// From now on it says that it is not ready, so that balancers send requests elsewhere.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The data plane of this process; refused where there is none.
+    pub(crate) fn data_plane(&self) -> Result<&Arc<dyn Live>, ApiError> {
+        self.live.as_ref().ok_or(ApiError::NoDataPlane)
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -52,6 +52,8 @@ pub(crate) enum ApiError {
     TimedOut,
     #[error("the database is not available")]
     Unavailable(String),
+    #[error("no data plane runs in this process")]
+    NoDataPlane,
     #[error("the gateway failed")]
     Internal(String),
     #[error("the request cannot be answered")]
@@ -88,6 +90,7 @@ impl ApiError {
             Self::Busy => "busy",
             Self::TimedOut => "timed_out",
             Self::Unavailable(_) => "unavailable",
+            Self::NoDataPlane => "no_data_plane",
             Self::Internal(_) => "internal",
             Self::Other(_) => "refused",
         }
@@ -111,7 +114,9 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy | Self::TimedOut | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::TimedOut | Self::Unavailable(_) | Self::NoDataPlane => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Other(status) => *status,
         }

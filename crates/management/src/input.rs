@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::{
-    body::to_bytes,
+    body::{Bytes, to_bytes},
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{HeaderMap, header, request::Parts},
 };
@@ -47,23 +47,32 @@ impl<T: Input> FromRequest<Management> for Json<T> {
         if !is_json(request.headers()) {
             return Err(ApiError::NotJson);
         }
-        let limit = app.settings.body_limit;
-        let length = request.headers().get(header::CONTENT_LENGTH);
-        let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if length.is_some_and(|length| length > limit) {
-            return Err(ApiError::TooLarge(limit));
-        }
-        let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(request.into_body(), limit))
-            .await
-            .map_err(|_| ApiError::BodyTimeout)?
-            .map_err(|_| ApiError::TooLarge(limit))?;
-        let value = serde_json::from_slice(&body)
-            .map_err(|error| ApiError::Malformed(error.to_string()))?;
-        let Value::Object(fields) = value else {
-            return Err(ApiError::Malformed("an object is expected".to_owned()));
-        };
-        read_body(fields).map(Self).map_err(ApiError::Invalid)
+        let body = whole(request, app.settings.body_limit).await?;
+        object(&body).map(Self)
     }
+}
+
+/// The whole body of a request, of at most `limit` bytes.
+pub(crate) async fn whole(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > limit) {
+        return Err(ApiError::TooLarge(limit));
+    }
+    tokio::time::timeout(BODY_TIMEOUT, to_bytes(request.into_body(), limit))
+        .await
+        .map_err(|_| ApiError::BodyTimeout)?
+        .map_err(|_| ApiError::TooLarge(limit))
+}
+
+/// Reads a body in JSON.
+pub(crate) fn object<T: Input>(body: &[u8]) -> Result<T, ApiError> {
+    let value =
+        serde_json::from_slice(body).map_err(|error| ApiError::Malformed(error.to_string()))?;
+    let Value::Object(fields) = value else {
+        return Err(ApiError::Malformed("an object is expected".to_owned()));
+    };
+    read_body(fields).map_err(ApiError::Invalid)
 }
 
 /// The fields of the query.
@@ -171,7 +180,9 @@ fn sift<T: DeserializeOwned>(
         };
         let said = error.inner().to_string();
         let place = error.path().to_string();
-        let named = quoted_after(&said, "unknown field ").or(quoted_after(&said, "missing field "));
+        let named = quoted_after(&said, "unknown field ")
+            .or(quoted_after(&said, "missing field "))
+            .or(quoted_after(&said, ""));
         let (field, key) = match named {
             Some(name) if place == "." || place == name => (name.to_owned(), name.to_owned()),
             Some(name) if place.ends_with(&format!(".{name}")) => (place.clone(), top(&place)),
@@ -220,6 +231,10 @@ fn words(said: &str) -> String {
         "premature end of input",
         "trailing input",
     ];
+    // What we say of a field only its whole can judge begins with the name of the field.
+    if let Some((_, words)) = said.strip_prefix('`').and_then(|said| said.split_once("` ")) {
+        return words.to_owned();
+    }
     let expected = said.rsplit_once(", expected ").map(|(_, expected)| expected);
     match expected {
         _ if said.starts_with("missing field") => "is required".to_owned(),
@@ -228,7 +243,8 @@ fn words(said: &str) -> String {
             format!("is not known here; known is {known}").replace("is one of", "are")
         }
         _ if said.starts_with("unknown field") => "is not known here".to_owned(),
-        Some("u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64") => {
+        Some("i32" | "i64") => "must be a whole number".to_owned(),
+        Some("u8" | "u16" | "u32" | "u64" | "usize") => {
             "must be a whole number that is not negative".to_owned()
         }
         Some("f64") => "must be a number".to_owned(),

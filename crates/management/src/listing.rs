@@ -83,6 +83,25 @@ impl ListQuery {
     }
 }
 
+/// Which part of a list is wanted that is the newest first.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageQuery {
+    /// Where the page before ended: its `next_cursor`.
+    pub(crate) cursor: Option<String>,
+    /// At most this many items.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    pub(crate) limit: Option<u32>,
+}
+
+impl PageQuery {
+    /// The page it means.
+    pub(crate) fn page(self) -> Result<Page, ApiError> {
+        ListQuery { cursor: self.cursor, limit: self.limit, ..ListQuery::default() }.page(None)
+    }
+}
+
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ListOf<T> {

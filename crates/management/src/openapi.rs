@@ -27,7 +27,11 @@ use crate::router;
         (name = "provider keys", description = "Secrets that providers gave us"),
         (name = "service keys", description = "Secrets that we give to callers"),
         (name = "routes", description = "Model names and who could answer them"),
+        (name = "rules", description = "What is to happen when calls meet conditions"),
+        (name = "limits", description = "How much callers may use"),
         (name = "logs", description = "What each admitted call did"),
+        (name = "alerts", description = "What a person should look at"),
+        (name = "tasks", description = "What the gateway does by the clock"),
         (name = "dashboard", description = "Numbers"),
         (name = "health", description = "For whoever starts, balances and watches"),
     )

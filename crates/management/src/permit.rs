@@ -41,11 +41,14 @@ needs! {
     ManageUpstreams = UpstreamWrite,
     ReadProviderKeys = ProviderKeyRead,
     ManageProviderKeys = ProviderKeyWrite,
+    RevealProviderKeys = ProviderKeyReveal,
     ReadServiceKeys = ServiceKeyRead,
     ManageServiceKeys = ServiceKeyWrite,
+    ManageRules = RuleWrite,
     ReadLogs = LogRead,
     ReadBodies = LogBody,
     ReadStats = StatsRead,
+    ManageConfig = ConfigWrite,
 }
 
 /// Whoever is asking, and has the permission `N`.

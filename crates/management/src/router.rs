@@ -17,8 +17,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     api::{
-        auth, dashboard, health, home, logs, presets, provider_keys, routes, service_keys,
-        upstreams,
+        alerts, auth, dashboard, health, home, limits, logs, presets, provider_keys, route_test,
+        routes, rules, service_keys, tasks, upstreams,
     },
     app::Management,
     error::ApiError,
@@ -35,8 +35,14 @@ fn admin() -> OpenApiRouter<Management> {
             upstreams::edit_upstream,
             upstreams::delete_upstream
         ))
+        .routes(routes!(upstreams::test_script))
         .routes(routes!(presets::list_presets))
         .routes(routes!(provider_keys::list_provider_keys, provider_keys::create_provider_key))
+        .routes(routes!(provider_keys::import_provider_keys))
+        .routes(routes!(provider_keys::export_provider_keys))
+        .routes(routes!(provider_keys::change_many_keys))
+        .routes(routes!(provider_keys::test_provider_key))
+        .routes(routes!(provider_keys::list_key_transitions))
         .routes(routes!(
             provider_keys::read_provider_key,
             provider_keys::edit_provider_key,
@@ -48,11 +54,28 @@ fn admin() -> OpenApiRouter<Management> {
             service_keys::edit_service_key,
             service_keys::delete_service_key
         ))
+        .routes(routes!(service_keys::rotate_service_key))
         .routes(routes!(routes::list_routes, routes::create_route))
+        .routes(routes!(route_test::test_route))
         .routes(routes!(routes::read_route, routes::edit_route, routes::delete_route))
+        .routes(routes!(rules::list_rules, rules::create_rule))
+        .routes(routes!(rules::read_rule, rules::edit_rule, rules::delete_rule))
+        .routes(routes!(rules::ready::list_ready_made_rules))
+        .routes(routes!(rules::past::test_rule))
+        .routes(routes!(rules::past::test_stored_rule))
+        .routes(routes!(rules::triggers::list_triggers_of_rule))
+        .routes(routes!(rules::triggers::list_triggers))
+        .routes(routes!(limits::list_limits, limits::create_limit))
+        .routes(routes!(limits::read_limit, limits::edit_limit, limits::delete_limit))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::read_log))
         .routes(routes!(logs::read_bodies))
+        .routes(routes!(alerts::list_alerts))
+        .routes(routes!(alerts::read_alert))
+        .routes(routes!(alerts::acknowledge_alert))
+        .routes(routes!(alerts::resolve_alert))
+        .routes(routes!(tasks::list_tasks))
+        .routes(routes!(tasks::run_task))
         .routes(routes!(dashboard::dashboard_stats))
 }
 

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+// The text is a `tt`: what a macro takes as a `literal` the API's description cannot read.
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident = $domain:path { $($(#[$case_doc:meta])* $case:ident = $text:literal),+ $(,)? })+) => {$(
+    ($($(#[$doc:meta])* $name:ident = $domain:path { $($(#[$case_doc:meta])* $case:ident = $text:tt),+ $(,)? })+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         pub(crate) enum $name {$(
@@ -99,6 +100,53 @@ words! {
         Disabled = "disabled_manual",
         Banned = "banned",
     }
+    /// What a limit or a quota counts; `concurrency` are calls at once.
+    Unit = domain::Unit {
+        Requests = "requests",
+        TokensIn = "tokens_in",
+        TokensOut = "tokens_out",
+        Tokens = "tokens",
+        Cost = "cost",
+        Concurrency = "concurrency",
+    }
+    /// A stretch of the calendar; `total` has no end.
+    Period = domain::Period {
+        Minute = "minute",
+        Hour = "hour",
+        Day = "day",
+        Week = "week",
+        Month = "month",
+        Total = "total",
+    }
+    /// Why a call failed, as far as that decides what is done with the key.
+    ErrorClass = domain::ErrorClass {
+        ClientFault = "client_fault",
+        Auth = "auth",
+        RateLimited = "rate_limited",
+        QuotaExhausted = "quota_exhausted",
+        Overloaded = "overloaded",
+        ServerFault = "server_fault",
+        Timeout = "timeout",
+        Network = "network",
+        StreamError = "stream_error",
+        Unknown = "unknown",
+    }
+    /// Whose calls count together: those of one key, or of all keys of one quota group.
+    Sharing = domain::quota::Sharing {
+        Key = "key",
+        Group = "group",
+    }
+    /// How long the window of a limit of keys is.
+    Window = domain::quota::Window {
+        Minute = "minute",
+        Day = "day",
+    }
+    /// What happens to a call whose script fails: it is refused, or goes out without what the
+    /// script would have set.
+    ScriptError = domain::policy::ScriptError {
+        Refuse = "refuse",
+        Skip = "skip",
+    }
     /// How a call ended.
     Outcome = domain::log::Outcome {
         Completed = "completed",
@@ -114,6 +162,34 @@ words! {
         Provider = "provider",
         Counted = "counted",
         None = "none",
+    }
+    /// What a rule does.
+    RuleAction = domain::rule::Action {
+        DisableKey = "disable_key",
+        BanKey = "ban_key",
+        CoolKey = "cool_key",
+        DisableUpstream = "disable_upstream",
+        RetryNext = "retry_next",
+        Alert = "alert",
+        Log = "log",
+        Tag = "tag",
+    }
+    /// What has become of an alert: nobody has looked at it, somebody has taken it on, it is over.
+    AlertState = store::AlertState {
+        Firing = "firing",
+        Acknowledged = "acknowledged",
+        Resolved = "resolved",
+    }
+    /// How much something matters: good to know, something does not work as it should, calls fail.
+    Severity = domain::Severity {
+        Info = "info",
+        Warning = "warning",
+        Critical = "critical",
+    }
+    /// Whose calls count together towards the threshold of a rule.
+    Per = domain::rule::Per {
+        Key = "key",
+        Upstream = "upstream",
     }
     /// What a user is.
     Role = auth::Role {
@@ -149,7 +225,22 @@ mod tests {
         check::<_, PathStyle>(&domain::PathStyle::ALL);
         check::<_, Conversion>(&domain::Conversion::ALL);
         check::<_, KeyState>(&domain::KeyState::ALL);
+        check::<_, Unit>(&domain::Unit::ALL);
+        check::<_, Period>(&domain::Period::ALL);
+        check::<_, ErrorClass>(&domain::ErrorClass::ALL);
         check::<_, Role>(&auth::Role::ALL);
+        for action in domain::rule::Action::ALL {
+            let spelled = serde_json::to_value(RuleAction::from(action)).unwrap();
+            assert_eq!(spelled, action.as_str());
+        }
+        for state in store::AlertState::ALL {
+            let spelled = serde_json::to_value(AlertState::from(state)).unwrap();
+            assert_eq!(spelled, state.as_str());
+        }
+        for severity in domain::Severity::ALL {
+            let spelled = serde_json::to_value(Severity::from(severity)).unwrap();
+            assert_eq!(spelled, severity.as_str());
+        }
         for outcome in domain::log::Outcome::ALL {
             let spelled = serde_json::to_value(Outcome::from(outcome)).unwrap();
             assert_eq!(spelled, outcome.as_str());

@@ -11,7 +11,7 @@ use store::{LogFilter, LogRow, RecordedBody, StatusClass};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::visible;
+use super::{rules::triggers::RuleTrigger, visible};
 use crate::{
     app::Management,
     error::ApiError,
@@ -19,7 +19,7 @@ use crate::{
     listing::{ListOf, ListQuery},
     permit::{ReadBodies, ReadLogs, With},
     render::Failure,
-    words::{Dialect, Outcome, UsageSource},
+    words::{Dialect, ErrorClass, Outcome, UsageSource},
 };
 
 /// What one admitted call did. Times are in milliseconds.
@@ -70,6 +70,20 @@ pub(crate) struct LogEntry {
     client_ip: Option<String>,
     /// Who could have answered, and why each was passed over.
     decision: Vec<Considered>,
+    /// What rules marked it with.
+    tags: Vec<String>,
+    /// How long it waited in line.
+    waited_ms: f64,
+}
+
+/// What one admitted call did, and which rules fired about it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LogEntryInFull {
+    #[serde(flatten)]
+    entry: LogEntry,
+    /// The rules that fired about it, or would have, in order; at most 100. They are kept apart,
+    /// and come a moment after the call.
+    rules: Vec<RuleTrigger>,
 }
 
 /// Tokens of one call.
@@ -106,6 +120,10 @@ pub(crate) struct Attempt {
     /// `answered`, or why it did not count as an answer.
     #[schema(example = "rate_limited")]
     result: String,
+    /// The class of the failure, where it was one.
+    class: Option<ErrorClass>,
+    /// The rules that fired.
+    rule_ids: Vec<i64>,
 }
 
 /// One place that could have answered.
@@ -187,17 +205,19 @@ pub(crate) async fn list_logs(
     Ok(Answer(ListOf::of(rows, LogEntry::from)))
 }
 
-/// One log entry.
+/// One log entry, with the rules that fired about it.
 #[utoipa::path(get, path = "/api/admin/logs/{id}", tag = "logs", params(("id" = Uuid, Path)),
-    responses((status = 200, description = "It is so", body = LogEntry), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "It is so", body = LogEntryInFull), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn read_log(
     actor: With<ReadLogs>,
     State(app): State<Management>,
     id: Result<Path<Uuid>, PathRejection>,
-) -> Result<Answer<LogEntry>, ApiError> {
+) -> Result<Answer<LogEntryInFull>, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NoSuchPath)?;
     let row = app.store.log_entry(id).await?;
-    Ok(Answer(visible(&actor, row.entry.owner, "log entry", row)?.into()))
+    let entry = visible(&actor, row.entry.owner, "log entry", row)?.into();
+    let rules = app.store.triggers_of(id).await?.into_iter().map(RuleTrigger::from).collect();
+    Ok(Answer(LogEntryInFull { entry, rules }))
 }
 
 /// The recorded bodies of a call.
@@ -295,6 +315,8 @@ impl From<LogRow> for LogEntry {
             error: entry.error,
             client_ip: entry.client_ip,
             decision: entry.decision.into_iter().map(Considered::from).collect(),
+            tags: entry.tags,
+            waited_ms: millis(entry.waited_us),
         }
     }
 }
@@ -334,6 +356,8 @@ impl From<log::Attempt> for Attempt {
             duration_ms: millis(attempt.duration_us),
             status: attempt.status,
             result: attempt.result,
+            class: attempt.class.map(Into::into),
+            rule_ids: attempt.rules.into_iter().map(|rule| rule.0).collect(),
         }
     }
 }

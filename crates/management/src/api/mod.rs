@@ -1,16 +1,27 @@
 //! The handlers, one file for each part of the address. A handler says in its arguments what it
 //! needs, does one thing, and knows neither SQL nor notices.
 
+mod access;
+pub(crate) mod alerts;
+mod amounts;
 pub(crate) mod auth;
 pub(crate) mod dashboard;
+mod evidence;
 pub(crate) mod health;
 pub(crate) mod home;
+pub(crate) mod limits;
 pub(crate) mod logs;
+mod matching;
 pub(crate) mod presets;
 mod profiles;
 pub(crate) mod provider_keys;
+mod quotas;
+pub(crate) mod route_test;
 pub(crate) mod routes;
+pub(crate) mod rules;
 pub(crate) mod service_keys;
+mod sticky;
+pub(crate) mod tasks;
 pub(crate) mod upstreams;
 mod values;
 

@@ -1,14 +1,25 @@
 //! `/api/admin/keys`: provider keys. A secret goes in and never comes out.
 
+mod export;
+mod history;
+mod import;
+mod many;
+mod parse;
+mod shown;
+
+pub(crate) use export::*;
+pub(crate) use history::*;
+pub(crate) use import::*;
+pub(crate) use many::*;
+pub(crate) use shown::*;
+
 use axum::{Json as Answer, extract::State, http::StatusCode};
-use chrono::{DateTime, Utc};
 use domain::{Faults, ProviderKeyId, UpstreamId, UserId};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
-use store::ProviderKeyRow;
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Created, visible};
+use super::{Created, quotas::Quota, values::all, visible};
 use crate::{
     app::Management,
     error::ApiError,
@@ -18,45 +29,6 @@ use crate::{
     render::Failure,
     words::KeyState,
 };
-
-/// A provider key, masked.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ProviderKey {
-    id: i64,
-    /// Whose pool it is in.
-    upstream_id: i64,
-    /// Who entered it.
-    owner_id: i64,
-    name: String,
-    /// What people see of the secret.
-    #[schema(example = "sk-…abcd")]
-    mask: String,
-    /// What it is like now.
-    state: LiveState,
-    /// Until when it rests, where it does.
-    until: Option<DateTime<Utc>>,
-    /// Why it rests: `rate_limited` or `auth`.
-    reason: Option<&'static str>,
-    /// Its share under `weighted`.
-    weight: u32,
-    /// Whether its quota counts.
-    enable_quota: bool,
-    /// How many requests it may make a day.
-    quota_total: Option<u64>,
-    note: String,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
-
-/// What a provider key is like now: as people set it, and `cooling` while it rests.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum LiveState {
-    Active,
-    Cooling,
-    DisabledManual,
-    Banned,
-}
 
 /// A provider key to be entered into the pool of an upstream.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -79,6 +51,11 @@ pub(crate) struct NewProviderKey {
     enable_quota: bool,
     /// How many requests it may make a day.
     quota_total: Option<u64>,
+    /// What else it may use, at most 8.
+    #[serde(default)]
+    quotas: Vec<Quota>,
+    /// Keys of one account or project share limits: they name the same group.
+    quota_group: Option<String>,
     #[serde(default)]
     note: String,
 }
@@ -98,6 +75,12 @@ pub(crate) struct EditProviderKey {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u64>)]
     quota_total: Option<Option<u64>>,
+    /// All other quotas anew.
+    quotas: Option<Vec<Quota>>,
+    /// `null` takes it out of its group.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    quota_group: Option<Option<String>>,
     note: Option<String>,
 }
 
@@ -108,6 +91,11 @@ pub(crate) struct EditProviderKey {
 pub(crate) struct ProviderKeysQuery {
     /// Only the pool of this upstream.
     upstream_id: Option<i64>,
+    /// Only keys that stand so now.
+    #[param(inline)]
+    state: Option<KeyStateNow>,
+    /// Only this quota group.
+    quota_group: Option<String>,
     /// Where the page before ended: its `next_cursor`.
     cursor: Option<String>,
     /// At most this many items.
@@ -128,10 +116,12 @@ pub(crate) async fn list_provider_keys(
     State(app): State<Management>,
     Query(query): Query<ProviderKeysQuery>,
 ) -> Result<Answer<ListOf<ProviderKey>>, ApiError> {
-    let ProviderKeysQuery { upstream_id, cursor, limit, search, sort } = query;
+    let ProviderKeysQuery { upstream_id, state, quota_group, cursor, limit, search, sort } = query;
     let page = ListQuery { cursor, limit, search, sort }.page(actor.confined_to())?;
-    let rows = app.store.provider_keys(upstream_id.map(UpstreamId), page).await?;
-    Ok(Answer(ListOf::of(rows, |row| app.shown(row))))
+    let filter = KeyFilter { upstream_id, state, quota_group, search: None };
+    let keep = |key: &_| state.is_none_or(|state| app.stands(key).state == state);
+    let rows = app.store.provider_keys_that(&filter.stored(None), page, keep).await?;
+    Ok(Answer(ListOf::of(rows, |key| app.shown(key))))
 }
 
 /// Enter a provider key.
@@ -143,7 +133,7 @@ pub(crate) async fn create_provider_key(
     Json(new): Json<NewProviderKey>,
 ) -> Result<Created<ProviderKey>, ApiError> {
     let id = app.store.create_provider_key(&actor, new.into()).await?;
-    let made = app.shown(app.store.provider_key(id).await?);
+    let made = app.show(app.store.provider_key(id).await?).await?;
     Ok(Created::at(format!("/api/admin/keys/{id}"), made))
 }
 
@@ -156,7 +146,7 @@ pub(crate) async fn read_provider_key(
     Id(id): Id,
 ) -> Result<Answer<ProviderKey>, ApiError> {
     let row = app.store.provider_key(ProviderKeyId(id)).await?;
-    Ok(Answer(app.shown(visible(&actor, row.owner, "provider key", row)?)))
+    Ok(Answer(app.show(visible(&actor, row.owner, "provider key", row)?).await?))
 }
 
 /// Change a provider key.
@@ -171,7 +161,7 @@ pub(crate) async fn edit_provider_key(
 ) -> Result<Answer<ProviderKey>, ApiError> {
     let id = ProviderKeyId(id);
     app.store.edit_provider_key(&actor, id, edit.into()).await?;
-    Ok(Answer(app.shown(app.store.provider_key(id).await?)))
+    Ok(Answer(app.show(app.store.provider_key(id).await?).await?))
 }
 
 /// Delete a provider key.
@@ -186,53 +176,28 @@ pub(crate) async fn delete_provider_key(
     Ok(StatusCode::NO_CONTENT)
 }
 
-impl Management {
-    /// A stored key with what the data plane knows of it now.
-    fn shown(&self, row: ProviderKeyRow) -> ProviderKey {
-        let live = self.live.as_ref();
-        let rest = live.and_then(|live| live.rest(row.upstream, row.id));
-        let rest = rest.filter(|_| row.state == domain::KeyState::Active);
-        let state = match row.state {
-            domain::KeyState::Active if rest.is_some() => LiveState::Cooling,
-            domain::KeyState::Active => LiveState::Active,
-            domain::KeyState::Disabled => LiveState::DisabledManual,
-            domain::KeyState::Banned => LiveState::Banned,
-        };
-        ProviderKey {
-            id: row.id.0,
-            upstream_id: row.upstream.0,
-            owner_id: row.owner.0,
-            name: row.name,
-            mask: row.mask,
-            state,
-            until: rest.as_ref().map(|rest| rest.until),
-            reason: rest.as_ref().map(|rest| rest.reason),
-            weight: row.weight,
-            enable_quota: row.enable_quota,
-            quota_total: row.quota_total,
-            note: row.note,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        }
-    }
-}
-
 impl Input for NewProviderKey {
     fn faults(&self) -> Faults {
-        judged(Some(&self.name), Some(&self.key_value), self.weight)
+        judged(Some(&self.name), Some(&self.key_value), self.weight, &self.quotas)
     }
 }
 
 impl Input for EditProviderKey {
-    const NULLABLE: Option<&'static [&'static str]> = Some(&["quota_total"]);
+    const NULLABLE: Option<&'static [&'static str]> = Some(&["quota_total", "quota_group"]);
 
     fn faults(&self) -> Faults {
-        judged(self.name.as_deref(), self.key_value.as_ref(), self.weight)
+        let quotas = self.quotas.as_deref().unwrap_or_default();
+        judged(self.name.as_deref(), self.key_value.as_ref(), self.weight, quotas)
     }
 }
 
 /// What is wrong with a provider key of which this was told.
-fn judged(name: Option<&str>, secret: Option<&SecretString>, weight: Option<u32>) -> Faults {
+fn judged(
+    name: Option<&str>,
+    secret: Option<&SecretString>,
+    weight: Option<u32>,
+    quotas: &[Quota],
+) -> Faults {
     let key = domain::ProviderKey {
         id: ProviderKeyId(0),
         upstream: UpstreamId(0),
@@ -241,8 +206,9 @@ fn judged(name: Option<&str>, secret: Option<&SecretString>, weight: Option<u32>
         secret: secret.cloned().unwrap_or_else(|| "secret".into()),
         state: domain::KeyState::Active,
         weight: weight.unwrap_or(1),
-        quotas: Vec::new(),
+        quotas: all(quotas.to_vec()),
         group: None,
+        cleared_at: None,
     };
     key.faults()
 }
@@ -257,6 +223,8 @@ impl From<NewProviderKey> for store::NewProviderKey {
             weight: new.weight,
             enable_quota: new.enable_quota,
             quota_total: new.quota_total,
+            quotas: all(new.quotas),
+            group: new.quota_group,
             note: new.note,
             owner: None,
         }
@@ -272,6 +240,8 @@ impl From<EditProviderKey> for store::ProviderKeyEdit {
             weight: edit.weight,
             enable_quota: edit.enable_quota,
             quota_total: edit.quota_total,
+            quotas: edit.quotas.map(all),
+            group: edit.quota_group,
             note: edit.note,
         }
     }

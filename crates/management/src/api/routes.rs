@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use store::RouteRow;
 use utoipa::ToSchema;
 
-use super::{Created, profiles::ModelProfile, visible};
+use super::{Created, matching::Matching, profiles::ModelProfile, sticky::Sticky, visible};
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Input, Json, Query},
+    input::{Id, Input, Json, Query, nullable},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
     render::Failure,
-    words::{Conversion, Dialect},
+    words::{Conversion, Dialect, Strategy},
 };
 
 /// A model name and its targets.
@@ -28,6 +28,12 @@ pub(crate) struct Route {
     name: String,
     enabled: bool,
     conversion: Conversion,
+    /// How one of the targets of equal priority is chosen.
+    strategy: Strategy,
+    /// What keeps calls that belong together with one target.
+    sticky: Option<Sticky>,
+    /// Which calls it takes besides those that ask for its name.
+    matching: Option<Matching>,
     targets: Vec<Target>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -44,7 +50,7 @@ pub(crate) struct Target {
     #[serde(default = "one")]
     #[schema(default = 1)]
     weight: u32,
-    /// Lower is tried first; the others follow when it fails.
+    /// Lower is tried first; the others follow when it fails. At most 1,000,000,000.
     #[serde(default)]
     priority: u32,
     /// The one of the upstream's dialects that is spoken to this target, whatever the client
@@ -64,6 +70,12 @@ pub(crate) struct NewRoute {
     enabled: Option<bool>,
     /// `allow` when not given.
     conversion: Option<Conversion>,
+    /// `weighted` when not given.
+    strategy: Option<Strategy>,
+    sticky: Option<Sticky>,
+    /// Which calls it takes besides those that ask for its name; none when not given.
+    matching: Option<Matching>,
+    /// 1 to 64.
     targets: Vec<Target>,
 }
 
@@ -74,6 +86,15 @@ pub(crate) struct EditRoute {
     name: Option<String>,
     enabled: Option<bool>,
     conversion: Option<Conversion>,
+    strategy: Option<Strategy>,
+    /// `null` lets go of it.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Sticky>)]
+    sticky: Option<Option<Sticky>>,
+    /// All of it anew; `null` leaves only the calls that ask for its name.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Matching>)]
+    matching: Option<Option<Matching>>,
     /// All targets anew.
     targets: Option<Vec<Target>>,
 }
@@ -100,8 +121,16 @@ pub(crate) async fn create_route(
 ) -> Result<Created<Route>, ApiError> {
     let targets = new.targets.into_iter().map(Into::into).collect();
     let conversion = new.conversion.map(Into::into);
-    let (name, enabled) = (new.name, new.enabled);
-    let new = store::NewRoute { name, enabled, conversion, targets, owner: None };
+    let new = store::NewRoute {
+        name: new.name,
+        enabled: new.enabled,
+        conversion,
+        strategy: new.strategy.map(Into::into),
+        sticky: new.sticky.map(Into::into),
+        matching: new.matching.map(Into::into),
+        targets,
+        owner: None,
+    };
     let id = app.store.create_route(&actor, new).await?;
     let made = app.store.route(id).await?.into();
     Ok(Created::at(format!("/api/admin/routes/{id}"), made))
@@ -132,7 +161,15 @@ pub(crate) async fn edit_route(
     let id = RouteId(id);
     let targets = edit.targets.map(|targets| targets.into_iter().map(Into::into).collect());
     let conversion = edit.conversion.map(Into::into);
-    let edit = store::RouteEdit { name: edit.name, enabled: edit.enabled, conversion, targets };
+    let edit = store::RouteEdit {
+        name: edit.name,
+        enabled: edit.enabled,
+        conversion,
+        strategy: edit.strategy.map(Into::into),
+        sticky: edit.sticky.map(|sticky| sticky.map(Into::into)),
+        matching: edit.matching.map(|matching| matching.map(Into::into)),
+        targets,
+    };
     app.store.edit_route(&actor, id, edit).await?;
     Ok(Answer(app.store.route(id).await?.into()))
 }
@@ -155,20 +192,25 @@ const fn one() -> u32 {
 
 impl Input for NewRoute {
     fn faults(&self) -> Faults {
-        judged(Some(&self.name), Some(&self.targets))
+        let mut faults = judged(Some(&self.name), Some(&self.targets), self.sticky.as_ref());
+        faults.0.extend(self.matching.iter().flat_map(|matching| matching.faults().0));
+        faults
     }
 }
 
 impl Input for EditRoute {
-    const NULLABLE: Option<&'static [&'static str]> = Some(&[]);
+    const NULLABLE: Option<&'static [&'static str]> = Some(&["sticky", "matching"]);
 
     fn faults(&self) -> Faults {
-        judged(self.name.as_deref(), self.targets.as_deref())
+        let sticky = self.sticky.iter().flatten().next();
+        let mut faults = judged(self.name.as_deref(), self.targets.as_deref(), sticky);
+        faults.0.extend(self.matching.iter().flatten().flat_map(|matching| matching.faults().0));
+        faults
     }
 }
 
 /// What is wrong with a route of which this was told.
-fn judged(name: Option<&str>, targets: Option<&[Target]>) -> Faults {
+fn judged(name: Option<&str>, targets: Option<&[Target]>, sticky: Option<&Sticky>) -> Faults {
     let some = || vec![domain::Target::of(UpstreamId(0))];
     let given = |targets: &[Target]| targets.iter().cloned().map(Into::into).collect();
     let route = domain::Route {
@@ -178,7 +220,8 @@ fn judged(name: Option<&str>, targets: Option<&[Target]>) -> Faults {
         enabled: true,
         conversion: domain::Conversion::Allow,
         strategy: domain::Strategy::Weighted,
-        sticky: None,
+        sticky: sticky.cloned().map(Into::into),
+        matching: None,
         targets: targets.map_or_else(some, given),
     };
     route.faults()
@@ -193,6 +236,9 @@ impl From<RouteRow> for Route {
             name: route.name,
             enabled: route.enabled,
             conversion: route.conversion.into(),
+            strategy: route.strategy.into(),
+            sticky: route.sticky.map(Into::into),
+            matching: route.matching.map(Into::into),
             targets: route.targets.into_iter().map(Target::from).collect(),
             created_at: row.created_at,
             updated_at: row.updated_at,

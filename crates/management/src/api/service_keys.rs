@@ -1,5 +1,7 @@
 //! `/api/admin/service-keys`: the keys we give to callers. A key is shown once, when it is made.
 
+use std::time::Duration;
+
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use domain::{Faults, ServiceKeyId, UpstreamId, UserId};
@@ -8,7 +10,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use store::ServiceKeyRow;
 use utoipa::ToSchema;
 
-use super::{Created, visible};
+use super::{
+    Created,
+    access::{Hours, Network},
+    values::all,
+    visible,
+};
 use crate::{
     app::Management,
     error::ApiError,
@@ -35,6 +42,14 @@ pub(crate) struct ServiceKey {
     allowed_upstreams: Vec<i64>,
     /// The only models it may ask for; empty means any.
     allowed_models: Vec<String>,
+    /// The only networks from which it is accepted; empty means any.
+    allowed_ips: Vec<Network>,
+    /// The only HTTP methods; empty means any.
+    allowed_methods: Vec<String>,
+    /// The only times; empty means always.
+    allowed_hours: Vec<Hours>,
+    /// Until when the key before the last rotation is accepted yet.
+    previous_until: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -62,6 +77,13 @@ pub(crate) struct NewServiceKey {
     allowed_upstreams: Vec<i64>,
     #[serde(default)]
     allowed_models: Vec<String>,
+    #[serde(default)]
+    allowed_ips: Vec<Network>,
+    /// In capitals.
+    #[serde(default)]
+    allowed_methods: Vec<String>,
+    #[serde(default)]
+    allowed_hours: Vec<Hours>,
 }
 
 /// What to change of a service key; what is not given stays.
@@ -76,6 +98,38 @@ pub(crate) struct EditServiceKey {
     expires_at: Option<Option<DateTime<Utc>>>,
     allowed_upstreams: Option<Vec<i64>>,
     allowed_models: Option<Vec<String>>,
+    allowed_ips: Option<Vec<Network>>,
+    /// In capitals.
+    allowed_methods: Option<Vec<String>>,
+    allowed_hours: Option<Vec<Hours>>,
+}
+
+/// How a service key is rotated.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"grace_seconds": 86400}))]
+pub(crate) struct RotateServiceKey {
+    /// How long the old key is accepted yet; at most 90 days.
+    #[serde(default = "a_day")]
+    #[schema(default = 86400)]
+    grace_seconds: u64,
+}
+
+/// Longest grace time.
+const GRACE_MAX: u64 = 90 * 86_400;
+
+const fn a_day() -> u64 {
+    86_400
+}
+
+impl Input for RotateServiceKey {
+    fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        if self.grace_seconds > GRACE_MAX {
+            faults.add("grace_seconds", format!("must be at most {GRACE_MAX}"));
+        }
+        faults
+    }
 }
 
 /// Service keys, a page at a time.
@@ -108,6 +162,11 @@ pub(crate) async fn create_service_key(
         expires_at: new.expires_at,
         allowed_upstreams: new.allowed_upstreams.into_iter().map(UpstreamId).collect(),
         allowed_models: new.allowed_models,
+        access: domain::Access {
+            ips: all(new.allowed_ips),
+            methods: new.allowed_methods,
+            hours: all(new.allowed_hours),
+        },
         owner: None,
     };
     let id = app.store.create_service_key(&actor, new).await?;
@@ -143,6 +202,30 @@ pub(crate) async fn edit_service_key(
     Ok(Answer(app.store.service_key(id).await?.into()))
 }
 
+/// Put a new key in the place of a service key. The answer is the only one that ever shows it; the
+/// old key is accepted for the grace time yet.
+#[utoipa::path(post, path = "/api/admin/service-keys/{id}/rotate", tag = "service keys", params(("id" = i64, Path)),
+    request_body = RotateServiceKey,
+    responses((status = 200, description = "It was done", body = MintedServiceKey), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn rotate_service_key(
+    actor: With<ManageServiceKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Json(rotate): Json<RotateServiceKey>,
+) -> Result<Answer<MintedServiceKey>, ApiError> {
+    rotate.faults().none_or(()).map_err(ApiError::Invalid)?;
+    let (id, minted) = (ServiceKeyId(id), app.service_keys.mint());
+    let new = store::RotatedServiceKey {
+        public_id: minted.public_id,
+        digest: minted.digest,
+        last_four: minted.last_four,
+        grace: Duration::from_secs(rotate.grace_seconds),
+    };
+    app.store.rotate_service_key(&actor, id, new).await?;
+    let service_key = app.store.service_key(id).await?.into();
+    Ok(Answer(MintedServiceKey { key: minted.key, service_key }))
+}
+
 /// Delete a service key. It is refused within a second.
 #[utoipa::path(delete, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
     responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
@@ -171,6 +254,13 @@ impl From<ServiceKeyRow> for ServiceKey {
             expires_at: key.expires_at,
             allowed_upstreams: key.allowed_upstreams.into_iter().map(|id| id.0).collect(),
             allowed_models: key.allowed_models,
+            allowed_ips: all(key.access.ips),
+            allowed_methods: key.access.methods,
+            allowed_hours: all(key.access.hours),
+            previous_until: key
+                .previous
+                .map(|previous| previous.until)
+                .filter(|until| *until > Utc::now()),
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -179,7 +269,7 @@ impl From<ServiceKeyRow> for ServiceKey {
 
 impl Input for NewServiceKey {
     fn faults(&self) -> Faults {
-        judged(Some(&self.name), &self.allowed_models)
+        judged(Some(&self.name), &self.allowed_models, &self.allowed_methods)
     }
 }
 
@@ -187,12 +277,14 @@ impl Input for EditServiceKey {
     const NULLABLE: Option<&'static [&'static str]> = Some(&["expires_at"]);
 
     fn faults(&self) -> Faults {
-        judged(self.name.as_deref(), self.allowed_models.as_deref().unwrap_or_default())
+        let list = |given: &Option<Vec<String>>| given.clone().unwrap_or_default();
+        let (models, methods) = (list(&self.allowed_models), list(&self.allowed_methods));
+        judged(self.name.as_deref(), &models, &methods)
     }
 }
 
 /// What is wrong with a service key of which this was told.
-fn judged(name: Option<&str>, allowed_models: &[String]) -> Faults {
+fn judged(name: Option<&str>, allowed_models: &[String], methods: &[String]) -> Faults {
     let key = domain::ServiceKey {
         id: ServiceKeyId(0),
         owner: UserId(0),
@@ -204,7 +296,7 @@ fn judged(name: Option<&str>, allowed_models: &[String]) -> Faults {
         expires_at: None,
         allowed_upstreams: Vec::new(),
         allowed_models: allowed_models.to_vec(),
-        access: domain::Access::default(),
+        access: domain::Access { methods: methods.to_vec(), ..domain::Access::default() },
         previous: None,
     };
     key.faults()
@@ -219,6 +311,9 @@ impl From<EditServiceKey> for store::ServiceKeyEdit {
             expires_at: edit.expires_at,
             allowed_upstreams: edit.allowed_upstreams.map(upstreams),
             allowed_models: edit.allowed_models,
+            allowed_ips: edit.allowed_ips.map(all),
+            allowed_methods: edit.allowed_methods,
+            allowed_hours: edit.allowed_hours.map(all),
         }
     }
 }

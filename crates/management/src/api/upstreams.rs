@@ -1,8 +1,14 @@
 //! `/api/admin/upstreams`
 
+mod live;
+mod policy;
+
+pub(crate) use live::*;
+use policy::{EditPolicy, Policy};
+
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use domain::{BaseUrl, Faults, Timeouts, UpstreamId, UserId};
+use domain::{BaseUrl, Faults, PoolPolicy, Timeouts, UpstreamId, UserId};
 use serde::{Deserialize, Serialize};
 use store::UpstreamRow;
 use utoipa::ToSchema;
@@ -64,6 +70,9 @@ pub(crate) struct Upstream {
     /// Whether streams of Chat Completions are asked for their usage although the client did not;
     /// the event with it is then kept from the client.
     ask_usage: bool,
+    policy: Policy,
+    /// How it fares; `null` in lists and where no data plane runs here.
+    health: Option<Health>,
     /// How many provider keys its pool holds.
     key_count: u64,
     created_at: DateTime<Utc>,
@@ -110,6 +119,8 @@ pub(crate) struct NewUpstream {
     model_profiles: Vec<ProfileRule>,
     /// True when not given, unless the preset knows better.
     ask_usage: Option<bool>,
+    /// How its pool is used.
+    policy: Option<EditPolicy>,
 }
 
 /// What to change of an upstream; what is not given stays.
@@ -145,6 +156,8 @@ pub(crate) struct EditUpstream {
     query: Option<Vec<QueryField>>,
     model_profiles: Option<Vec<ProfileRule>>,
     ask_usage: Option<bool>,
+    /// Only those of its fields that are given change.
+    policy: Option<EditPolicy>,
 }
 
 /// Upstreams, a page at a time.
@@ -167,6 +180,7 @@ pub(crate) async fn create_upstream(
     State(app): State<Management>,
     Json(new): Json<NewUpstream>,
 ) -> Result<Created<Upstream>, ApiError> {
+    app.try_script(new.policy.as_ref().and_then(EditPolicy::script))?;
     let id = app.store.create_upstream(&actor, new.into()).await?;
     let made = app.store.upstream(id).await?.into();
     Ok(Created::at(format!("/api/admin/upstreams/{id}"), made))
@@ -181,7 +195,10 @@ pub(crate) async fn read_upstream(
     Id(id): Id,
 ) -> Result<Answer<Upstream>, ApiError> {
     let row = app.store.upstream(UpstreamId(id)).await?;
-    Ok(Answer(visible(&actor, row.upstream.owner, "upstream", row)?.into()))
+    let mut shown = Upstream::from(visible(&actor, row.upstream.owner, "upstream", row)?);
+    let report = app.live.as_ref().and_then(|live| live.upstream(UpstreamId(id)));
+    shown.health = report.map(Into::into);
+    Ok(Answer(shown))
 }
 
 /// Change an upstream. The data plane serves the change within a second.
@@ -197,7 +214,9 @@ pub(crate) async fn edit_upstream(
     let id = UpstreamId(id);
     let now = app.store.upstream(id).await?;
     let now = visible(&actor, now.upstream.owner, "upstream", now)?;
-    app.store.edit_upstream(&actor, id, edit.onto(now.upstream.timeouts)).await?;
+    app.try_script(edit.policy.as_ref().and_then(EditPolicy::script))?;
+    let edit = edit.onto(now.upstream.timeouts, now.upstream.policy);
+    app.store.edit_upstream(&actor, id, edit).await?;
     Ok(Answer(app.store.upstream(id).await?.into()))
 }
 
@@ -240,6 +259,8 @@ impl From<UpstreamRow> for Upstream {
             record_bodies: upstream.record_bodies,
             model_profiles: all(upstream.model_profiles),
             ask_usage: upstream.ask_usage,
+            policy: upstream.policy.into(),
+            health: None,
             key_count: row.keys,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -264,6 +285,7 @@ impl Input for NewUpstream {
             upstream.header_rules = all(self.header_rules.clone().unwrap_or_default());
             upstream.query = all(self.query.clone().unwrap_or_default());
             upstream.model_profiles = all(self.model_profiles.clone());
+            upstream.policy = self.policy.clone().unwrap_or_default().onto(PoolPolicy::default());
         });
         if base_url.is_none() {
             faults.add("base_url", "is required, unless a preset knows it");
@@ -289,6 +311,7 @@ impl Input for EditUpstream {
             upstream.header_rules = all(self.header_rules.clone().unwrap_or_default());
             upstream.query = all(self.query.clone().unwrap_or_default());
             upstream.model_profiles = all(self.model_profiles.clone().unwrap_or_default());
+            upstream.policy = self.policy.clone().unwrap_or_default().onto(PoolPolicy::default());
         });
         faults.0.extend(preset.and_then(Result::err));
         faults
@@ -345,15 +368,15 @@ impl From<NewUpstream> for store::NewUpstream {
             query: new.query.map(all),
             model_profiles: all(new.model_profiles),
             ask_usage: new.ask_usage,
-            policy: None,
+            policy: new.policy.map(|policy| policy.onto(PoolPolicy::default())),
             owner: None,
         }
     }
 }
 
 impl EditUpstream {
-    /// The edit of an upstream that has these timeouts: they are stored as one.
-    fn onto(self, now: Timeouts) -> store::UpstreamEdit {
+    /// The edit of an upstream that has these timeouts and this policy: each is stored as one.
+    fn onto(self, now: Timeouts, policy_now: PoolPolicy) -> store::UpstreamEdit {
         let given = [self.connect_timeout, self.timeout, self.idle_timeout, self.total_timeout];
         let timeouts = timeouts(now, given);
         store::UpstreamEdit {
@@ -376,7 +399,7 @@ impl EditUpstream {
             query: self.query.map(all),
             model_profiles: self.model_profiles.map(all),
             ask_usage: self.ask_usage,
-            policy: None,
+            policy: self.policy.map(|policy| policy.onto(policy_now)),
         }
     }
 }

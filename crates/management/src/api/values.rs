@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::Number;
 use utoipa::ToSchema;
 
 /// One step after the header policy.
@@ -75,6 +76,53 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
+/// A decimal number as so many of its smallest parts: `1.25` with 6 decimals is 1,250,000. None
+/// where it is negative, too large or finer than that.
+pub(crate) fn parts(number: &Number, decimals: usize) -> Option<u64> {
+    if let Some(whole) = number.as_u64() {
+        return whole.checked_mul(10_u64.pow(u32::try_from(decimals).ok()?));
+    }
+    let sent = number.as_f64().filter(|sent| *sent >= 0.0)?;
+    let text = format!("{sent:.decimals$}");
+    // What is finer than its parts does not read back as what was sent.
+    (text.parse() == Ok(sent)).then(|| text.replace('.', "").parse().ok())?
+}
+
+/// So many smallest parts as a decimal number.
+pub(crate) fn decimal(parts: u64, decimals: usize) -> Number {
+    let one = 10_u64.pow(u32::try_from(decimals).unwrap_or_default());
+    if parts.is_multiple_of(one) {
+        return Number::from(parts / one);
+    }
+    let text = format!("{}.{:0decimals$}", parts / one, parts % one);
+    let number = text.parse().ok().and_then(Number::from_f64);
+    number.unwrap_or_else(|| Number::from(parts / one))
+}
+
+/// A duration in milliseconds, as a number.
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// A time zone, by its name in the IANA database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(value_type = String, example = "Europe/Berlin")]
+pub(crate) struct Zone(pub(crate) chrono_tz::Tz);
+
+impl Serialize for Zone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let zone = text.parse().map(Self);
+        zone.map_err(|_| D::Error::custom("must be the name of a time zone such as Europe/Berlin"))
+    }
+}
+
 /// Where a provider key goes in a request: `bearer`, `header:NAME` or `query:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, example = "bearer")]
@@ -103,4 +151,27 @@ impl<'de> Deserialize<'de> for KeyPlacement {
 /// A list in the other spelling.
 pub(crate) fn all<A, B: From<A>>(values: Vec<A>) -> Vec<B> {
     values.into_iter().map(B::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_exact_or_refused() {
+        let check = |text: &str, expected: Option<u64>| {
+            let number = serde_json::from_str(text).unwrap();
+            assert_eq!(parts(&number, 6), expected, "{text}");
+            let back = expected.map(|parts| decimal(parts, 6).as_f64());
+            assert_eq!(back, expected.map(|_| number.as_f64()), "{text}");
+        };
+        check("3", Some(3_000_000));
+        check("1.25", Some(1_250_000));
+        check("0.1", Some(100_000));
+        check("0.000001", Some(1));
+        check("1e-7", None);
+        check("1.2345678", None);
+        check("-1", None);
+        check("1e40", None);
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use auth::{Actor, MasterKey, Passwords, Role};
@@ -13,16 +16,22 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    OutboundPolicy, ProviderKeyId, Revision, ServiceKeyId, UpstreamId, UserId,
-    live::{Live, Rest},
+    ErrorClass, Event, Evidence, LimitId, OutboundPolicy, ProviderKeyId, Revision, RuleId,
+    ServiceKeyId, Trigger, UpstreamId, UserId,
+    live::{
+        KeyReport, KeyTest, LimitUse, Live, RouteAsk, RouteRefused, RouteTest, ScriptAsk,
+        ScriptDone, UpstreamReport,
+    },
     log::{Attempt, Considered, LogEntry, Outcome, Usage, UsageSource},
+    policy::HeaderScript,
+    rule::Action,
 };
 use management::{Management, Parts, Settings};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use store::{JournalPosition, NewUser, Store};
+use store::{JournalPosition, NewUpstream, NewUser, Store};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -118,10 +127,40 @@ impl App {
         self.anonymous().bearing(answer["access_token"].as_str().unwrap())
     }
 
+    /// The same caller of a plane beside which no data plane runs.
+    pub(crate) fn without_data_plane(&self, client: Client) -> Client {
+        let parts = Parts::new(self.store.clone(), &self.master_key);
+        Client { router: Management::new(parts).router(), ..client }
+    }
+
     /// An upstream and its id.
     pub(crate) async fn upstream(&self, by: &Client, name: &str) -> i64 {
         let new = json!({"name": name, "base_url": "https://api.openai.com"});
         by.post("/api/admin/upstreams", new).await.expect(201)["id"].as_i64().unwrap()
+    }
+
+    /// The same plane in a process of its own, without a data plane.
+    pub(crate) fn alone(mut self) -> Self {
+        let mut parts = Parts::new(self.store.clone(), &self.master_key);
+        parts.passwords = parts.passwords.at_cost(4);
+        self.management = Management::new(parts);
+        self.router = self.management.router();
+        self
+    }
+
+    /// An upstream of the user who is called like this role, and its id.
+    pub(crate) async fn upstream_of(&self, role: Role) -> i64 {
+        let me = self.signed_in(role).await.get("/api/auth/me").await.expect(200);
+        let id = UserId(me["id"].as_i64().unwrap());
+        let by = Actor::User { id, name: role.as_str().to_owned(), role, ip: None };
+        let base_url = Some("https://api.openai.com".to_owned());
+        let new = NewUpstream { name: "own".to_owned(), base_url, ..NewUpstream::default() };
+        self.store.create_upstream(&by, new).await.unwrap().0
+    }
+
+    /// Keeps what the running gateway told.
+    pub(crate) async fn told(&self, events: &[Event]) {
+        self.store.keep_events(events).await.unwrap();
     }
 
     /// Puts log entries into the database, as the drain of the journal does.
@@ -129,6 +168,31 @@ impl App {
         let segment = Utc::now().timestamp_micros().unsigned_abs();
         let position = JournalPosition { journal: "test".to_owned(), segment, offset: 0 };
         self.store.append_log(entries, position).await.unwrap();
+    }
+}
+
+/// A rule that fired about a call to the first upstream.
+pub(crate) fn fired(rule: i64, log: Uuid) -> Trigger {
+    let at = DateTime::from_timestamp_micros(1_790_000_000_200_000).unwrap();
+    Trigger {
+        rule: RuleId(rule),
+        version: 2,
+        upstream: UpstreamId(1),
+        key: Some(ProviderKeyId(1)),
+        model: Some("gpt-5-2026".to_owned()),
+        log,
+        at,
+        shadow: false,
+        actions: vec![Action::DisableKey, Action::Alert],
+        until: Some(at + TimeDelta::hours(1)),
+        evidence: Evidence {
+            status: Some(429),
+            code: Some("insufficient_quota".to_owned()),
+            class: Some(ErrorClass::QuotaExhausted),
+            rule: Some(RuleId(rule)),
+            log: Some(log),
+            words: "the status is 429".to_owned(),
+        },
     }
 }
 
@@ -169,10 +233,14 @@ pub(crate) fn entry(service_key: i64, owner: UserId) -> LogEntry {
             duration_us: 3_750,
             status: Some(200),
             result: "answered".to_owned(),
+            class: None,
+            rules: Vec::new(),
         }],
         error: None,
         client_ip: Some("198.51.100.4".to_owned()),
         decision: vec![Considered { candidate: "openai".to_owned(), passed_over: None }],
+        tags: Vec::new(),
+        waited_us: 0,
     }
 }
 
@@ -276,7 +344,8 @@ impl Answer {
 /// A data plane that says what a test wants it to say.
 #[derive(Default)]
 pub(crate) struct FakeLive {
-    pub(crate) resting: Mutex<HashMap<i64, Rest>>,
+    pub(crate) keys: Mutex<HashMap<i64, KeyReport>>,
+    pub(crate) limits: Mutex<HashMap<i64, Vec<LimitUse>>>,
 }
 
 impl Live for FakeLive {
@@ -288,8 +357,37 @@ impl Live for FakeLive {
         3
     }
 
-    fn rest(&self, _: UpstreamId, key: ProviderKeyId) -> Option<Rest> {
-        self.resting.lock().unwrap().get(&key.0).cloned()
+    fn key(&self, _: UpstreamId, key: ProviderKeyId) -> Option<KeyReport> {
+        self.keys.lock().unwrap().get(&key.0).cloned()
+    }
+
+    fn upstream(&self, _: UpstreamId) -> Option<UpstreamReport> {
+        None
+    }
+
+    fn limit(&self, limit: LimitId, most: usize) -> Vec<LimitUse> {
+        let used = self.limits.lock().unwrap().get(&limit.0).cloned().unwrap_or_default();
+        used.into_iter().take(most).collect()
+    }
+
+    fn route_test(&self, ask: &RouteAsk) -> Result<RouteTest, RouteRefused> {
+        let message = format!("no route or upstream serves the model `{}`", ask.model);
+        Err(RouteRefused { status: 404, code: "no_route", message })
+    }
+
+    fn test_key(
+        &self,
+        _: UpstreamId,
+        _: ProviderKeyId,
+    ) -> Pin<Box<dyn Future<Output = KeyTest> + Send + '_>> {
+        let latency = Duration::from_millis(12);
+        let test = KeyTest { accepted: Some(true), status: Some(200), latency, words: None };
+        Box::pin(std::future::ready(test))
+    }
+
+    fn run_script(&self, _: &HeaderScript, on: &ScriptAsk) -> Result<ScriptDone, String> {
+        let set = vec![("x-path".to_owned(), on.path.clone())];
+        Ok(ScriptDone { set, remove: Vec::new() })
     }
 
     fn journal_len(&self) -> u64 {

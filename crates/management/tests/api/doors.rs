@@ -12,9 +12,15 @@ const DOORS: &[(&str, &str, Option<Permission>)] = &[
     ("GET", "/api/admin/upstreams/{id}", Some(Permission::UpstreamRead)),
     ("PATCH", "/api/admin/upstreams/{id}", Some(Permission::UpstreamWrite)),
     ("DELETE", "/api/admin/upstreams/{id}", Some(Permission::UpstreamWrite)),
+    ("POST", "/api/admin/upstreams/{id}/script-test", Some(Permission::UpstreamWrite)),
     ("GET", "/api/admin/presets", Some(Permission::UpstreamRead)),
     ("GET", "/api/admin/keys", Some(Permission::ProviderKeyRead)),
     ("POST", "/api/admin/keys", Some(Permission::ProviderKeyWrite)),
+    ("POST", "/api/admin/keys/import", Some(Permission::ProviderKeyWrite)),
+    ("GET", "/api/admin/keys/export", Some(Permission::ProviderKeyRead)),
+    ("POST", "/api/admin/keys/bulk", Some(Permission::ProviderKeyWrite)),
+    ("POST", "/api/admin/keys/{id}/test", Some(Permission::ProviderKeyWrite)),
+    ("GET", "/api/admin/keys/{id}/transitions", Some(Permission::ProviderKeyRead)),
     ("GET", "/api/admin/keys/{id}", Some(Permission::ProviderKeyRead)),
     ("PATCH", "/api/admin/keys/{id}", Some(Permission::ProviderKeyWrite)),
     ("DELETE", "/api/admin/keys/{id}", Some(Permission::ProviderKeyWrite)),
@@ -23,14 +29,37 @@ const DOORS: &[(&str, &str, Option<Permission>)] = &[
     ("GET", "/api/admin/service-keys/{id}", Some(Permission::ServiceKeyRead)),
     ("PATCH", "/api/admin/service-keys/{id}", Some(Permission::ServiceKeyWrite)),
     ("DELETE", "/api/admin/service-keys/{id}", Some(Permission::ServiceKeyWrite)),
+    ("POST", "/api/admin/service-keys/{id}/rotate", Some(Permission::ServiceKeyWrite)),
     ("GET", "/api/admin/routes", Some(Permission::UpstreamRead)),
     ("POST", "/api/admin/routes", Some(Permission::UpstreamWrite)),
+    ("POST", "/api/admin/route-test", Some(Permission::UpstreamRead)),
     ("GET", "/api/admin/routes/{id}", Some(Permission::UpstreamRead)),
     ("PATCH", "/api/admin/routes/{id}", Some(Permission::UpstreamWrite)),
     ("DELETE", "/api/admin/routes/{id}", Some(Permission::UpstreamWrite)),
+    ("GET", "/api/admin/rules", Some(Permission::UpstreamRead)),
+    ("POST", "/api/admin/rules", Some(Permission::RuleWrite)),
+    ("GET", "/api/admin/rules/{id}", Some(Permission::UpstreamRead)),
+    ("PATCH", "/api/admin/rules/{id}", Some(Permission::RuleWrite)),
+    ("DELETE", "/api/admin/rules/{id}", Some(Permission::RuleWrite)),
+    ("GET", "/api/admin/rules/ready-made", Some(Permission::UpstreamRead)),
+    ("POST", "/api/admin/rules/test", Some(Permission::RuleWrite)),
+    ("POST", "/api/admin/rules/{id}/test", Some(Permission::RuleWrite)),
+    ("GET", "/api/admin/rules/{id}/triggers", Some(Permission::UpstreamRead)),
+    ("GET", "/api/admin/rule-triggers", Some(Permission::UpstreamRead)),
+    ("GET", "/api/admin/limits", Some(Permission::ServiceKeyRead)),
+    ("POST", "/api/admin/limits", Some(Permission::RuleWrite)),
+    ("GET", "/api/admin/limits/{id}", Some(Permission::ServiceKeyRead)),
+    ("PATCH", "/api/admin/limits/{id}", Some(Permission::RuleWrite)),
+    ("DELETE", "/api/admin/limits/{id}", Some(Permission::RuleWrite)),
     ("GET", "/api/admin/logs", Some(Permission::LogRead)),
     ("GET", "/api/admin/logs/{id}", Some(Permission::LogRead)),
     ("GET", "/api/admin/logs/{id}/bodies", Some(Permission::LogBody)),
+    ("GET", "/api/admin/alerts", Some(Permission::UpstreamRead)),
+    ("GET", "/api/admin/alerts/{id}", Some(Permission::UpstreamRead)),
+    ("POST", "/api/admin/alerts/{id}/acknowledge", Some(Permission::RuleWrite)),
+    ("POST", "/api/admin/alerts/{id}/resolve", Some(Permission::RuleWrite)),
+    ("GET", "/api/admin/tasks", Some(Permission::UpstreamRead)),
+    ("POST", "/api/admin/tasks/{name}/run", Some(Permission::ConfigWrite)),
     ("GET", "/api/admin/dashboard/stats", Some(Permission::StatsRead)),
     ("POST", "/api/auth/login", None),
     ("POST", "/api/auth/setup", None),
@@ -46,7 +75,8 @@ async fn knock(client: &Client, method: &str, path: &str) -> u16 {
     let id = if path.contains("logs") { "0198c0de-0000-7000-8000-000000000000" } else { "9999" };
     let body = matches!(method, "POST" | "PATCH").then(|| "{}".to_owned());
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    client.send(method, &path.replace("{id}", id), body).await.status.as_u16()
+    let path = path.replace("{id}", id).replace("{name}", "nothing");
+    client.send(method, &path, body).await.status.as_u16()
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod doors;
 mod first_start;
 mod headers;
 mod health;
+mod manual;
 mod openapi;
 mod refusals;
 mod serving;

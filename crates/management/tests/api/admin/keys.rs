@@ -1,7 +1,7 @@
 //! `/api/admin/keys`
 
 use chrono::{TimeZone, Utc};
-use domain::live::Rest;
+use domain::{BreakerState, Evidence, KeyStatus, Standing, live::KeyReport};
 use serde_json::json;
 
 use crate::app::App;
@@ -42,8 +42,23 @@ async fn a_resting_key_is_cooling_and_says_until_when_and_why() {
         admin.post(PATH, new).await.expect(201);
     }
     let until = Utc.with_ymd_and_hms(2030, 1, 2, 3, 4, 5).unwrap();
-    let rest = Rest { until, reason: "rate_limited" };
-    app.live.resting.lock().unwrap().insert(1, rest);
+    let standing = Standing {
+        status: KeyStatus::Cooling(until),
+        reason: "rate_limited".to_owned(),
+        evidence: Evidence::default(),
+        since: Utc::now(),
+        strikes: 1,
+    };
+    let report = KeyReport {
+        standing: Some(standing),
+        models: Vec::new(),
+        breaker: BreakerState::Closed,
+        in_flight: 0,
+        success_permille: None,
+        latency: None,
+        quotas: Vec::new(),
+    };
+    app.live.keys.lock().unwrap().insert(1, report);
     let items = admin.get(PATH).await.expect(200)["items"].clone();
     assert_eq!(items[0]["state"], "cooling");
     assert_eq!(items[0]["until"], "2030-01-02T03:04:05Z");
@@ -123,4 +138,72 @@ async fn what_is_out_of_range_is_told_beside_what_has_another_form() {
     assert_eq!(admin.post(PATH, bad).await.faults(422).len(), 4);
     let bad = json!({"name": "", "weight": 0, "note": 1});
     assert_eq!(admin.patch(&format!("{PATH}/1"), bad).await.faults(422).len(), 3);
+}
+
+#[tokio::test]
+async fn money_of_quotas_is_in_dollars() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let quota = |unit: &str, limit: serde_json::Value| json!({"unit": unit, "period": "month", "limit": limit});
+    let told = |quota: &serde_json::Value| (quota["unit"].clone(), quota["limit"].clone());
+    let new = |quotas| json!({"upstream_id": upstream, "name": "k", "key_value": SECRET, "quotas": quotas});
+    let quotas = json!([quota("cost", json!(12.5)), quota("tokens", json!(5_000_000))]);
+    let made = admin.post(PATH, new(quotas)).await.expect(201);
+    assert_eq!(told(&made["quotas"][0]), (json!("cost"), json!(12.5)));
+    assert_eq!(told(&made["quotas"][1]), (json!("tokens"), json!(5_000_000)));
+    let kept = app.store.provider_key(domain::ProviderKeyId(1)).await.unwrap().quotas;
+    assert_eq!((kept[0].limit, kept[1].limit), (12_500_000_000, 5_000_000));
+    let path = format!("{PATH}/1");
+    let exact = json!({"quotas": [quota("cost", json!("1234567.123456789"))]});
+    let edited = admin.patch(&path, exact).await.expect(200);
+    assert_eq!(edited["quotas"][0]["limit"], "1234567.123456789");
+
+    let rows = [
+        quota("cost", json!("1.0000000001")),
+        quota("cost", json!(-1)),
+        quota("tokens", json!(1.5)),
+        quota("tokens", json!(true)),
+    ];
+    for bad in rows {
+        let faults = admin.patch(&path, json!({"quotas": [bad]})).await.faults(422);
+        assert!(faults["quotas[0].limit"].starts_with("must be"), "{bad}: {faults:?}");
+        let policy = json!({"policy": {"key_quotas": [bad]}});
+        let faults = admin.patch("/api/admin/upstreams/1", policy).await.faults(422);
+        assert!(faults["policy.key_quotas[0].limit"].starts_with("must be"), "{bad}: {faults:?}");
+    }
+    let policy = json!({"policy": {"key_quotas": [quota("cost", json!(0.1))]}});
+    let edited = admin.patch("/api/admin/upstreams/1", policy).await.expect(200);
+    assert_eq!(edited["policy"]["key_quotas"][0]["limit"], 0.1);
+}
+
+#[tokio::test]
+async fn keys_are_tested_as_far_as_there_is_a_data_plane_to_ask() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    for name in ["a", "b"] {
+        let new = json!({"upstream_id": upstream, "name": name, "key_value": SECRET});
+        admin.post(PATH, new).await.expect(201);
+    }
+    let one = admin.post(&format!("{PATH}/1/test"), json!({})).await.expect(200);
+    let answer = json!({"accepted": true, "status": 200, "latency_ms": 12.0, "message": null});
+    assert_eq!(one, answer);
+    let bulk = format!("{PATH}/bulk");
+    let many = admin.post(&bulk, json!({"ids": [2, 9, 1], "action": "test"})).await.expect(200);
+    assert_eq!((&many["matched"], &many["done"]), (&json!(3), &json!(2)));
+    assert_eq!((&many["tests"][0]["id"], &many["tests"][1]["id"]), (&json!(1), &json!(2)));
+    let ids: Vec<_> = (1..=1001).collect();
+    let faults = admin.post(&bulk, json!({"ids": ids, "action": "test"})).await.faults(422);
+    assert!(faults["ids"].contains("1000"), "{faults:?}");
+    assert_eq!(admin.post(&format!("{PATH}/9/test"), json!({})).await.refused(404), "not_found");
+
+    let alone = app.without_data_plane(admin);
+    let refused = alone.post(&format!("{PATH}/1/test"), json!({})).await;
+    assert_eq!(refused.refused(503), "no_data_plane");
+    let refused = alone.post(&bulk, json!({"filter": {}, "action": "test"})).await;
+    assert_eq!(refused.refused(503), "no_data_plane");
+    let disable = json!({"filter": {}, "action": "disable"});
+    let done = alone.post(&bulk, disable).await.expect(200);
+    assert_eq!((&done["done"], &done["tests"]), (&json!(2), &json!([])));
 }

@@ -1,9 +1,16 @@
 //! `/api/admin`
 
+mod alerts;
 mod dashboard;
+mod imports;
+mod key_states;
 mod keys;
+mod limits;
 mod logs;
 mod presets;
 mod routes;
+mod rules;
 mod service_keys;
+mod tasks;
+mod triggers;
 mod upstreams;

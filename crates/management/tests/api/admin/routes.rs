@@ -70,6 +70,87 @@ async fn a_target_says_which_dialect_it_is_spoken_to_and_what_its_model_is() {
 }
 
 #[tokio::test]
+async fn a_route_says_what_it_takes_and_how_it_chooses() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let matching = json!({
+        "model": "gpt-.*|o[0-9]", "path": "/v1/.*", "priority": -5,
+        "headers": [{"name": "x-tier", "value": "gold"}],
+    });
+    let sticky = json!({"by": "header:x-session-id", "ttl": 60, "max_load_percent": 200});
+    let new = json!({
+        "name": "gold", "matching": matching, "sticky": sticky, "strategy": "consistent_hash",
+        "targets": [{"upstream_id": id, "weight": 5, "priority": 2}],
+    });
+    let made = admin.post(PATH, new.clone()).await.expect(201);
+    for field in ["matching", "sticky", "strategy"] {
+        assert_eq!(made[field], new[field]);
+    }
+    let target = &made["targets"][0];
+    assert_eq!((&target["weight"], &target["priority"]), (&json!(5), &json!(2)));
+    let path = format!("{PATH}/{}", made["id"]);
+    let edited = admin.patch(&path, json!({"matching": {"path": "/v1/.*"}})).await.expect(200);
+    let told = json!({"model": null, "path": "/v1/.*", "headers": [], "priority": 0});
+    assert_eq!((&edited["matching"], &edited["sticky"]), (&told, &sticky));
+    let edit = json!({"matching": null, "sticky": null, "strategy": "weighted"});
+    let edited = admin.patch(&path, edit).await.expect(200);
+    assert_eq!((&edited["matching"], &edited["sticky"]), (&json!(null), &json!(null)));
+    assert_eq!(edited["strategy"], "weighted");
+    assert_eq!(admin.get(&path).await.expect(200), edited);
+}
+
+#[tokio::test]
+async fn what_a_route_cannot_look_for_or_choose_by_is_named() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let header = |name: &str, value: &str| json!([{"name": name, "value": value}]);
+    let rows = [
+        (json!({"matching": {}}), "matching"),
+        (json!({"matching": {"model": "("}}), "matching.model"),
+        (json!({"matching": {"model": "a)|(b"}}), "matching.model"),
+        (json!({"matching": {"path": ""}}), "matching.path"),
+        (json!({"matching": {"paths": ["/v1"]}}), "matching.paths"),
+        (json!({"matching": {"model": ".*", "priority": 0.5}}), "matching.priority"),
+        (json!({"matching": {"headers": header("x y", ".*")}}), "matching.headers[0].name"),
+        (json!({"matching": {"headers": header("x", "[")}}), "matching.headers[0].value"),
+        (json!({"matching": {"headers": [{"name": "x"}]}}), "matching.headers[0].value"),
+        (
+            json!({"matching": {"headers": vec![header("x", "y")[0].clone(); 17]}}),
+            "matching.headers",
+        ),
+        (json!({"strategy": "luck"}), "strategy"),
+        (json!({"sticky": {"by": "mood"}}), "sticky.by"),
+        (json!({"sticky": {"ttl": 0}}), "sticky.ttl"),
+        (json!({"targets": [{"upstream_id": id, "priority": -1}]}), "targets[0].priority"),
+        (json!({"targets": [{"upstream_id": id, "priority": 2e9 as u32}]}), "targets[0].priority"),
+        (json!({"targets": [{"upstream_id": id, "weight": 1001}]}), "targets[0].weight"),
+    ];
+    let good = json!({"name": "good", "targets": [{"upstream_id": id}]});
+    let made = admin.post(PATH, good.clone()).await.expect(201);
+    let path = format!("{PATH}/{}", made["id"]);
+    for (fields, place) in rows {
+        let mut new = good.clone();
+        new.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        new["name"] = json!("bad");
+        let faults = admin.post(PATH, new.clone()).await.faults(422);
+        assert!(faults.contains_key(place), "{fields}: {faults:?}");
+        // Also beside a field that has not even its form.
+        new["enabled"] = json!("yes");
+        let faults = admin.post(PATH, new).await.faults(422);
+        assert!(
+            faults.contains_key(place) && faults.contains_key("enabled"),
+            "{fields}: {faults:?}"
+        );
+        let faults = admin.patch(&path, fields.clone()).await.faults(422);
+        assert!(faults.contains_key(place), "{fields}: {faults:?}");
+    }
+    let faults = admin.patch(&path, json!({"matching": {"model": "(a"}})).await.faults(422);
+    assert!(faults["matching.model"].contains("unclosed group"), "{faults:?}");
+}
+
+#[tokio::test]
 async fn a_route_that_cannot_be_served_names_what_is_wrong() {
     let app = App::start().await;
     let admin = app.admin().await;

@@ -1,0 +1,338 @@
+//! `/api/admin/limits`: how much callers may use.
+
+mod terms;
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use domain::{Faults, LimitId, live::LimitUse};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{LimitFilter, LimitRow};
+use utoipa::{IntoParams, ToSchema};
+
+use self::terms::{Algorithm, ScopeId, ScopeName, Stretch, Terms, filtered};
+use super::{
+    Created,
+    amounts::{self, Amount},
+};
+use crate::{
+    app::Management,
+    error::ApiError,
+    input::{Id, Input, Json, Query, nullable},
+    listing::{ListOf, ListQuery, Order},
+    permit::{ManageRules, ReadServiceKeys, With},
+    render::Failure,
+    words::{Period, Unit},
+};
+
+/// Most subjects of one limit whose use is shown.
+const USES_MAX: usize = 100;
+
+/// How much may be used, by whom.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Limit {
+    id: i64,
+    /// Who made it.
+    owner_id: i64,
+    name: String,
+    scope: ScopeName,
+    /// Who exactly; with `null` each has a count of their own.
+    scope_id: Option<ScopeId>,
+    unit: Unit,
+    algorithm: Algorithm,
+    /// Dollars where the unit is `cost`.
+    #[schema(value_type = f64)]
+    limit: Value,
+    /// Of `token_bucket` and `sliding_window`.
+    window: Option<Stretch>,
+    /// Of `token_bucket`: how much it holds; the limit where nothing is said.
+    #[schema(value_type = Option<f64>)]
+    burst: Option<Value>,
+    /// Of `calendar`.
+    period: Option<Period>,
+    /// Of `calendar`: by the clock of which zone; the gateway's where nothing is said.
+    #[schema(example = "Asia/Shanghai")]
+    timezone: Option<String>,
+    enabled: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// A limit, and how much of it is used now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LimitInUse {
+    #[serde(flatten)]
+    limit: Limit,
+    /// Who used most of it, as far as this data plane knows; at most 100.
+    r#use: Vec<Use>,
+}
+
+/// How much somebody used of a limit.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Use {
+    /// The id, address or model that is counted by; `all` where everybody counts together.
+    subject: String,
+    /// What is reserved for calls under way included.
+    #[schema(value_type = f64)]
+    used: Value,
+    /// When there is room again, or the period ends.
+    resets_at: Option<DateTime<Utc>>,
+}
+
+/// A limit to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "scope": "service_key", "scope_id": 1, "unit": "requests",
+    "algorithm": "sliding_window", "limit": 50, "window": "1h",
+}))]
+pub(crate) struct NewLimit {
+    name: Option<String>,
+    scope: ScopeName,
+    /// An id, a network or address, a model; none for each.
+    scope_id: Option<ScopeId>,
+    unit: Unit,
+    /// `calendar` when not given and a period is, `concurrency` for that unit.
+    algorithm: Option<Algorithm>,
+    /// Dollars where the unit is `cost`.
+    limit: Amount,
+    /// Of `token_bucket` and `sliding_window`.
+    window: Option<Stretch>,
+    /// Of `token_bucket`.
+    burst: Option<Amount>,
+    /// Of `calendar`: a budget, where the unit is `cost`.
+    period: Option<Period>,
+    /// Of `calendar`.
+    timezone: Option<String>,
+    enabled: Option<bool>,
+}
+
+/// What to change of a limit; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditLimit {
+    name: Option<String>,
+    scope: Option<ScopeName>,
+    /// `null` for each.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<ScopeId>)]
+    scope_id: Option<Option<ScopeId>>,
+    unit: Option<Unit>,
+    algorithm: Option<Algorithm>,
+    limit: Option<Amount>,
+    window: Option<Stretch>,
+    /// `null` for as much as the limit.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Amount>)]
+    burst: Option<Option<Amount>>,
+    period: Option<Period>,
+    /// `null` for that of the gateway.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    timezone: Option<Option<String>>,
+    enabled: Option<bool>,
+}
+
+/// Which limits are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsQuery {
+    #[param(inline)]
+    scope: Option<ScopeName>,
+    /// Only those of this id, network or model.
+    scope_id: Option<ScopeId>,
+    /// Where the page before ended: its `next_cursor`.
+    cursor: Option<String>,
+    /// At most this many items.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// Only limits with these characters in their name.
+    search: Option<String>,
+    /// The order; `-` in front turns it round.
+    #[param(inline)]
+    sort: Option<Order>,
+}
+
+/// Limits, a page at a time. Who sees only their own sees those that they or their keys are held
+/// to by name.
+#[utoipa::path(get, path = "/api/admin/limits", tag = "limits", params(LimitsQuery),
+    responses((status = 200, description = "It is so", body = ListOf<Limit>), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn list_limits(
+    actor: With<ReadServiceKeys>,
+    State(app): State<Management>,
+    Query(query): Query<LimitsQuery>,
+) -> Result<Answer<ListOf<Limit>>, ApiError> {
+    let LimitsQuery { scope, scope_id, cursor, limit, search, sort } = query;
+    let filter = LimitFilter {
+        scope: scope.map(ScopeName::as_str),
+        scope_id: scope_id.map(|id| filtered(scope, &id)),
+        about: actor.confined_to(),
+    };
+    let page = ListQuery { cursor, limit, search, sort }.page(None)?;
+    Ok(Answer(ListOf::of(app.store.limits(filter, page).await?, Limit::from)))
+}
+
+/// Make a limit. It holds within a second.
+#[utoipa::path(post, path = "/api/admin/limits", tag = "limits", request_body = NewLimit,
+    responses((status = 201, description = "It was made", body = Limit), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn create_limit(
+    actor: With<ManageRules>,
+    State(app): State<Management>,
+    Json(new): Json<NewLimit>,
+) -> Result<Created<Limit>, ApiError> {
+    let known = new.terms().read().map_err(ApiError::Invalid)?;
+    let new = store::NewLimit {
+        name: new.name.unwrap_or_default(),
+        scope: known.scope,
+        unit: known.unit,
+        algorithm: known.algorithm,
+        limit: known.limit,
+        enabled: new.enabled.unwrap_or(true),
+        owner: None,
+    };
+    let id = app.store.create_limit(&actor, new).await?;
+    let made = app.store.limit(id, &LimitFilter::default()).await?.into();
+    Ok(Created::at(format!("/api/admin/limits/{id}"), made))
+}
+
+/// One limit, and how much of it is used.
+#[utoipa::path(get, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path)),
+    responses((status = 200, description = "It is so", body = LimitInUse), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn read_limit(
+    actor: With<ReadServiceKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<Answer<LimitInUse>, ApiError> {
+    let filter = LimitFilter { about: actor.confined_to(), ..LimitFilter::default() };
+    let row = app.store.limit(LimitId(id), &filter).await?;
+    let unit = row.limit.unit;
+    let used = app.live.as_ref().map(|live| live.limit(LimitId(id), USES_MAX));
+    let shown = |used: LimitUse| Use {
+        subject: used.subject,
+        used: amounts::shown(unit, used.used),
+        resets_at: used.resets_at,
+    };
+    let r#use = used.unwrap_or_default().into_iter().map(shown).collect();
+    Ok(Answer(LimitInUse { limit: row.into(), r#use }))
+}
+
+/// Change a limit. What was counted by it stays counted, as long as scope, unit and algorithm do.
+#[utoipa::path(patch, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path)),
+    request_body = EditLimit,
+    responses((status = 200, description = "It is so", body = Limit), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn edit_limit(
+    actor: With<ManageRules>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Json(edit): Json<EditLimit>,
+) -> Result<Answer<Limit>, ApiError> {
+    let id = LimitId(id);
+    app.store.edit_limit(&actor, id, |limit| edit.apply(limit)).await?;
+    Ok(Answer(app.store.limit(id, &LimitFilter::default()).await?.into()))
+}
+
+/// Delete a limit. It holds no longer within a second.
+#[utoipa::path(delete, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path)),
+    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn delete_limit(
+    actor: With<ManageRules>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<StatusCode, ApiError> {
+    app.store.delete_limit(&actor, LimitId(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl NewLimit {
+    fn terms(&self) -> Terms {
+        Terms {
+            scope: self.scope,
+            scope_id: self.scope_id.clone(),
+            unit: self.unit,
+            algorithm: self.algorithm,
+            limit: self.limit.clone(),
+            window: self.window,
+            burst: self.burst.clone(),
+            period: self.period,
+            timezone: self.timezone.clone(),
+        }
+    }
+}
+
+impl EditLimit {
+    /// Puts what is given in the place of what was.
+    fn apply(self, limit: &mut domain::Limit) -> Result<(), Faults> {
+        let mut terms = Terms::of(limit);
+        if let Some(unit) = self.unit
+            && (unit == Unit::Cost) != (terms.unit == Unit::Cost)
+            && self.limit.is_none()
+        {
+            let mut faults = Faults::default();
+            faults.add("limit", "is required with this other unit");
+            return Err(faults);
+        }
+        let algorithm = self.algorithm.or(self.period.map(|_| Algorithm::Calendar));
+        if let Some(algorithm) = algorithm {
+            terms.count_by(algorithm);
+        }
+        if let Some(scope) = self.scope.filter(|scope| *scope != terms.scope) {
+            (terms.scope, terms.scope_id) = (scope, None);
+        }
+        terms.scope_id = self.scope_id.unwrap_or(terms.scope_id);
+        terms.unit = self.unit.unwrap_or(terms.unit);
+        terms.limit = self.limit.unwrap_or(terms.limit);
+        terms.window = self.window.or(terms.window);
+        terms.burst = self.burst.unwrap_or(terms.burst);
+        terms.period = self.period.or(terms.period);
+        terms.timezone = self.timezone.unwrap_or(terms.timezone);
+        let known = terms.read()?;
+        limit.scope = known.scope;
+        limit.unit = known.unit;
+        limit.algorithm = known.algorithm;
+        limit.limit = known.limit;
+        if let Some(name) = self.name {
+            limit.name = name;
+        }
+        limit.enabled = self.enabled.unwrap_or(limit.enabled);
+        Ok(())
+    }
+}
+
+impl Input for NewLimit {
+    fn faults(&self) -> Faults {
+        self.terms().read().err().unwrap_or_default()
+    }
+}
+
+impl Input for EditLimit {
+    const NULLABLE: Option<&'static [&'static str]> = Some(&["scope_id", "burst", "timezone"]);
+}
+
+impl From<LimitRow> for Limit {
+    fn from(row: LimitRow) -> Self {
+        let terms = Terms::of(&row.limit);
+        let limit = row.limit;
+        let burst = match limit.algorithm {
+            domain::Algorithm::TokenBucket { burst, .. } => burst,
+            _ => None,
+        };
+        Self {
+            id: limit.id.0,
+            owner_id: limit.owner.0,
+            scope: terms.scope,
+            scope_id: terms.scope_id,
+            unit: terms.unit,
+            algorithm: Algorithm::from(limit.algorithm),
+            limit: amounts::shown(limit.unit, limit.limit),
+            window: terms.window,
+            burst: burst.map(|burst| amounts::shown(limit.unit, burst)),
+            period: terms.period,
+            timezone: terms.timezone,
+            enabled: limit.enabled,
+            name: limit.name,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}

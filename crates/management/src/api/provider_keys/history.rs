@@ -1,0 +1,80 @@
+//! How a provider key came to stand as it does.
+
+use axum::{Json as Answer, extract::State};
+use chrono::{DateTime, Utc};
+use domain::ProviderKeyId;
+use serde::Serialize;
+use store::TransitionRow;
+use utoipa::ToSchema;
+
+use super::KeyStateNow;
+use crate::{
+    api::{evidence::Evidence, visible},
+    app::Management,
+    error::ApiError,
+    input::{Id, Query},
+    listing::{ListOf, PageQuery},
+    permit::{ReadProviderKeys, With},
+    render::Failure,
+};
+
+/// A step of a provider key from one state to another.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KeyTransition {
+    id: i64,
+    key_id: i64,
+    /// Whose pool it was in.
+    upstream_id: i64,
+    /// For which model only; `null` for all.
+    model: Option<String>,
+    /// How it stood before.
+    #[schema(value_type = KeyStateNow)]
+    from: String,
+    /// How it stood since.
+    #[schema(value_type = KeyStateNow)]
+    to: String,
+    /// When that was to end by itself, where it did.
+    until: Option<DateTime<Utc>>,
+    /// Why: the class of a failure, `rule`, `quota`, `group`, `person`, `probe`, `expired`.
+    reason: String,
+    /// What it was concluded from.
+    evidence: Evidence,
+    /// Who did it: `gateway`, `rule`, or a person's name.
+    actor: String,
+    at: DateTime<Utc>,
+}
+
+/// The steps of a provider key from one state to another, the newest first.
+#[utoipa::path(get, path = "/api/admin/keys/{id}/transitions", tag = "provider keys",
+    params(("id" = i64, Path), PageQuery),
+    responses((status = 200, description = "It is so", body = ListOf<KeyTransition>), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn list_key_transitions(
+    actor: With<ReadProviderKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<ListOf<KeyTransition>>, ApiError> {
+    let page = query.page()?;
+    let row = app.store.provider_key(ProviderKeyId(id)).await?;
+    let row = visible(&actor, row.owner, "provider key", row)?;
+    let steps = app.store.transitions(row.id, page).await?;
+    Ok(Answer(ListOf::of(steps, KeyTransition::from)))
+}
+
+impl From<TransitionRow> for KeyTransition {
+    fn from(row: TransitionRow) -> Self {
+        Self {
+            id: row.id,
+            key_id: row.key.0,
+            upstream_id: row.upstream.0,
+            model: row.model,
+            from: row.from,
+            to: row.to,
+            until: row.until,
+            reason: row.reason,
+            evidence: row.evidence.into(),
+            actor: row.actor,
+            at: row.at,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `/api/admin/route-test`: where a call would go, without sending it.
+
+use axum::{Json as Answer, extract::State};
+use domain::{
+    ServiceKeyId,
+    live::{RouteAsk, RouteRefused, RouteTarget, RouteTest},
+    log::Considered,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::visible;
+use crate::{
+    app::Management,
+    error::ApiError,
+    input::{Input, Json},
+    permit::{ReadUpstreams, With},
+    render::Failure,
+    words::Dialect,
+};
+
+/// A call that might be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"service_key_id": 1, "model": "fast", "dialect": "openai_chat"}))]
+pub(crate) struct TestRoute {
+    service_key_id: i64,
+    model: String,
+    /// `openai_chat` when not given.
+    dialect: Option<Dialect>,
+    /// Calls with the same value belong together.
+    session: Option<String>,
+}
+
+impl Input for TestRoute {}
+
+/// Where a call would go, or why nowhere.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct RouteTested {
+    /// Everything that was considered.
+    considered: Vec<Candidate>,
+    /// The targets in the order in which they would be asked.
+    targets: Vec<TestedTarget>,
+    /// What the client would be told where the call would go nowhere.
+    refused: Option<Refused>,
+}
+
+/// One place that could answer.
+#[derive(Debug, Serialize, ToSchema)]
+struct Candidate {
+    /// An upstream's name, with the model where that differs.
+    candidate: String,
+    /// Why it was passed over; `null` where it was kept.
+    passed_over: Option<String>,
+}
+
+/// A target of a call that might be made.
+#[derive(Debug, Serialize, ToSchema)]
+struct TestedTarget {
+    upstream_id: i64,
+    upstream_name: String,
+    /// The model that would be asked for there.
+    model: Option<String>,
+    /// The dialect into which the call is converted; `null` where it passes as it is.
+    converted_to: Option<Dialect>,
+    /// The key that would be used.
+    key_id: Option<i64>,
+    key_name: Option<String>,
+    /// Why it could not be asked now, where that is so.
+    passed_over: Option<String>,
+}
+
+/// What a client would be told.
+#[derive(Debug, Serialize, ToSchema)]
+struct Refused {
+    status: u16,
+    code: &'static str,
+    message: String,
+}
+
+/// Say where a call would go, without sending it.
+#[utoipa::path(post, path = "/api/admin/route-test", tag = "routes", request_body = TestRoute,
+    responses((status = 200, description = "Where it would go", body = RouteTested), (status = "4XX", description = "Why not", body = Failure),
+        (status = 503, description = "No data plane runs here", body = Failure)))]
+pub(crate) async fn test_route(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Json(test): Json<TestRoute>,
+) -> Result<Answer<RouteTested>, ApiError> {
+    let service_key = ServiceKeyId(test.service_key_id);
+    let row = app.store.service_key(service_key).await?;
+    visible(&actor, row.key.owner, "service key", ())?;
+    let ask = RouteAsk {
+        service_key,
+        model: test.model,
+        dialect: test.dialect.map_or(domain::Dialect::OpenaiChat, Into::into),
+        session: test.session,
+    };
+    Ok(Answer(match app.data_plane()?.route_test(&ask) {
+        Ok(test) => test.into(),
+        Err(refused) => RouteTested { refused: Some(refused.into()), ..RouteTested::default() },
+    }))
+}
+
+impl From<RouteTest> for RouteTested {
+    fn from(test: RouteTest) -> Self {
+        Self {
+            considered: test.considered.into_iter().map(Into::into).collect(),
+            targets: test.targets.into_iter().map(Into::into).collect(),
+            refused: None,
+        }
+    }
+}
+
+impl From<Considered> for Candidate {
+    fn from(considered: Considered) -> Self {
+        let Considered { candidate, passed_over } = considered;
+        Self { candidate, passed_over }
+    }
+}
+
+impl From<RouteTarget> for TestedTarget {
+    fn from(target: RouteTarget) -> Self {
+        Self {
+            upstream_id: target.upstream.0,
+            upstream_name: target.upstream_name,
+            model: target.model,
+            converted_to: target.converted_to.map(Into::into),
+            key_id: target.key.map(|key| key.0),
+            key_name: target.key_name,
+            passed_over: target.passed_over,
+        }
+    }
+}
+
+impl From<RouteRefused> for Refused {
+    fn from(refused: RouteRefused) -> Self {
+        let RouteRefused { status, code, message } = refused;
+        Self { status, code, message }
+    }
+}

@@ -1,0 +1,339 @@
+//! `/api/admin/rules`: what is to happen when calls meet conditions.
+
+pub(crate) mod past;
+pub(crate) mod ready;
+mod shape;
+pub(crate) mod triggers;
+
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use domain::{Faults, RuleId, UpstreamId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{RuleEdit, RuleRow};
+use utoipa::{IntoParams, ToSchema};
+
+use self::shape::{DelayHours, delay, judged, named, placeholder, read};
+use super::{Created, values::Seconds, visible};
+use crate::{
+    app::Management,
+    error::ApiError,
+    input::{Id, Input, Json, Query, nullable},
+    listing::{ListOf, ListQuery, Order},
+    permit::{ManageRules, ReadUpstreams, With},
+    render::Failure,
+    words::{Per, RuleAction},
+};
+
+/// What is to happen when calls meet conditions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Rule {
+    id: i64,
+    /// Who made it.
+    owner_id: i64,
+    /// The upstream whose calls it judges; `null` for those of all.
+    upstream_id: Option<i64>,
+    name: String,
+    /// What a call must be like: a test, or `all`, `any` or `not` of further ones.
+    #[schema(value_type = Object)]
+    conditions: Value,
+    /// How often that must happen; `null` for every time.
+    threshold: Option<Threshold>,
+    actions: Vec<RuleAction>,
+    /// How long they last; `null` for as long as usual.
+    auto_enable_delay_hours: Option<DelayHours>,
+    /// The same in seconds.
+    auto_enable_delay_seconds: Option<Seconds>,
+    /// How long it is quiet about the same key after it fired.
+    cool_down_seconds: Seconds,
+    /// Lower is judged first.
+    priority: i32,
+    /// Whether rules after it are left out when it fires.
+    stop: bool,
+    /// Whether it only tells what it would have done.
+    shadow: bool,
+    enabled: bool,
+    /// Grows with every change.
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// How often conditions must be met before a rule fires: `count` of the `last` calls, or `count`
+/// within `window_seconds`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Threshold {
+    count: u32,
+    last: Option<u32>,
+    window_seconds: Option<Seconds>,
+    /// `key` when not given.
+    per: Option<Per>,
+}
+
+/// A rule to be made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "upstream_id": 1, "name": "quota used up",
+    "conditions": {"type": "status_code", "operator": "equals", "value": 429},
+    "actions": ["disable_key"], "auto_enable_delay_hours": 24,
+}))]
+pub(crate) struct NewRule {
+    /// None for the calls of all upstreams.
+    upstream_id: Option<i64>,
+    /// Unique for the upstream.
+    name: String,
+    /// A test `{"type", "operator", "value"}`, an object with `all`, `any` or `not`, or a list of
+    /// which all must hold.
+    #[schema(value_type = Object)]
+    conditions: Value,
+    threshold: Option<Threshold>,
+    actions: Vec<RuleAction>,
+    /// How long `disable_key`, `cool_key` and `disable_upstream` last; also with decimals.
+    auto_enable_delay_hours: Option<DelayHours>,
+    /// The same in seconds; only one of both.
+    auto_enable_delay_seconds: Option<Seconds>,
+    cool_down_seconds: Option<Seconds>,
+    priority: Option<i32>,
+    stop: Option<bool>,
+    shadow: Option<bool>,
+    enabled: Option<bool>,
+}
+
+/// What to change of a rule; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditRule {
+    /// `null` for the calls of all upstreams.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<i64>)]
+    upstream_id: Option<Option<i64>>,
+    name: Option<String>,
+    /// All conditions anew.
+    #[schema(value_type = Option<Object>)]
+    conditions: Option<Value>,
+    /// `null` for every time.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Threshold>)]
+    threshold: Option<Option<Threshold>>,
+    /// All actions anew.
+    actions: Option<Vec<RuleAction>>,
+    /// `null` for as long as usual.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<DelayHours>)]
+    auto_enable_delay_hours: Option<Option<DelayHours>>,
+    /// `null` for as long as usual.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Seconds>)]
+    auto_enable_delay_seconds: Option<Option<Seconds>>,
+    cool_down_seconds: Option<Seconds>,
+    priority: Option<i32>,
+    stop: Option<bool>,
+    shadow: Option<bool>,
+    enabled: Option<bool>,
+}
+
+/// Which rules are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RulesQuery {
+    /// Only this upstream's own.
+    upstream_id: Option<i64>,
+    /// Where the page before ended: its `next_cursor`.
+    cursor: Option<String>,
+    /// At most this many items.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// Only rules with these characters in their name.
+    search: Option<String>,
+    /// The order; `-` in front turns it round.
+    #[param(inline)]
+    sort: Option<Order>,
+}
+
+/// Rules, a page at a time.
+#[utoipa::path(get, path = "/api/admin/rules", tag = "rules", params(RulesQuery),
+    responses((status = 200, description = "It is so", body = ListOf<Rule>), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn list_rules(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Query(query): Query<RulesQuery>,
+) -> Result<Answer<ListOf<Rule>>, ApiError> {
+    let RulesQuery { upstream_id, cursor, limit, search, sort } = query;
+    let page = ListQuery { cursor, limit, search, sort }.page(actor.confined_to())?;
+    let page = app.store.rules(upstream_id.map(UpstreamId), page).await?;
+    Ok(Answer(ListOf::of(page, Rule::from)))
+}
+
+/// Make a rule. It judges calls within a second.
+#[utoipa::path(post, path = "/api/admin/rules", tag = "rules", request_body = NewRule,
+    responses((status = 201, description = "It was made", body = Rule), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn create_rule(
+    actor: With<ManageRules>,
+    State(app): State<Management>,
+    Json(new): Json<NewRule>,
+) -> Result<Created<Rule>, ApiError> {
+    let seconds = new.auto_enable_delay_seconds.is_some();
+    let new = new.read().map_err(ApiError::Invalid)?;
+    let made = app.store.create_rule(&actor, new).await;
+    let id = made.map_err(|refused| named(refused, seconds))?;
+    let made = app.store.rule(id).await?.into();
+    Ok(Created::at(format!("/api/admin/rules/{id}"), made))
+}
+
+/// One rule.
+#[utoipa::path(get, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path)),
+    responses((status = 200, description = "It is so", body = Rule), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn read_rule(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<Answer<Rule>, ApiError> {
+    let row = app.store.rule(RuleId(id)).await?;
+    Ok(Answer(visible(&actor, row.rule.owner, "rule", row)?.into()))
+}
+
+/// Change a rule. It has another version then.
+#[utoipa::path(patch, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path)),
+    request_body = EditRule,
+    responses((status = 200, description = "It is so", body = Rule), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn edit_rule(
+    actor: With<ManageRules>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Json(edit): Json<EditRule>,
+) -> Result<Answer<Rule>, ApiError> {
+    let id = RuleId(id);
+    let seconds = edit.auto_enable_delay_seconds.is_some();
+    let edit = edit.read().map_err(ApiError::Invalid)?;
+    let edited = app.store.edit_rule(&actor, id, edit).await;
+    edited.map_err(|refused| named(refused, seconds))?;
+    Ok(Answer(app.store.rule(id).await?.into()))
+}
+
+/// Delete a rule. What it did to keys stays as it is.
+#[utoipa::path(delete, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path)),
+    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
+pub(crate) async fn delete_rule(
+    actor: With<ManageRules>,
+    State(app): State<Management>,
+    Id(id): Id,
+) -> Result<StatusCode, ApiError> {
+    app.store.delete_rule(&actor, RuleId(id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl NewRule {
+    /// The rule to be stored, or everything that is wrong with it.
+    fn read(self) -> Result<store::NewRule, Faults> {
+        let mut faults = Faults::default();
+        let conditions = read(&self.conditions).map_err(|refused| faults.0.extend(refused.0)).ok();
+        let seconds = self.auto_enable_delay_seconds;
+        let delay = delay(&mut faults, self.auto_enable_delay_hours, seconds);
+        let known = conditions.is_some();
+        let new = store::NewRule {
+            upstream: self.upstream_id.map(UpstreamId),
+            name: self.name,
+            conditions: conditions.unwrap_or_else(placeholder),
+            threshold: self.threshold.map(Into::into),
+            actions: self.actions.into_iter().map(Into::into).collect(),
+            auto_enable_delay: delay,
+            cool_down: self.cool_down_seconds.map(|time| time.0).unwrap_or_default(),
+            priority: self.priority.unwrap_or_default(),
+            stops: self.stop.unwrap_or_default(),
+            shadow: self.shadow.unwrap_or_default(),
+            enabled: self.enabled.unwrap_or(true),
+            owner: None,
+        };
+        if !known {
+            // Conditions that cannot be read do not hide what else is wrong.
+            faults.0.extend(judged(new.clone(), seconds.is_some()).err().unwrap_or_default().0);
+        }
+        faults.none_or(new)
+    }
+}
+
+impl EditRule {
+    fn read(self) -> Result<RuleEdit, Faults> {
+        let mut faults = Faults::default();
+        let conditions = self.conditions.as_ref().map(read).transpose();
+        let conditions = conditions.map_err(|refused| faults.0.extend(refused.0));
+        let (hours, seconds) = (self.auto_enable_delay_hours, self.auto_enable_delay_seconds);
+        let delay = (hours.is_some() || seconds.is_some())
+            .then(|| delay(&mut faults, hours.flatten(), seconds.flatten()));
+        faults.none_or(RuleEdit {
+            upstream: self.upstream_id.map(|id| id.map(UpstreamId)),
+            name: self.name,
+            conditions: conditions.unwrap_or_default(),
+            threshold: self.threshold.map(|threshold| threshold.map(Into::into)),
+            actions: self.actions.map(|all| all.into_iter().map(Into::into).collect()),
+            auto_enable_delay: delay,
+            cool_down: self.cool_down_seconds.map(|time| time.0),
+            priority: self.priority,
+            stops: self.stop,
+            shadow: self.shadow,
+            enabled: self.enabled,
+        })
+    }
+}
+
+impl Input for NewRule {
+    fn faults(&self) -> Faults {
+        let seconds = self.auto_enable_delay_seconds.is_some();
+        self.clone().read().and_then(|new| judged(new, seconds).map(drop)).err().unwrap_or_default()
+    }
+}
+
+impl Input for EditRule {
+    const NULLABLE: Option<&'static [&'static str]> =
+        Some(&["upstream_id", "threshold", "auto_enable_delay_hours", "auto_enable_delay_seconds"]);
+}
+
+impl From<RuleRow> for Rule {
+    fn from(row: RuleRow) -> Self {
+        let rule = row.rule;
+        Self {
+            id: rule.id.0,
+            owner_id: rule.owner.0,
+            upstream_id: rule.upstream.map(|id| id.0),
+            name: rule.name,
+            conditions: shape::shown(&rule.conditions),
+            threshold: rule.threshold.map(Into::into),
+            actions: rule.actions.into_iter().map(Into::into).collect(),
+            auto_enable_delay_hours: rule.auto_enable_delay.map(DelayHours),
+            auto_enable_delay_seconds: rule.auto_enable_delay.map(Seconds),
+            cool_down_seconds: Seconds(rule.cool_down),
+            priority: rule.priority,
+            stop: rule.stops,
+            shadow: rule.shadow,
+            enabled: rule.enabled,
+            version: rule.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+impl From<domain::rule::Threshold> for Threshold {
+    fn from(threshold: domain::rule::Threshold) -> Self {
+        Self {
+            count: threshold.count,
+            last: threshold.last,
+            window_seconds: threshold.window.map(Seconds),
+            per: Some(threshold.per.into()),
+        }
+    }
+}
+
+impl From<Threshold> for domain::rule::Threshold {
+    fn from(threshold: Threshold) -> Self {
+        Self {
+            count: threshold.count,
+            last: threshold.last,
+            window: threshold.window_seconds.map(|time| time.0),
+            per: threshold.per.map(Into::into).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! How the pool of an upstream is used, as the API spells it.
+
+mod parts;
+
+use domain::policy as of;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use parts::{AuthFailure, Breaker, ErrorRule, HeaderScript, KeyLimit, Price, Probe};
+
+use crate::{
+    api::{
+        quotas::Quota,
+        sticky::Sticky,
+        values::{Seconds, Zone, all},
+    },
+    input::nullable,
+};
+
+/// How the pool of an upstream is used.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Policy {
+    /// By the clock of which zone quotas are reset; the provider's where it is known, else the
+    /// gateway's.
+    timezone: Option<Zone>,
+    /// Rows that are asked before the provider's own table of errors; the first that fits decides.
+    error_rules: Vec<ErrorRule>,
+    /// What is done with a key that is not accepted.
+    on_auth_failure: AuthFailure,
+    /// Limits that the provider sets for each key or group.
+    key_limits: Vec<KeyLimit>,
+    /// The quotas of keys that have none of their own.
+    key_quotas: Vec<Quota>,
+    /// What keeps calls that belong together with one key.
+    sticky: Option<Sticky>,
+    /// Seconds that a call waits in line when every key is busy.
+    queue_timeout: Seconds,
+    /// Most calls at once to this upstream; those beyond it wait in line.
+    max_in_flight: Option<u32>,
+    breaker: Breaker,
+    probe: Probe,
+    prices: Vec<Price>,
+    /// A script that sets headers.
+    header_script: Option<HeaderScript>,
+    /// Seconds for which an answer is read on for its usage after the client left; 0 counts what
+    /// was sent.
+    drain: Seconds,
+}
+
+/// How the pool of an upstream is to be used: each field that is given replaces the whole of what
+/// it was, the others stay.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EditPolicy {
+    /// `null` for that of the provider or the gateway.
+    #[serde(deserialize_with = "nullable")]
+    #[schema(value_type = Option<Zone>)]
+    timezone: Option<Option<Zone>>,
+    /// At most 256.
+    #[serde(deserialize_with = "given")]
+    error_rules: Option<Vec<ErrorRule>>,
+    #[serde(deserialize_with = "given")]
+    on_auth_failure: Option<AuthFailure>,
+    /// At most 32.
+    #[serde(deserialize_with = "given")]
+    key_limits: Option<Vec<KeyLimit>>,
+    /// At most 8.
+    #[serde(deserialize_with = "given")]
+    key_quotas: Option<Vec<Quota>>,
+    /// `null` lets go of it.
+    #[serde(deserialize_with = "nullable")]
+    #[schema(value_type = Option<Sticky>)]
+    sticky: Option<Option<Sticky>>,
+    /// At most 600.
+    #[serde(deserialize_with = "given")]
+    queue_timeout: Option<Seconds>,
+    /// `null` for any number.
+    #[serde(deserialize_with = "nullable")]
+    #[schema(value_type = Option<u32>)]
+    max_in_flight: Option<Option<u32>>,
+    #[serde(deserialize_with = "given")]
+    breaker: Option<Breaker>,
+    #[serde(deserialize_with = "given")]
+    probe: Option<Probe>,
+    /// At most 1000.
+    #[serde(deserialize_with = "given")]
+    prices: Option<Vec<Price>>,
+    /// `null` for none.
+    #[serde(deserialize_with = "nullable")]
+    #[schema(value_type = Option<HeaderScript>)]
+    header_script: Option<Option<HeaderScript>>,
+    /// At most 600.
+    #[serde(deserialize_with = "given")]
+    drain: Option<Seconds>,
+}
+
+/// For fields that cannot be set to `null`.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+impl EditPolicy {
+    /// The policy that this makes of `now`.
+    pub(super) fn onto(self, now: of::PoolPolicy) -> of::PoolPolicy {
+        let zone = |zone: Option<Zone>| zone.map(|zone| zone.0);
+        of::PoolPolicy {
+            timezone: self.timezone.map_or(now.timezone, zone),
+            error_rules: self.error_rules.map_or(now.error_rules, all),
+            on_auth_failure: self.on_auth_failure.map_or(now.on_auth_failure, Into::into),
+            key_limits: self.key_limits.map_or(now.key_limits, all),
+            key_quotas: self.key_quotas.map_or(now.key_quotas, all),
+            sticky: self.sticky.map_or(now.sticky, |sticky| sticky.map(Into::into)),
+            queue_timeout: self.queue_timeout.map_or(now.queue_timeout, |time| time.0),
+            max_in_flight: self.max_in_flight.unwrap_or(now.max_in_flight),
+            breaker: self.breaker.map_or(now.breaker, Into::into),
+            probe: self.probe.map_or(now.probe, Into::into),
+            prices: self.prices.map_or(now.prices, all),
+            header_script: self
+                .header_script
+                .map_or(now.header_script, |script| script.map(Into::into)),
+            drain: self.drain.map_or(now.drain, |time| time.0),
+        }
+    }
+
+    /// The script that is given, if one is.
+    pub(super) fn script(&self) -> Option<of::HeaderScript> {
+        self.header_script.clone().flatten().map(Into::into)
+    }
+}
+
+impl From<of::PoolPolicy> for Policy {
+    fn from(policy: of::PoolPolicy) -> Self {
+        Self {
+            timezone: policy.timezone.map(Zone),
+            error_rules: all(policy.error_rules),
+            on_auth_failure: policy.on_auth_failure.into(),
+            key_limits: all(policy.key_limits),
+            key_quotas: all(policy.key_quotas),
+            sticky: policy.sticky.map(Into::into),
+            queue_timeout: Seconds(policy.queue_timeout),
+            max_in_flight: policy.max_in_flight,
+            breaker: policy.breaker.into(),
+            probe: policy.probe.into(),
+            prices: all(policy.prices),
+            header_script: policy.header_script.map(Into::into),
+            drain: Seconds(policy.drain),
+        }
+    }
+}

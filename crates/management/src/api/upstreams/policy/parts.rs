@@ -1,0 +1,254 @@
+//! The parts of a policy, each as the API spells it.
+
+use domain::policy as of;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::Number;
+use utoipa::ToSchema;
+
+use crate::{
+    api::values::{Seconds, decimal, parts},
+    words::{ErrorClass, Period, ScriptError, Sharing, Unit, Window},
+};
+
+/// What an answer must be like, and the class of failure that it is then. All that is named must
+/// hold.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ErrorRule {
+    status: Option<u16>,
+    /// The provider's code or type of error, whole.
+    code: Option<String>,
+    /// A part of the body, in any case of letters.
+    contains: Option<String>,
+    /// How the provider's message begins, in any case of letters.
+    message: Option<String>,
+    class: ErrorClass,
+    /// Whether it concerns the key only where this model is asked for.
+    #[serde(default)]
+    of_model: bool,
+    /// The period whose end is to be waited for, whatever sooner time the provider names.
+    period: Option<Period>,
+}
+
+/// What is done with a key that is not accepted: `"ban"`, or it is out for so many seconds.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(untagged, expecting = "must be \"ban\" or {\"disable_seconds\": 3600}")]
+pub(super) enum AuthFailure {
+    Ban(Ban),
+    Disable { disable_seconds: Seconds },
+}
+
+/// The word `ban`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ban {
+    Ban,
+}
+
+/// What a provider allows each key or group, at once or in a minute or a day.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyLimit {
+    /// A model's name, or its beginning and `*`; all together where none is named.
+    model: Option<String>,
+    #[serde(default = "each")]
+    per: Sharing,
+    unit: Unit,
+    /// None for `concurrency`.
+    window: Option<Window>,
+    limit: u64,
+}
+
+const fn each() -> Sharing {
+    Sharing::Key
+}
+
+/// When a circuit breaker opens. What is not given has its default.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = BreakerPolicy)]
+pub(super) struct Breaker {
+    enabled: bool,
+    /// Seconds over which calls are looked at.
+    window: Seconds,
+    /// With fewer calls than this in the window it never opens.
+    min_calls: u32,
+    /// It opens when so many of a hundred failed.
+    failure_percent: u32,
+    /// It opens when so many failed one after the other.
+    failures_in_a_row: u32,
+    /// Seconds that it stays open before one call tries.
+    open_for: Seconds,
+}
+
+/// How suspended keys are asked whether they are well again.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Probe {
+    enabled: bool,
+    /// The path of a question that costs nothing; the list of models where none is named.
+    path: Option<String>,
+}
+
+/// What calls of a model cost, in dollars.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"model": "gpt-5*", "input_per_million": 1.25, "output_per_million": 10}))]
+pub(super) struct Price {
+    /// The model at this upstream, or its beginning and `*`; the longest that fits counts.
+    model: String,
+    #[schema(value_type = f64)]
+    input_per_million: PerMillion,
+    #[schema(value_type = f64)]
+    output_per_million: PerMillion,
+    /// Tokens read from the prompt cache; as input where nothing is said.
+    #[schema(value_type = Option<f64>)]
+    cached_per_million: Option<PerMillion>,
+    /// Tokens written to the prompt cache; as input where nothing is said.
+    #[schema(value_type = Option<f64>)]
+    cache_written_per_million: Option<PerMillion>,
+    /// Each call.
+    #[serde(default)]
+    #[schema(value_type = f64)]
+    per_request: Dollars,
+}
+
+/// Dollars for a million tokens, kept as billionths for a thousand: six decimals.
+#[derive(Debug, Clone, Copy)]
+struct PerMillion(u64);
+
+/// Dollars, kept as billionths.
+#[derive(Debug, Clone, Copy, Default)]
+struct Dollars(u64);
+
+macro_rules! decimals {
+    ($($name:ident $decimals:literal $words:literal),+ $(,)?) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                decimal(self.0, $decimals).serialize(serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let number = Number::deserialize(deserializer)?;
+                parts(&number, $decimals).map(Self).ok_or_else(|| D::Error::custom($words))
+            }
+        }
+    )+};
+}
+
+decimals! {
+    PerMillion 6 "must be dollars that are not negative, with at most 6 decimals",
+    Dollars 9 "must be dollars that are not negative, with at most 9 decimals",
+}
+
+/// A script that says which headers a request gets.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeaderScript {
+    /// JavaScript that defines a function `headers(request)`.
+    #[schema(
+        example = "function headers(request) { return {set: {\"x-key\": request.key.name}} }"
+    )]
+    source: String,
+    #[serde(default = "refuse")]
+    on_error: ScriptError,
+}
+
+const fn refuse() -> ScriptError {
+    ScriptError::Refuse
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        of::Breaker::default().into()
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        of::Probe::default().into()
+    }
+}
+
+/// Converts both ways, field by field.
+macro_rules! both_ways {
+    ($($ours:ident = $theirs:path { $($field:ident $(: $how:tt)?),+ $(,)? })+) => {$(
+        impl From<$theirs> for $ours {
+            fn from(from: $theirs) -> Self {
+                Self { $($field: both_ways!(@out from $field $($how)?)),+ }
+            }
+        }
+
+        impl From<$ours> for $theirs {
+            fn from(from: $ours) -> Self {
+                Self { $($field: both_ways!(@in from $field $($how)?)),+ }
+            }
+        }
+    )+};
+    (@out $from:ident $field:ident) => { $from.$field };
+    (@in $from:ident $field:ident) => { $from.$field };
+    (@out $from:ident $field:ident word) => { $from.$field.into() };
+    (@in $from:ident $field:ident word) => { $from.$field.into() };
+    (@out $from:ident $field:ident seconds) => { Seconds($from.$field) };
+    (@in $from:ident $field:ident seconds) => { $from.$field.0 };
+    (@out $from:ident $field:ident maybe) => { $from.$field.map(Into::into) };
+    (@in $from:ident $field:ident maybe) => { $from.$field.map(Into::into) };
+}
+
+both_ways! {
+    ErrorRule = domain::ErrorRule {
+        status, code, contains, message, class: word, of_model, period: maybe,
+    }
+    KeyLimit = domain::KeyLimit { model, per: word, unit: word, window: maybe, limit }
+    Breaker = of::Breaker {
+        enabled, window: seconds, min_calls, failure_percent, failures_in_a_row, open_for: seconds,
+    }
+    Probe = of::Probe { enabled, path }
+    HeaderScript = of::HeaderScript { source, on_error: word }
+}
+
+impl From<of::AuthFailure> for AuthFailure {
+    fn from(done: of::AuthFailure) -> Self {
+        match done {
+            of::AuthFailure::Ban => Self::Ban(Ban::Ban),
+            of::AuthFailure::Disable(time) => Self::Disable { disable_seconds: Seconds(time) },
+        }
+    }
+}
+
+impl From<AuthFailure> for of::AuthFailure {
+    fn from(done: AuthFailure) -> Self {
+        match done {
+            AuthFailure::Ban(Ban::Ban) => Self::Ban,
+            AuthFailure::Disable { disable_seconds } => Self::Disable(disable_seconds.0),
+        }
+    }
+}
+
+impl From<domain::Price> for Price {
+    fn from(price: domain::Price) -> Self {
+        Self {
+            model: price.model,
+            input_per_million: PerMillion(price.input),
+            output_per_million: PerMillion(price.output),
+            cached_per_million: price.cached.map(PerMillion),
+            cache_written_per_million: price.cache_written.map(PerMillion),
+            per_request: Dollars(price.request),
+        }
+    }
+}
+
+impl From<Price> for domain::Price {
+    fn from(price: Price) -> Self {
+        Self {
+            model: price.model,
+            input: price.input_per_million.0,
+            output: price.output_per_million.0,
+            cached: price.cached_per_million.map(|price| price.0),
+            cache_written: price.cache_written_per_million.map(|price| price.0),
+            request: price.per_request.0,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `/api/admin/keys/import`: many keys in one text.
+
+use std::{fmt::Write as _, time::Duration};
+
+use auth::Role;
+use axum::http::Method;
+use management::Settings;
+use serde_json::{Value, json};
+
+use crate::app::{Answer, App, Client};
+
+const KEYS: &str = "/api/admin/keys";
+
+async fn upload(by: &Client, query: &str, kind: &str, file: &str) -> Answer {
+    let by = by.clone().with("content-type", kind);
+    by.send(Method::POST, &format!("{KEYS}/import?{query}"), Some(file.to_owned())).await
+}
+
+/// What a report counts: created, duplicates, invalid.
+fn counted(report: &Value) -> [u64; 3] {
+    ["created", "duplicates", "invalid"].map(|field| report[field].as_u64().unwrap())
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_keys_are_one_import_with_a_report_of_each_line() {
+    // Slow machines shall be slow, and no more.
+    let request_timeout = Duration::from_secs(600);
+    let app = App::with(Settings { request_timeout, ..Settings::default() }).await;
+    app.user("super_admin", Role::SuperAdmin).await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let held = json!({"upstream_id": upstream, "name": "held", "key_value": "sk-test-000007"});
+    admin.post(KEYS, held).await.expect(201);
+    let mut file = String::new();
+    for line in 1..=100_000_u32 {
+        match line {
+            20_000 => file.push_str("sk-test-000005\n"),
+            30_000 => file.push_str("sk bad-secret\n"),
+            _ => writeln!(file, "sk-test-{line:06}").unwrap(),
+        }
+    }
+    let query = format!("upstream_id={upstream}");
+
+    let report = upload(&admin, &query, "text/plain", &file).await.expect(200);
+
+    assert_eq!(counted(&report), [99_997, 2, 1]);
+    let lines = report["lines"].as_array().unwrap();
+    let told: Vec<_> = lines.iter().map(|line| (&line["line"], &line["result"])).collect();
+    let (duplicate, invalid) = (json!("duplicate"), json!("invalid"));
+    let expected = [(7, &duplicate), (20_000, &duplicate), (30_000, &invalid)];
+    let expected = expected.map(|(line, result)| (json!(line), result));
+    assert!(
+        told.into_iter().eq(expected.iter().map(|(line, result)| (line, *result))),
+        "{lines:?}"
+    );
+    assert_eq!((&lines[0]["id"], &lines[1]["id"]), (&json!(1), &json!(null)));
+    let words = |i: usize| lines[i]["message"].as_str().unwrap();
+    assert!(words(1).contains("line 5 "), "{lines:?}");
+    assert!(words(2).contains("key_value") && !words(2).contains("bad-secret"), "{lines:?}");
+    assert_eq!(report["truncated"], false);
+    let shown = admin.get("/api/admin/upstreams/1").await.expect(200);
+    assert_eq!(shown["key_count"], 99_998);
+    let catalog = app.store.load_catalog().await.unwrap();
+    assert_eq!(catalog.upstreams.values().next().unwrap().keys.len(), 99_998);
+
+    // Once more there is nothing new, and the report has an end.
+    let report = upload(&admin, &query, "text/plain", &file).await.expect(200);
+    assert_eq!(counted(&report), [0, 99_999, 1]);
+    assert_eq!(report["lines"].as_array().unwrap().len(), 10_000);
+    assert_eq!(report["truncated"], true);
+    file.push_str("sk-one-too-many\n");
+    let faults = upload(&admin, &query, "text/plain", &file).await.faults(422);
+    assert!(faults["text"].contains("100000"), "{faults:?}");
+}
+
+#[tokio::test]
+async fn a_list_is_read_in_each_form_and_can_be_tried_first() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let csv = "name,key,weight,group,quota_total\na,sk-csv-a,5,team,100\n,sk-csv-b,x,,\n";
+    let query = format!("upstream_id={upstream}&report=all");
+    let tried = upload(&admin, &format!("{query}&dry_run=true"), "text/csv", csv).await.expect(200);
+    assert_eq!((counted(&tried), &tried["dry_run"]), ([1, 0, 1], &json!(true)));
+    assert_eq!(admin.get(KEYS).await.expect(200)["items"], json!([]));
+
+    let report = upload(&admin, &query, "text/csv", csv).await.expect(200);
+    assert_eq!(counted(&report), [1, 0, 1]);
+    assert_eq!((&report["lines"][0]["id"], &report["lines"][0]["line"]), (&json!(1), &json!(2)));
+    let key = admin.get(&format!("{KEYS}/1")).await.expect(200);
+    assert_eq!((&key["name"], &key["weight"]), (&json!("a"), &json!(5)));
+    assert_eq!((&key["quota_group"], &key["quota_total"]), (&json!("team"), &json!(100)));
+
+    let quota = json!({"unit": "cost", "period": "month", "limit": 2.5});
+    let text = json!([{"key_value": "sk-json-a", "quotas": [quota]}, "sk-json-b", "sk-csv-a"]);
+    let body =
+        json!({"upstream_id": upstream, "text": text.to_string(), "defaults": {"weight": 3}});
+    let report = admin.post(&format!("{KEYS}/import"), body).await.expect(200);
+    assert_eq!(counted(&report), [2, 1, 0]);
+    let key = admin.get(&format!("{KEYS}/2")).await.expect(200);
+    assert_eq!((&key["weight"], &key["quotas"][0]["limit"]), (&json!(3), &json!(2.5)));
+}
