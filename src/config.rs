@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use chrono_tz::Tz;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -32,6 +33,9 @@ pub(crate) struct Config {
     pub(crate) enable_management: bool,
     pub(crate) data_dir: PathBuf,
     pub(crate) shutdown_grace: Duration,
+    /// By the clock of which zone days begin.
+    pub(crate) timezone: Tz,
+    pub(crate) retention: Retention,
     pub(crate) master_key: MasterKeySource,
     pub(crate) admin_password: Option<SecretString>,
     pub(crate) log: Log,
@@ -43,6 +47,15 @@ pub(crate) struct Config {
     pub(crate) outbound_allow: Vec<IpNet>,
     /// What was said and by whom, for `check --print`.
     effective: String,
+}
+
+/// How long log entries are kept, and how much of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention {
+    pub(crate) log_days: u64,
+    pub(crate) body_days: u64,
+    /// Bytes of log entries and bodies together.
+    pub(crate) size: u64,
 }
 
 /// Where the master key comes from.
@@ -261,6 +274,12 @@ impl Reader {
             enable_proxy: self.switch("enable_proxy"),
             enable_management: self.switch("enable_management"),
             shutdown_grace: self.duration("shutdown_grace"),
+            timezone: self.timezone(),
+            retention: Retention {
+                log_days: self.number("retention.log_days"),
+                body_days: self.number("retention.body_days"),
+                size: self.number("retention.size"),
+            },
             master_key: self.master_key(&data_dir),
             admin_password: self.secret("admin_password"),
             log: Log { common, proxy: proxy_log, management: management_log, directives },
@@ -431,6 +450,20 @@ impl Reader {
         match self.value(path) {
             Value::Text(text) => text,
             _ => String::new(),
+        }
+    }
+
+    /// The zone that is named, or else the machine's.
+    fn timezone(&mut self) -> Tz {
+        match self.text("timezone") {
+            name if name.is_empty() => {
+                let machines = iana_time_zone::get_timezone().ok();
+                machines.and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC)
+            }
+            name => name.parse().unwrap_or_else(|_| {
+                self.fault("timezone", "must be a time zone such as Europe/Berlin or UTC");
+                Tz::UTC
+            }),
         }
     }
 

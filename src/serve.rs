@@ -12,8 +12,8 @@ use std::{
 
 use anyhow::Context;
 use auth::MasterKey;
-use chrono::Utc;
-use cluster::Cluster;
+use chrono::{TimeDelta, Utc};
+use cluster::{Cluster, Counters};
 use domain::{OutboundPolicy, Revision, live::Live};
 use management::FirstStart;
 use pingora_core::server::{RunArgs, Server, configuration::ServerConf};
@@ -34,7 +34,7 @@ use crate::{
     config::Config,
     master_key,
     process::{self, DataPlaneLock},
-    tasks::refresh,
+    tasks::{drain_journal, keep_events, refresh, scheduler::Keep},
     telemetry,
 };
 
@@ -76,14 +76,22 @@ fn run(config: &Config, logs: &Arc<telemetry::Logs>) -> anyhow::Result<()> {
         let management_addr = management_port.as_ref().map(Port::addr);
         let first = runtime.block_on(refresh::snapshot(&store));
         let first = first.context("the stored configuration cannot be served")?;
-        let (journal, drain) = Journal::open(journal_settings(config))?;
+        let (journal, mut drain) = Journal::open(journal_settings(config))?;
         let settings = proxy_settings(config, port.addr(), management_addr, &master_key);
-        let gateway = Gateway::new(settings, master_key.service_keys(), journal);
+        let counters = Counters::of(&cluster);
+        let gateway = Gateway::new(settings, master_key.service_keys(), journal, counters);
         let served = first.revision;
         gateway.install(first);
+        let known = runtime.block_on(async {
+            // What was used stands in log entries, also in those that are not stored yet.
+            drain_journal::bring_over(&mut drain, &store).await;
+            keep_events::restore(&gateway, &store).await
+        });
+        let known = known.context("what is known of keys and quotas cannot be read")?;
         tell_start("data plane", &port, served);
         server.add_service(OnPort::new(proxy::service(gateway.clone()), port));
-        data_plane = Some(Beside { gateway, served, drain: Mutex::new(Some(drain)) });
+        let drain = Mutex::new(Some(drain));
+        data_plane = Some(Beside { gateway, served, drain, known: Some(known) });
     }
     let gateway = data_plane.as_ref().map(|plane| plane.gateway.clone());
     let management_ended = Arc::new(AtomicBool::new(management_port.is_none()));
@@ -96,7 +104,16 @@ fn run(config: &Config, logs: &Arc<telemetry::Logs>) -> anyhow::Result<()> {
     let (ending, told) = watch::channel(false);
     let (running, tasks_ended) = mpsc::channel();
     let running = Some(running);
-    server.add_service(Tasks { store: store.clone(), cluster, data_plane, ending: told, running });
+    let (zone, keep) = (config.timezone, keep(config));
+    server.add_service(Tasks {
+        store: store.clone(),
+        cluster,
+        data_plane,
+        zone,
+        keep,
+        ending: told,
+        running,
+    });
     let logs = logs.clone();
     Ending { gateway, management_ended, tasks: ending, tasks_ended, logs }.watch(&server);
     server.bootstrap();
@@ -157,6 +174,13 @@ fn outbound(config: &Config) -> OutboundPolicy {
     }
 }
 
+/// How long things are kept, and how much of them.
+fn keep(config: &Config) -> Keep {
+    let days = |days: u64| TimeDelta::days(i64::try_from(days).unwrap_or(i64::MAX));
+    let retention = &config.retention;
+    Keep { logs: days(retention.log_days), bodies: days(retention.body_days), size: retention.size }
+}
+
 fn server_conf(config: &Config) -> ServerConf {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let private = |name: &str| config.data_dir.join(name).display().to_string();
@@ -197,6 +221,7 @@ fn proxy_settings(
     };
     settings.client_ip_key = master_key.client_ip_key();
     settings.snapshot_max_age = from.snapshot_max_age;
+    settings.timezone = config.timezone;
     let limits = &mut settings.limits;
     limits.head = from.limits.head as usize;
     limits.fields = from.limits.fields as usize;

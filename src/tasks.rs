@@ -1,9 +1,12 @@
-//! What runs beside the planes: bringing changes to the data plane, and log entries and recorded
-//! bodies to the database. One service with one runtime holds them all.
+//! What runs beside the planes: bringing changes to the data plane, log entries, recorded bodies and
+//! what happens to keys to the database, and tasks that run by the clock. One service with one
+//! runtime holds them all.
 
 pub(crate) mod drain_journal;
+pub(crate) mod keep_events;
 pub(crate) mod record_bodies;
 pub(crate) mod refresh;
+pub(crate) mod scheduler;
 
 use std::{fmt::Display, time::Duration};
 

@@ -89,6 +89,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How long calls in flight may go on after SIGTERM. Without any, the process ends at once.",
     ),
     row(
+        "timezone",
+        Kind::Text,
+        "",
+        "By whose clock days begin, for quotas, budgets and daily tasks that name no other: Europe/Berlin. The machine's own where none is named.",
+    ),
+    row(
         "master_key",
         Kind::OutsideSecret,
         "",
@@ -210,6 +216,24 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::Size(MIB..=1024 * GIB),
         "4GiB",
         "Disk for log entries that wait for the database; when it is full, new calls get 503.",
+    ),
+    row(
+        "retention.log_days",
+        Kind::Count(1..=36_500),
+        "30",
+        "How many days log entries are kept. They are cleared at 2:00.",
+    ),
+    row(
+        "retention.body_days",
+        Kind::Count(1..=36_500),
+        "7",
+        "How many days recorded bodies are kept.",
+    ),
+    row(
+        "retention.size",
+        Kind::Size(MIB..=1024 * 1024 * GIB),
+        "10GiB",
+        "How much log entries and bodies may take in all; the oldest go first, bodies before entries.",
     ),
     row(
         "management.addr",

@@ -8,6 +8,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use auth::MasterKey;
+use chrono_tz::Tz;
 use cluster::Cluster;
 use domain::{Revision, live::Live};
 use management::{Management, Parts};
@@ -22,7 +23,10 @@ use tokio::sync::watch;
 use super::listener::Port;
 use crate::{
     config::Config,
-    tasks::{drain_journal, record_bodies, refresh},
+    tasks::{
+        drain_journal, keep_events, record_bodies, refresh,
+        scheduler::{self, Job, Keep, Workshop},
+    },
 };
 
 /// The management plane of this configuration.
@@ -98,6 +102,9 @@ pub(super) struct Tasks {
     pub(super) cluster: Cluster,
     /// What the data plane needs, where there is one.
     pub(super) data_plane: Option<Beside>,
+    /// By the clock of which zone daily tasks run.
+    pub(super) zone: Tz,
+    pub(super) keep: Keep,
     /// Says when to bring over what is there and stop.
     pub(super) ending: watch::Receiver<bool>,
     /// Hung up when the tasks have ended.
@@ -109,6 +116,7 @@ pub(super) struct Beside {
     pub(super) gateway: Arc<Gateway>,
     pub(super) served: Revision,
     pub(super) drain: Mutex<Option<Drain>>,
+    pub(super) known: Option<keep_events::Known>,
 }
 
 #[async_trait]
@@ -121,13 +129,31 @@ impl Service for Tasks {
     ) {
         let (store, cluster) = (&self.store, &self.cluster);
         tokio::spawn(refresh::announce(store.clone(), cluster.clone()));
-        if let Some(Beside { gateway, served, drain }) = &mut self.data_plane {
+        let gateway = self.data_plane.as_ref().map(|beside| beside.gateway.clone());
+        let has_gateway = gateway.is_some();
+        let workshop = Workshop { store: store.clone(), gateway, keep: self.keep };
+        let schedule = |lease, jobs| {
+            let (workshop, ending) = (workshop.clone(), self.ending.clone());
+            tokio::spawn(scheduler::run(workshop, lease, jobs, self.zone, ending))
+        };
+        let mut scheduled = vec![schedule("scheduler", Job::OF_THE_STORE)];
+        if has_gateway {
+            scheduled.push(schedule("prober", Job::OF_THE_DATA_PLANE));
+        }
+        let mut kept = None;
+        if let Some(Beside { gateway, served, drain, known }) = &mut self.data_plane {
             let (store, cluster) = (store.clone(), cluster.clone());
             tokio::spawn(refresh::run(gateway.clone(), store, cluster, *served));
             if let Some(queue) = gateway.recorded() {
                 let (store, ending) = (self.store.clone(), self.ending.clone());
                 tokio::spawn(record_bodies::run(queue, store, ending));
             }
+            if let Some(events) = gateway.events() {
+                let (store, ending) = (self.store.clone(), self.ending.clone());
+                kept = Some(tokio::spawn(keep_events::run(events, store, ending)));
+            }
+            let known = known.take().expect("a service starts once");
+            tokio::spawn(keep_events::share(gateway.clone(), self.store.clone(), known));
             let drain = drain.get_mut().ok().and_then(Option::take);
             let drain = drain.expect("a service starts once");
             // Calls in flight still write entries while the server shuts down: only `ending` ends
@@ -136,6 +162,10 @@ impl Service for Tasks {
         } else {
             // An error means that the front door is gone, which is the end as well.
             let _ = self.ending.wait_for(|ending| *ending).await;
+        }
+        for task in kept.into_iter().chain(scheduled) {
+            // A task that panicked has said so.
+            let _ = task.await;
         }
         self.cluster.leave().await;
         self.running.take();

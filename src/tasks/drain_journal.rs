@@ -44,9 +44,14 @@ pub(crate) async fn run(mut drain: Drain, store: Store, mut ending: watch::Recei
             }
         }
     }
+    bring_over(&mut drain, &store).await;
+}
+
+/// Brings over what is there now; where the database does not take it, the journal keeps it.
+pub(crate) async fn bring_over(drain: &mut Drain, store: &Store) {
     while let Ok(Some(batch)) = drain.batch_now(BATCH) {
         if store.append_log(&batch.entries, batch.position.clone()).await.is_err() {
-            break; // The journal keeps it for the next start.
+            return;
         }
         drain.release(&batch);
     }

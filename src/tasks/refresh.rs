@@ -3,12 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::Utc;
 use cluster::Cluster;
 use domain::{Revision, Snapshot};
 use proxy::Gateway;
 use store::Store;
 
-use super::Backoff;
+use super::{Backoff, keep_events};
 
 /// How often the revision is looked at: a lost notice costs no more than this.
 const LOOK: Duration = Duration::from_millis(250);
@@ -54,7 +55,9 @@ async fn refresh(gateway: &Gateway, store: &Store, served: Revision) -> anyhow::
     }
     let snapshot = snapshot(store).await?;
     let revision = snapshot.revision;
+    let installed_us = Utc::now().timestamp_micros();
     gateway.install(snapshot);
+    keep_events::seed(gateway, store, installed_us).await?;
     tracing::info!(%revision, "the data plane serves revision {revision}");
     Ok(revision)
 }

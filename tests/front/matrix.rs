@@ -94,6 +94,8 @@ async fn route(admin: &Admin, base_url: &str, name: &str, target: &Value) {
     let upstream = json!({
         "name": name.replace('.', "-"), "base_url": base_url, "provider": target["provider"],
         "dialects": [target["dialect"]], "retry_count": 0, "models": [target["model"]],
+        // Some of these targets fail on purpose, and each client is to hear how.
+        "policy": {"breaker": {"enabled": false}},
     });
     let upstream = admin.post("/api/admin/upstreams", upstream).await;
     let key = json!({"upstream_id": upstream["id"], "name": "Key", "key_value": target["key"]});

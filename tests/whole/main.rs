@@ -6,6 +6,7 @@
 mod crash;
 mod outage;
 mod planes;
+mod pools;
 
 use std::time::Duration;
 

@@ -134,6 +134,8 @@ class Served:
                 "models": sorted(models),
                 "retry_count": 0,
                 "ask_usage": False,
+                # Cases of failures follow each other, and each is to be heard.
+                "policy": {"breaker": {"enabled": False}},
                 "enabled": False,
             },
         )

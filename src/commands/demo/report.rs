@@ -65,7 +65,7 @@ fn state(key: &Value) -> String {
     let state = key["state"].as_str().unwrap_or_default();
     match (state, key["reason"].as_str(), key["until"].as_str()) {
         ("active", ..) => "in use".into(),
-        ("cooling", Some(reason), Some(until)) => {
+        ("cooling" | "disabled_auto" | "exhausted", Some(reason), Some(until)) => {
             let why = match reason {
                 "rate_limited" => "the provider said: too many (429)",
                 "auth" => "the provider refused the key (401)",

@@ -1,0 +1,129 @@
+//! Keeps what the running data plane tells of keys, breakers and rules, and brings it what other
+//! instances found: within a second all of them know what one of them does.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::Utc;
+use domain::Event;
+use proxy::Gateway;
+use store::Store;
+use tokio::sync::{mpsc, watch};
+
+use super::Backoff;
+
+/// Most events of one transaction.
+const BATCH: usize = 1000;
+/// Events come in bursts, and cost less in company.
+const GATHER: Duration = Duration::from_millis(100);
+/// How often it is looked what others found.
+const LOOK: Duration = Duration::from_millis(500);
+/// Most that is read at a time.
+const PORTION: u64 = 5000;
+
+/// Where the reading of what others found has come to.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    standings: i64,
+    breakers: i64,
+}
+
+/// Takes over everything that was known before this process began: how keys and breakers stand,
+/// and what was used of quotas and budgets.
+pub(crate) async fn restore(gateway: &Gateway, store: &Store) -> anyhow::Result<Known> {
+    let mut known = Known::default();
+    learn(gateway, store, &mut known).await?;
+    seed(gateway, store, Utc::now().timestamp_micros()).await?;
+    Ok(known)
+}
+
+/// Brings what was used before `until_us` of quotas and budgets that are counted from now on.
+pub(crate) async fn seed(gateway: &Gateway, store: &Store, until_us: i64) -> store::Result<()> {
+    let questions = gateway.seed_questions();
+    if !questions.is_empty() {
+        let seeds = store.used(&questions, until_us).await?;
+        gateway.seed(questions, seeds);
+    }
+    Ok(())
+}
+
+/// Brings what others found, for as long as the process lives.
+pub(crate) async fn share(gateway: Arc<Gateway>, store: Store, mut known: Known) {
+    let mut backoff = Backoff::new("what other instances found of keys cannot be read");
+    loop {
+        tokio::time::sleep(LOOK).await;
+        match learn(&gateway, &store, &mut known).await {
+            Ok(()) => backoff.worked("what other instances found of keys can be read again"),
+            Err(error) => tokio::time::sleep(backoff.failed(&error)).await,
+        }
+    }
+}
+
+async fn learn(gateway: &Gateway, store: &Store, known: &mut Known) -> store::Result<()> {
+    loop {
+        let (standings, last) = store.standings_since(known.standings, PORTION).await?;
+        let more = standings.len() as u64 == PORTION;
+        gateway.restore(standings);
+        known.standings = last;
+        if !more {
+            break;
+        }
+    }
+    loop {
+        let (steps, last) = store.breakers_since(known.breakers, PORTION).await?;
+        let more = steps.len() as u64 == PORTION;
+        gateway.restore_breakers(steps);
+        known.breakers = last;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// Keeps events for as long as the process lives; when `ending` says so, keeps what is there.
+pub(crate) async fn run(
+    mut events: mpsc::Receiver<Event>,
+    store: Store,
+    mut ending: watch::Receiver<bool>,
+) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            taken = events.recv_many(&mut batch, BATCH) => {
+                if taken == 0 {
+                    return;
+                }
+            }
+            _ = ending.wait_for(|ending| *ending) => break,
+        }
+        if !keep(&store, &batch, &mut ending).await {
+            return;
+        }
+        if batch.len() > 1 {
+            tokio::select! {
+                () = tokio::time::sleep(GATHER) => {}
+                _ = ending.wait_for(|ending| *ending) => {}
+            }
+        }
+        batch.clear();
+    }
+    while let Ok(event) = events.try_recv() {
+        batch.push(event);
+    }
+    if let Err(error) = store.keep_events(&batch).await {
+        tracing::error!(%error, "{} events of keys and rules are lost", batch.len());
+    }
+}
+
+/// Keeps a batch, however long the database is away; false when the process ends first.
+async fn keep(store: &Store, batch: &[Event], ending: &mut watch::Receiver<bool>) -> bool {
+    let mut backoff = Backoff::new("events of keys and rules cannot be stored and wait in memory");
+    while let Err(error) = store.keep_events(batch).await {
+        let pause = backoff.failed(&error);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = ending.wait_for(|ending| *ending) => return false,
+        }
+    }
+    backoff.worked("events of keys and rules are stored again");
+    true
+}

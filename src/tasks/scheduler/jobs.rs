@@ -1,0 +1,189 @@
+//! What the tasks do. Each says in words what it did; all of them work in small portions, so that
+//! nobody waits for them.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{TimeDelta, Utc};
+use domain::live::Live;
+use proxy::Gateway;
+use store::{Aged, Store};
+
+/// Rows that are taken away at a time.
+const PORTION: u64 = 1000;
+/// Most keys that are asked in one run; the others have their turn in the next.
+const PROBES_MAX: usize = 500;
+/// Between two questions to providers, at most.
+const PROBE_PAUSE_MS: u64 = 400;
+/// Sums are kept by the hour for so long, and by the day after that.
+const HOURS_KEPT: TimeDelta = TimeDelta::days(92);
+/// What tells how keys came to stand so, and what rules did, is kept for so long.
+const HISTORY_KEPT: TimeDelta = TimeDelta::days(90);
+
+/// What jobs work with.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    pub(crate) store: Store,
+    /// Where this process runs the data plane.
+    pub(crate) gateway: Option<Arc<Gateway>>,
+    pub(crate) keep: Keep,
+}
+
+/// How long things are kept, and how much of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    pub(crate) logs: TimeDelta,
+    pub(crate) bodies: TimeDelta,
+    /// Bytes of log entries and bodies together.
+    pub(crate) size: u64,
+}
+
+/// A task that runs by the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Notes that keys are active again whose rest is over.
+    SweepKeys,
+    /// Notes that keys are active again whose quota was reset.
+    ResetQuotas,
+    /// Takes away what is older than it is to be kept, or too much.
+    ClearLogs,
+    /// Makes hourly sums of long ago into daily ones.
+    RollUp,
+    /// Asks providers whether suspended keys are accepted again.
+    ProbeKeys,
+}
+
+impl Job {
+    /// What any process can do that has the database.
+    pub(crate) const OF_THE_STORE: &[Job] =
+        &[Job::SweepKeys, Job::ResetQuotas, Job::ClearLogs, Job::RollUp];
+    /// What a data plane is needed for.
+    pub(crate) const OF_THE_DATA_PLANE: &[Job] = &[Job::ProbeKeys];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Job::SweepKeys => "sweep_keys",
+            Job::ResetQuotas => "reset_quotas",
+            Job::ClearLogs => "clear_logs",
+            Job::RollUp => "roll_up",
+            Job::ProbeKeys => "probe_keys",
+        }
+    }
+
+    /// As a line of a crontab.
+    pub(super) fn schedule(self) -> &'static str {
+        match self {
+            Job::SweepKeys | Job::ProbeKeys => "*/10 * * * *",
+            Job::ResetQuotas => "0 0 * * *",
+            Job::ClearLogs => "0 2 * * *",
+            Job::RollUp => "0 3 * * *",
+        }
+    }
+
+    pub(super) async fn run(self, workshop: &Workshop) -> store::Result<String> {
+        let store = &workshop.store;
+        match self {
+            Job::SweepKeys => sweep(store, &["cooling", "disabled_auto"]).await,
+            Job::ResetQuotas => sweep(store, &["exhausted"]).await,
+            Job::ClearLogs => clear(store, workshop.keep).await,
+            Job::RollUp => roll_up(store).await,
+            Job::ProbeKeys => match &workshop.gateway {
+                Some(gateway) => Ok(probe(gateway).await),
+                None => Ok("this process has no data plane".to_owned()),
+            },
+        }
+    }
+}
+
+async fn sweep(store: &Store, states: &[&str]) -> store::Result<String> {
+    let mut ended = 0;
+    loop {
+        let some = store.end_standings(states, Utc::now()).await?;
+        ended += some;
+        if some < PORTION {
+            return Ok(format!("{ended} keys are active again"));
+        }
+    }
+}
+
+async fn clear(store: &Store, keep: Keep) -> store::Result<String> {
+    let now = Utc::now();
+    let mut gone = Vec::new();
+    for (kind, name, kept) in [
+        (Aged::LogEntries, "log entries", keep.logs),
+        (Aged::Bodies, "bodies", keep.bodies),
+        (Aged::Transitions, "steps of keys", HISTORY_KEPT),
+        (Aged::Triggers, "triggers of rules", HISTORY_KEPT),
+        (Aged::Alerts, "alerts", HISTORY_KEPT),
+        (Aged::Standings, "standings", HISTORY_KEPT),
+        (Aged::Breakers, "breakers", HISTORY_KEPT),
+    ] {
+        let mut count = 0;
+        loop {
+            let some = store.delete_old(kind, now - kept, PORTION).await?;
+            count += some;
+            if some < PORTION {
+                break;
+            }
+        }
+        if count > 0 {
+            gone.push(format!("{count} {name}"));
+        }
+    }
+    gone.extend(shrink(store, keep.size).await?);
+    while store.give_back().await? {}
+    match gone.is_empty() {
+        true => Ok("nothing was old enough".to_owned()),
+        false => Ok(format!("cleared {}", gone.join(", "))),
+    }
+}
+
+/// Takes away the oldest of what is more than may be: bodies first, as they are the largest and tell
+/// the least.
+async fn shrink(store: &Store, most: u64) -> store::Result<Vec<String>> {
+    let size = store.log_size().await?;
+    let entries = size.entries * size.entry_bytes;
+    let mut over = (entries + size.body_bytes).saturating_sub(most);
+    let mut gone = Vec::new();
+    for (kind, name, count, bytes) in [
+        (Aged::Bodies, "bodies", size.bodies, size.body_bytes),
+        (Aged::LogEntries, "log entries", size.entries, entries),
+    ] {
+        let each = bytes.checked_div(count).unwrap_or(0).max(1);
+        let mut left = over.div_ceil(each).min(count);
+        over = over.saturating_sub(left * each);
+        let goes = left;
+        while left > 0 {
+            let some = store.delete_oldest(kind, left.min(PORTION)).await?;
+            if some == 0 {
+                break;
+            }
+            left -= some.min(left);
+        }
+        if goes > 0 {
+            gone.push(format!("{goes} {name} for want of room"));
+        }
+    }
+    Ok(gone)
+}
+
+async fn roll_up(store: &Store) -> store::Result<String> {
+    let mut days = 0;
+    while store.roll_up(Utc::now() - HOURS_KEPT).await? {
+        days += 1;
+    }
+    Ok(format!("{days} days were rolled up"))
+}
+
+/// Asks about suspended keys, one after the other and with pauses, so that no provider is stormed.
+async fn probe(gateway: &Gateway) -> String {
+    let suspended = gateway.suspended();
+    let (mut asked, mut accepted) = (0, 0);
+    for (upstream, key) in suspended.into_iter().take(PROBES_MAX) {
+        let pause = rand::random_range(0..=PROBE_PAUSE_MS);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let test = gateway.test_key(upstream, key).await;
+        asked += 1;
+        accepted += u32::from(test.accepted == Some(true));
+    }
+    format!("{asked} suspended keys were asked about, {accepted} are accepted again")
+}
