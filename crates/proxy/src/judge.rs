@@ -122,14 +122,21 @@ pub(crate) fn answered(
     if rules.is_empty() {
         return false;
     }
-    let (status, headers, whole) = match answer {
-        Reached::AsItIs(answer) => (answer.head.status, headers(&answer.head), None),
-        Reached::Converted(Converted::Stream(flow)) => {
-            (flow.answer.head.status, headers(&flow.answer.head), None)
-        }
-        Reached::Converted(Converted::Whole(whole)) => {
-            (whole.heard_status(), Vec::new(), whole.heard().cloned())
-        }
+    let status = match answer {
+        Reached::AsItIs(answer) => answer.head.status,
+        Reached::Converted(Converted::Stream(flow)) => flow.answer.head.status,
+        Reached::Converted(Converted::Whole(whole)) => whole.heard_status(),
+    };
+    // Most rules are about failures, and a good answer costs nothing for them.
+    let concerned = rules.iter().filter(|rule| rules::concerns(rule, Some(status), None));
+    let rules: Vec<Arc<CompiledRule>> = concerned.cloned().collect();
+    if rules.is_empty() {
+        return false;
+    }
+    let (headers, whole) = match answer {
+        Reached::AsItIs(answer) => (headers(&answer.head), None),
+        Reached::Converted(Converted::Stream(flow)) => (headers(&flow.answer.head), None),
+        Reached::Converted(Converted::Whole(whole)) => (Vec::new(), whole.heard().cloned()),
     };
     let later = |rule: &&Arc<CompiledRule>| rule.wants_body() || rule.wants_events();
     let now: Vec<_> =

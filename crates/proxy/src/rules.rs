@@ -78,6 +78,17 @@ impl Fired {
     }
 }
 
+/// Whether a call with this status and class is anything to a rule: it may fire, or counts the calls
+/// about which it does not.
+pub(crate) fn concerns(
+    rule: &CompiledRule,
+    status: Option<u16>,
+    class: Option<ErrorClass>,
+) -> bool {
+    let counts = rule.rule.threshold.is_some_and(|threshold| threshold.last.is_some());
+    counts || rule.may_fire(status, class)
+}
+
 impl Default for RuleBook {
     fn default() -> Self {
         Self { shards: std::array::from_fn(|_| Mutex::default()) }
@@ -96,11 +107,10 @@ impl RuleBook {
         let reading = Reading::of(*seen);
         let mut fired = Vec::new();
         for rule in rules {
-            let may = rule.may_fire(seen.status, seen.class);
-            let counted = rule.rule.threshold.is_some_and(|threshold| threshold.last.is_some());
-            if !may && !counted {
+            if !concerns(rule, seen.status, seen.class) {
                 continue;
             }
+            let may = rule.may_fire(seen.status, seen.class);
             let holds = may && rule.judge_reading(&reading);
             if !self.counts(rule, holds, who, now_us) {
                 continue;

@@ -82,7 +82,8 @@ impl LimitRefused {
     fn amount(&self, amount: u64) -> String {
         match self.limit.unit {
             Unit::Cost => {
-                format!("{}.{:09} dollars", amount / 1_000_000_000, amount % 1_000_000_000)
+                let text = format!("{}.{:09}", amount / 1_000_000_000, amount % 1_000_000_000);
+                format!("{} dollars", text.trim_end_matches('0').trim_end_matches('.'))
             }
             Unit::Requests => format!("{amount} requests"),
             Unit::TokensIn => format!("{amount} input tokens"),
