@@ -50,7 +50,17 @@ pub(crate) fn data_dir(path: &Path) -> anyhow::Result<()> {
 /// Held while this process is the data plane of an embedded database.
 #[derive(Debug)]
 pub(crate) struct DataPlaneLock {
-    _held: File,
+    held: File,
+}
+
+/// The lock belongs to the open file, and a child that was just forked holds that too until it
+/// starts its own program: closing the file alone would free the lock only then.
+impl Drop for DataPlaneLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.held.unlock() {
+            tracing::warn!(%error, "the lock of the data plane is freed only when the process ends");
+        }
+    }
 }
 
 impl DataPlaneLock {
@@ -60,7 +70,7 @@ impl DataPlaneLock {
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _held: file }),
+            Ok(()) => Ok(Self { held: file }),
             Err(fs::TryLockError::WouldBlock) => bail!(
                 "another data plane runs on {}: one SQLite file serves one; stop it, or use PostgreSQL",
                 database.display()

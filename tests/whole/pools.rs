@@ -193,6 +193,19 @@ async fn the_log_answers_why_a_call_went_there_and_a_route_can_be_asked_before()
     let test = admin.post("/api/admin/route-test", ask).await;
     assert_eq!(test["targets"][0]["upstream_name"], "openai", "{test}");
     assert_eq!(test["targets"][1]["key_name"], "Key 0");
+    let gold = json!({
+        "name": "gold", "targets": [{"upstream_id": 2}],
+        "matching": {"model": "gpt-.*", "headers": [{"name": "x-tier", "value": "gold"}]},
+    });
+    admin.post("/api/admin/routes", gold).await;
+    let ask = json!({
+        "service_key_id": 1, "model": "gpt-4o", "headers": [{"name": "X-Tier", "value": "gold"}],
+    });
+    testkit::until("the route is served", || async {
+        let test = admin.post("/api/admin/route-test", ask.clone()).await;
+        (test["targets"][0]["upstream_name"] == "spare").then_some(())
+    })
+    .await;
     assert_eq!(providers.received().len(), sent, "nothing is sent");
 }
 

@@ -108,6 +108,8 @@ pub struct RouteAsk {
     pub model: String,
     /// In which dialect.
     pub dialect: Dialect,
+    /// Its headers, for routes that look at them.
+    pub headers: Vec<(String, String)>,
     /// Calls with the same value belong together.
     pub session: Option<String>,
 }

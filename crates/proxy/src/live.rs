@@ -148,7 +148,10 @@ impl Gateway {
         let number = belongs::of_session(session, &caller);
         let chance = Chance {
             path: head.path(),
-            header: &|name| head.text(name),
+            header: &|name| {
+                let named = |(own, _): &&(String, String)| own.eq_ignore_ascii_case(name);
+                ask.headers.iter().find(named).map(|(_, value)| value.as_str())
+            },
             belongs: &|_| number,
             maker: None,
             now_us: clock.now_us(),

@@ -28,9 +28,23 @@ pub(crate) struct TestRoute {
     model: String,
     /// `openai_chat` when not given.
     dialect: Option<Dialect>,
+    /// For routes that look at them; at most 64.
+    #[serde(default)]
+    headers: Vec<TestHeader>,
     /// Calls with the same value belong together.
     session: Option<String>,
 }
+
+/// A header of a call that might be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestHeader {
+    name: String,
+    value: String,
+}
+
+/// Most headers of a call that might be made.
+const HEADERS_MAX: usize = 64;
 
 impl Input for TestRoute {}
 
@@ -87,6 +101,9 @@ pub(crate) async fn test_route(
     State(app): State<Management>,
     Json(test): Json<TestRoute>,
 ) -> Result<Answer<RouteTested>, ApiError> {
+    if test.headers.len() > HEADERS_MAX {
+        return Err(ApiError::field("headers", format!("must be at most {HEADERS_MAX}")));
+    }
     let service_key = ServiceKeyId(test.service_key_id);
     let row = app.store.service_key(service_key).await?;
     visible(&actor, row.key.owner, "service key", ())?;
@@ -94,6 +111,7 @@ pub(crate) async fn test_route(
         service_key,
         model: test.model,
         dialect: test.dialect.map_or(domain::Dialect::OpenaiChat, Into::into),
+        headers: test.headers.into_iter().map(|header| (header.name, header.value)).collect(),
         session: test.session,
     };
     Ok(Answer(match app.data_plane()?.route_test(&ask) {

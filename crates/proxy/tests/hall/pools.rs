@@ -393,6 +393,7 @@ async fn a_route_can_be_asked_where_a_call_would_go() {
         service_key: ServiceKeyId(1),
         model: "r".to_owned(),
         dialect: Dialect::OpenaiChat,
+        headers: Vec::new(),
         session: None,
     };
     let test = hall.gateway.route_test(&ask).unwrap();
