@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use uuid::Uuid;
 
 use self::count::{Count, Mark};
 use self::memory::Memory;
@@ -109,9 +108,8 @@ impl Counters {
         Counters { memory: Arc::default(), cluster: Some(cluster.clone()) }
     }
 
-    /// Reserves all that is asked for, or nothing. `id` is new for each reservation. When the
-    /// future is dropped nothing is reserved.
-    pub async fn reserve(&self, _id: Uuid, now_us: i64, asks: &[Ask]) -> Result<Held, Over> {
+    /// Reserves all that is asked for, or nothing. When the future is dropped nothing is reserved.
+    pub async fn reserve(&self, now_us: i64, asks: &[Ask]) -> Result<Held, Over> {
         if asks.is_empty() {
             return Ok(Held::default());
         }

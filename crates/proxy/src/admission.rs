@@ -158,7 +158,7 @@ impl Permit {
         if asks.is_empty() {
             return Ok(());
         }
-        let held = asks.reserve(&self.gateway.counters, self.id(), now_us).await?;
+        let held = asks.reserve(&self.gateway.counters, now_us).await?;
         asks.headers(&held, call.dialect(), now_us, &mut self.fields);
         self.stake.caller = Reserved::new(held, asks.units());
         Ok(())

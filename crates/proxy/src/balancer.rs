@@ -297,16 +297,14 @@ impl Pool {
     fn choose(&self, turn: &mut Turn, hint: &Hint<'_>, own: bool) -> Choice {
         if let Some(index) = hint.only.and_then(|only| self.by_id.get(&only)) {
             return match self.examine(*index, hint) {
-                Ok(_) if self.was_tried(*index, hint) => {
-                    Choice::None(NoKey::AllResting { until_us: hint.now_us })
-                }
-                Ok(pass) => Choice::Key(*index, pass),
+                Ok(None) => Choice::None(NoKey::AllResting { until_us: hint.now_us }),
+                Ok(Some(pass)) => Choice::Key(*index, pass),
                 Err(Out { until_us, busy: true, .. }) => Choice::None(NoKey::AllBusy { until_us }),
                 Err(Out { until_us, .. }) => Choice::None(NoKey::AllResting { until_us }),
             };
         }
         if let Some(index) = self.kept(turn, hint)
-            && let Ok(pass) = self.examine(index, hint)
+            && let Ok(Some(pass)) = self.examine(index, hint)
         {
             return Choice::Key(index, pass);
         }
@@ -315,8 +313,8 @@ impl Pool {
             let wish = Wish { belongs: hint.belongs, round };
             let Some(index) = turn.next(&self.slots, &wish, hint.now_us) else { break };
             match self.examine(index, hint) {
-                Ok(_) if self.was_tried(index, hint) => round += 1,
-                Ok(pass) => return Choice::Key(index, pass),
+                Ok(None) => round += 1,
+                Ok(Some(pass)) => return Choice::Key(index, pass),
                 Err(out) if out.of_model && !own => return Choice::OfModel,
                 Err(out) => turn.leave(index, &out),
             }
@@ -325,8 +323,8 @@ impl Pool {
         let mut place = 0;
         while let Some(index) = turn.at(place) {
             match self.examine(index, hint) {
-                Ok(_) if self.was_tried(index, hint) => place += 1,
-                Ok(pass) => return Choice::Key(index, pass),
+                Ok(None) => place += 1,
+                Ok(Some(pass)) => return Choice::Key(index, pass),
                 Err(out) if out.of_model && !own => return Choice::OfModel,
                 Err(out) => turn.leave(index, &out),
             }
@@ -337,20 +335,20 @@ impl Pool {
         })
     }
 
-    fn was_tried(&self, index: u32, hint: &Hint<'_>) -> bool {
-        hint.tried.contains(&self.slots[index as usize].key.id)
-    }
-
-    /// Whether a key may be used.
-    fn examine(&self, index: u32, hint: &Hint<'_>) -> Result<Pass, Out> {
-        let health = &self.slots[index as usize].health;
-        if let Some(out) = health.out(hint.model, hint.now_us) {
+    /// Whether a key may be used; nothing where it was tried for this call already, which must not
+    /// cost the one trial of its breaker.
+    fn examine(&self, index: u32, hint: &Hint<'_>) -> Result<Option<Pass>, Out> {
+        let slot = &self.slots[index as usize];
+        if let Some(out) = slot.health.out(hint.model, hint.now_us) {
             return Err(out);
         }
-        match health.known_breaker().map(|breaker| breaker.pass(hint.now_us)) {
-            None => Ok(Pass::Free),
+        if hint.tried.contains(&slot.key.id) {
+            return Ok(None);
+        }
+        match slot.health.known_breaker().map(|breaker| breaker.pass(hint.now_us)) {
+            None => Ok(Some(Pass::Free)),
             Some(Pass::Not { until_us }) => Err(Out { until_us, busy: false, of_model: false }),
-            Some(pass) => Ok(pass),
+            Some(pass) => Ok(Some(pass)),
         }
     }
 

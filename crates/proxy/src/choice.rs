@@ -8,7 +8,6 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use domain::{Event, Evidence, KeyStatus, ProviderKeyId};
-use uuid::Uuid;
 
 use crate::{
     admission::Permit,
@@ -107,7 +106,7 @@ impl Round<'_> {
         let (limits, zone) = (&self.asking.world.limits, gateway.settings.timezone);
         let mut asks = limits.asks_of_upstream(upstream, &permit.estimate, now_us, zone);
         if !asks.is_empty() {
-            let held = asks.reserve(&gateway.counters, Uuid::now_v7(), now_us).await;
+            let held = asks.reserve(&gateway.counters, now_us).await;
             let held = held.map_err(|refused| NoTurn::Limited(Box::new(refused)))?;
             permit.stake.upstream = Reserved::new(held, asks.units());
         }
@@ -188,7 +187,7 @@ impl Round<'_> {
         if asks.is_empty() {
             return Room::Held(Reserved::default());
         }
-        let over = match asks.reserve(&gateway.counters, Uuid::now_v7(), now_us).await {
+        let over = match asks.reserve(&gateway.counters, now_us).await {
             Ok(held) => {
                 slot.health.set_remaining(asks.left_permille(&held));
                 return Room::Held(Reserved::new(held, asks.units()));

@@ -41,7 +41,8 @@ pub(crate) struct Judge {
     /// The rules that look at what is still to come.
     rules: Vec<Arc<CompiledRule>>,
     status: u16,
-    headers: Vec<(String, Vec<u8>)>,
+    /// The head of the answer, where the client's dialect is the provider's or its stream is read.
+    head: ResponseHead,
     latency: Duration,
 }
 
@@ -93,7 +94,6 @@ pub(crate) fn failed(
     }
     let heard = failed.heard.as_deref();
     let headers = heard.map(|heard| headers(&heard.head)).unwrap_or_default();
-    let headers: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
     let seen = Observation {
         status: failed.status,
         class: Some(failed.verdict.class),
@@ -133,19 +133,19 @@ pub(crate) fn answered(
     if rules.is_empty() {
         return false;
     }
-    let (headers, whole) = match answer {
-        Reached::AsItIs(answer) => (headers(&answer.head), None),
-        Reached::Converted(Converted::Stream(flow)) => (headers(&flow.answer.head), None),
-        Reached::Converted(Converted::Whole(whole)) => (Vec::new(), whole.heard().cloned()),
+    let (head, whole) = match answer {
+        Reached::AsItIs(answer) => (Some(&answer.head), None),
+        Reached::Converted(Converted::Stream(flow)) => (Some(&flow.answer.head), None),
+        Reached::Converted(Converted::Whole(whole)) => (None, whole.heard().cloned()),
     };
+    let headers = head.map(headers).unwrap_or_default();
     let later = |rule: &&Arc<CompiledRule>| rule.wants_body() || rule.wants_events();
     let now: Vec<_> =
         rules.iter().filter(|rule| whole.is_some() || !later(rule)).cloned().collect();
-    let refs: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
     let seen = Observation {
         status: Some(status),
         class: None,
-        headers: &refs,
+        headers: &headers,
         body: whole.as_deref(),
         event: None,
         latency: Some(latency),
@@ -159,15 +159,15 @@ pub(crate) fn answered(
     if retry || whole.is_some() || rules.is_empty() {
         return retry;
     }
-    let incoming = match answer {
+    let (answer, streams) = match answer {
         Reached::AsItIs(answer) => {
             let streams = answer.head.is_event_stream();
-            (&mut answer.incoming, streams)
+            (answer.as_mut(), streams)
         }
-        Reached::Converted(Converted::Stream(flow)) => (&mut flow.answer.incoming, true),
+        Reached::Converted(Converted::Stream(flow)) => (&mut flow.answer, true),
         Reached::Converted(Converted::Whole(_)) => return retry,
     };
-    incoming.0.watch(Watch::new(&rules, incoming.1));
+    answer.incoming.watch(Watch::new(&rules, streams));
     let judge = Judge {
         gateway: gateway.clone(),
         running: round.running.clone(),
@@ -176,7 +176,7 @@ pub(crate) fn answered(
         log: permit.id(),
         rules,
         status,
-        headers,
+        head: answer.head.clone(),
         latency,
     };
     permit.judge = Some(Box::new(judge));
@@ -209,8 +209,7 @@ pub(crate) fn passing(permit: &mut Permit, incoming: &mut Incoming, ended: bool)
 
 impl Judge {
     fn look(&self, permit: &mut Permit, body: Option<&[u8]>, event: Option<&[u8]>) {
-        let headers: Vec<_> =
-            self.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
+        let headers = headers(&self.head);
         let seen = Observation {
             status: Some(self.status),
             class: None,
@@ -341,10 +340,7 @@ fn rules_of<'a>(round: &Round<'a>) -> &'a [Arc<CompiledRule>] {
     round.asking.world.snapshot.rules(round.target.entry.upstream.id)
 }
 
-/// The header lines, as far as they are text.
-fn headers(head: &ResponseHead) -> Vec<(String, Vec<u8>)> {
-    let lines = head.iter();
-    let lines = lines
-        .map(|(name, value)| (String::from_utf8_lossy(name).to_ascii_lowercase(), value.to_vec()));
-    lines.collect()
+/// The header lines whose names are text.
+fn headers(head: &ResponseHead) -> Vec<(&str, &[u8])> {
+    head.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value))).collect()
 }

@@ -20,7 +20,6 @@ use domain::{
     Algorithm, Caller, Dialect, Limit, LimitId, Scope, ServiceKeyId, Snapshot, Unit, Upstream,
     UpstreamId, UserId,
 };
-use uuid::Uuid;
 
 use crate::health::moment;
 
@@ -220,7 +219,6 @@ impl Asks {
     pub(crate) async fn reserve(
         &mut self,
         counters: &Counters,
-        id: Uuid,
         now_us: i64,
     ) -> Result<Held, LimitRefused> {
         if let Some((limit, subject)) = &self.unpriced {
@@ -228,7 +226,7 @@ impl Asks {
             return Err(LimitRefused::new(limit.clone(), subject.clone(), why, now_us));
         }
         let guessed: Vec<u64> = self.of.iter().map(|(.., guessed)| *guessed).collect();
-        let over = match reserve(counters, id, now_us, &mut self.asks, &guessed).await {
+        let over = match reserve(counters, now_us, &mut self.asks, &guessed).await {
             Ok(held) => return Ok(held),
             Err(over) => over,
         };
@@ -258,7 +256,6 @@ impl Asks {
 /// there is left: a guess keeps nobody out who has room.
 async fn reserve(
     counters: &Counters,
-    id: Uuid,
     now_us: i64,
     asks: &mut [Ask],
     guessed: &[u64],
@@ -269,7 +266,7 @@ async fn reserve(
         let left = most(ask).saturating_sub(used).saturating_sub(sure);
         ask.amount = sure.saturating_add((*guessed).min(left.max(1)));
     }
-    counters.reserve(id, now_us, asks).await
+    counters.reserve(now_us, asks).await
 }
 
 /// Up to how much a counter has room.

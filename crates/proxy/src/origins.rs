@@ -33,7 +33,7 @@ const BEGINNINGS: [&str; 17] = [
     "vs_",
 ];
 /// What stands in the paths at which such things are made.
-const MAKERS: [&str; 16] = [
+const MAKERS: [&str; 14] = [
     "assistants",
     "batches",
     "cachedContents",
@@ -42,14 +42,12 @@ const MAKERS: [&str; 16] = [
     "evals",
     "files",
     "fine_tuning",
-    "jobs",
     "responses",
     "threads",
+    "upload",
     "uploads",
     "vector_stores",
     "videos",
-    "upload",
-    "messages",
 ];
 /// How ids are called in answers.
 const NAMES: [&[u8]; 2] = [b"\"id\"", b"\"name\""];

@@ -32,8 +32,7 @@ pub(crate) struct KeyHealth {
     out_us: AtomicI64,
     /// Whether there is more to know than `out_us`: models, a busy key.
     has_more: AtomicBool,
-    /// How much of its tightest quota is left, in a thousand parts, less one so that a fresh key
-    /// has all.
+    /// How much of its tightest quota is used, in a thousand parts.
     used_permille: AtomicU32,
     in_flight: AtomicU32,
     pub(crate) figures: Figures,
@@ -104,8 +103,7 @@ impl KeyHealth {
         out
     }
 
-    /// Lets it stand as `status`, unless it stands so already or is out for longer. `strike` counts
-    /// it among the failures in a row.
+    /// Lets it stand as `status`, unless it stands so already or is out for longer.
     pub(crate) fn put(
         &self,
         model: Option<&str>,

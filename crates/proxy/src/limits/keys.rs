@@ -6,7 +6,6 @@ use chrono_tz::Tz;
 use cluster::{Ask, Counters, Held, Measure, Over};
 use domain::{KeyLimit, ProviderKey, Quota, Sharing, Unit, Upstream, Window, live::QuotaUse};
 use std::time::Duration;
-use uuid::Uuid;
 
 use super::{Estimate, reserve};
 use crate::health::moment;
@@ -137,13 +136,8 @@ impl KeyAsks {
     }
 
     /// Reserves all of it, or nothing.
-    pub(crate) async fn reserve(
-        &mut self,
-        counters: &Counters,
-        id: Uuid,
-        now_us: i64,
-    ) -> Result<Held, Over> {
-        reserve(counters, id, now_us, &mut self.asks, &self.guessed).await
+    pub(crate) async fn reserve(&mut self, counters: &Counters, now_us: i64) -> Result<Held, Over> {
+        reserve(counters, now_us, &mut self.asks, &self.guessed).await
     }
 
     /// Whether what has no room is used up, or as good as that; not only for a call that is large.

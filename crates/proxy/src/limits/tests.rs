@@ -103,7 +103,7 @@ async fn take(
 ) -> Result<(Held, String), LimitRefused> {
     let who = Who { caller, ip: None, model: Some("m") };
     let mut asks = index.asks(&who, &Estimate::default(), now_us, Tz::UTC);
-    let held = asks.reserve(counters, Uuid::now_v7(), now_us).await?;
+    let held = asks.reserve(counters, now_us).await?;
     let mut fields = Vec::new();
     asks.headers(&held, Some(Dialect::OpenaiChat), now_us, &mut fields);
     Ok((held, String::from_utf8(fields).unwrap()))
