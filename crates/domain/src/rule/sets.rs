@@ -3,37 +3,34 @@
 
 use crate::ErrorClass;
 
-/// A set of statuses (100 to 599), and of having none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Statuses([u64; 8]);
-
+/// Statuses have three digits on the wire, whatever they mean.
+const STATUSES: u16 = 1000;
 /// Where having no status stands in the set.
-const NONE: usize = 500;
+const NONE: usize = STATUSES as usize;
+
+/// A set of statuses, and of having none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Statuses([u64; 16]);
+
 /// Where calls that are no failure stand in a set of classes.
 const NO_CLASS: u16 = 1 << ErrorClass::ALL.len();
 const EVERY_CLASS: u16 = (NO_CLASS << 1) - 1;
 
 impl Statuses {
-    pub(super) const EMPTY: Self = Self([0; 8]);
-    pub(super) const EVERY: Self = Self([u64::MAX; 8]);
+    pub(super) const EMPTY: Self = Self([0; 16]);
+    pub(super) const EVERY: Self = Self([u64::MAX; 16]);
 
     /// Those that `holds` of; having none is not among them.
     pub(super) fn of(holds: impl Fn(u16) -> bool) -> Self {
         let mut set = Self::EMPTY;
-        for status in (100..600).filter(|status| holds(*status)) {
-            let at = usize::from(status - 100);
+        for at in (0..STATUSES).filter(|status| holds(*status)).map(usize::from) {
             set.0[at / 64] |= 1 << (at % 64);
         }
         set
     }
 
     pub(super) fn has(&self, status: Option<u16>) -> bool {
-        let at = match status {
-            Some(status @ 100..600) => usize::from(status - 100),
-            // What no rule can name is of interest to those only that look at no status.
-            Some(_) => return *self == Self::EVERY,
-            None => NONE,
-        };
+        let at = status.map_or(NONE, |status| usize::from(status.min(STATUSES - 1)));
         self.0[at / 64] >> (at % 64) & 1 == 1
     }
 
@@ -45,7 +42,8 @@ impl Statuses {
         Self(std::array::from_fn(|i| self.0[i] | other.0[i]))
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether no answer is in it: those have a status from 100 to 599.
+    pub(super) fn is_empty(&self) -> bool {
         (100..600).all(|status| !self.has(Some(status))) && !self.has(None)
     }
 }

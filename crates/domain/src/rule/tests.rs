@@ -302,6 +302,21 @@ fn any_condition() -> impl Strategy<Value = Condition> {
     })
 }
 
+#[test]
+fn a_status_that_no_rule_can_name_is_another_one() {
+    let listed = json!({"type": "status_code", "operator": "in", "value": [429, 500]});
+    for (conditions, fires) in [
+        (listed.clone(), false),
+        (json!({"not": listed}), true),
+        (json!({"type": "status_code", "operator": "not_equals", "value": 429}), true),
+        (json!({"type": "status_code", "operator": "greater_or_equal", "value": 500}), true),
+    ] {
+        let compiled = CompiledRule::compile(rule(Condition::read(&conditions).unwrap())).unwrap();
+        let seen = Observation { status: Some(600), ..Observation::default() };
+        assert_eq!(compiled.judge(&seen), fires, "{conditions}");
+    }
+}
+
 proptest! {
     #[test]
     fn conditions_are_the_same_after_they_were_written_and_read(conditions in any_condition()) {
