@@ -8,6 +8,7 @@ mod judge;
 mod read;
 mod reading;
 mod ready;
+mod ruleset;
 mod sets;
 mod tally;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::{ErrorClass, Faults, RuleId, Upstream, UpstreamId, UserId};
 pub use compile::CompiledRule;
 pub use reading::Reading;
 pub use ready::ReadyMade;
+pub use ruleset::Ruleset;
 pub use tally::Tally;
 
 /// What is to happen when calls meet conditions.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     BaseUrl, Caller, Catalog, CompiledMatching, CompiledRule, Faults, Limit, Matched, Owner,
-    Revision, Route, ServiceKeyId, UpstreamEntry, UpstreamId,
+    Revision, Route, Ruleset, ServiceKeyId, UpstreamEntry, UpstreamId,
 };
 
 /// One view of the world: every request reads the one it started with, to its end.
@@ -24,8 +24,8 @@ pub struct Snapshot {
     open: Vec<UpstreamId>,
     /// The limits that hold, by id.
     limits: Vec<Arc<Limit>>,
-    /// The rules that are judged for each upstream, in order.
-    rules: HashMap<UpstreamId, Vec<Arc<CompiledRule>>>,
+    /// The rules that are judged for each upstream.
+    rules: HashMap<UpstreamId, Ruleset>,
 }
 
 impl Snapshot {
@@ -137,7 +137,7 @@ impl Snapshot {
                 faults.add(format!("upstreams[{id}].rules"), format!("must be at most {most}"));
             }
             if !own.is_empty() {
-                self.rules.insert(*id, own);
+                self.rules.insert(*id, Ruleset::new(own));
             }
         }
     }
@@ -147,9 +147,9 @@ impl Snapshot {
         &self.limits
     }
 
-    /// The rules that judge the calls of an upstream, in order.
-    pub fn rules(&self, upstream: UpstreamId) -> &[Arc<CompiledRule>] {
-        self.rules.get(&upstream).map(Vec::as_slice).unwrap_or_default()
+    /// The rules that judge the calls of an upstream, where there are any.
+    pub fn rules(&self, upstream: UpstreamId) -> Option<&Ruleset> {
+        self.rules.get(&upstream)
     }
 
     /// The caller whose key has this public id. The key itself must still be compared.

@@ -2,14 +2,14 @@
 //! was said; an answer by its head when it begins, by its events as they pass, and by its body at
 //! its end. Nothing of it holds a stream up.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use dialect::{Block, Fields, Splitter};
 use domain::{
     BreakerState, BreakerStep, CompiledRule, Event, Evidence, Guarded, KeyStatus, Observation,
-    Rule, rule::Action,
+    Rule, Ruleset, rule::Action,
 };
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ use crate::{
     health,
     http1::ResponseHead,
     rules::{self, Fired, Seen},
-    upstream::{Asking, Reached, Round},
+    upstream::{Reached, Round},
 };
 
 /// Most events of one answer that wait to be judged, and the largest that is looked at.
@@ -88,10 +88,7 @@ pub(crate) fn failed(
     failed: &Failed,
     latency: Duration,
 ) {
-    let rules = rules_of(round);
-    if rules.is_empty() {
-        return;
-    }
+    let Some(rules) = rules_of(round) else { return };
     let heard = failed.heard.as_deref();
     let headers = heard.map(|heard| headers(&heard.head)).unwrap_or_default();
     let seen = Observation {
@@ -102,11 +99,9 @@ pub(crate) fn failed(
         event: None,
         latency: Some(latency),
     };
-    let Asking { gateway, .. } = round.asking;
-    let model = round.target.model.as_deref();
     let code = failed.verdict.code.as_deref();
-    let at = At { gateway, running: round.running, slot, model, log: permit.id() };
-    at.judge(permit, rules, &seen, code, &failed.words);
+    let at = At::of(round, permit, slot);
+    at.judge(permit, rules.all(), &seen, code, &failed.words);
 }
 
 /// Judges an answer that began well, by what is known of it; the rest as it passes. Whether a rule
@@ -118,45 +113,34 @@ pub(crate) fn answered(
     answer: &mut Reached,
     latency: Duration,
 ) -> bool {
-    let rules = rules_of(round);
+    let Some(rules) = rules_of(round) else { return false };
+    let (head, status, whole) = match &*answer {
+        Reached::AsItIs(answer) => (Some(&answer.head), answer.head.status, None),
+        Reached::Converted(Converted::Stream(flow)) => {
+            (Some(&flow.answer.head), flow.answer.head.status, None)
+        }
+        Reached::Converted(Converted::Whole(whole)) => (None, whole.heard_status(), whole.heard()),
+    };
+    let rules = rules.of_answers(status);
     if rules.is_empty() {
         return false;
     }
-    let status = match answer {
-        Reached::AsItIs(answer) => answer.head.status,
-        Reached::Converted(Converted::Stream(flow)) => flow.answer.head.status,
-        Reached::Converted(Converted::Whole(whole)) => whole.heard_status(),
-    };
-    // Most rules are about failures, and a good answer costs nothing for them.
-    let concerned = rules.iter().filter(|rule| rules::concerns(rule, Some(status), None));
-    let rules: Vec<Arc<CompiledRule>> = concerned.cloned().collect();
-    if rules.is_empty() {
-        return false;
-    }
-    let (head, whole) = match answer {
-        Reached::AsItIs(answer) => (Some(&answer.head), None),
-        Reached::Converted(Converted::Stream(flow)) => (Some(&flow.answer.head), None),
-        Reached::Converted(Converted::Whole(whole)) => (None, whole.heard().cloned()),
-    };
+    let head = head.filter(|_| rules.iter().any(|rule| rule.wants_headers()));
     let headers = head.map(headers).unwrap_or_default();
-    let later = |rule: &&Arc<CompiledRule>| rule.wants_body() || rule.wants_events();
-    let now: Vec<_> =
-        rules.iter().filter(|rule| whole.is_some() || !later(rule)).cloned().collect();
     let seen = Observation {
         status: Some(status),
         class: None,
         headers: &headers,
-        body: whole.as_deref(),
+        body: whole.map(AsRef::as_ref),
         event: None,
         latency: Some(latency),
     };
-    let Asking { gateway, .. } = round.asking;
-    let model = round.target.model.as_deref();
-    let at = At { gateway, running: round.running, slot, model, log: permit.id() };
-    let words = format!("the provider answered {status}");
-    let retry = at.judge(permit, &now, &seen, None, &words);
-    let rules: Vec<_> = rules.iter().filter(later).cloned().collect();
-    if retry || whole.is_some() || rules.is_empty() {
+    let later = |rule: &&Arc<CompiledRule>| rule.wants_body() || rule.wants_events();
+    let at = At::of(round, permit, slot);
+    let ended = whole.is_some();
+    let now = rules.iter().filter(|rule| ended || !later(rule));
+    let retry = at.judge(permit, now, &seen, None, &format_args!("the provider answered {status}"));
+    if retry || ended || !rules.iter().any(|rule| later(&rule)) {
         return retry;
     }
     let (answer, streams) = match answer {
@@ -167,13 +151,15 @@ pub(crate) fn answered(
         Reached::Converted(Converted::Stream(flow)) => (&mut flow.answer, true),
         Reached::Converted(Converted::Whole(_)) => return retry,
     };
+    let concerned = |rule: &&Arc<CompiledRule>| later(rule) && rule.concerns(Some(status), None);
+    let rules: Vec<_> = rules.iter().filter(concerned).cloned().collect();
     answer.incoming.watch(Watch::new(&rules, streams));
     let judge = Judge {
-        gateway: gateway.clone(),
+        gateway: at.gateway.clone(),
         running: round.running.clone(),
         slot: slot.cloned(),
-        model: model.map(str::to_owned),
-        log: permit.id(),
+        model: at.model.map(str::to_owned),
+        log: at.log,
         rules,
         status,
         head: answer.head.clone(),
@@ -221,7 +207,7 @@ impl Judge {
         let concerned = |rule: &&Arc<CompiledRule>| {
             if event.is_some() { rule.wants_events() } else { rule.wants_body() }
         };
-        let rules: Vec<_> = self.rules.iter().filter(concerned).cloned().collect();
+        let rules = self.rules.iter().filter(concerned);
         let at = At {
             gateway: &self.gateway,
             running: &self.running,
@@ -230,7 +216,7 @@ impl Judge {
             log: self.log,
         };
         let words = if event.is_some() { "an event of the stream" } else { "the whole answer" };
-        at.judge(permit, &rules, &seen, None, words);
+        at.judge(permit, rules, &seen, None, &words);
     }
 }
 
@@ -243,15 +229,25 @@ struct At<'a> {
     log: Uuid,
 }
 
-impl At<'_> {
+impl<'a> At<'a> {
+    fn of(round: &Round<'a>, permit: &Permit, slot: Option<&'a Arc<Slot>>) -> Self {
+        Self {
+            gateway: round.asking.gateway,
+            running: round.running,
+            slot,
+            model: round.target.model.as_deref(),
+            log: permit.id(),
+        }
+    }
+
     /// Does what the rules that fire say. Whether one of them wants another answer.
-    fn judge(
+    fn judge<'r>(
         &self,
         permit: &mut Permit,
-        rules: &[Arc<CompiledRule>],
+        rules: impl IntoIterator<Item = &'r Arc<CompiledRule>>,
         seen: &Observation<'_>,
         code: Option<&str>,
-        words: &str,
+        words: &dyn fmt::Display,
     ) -> bool {
         let clock = &self.gateway.settings.clock;
         let who = Seen {
@@ -264,15 +260,15 @@ impl At<'_> {
         if fired.is_empty() {
             return false;
         }
-        let now = clock.now();
-        let events = rules::events(&fired, &who, seen, code, words, now);
+        let (now, words) = (clock.now(), words.to_string());
+        let events = rules::events(&fired, &who, seen, code, &words, now);
         let mut retry = false;
         for one in &fired {
             let rule = &one.rule.rule;
             permit.ruled(rule.id, None);
             for action in one.actions() {
                 retry |= *action == Action::RetryNext;
-                self.act(permit, *action, one, seen, words, now);
+                self.act(permit, *action, one, seen, &words, now);
             }
         }
         self.gateway.teller.tell(events);
@@ -336,7 +332,7 @@ impl At<'_> {
     }
 }
 
-fn rules_of<'a>(round: &Round<'a>) -> &'a [Arc<CompiledRule>] {
+fn rules_of<'a>(round: &Round<'a>) -> Option<&'a Ruleset> {
     round.asking.world.snapshot.rules(round.target.entry.upstream.id)
 }
 

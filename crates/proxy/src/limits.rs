@@ -5,6 +5,7 @@
 
 mod estimate;
 mod keys;
+mod prepared;
 mod refused;
 mod seeds;
 
@@ -17,15 +18,15 @@ use std::{
 use chrono_tz::Tz;
 use cluster::{Ask, Counters, Held, Measure, Over};
 use domain::{
-    Algorithm, Caller, Dialect, Limit, LimitId, Scope, ServiceKeyId, Snapshot, Unit, Upstream,
-    UpstreamId, UserId,
+    Caller, Dialect, Limit, Scope, ServiceKeyId, Snapshot, Unit, Upstream, UpstreamId, UserId,
 };
 
-use crate::health::moment;
+use self::prepared::{Counted, Prepared};
 
 pub(crate) use self::{
     estimate::{Amount, Estimate, estimate},
     keys::{Bound, asks_of_key, uses_of_key},
+    prepared::counters_of,
     refused::{LimitRefused, Why, push_headers},
     seeds::seedings,
 };
@@ -34,12 +35,12 @@ pub(crate) use self::{
 #[derive(Debug, Default)]
 pub(crate) struct LimitsIndex {
     /// Those that may concern anybody.
-    general: Vec<Arc<Limit>>,
-    service_keys: HashMap<ServiceKeyId, Vec<Arc<Limit>>>,
-    users: HashMap<UserId, Vec<Arc<Limit>>>,
-    models: HashMap<String, Vec<Arc<Limit>>>,
-    each_upstream: Vec<Arc<Limit>>,
-    upstreams: HashMap<UpstreamId, Vec<Arc<Limit>>>,
+    general: Vec<Prepared>,
+    service_keys: HashMap<ServiceKeyId, Vec<Prepared>>,
+    users: HashMap<UserId, Vec<Prepared>>,
+    models: HashMap<String, Vec<Prepared>>,
+    each_upstream: Vec<Prepared>,
+    upstreams: HashMap<UpstreamId, Vec<Prepared>>,
     /// Whether any of them counts tokens or money.
     metered: bool,
     /// The upstreams whose keys have quotas or limits of tokens or money.
@@ -56,12 +57,12 @@ pub(crate) struct Who<'a> {
 
 /// What is asked of limits for one call.
 #[derive(Debug, Default)]
-pub(crate) struct Asks {
+pub(crate) struct Asks<'w> {
     asks: Vec<Ask>,
-    /// Whose they are, and how much of each is only guessed.
-    of: Vec<(Arc<Limit>, String, u64)>,
+    /// Whose they are, by what they count, and how much of each is only guessed.
+    of: Vec<(&'w Arc<Limit>, Arc<str>, u64)>,
     /// A limit in money for a call whose price is not known.
-    unpriced: Option<(Arc<Limit>, String)>,
+    unpriced: Option<(&'w Arc<Limit>, Arc<str>)>,
 }
 
 fn is_metered(unit: Unit) -> bool {
@@ -85,7 +86,7 @@ impl LimitsIndex {
                 Scope::Upstream(None) => &mut index.each_upstream,
                 Scope::Upstream(Some(upstream)) => index.upstreams.entry(*upstream).or_default(),
             };
-            list.push(limit.clone());
+            list.push(Prepared::new(limit));
         }
         let metered = snapshot.upstreams().filter(|entry| {
             let policy = &entry.upstream.policy;
@@ -103,15 +104,21 @@ impl LimitsIndex {
     }
 
     /// What is asked of the limits that concern the caller.
-    pub(crate) fn asks(&self, who: &Who<'_>, estimate: &Estimate, now_us: i64, zone: Tz) -> Asks {
+    pub(crate) fn asks(
+        &self,
+        who: &Who<'_>,
+        estimate: &Estimate,
+        now_us: i64,
+        zone: Tz,
+    ) -> Asks<'_> {
         let mut asks = Asks::default();
         let key = &who.caller.key;
         let of_key = self.service_keys.get(&key.id).into_iter().flatten();
         let of_user = self.users.get(&key.owner).into_iter().flatten();
         let of_model = who.model.and_then(|model| self.models.get(model)).into_iter().flatten();
         for limit in self.general.iter().chain(of_key).chain(of_user).chain(of_model) {
-            if let Some(subject) = subject(&limit.scope, who) {
-                asks.add(limit, subject, estimate, now_us, zone);
+            if let Some(counted) = limit.counts(who) {
+                asks.add(limit, counted, estimate, limit.measure(now_us, zone));
             }
         }
         asks
@@ -124,86 +131,32 @@ impl LimitsIndex {
         estimate: &Estimate,
         now_us: i64,
         zone: Tz,
-    ) -> Asks {
+    ) -> Asks<'_> {
         let mut asks = Asks::default();
         let own = self.upstreams.get(&upstream.id).into_iter().flatten();
         for limit in self.each_upstream.iter().chain(own) {
-            asks.add(limit, upstream.id.to_string(), estimate, now_us, zone);
+            let counted = limit.counts_upstream(upstream.id);
+            asks.add(limit, counted, estimate, limit.measure(now_us, zone));
         }
         asks
     }
 }
 
-/// By what a limit counts this caller; none where it does not concern it.
-fn subject(scope: &Scope, who: &Who<'_>) -> Option<String> {
-    match scope {
-        Scope::Global => Some("all".to_owned()),
-        Scope::Ip(None) => who.ip.map(address),
-        Scope::Ip(Some(net)) => {
-            who.ip.filter(|ip| net.contains(&ip.to_canonical())).map(|_| net.to_string())
-        }
-        Scope::User(_) => Some(who.caller.key.owner.to_string()),
-        Scope::ServiceKey(_) => Some(who.caller.key.id.to_string()),
-        Scope::Model(_) => who.model.map(str::to_owned),
-        Scope::Upstream(_) => None,
-    }
-}
-
-/// What counts as one address: of IPv6 the network that one customer gets.
-fn address(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
-}
-
-/// The beginning of the names of a limit's counters; what it counts by follows.
-pub(crate) fn counters_of(id: LimitId, unit: Unit) -> String {
-    format!("limit:{id}:{unit}:")
-}
-
-/// How the use of a limit is measured at `now_us`.
-pub(crate) fn measure(limit: &Limit, now_us: i64, zone: Tz) -> Measure {
-    match limit.algorithm {
-        Algorithm::TokenBucket { window, burst } => {
-            Measure::Bucket { window, burst: burst.unwrap_or(limit.limit) }
-        }
-        Algorithm::SlidingWindow { window } => Measure::Sliding { window },
-        Algorithm::Concurrency => Measure::AtOnce,
-        Algorithm::Calendar { period, timezone } => {
-            let span = period.around(moment(now_us), timezone.unwrap_or(zone));
-            Measure::Period {
-                start_us: span.start.timestamp_micros(),
-                end_us: span.end.map(|end| end.timestamp_micros()),
-            }
-        }
-    }
-}
-
-impl Asks {
+impl<'w> Asks<'w> {
     fn add(
         &mut self,
-        limit: &Arc<Limit>,
-        subject: String,
+        Prepared { limit, .. }: &'w Prepared,
+        Counted { subject, counter }: Counted,
         estimate: &Estimate,
-        now_us: i64,
-        zone: Tz,
+        measure: Measure,
     ) {
         let Some(Amount { sure, guessed }) = estimate.of(limit.unit) else {
-            self.unpriced.get_or_insert((limit.clone(), subject));
+            self.unpriced.get_or_insert((limit, subject));
             return;
         };
-        let counter = format!("{}{subject}", counters_of(limit.id, limit.unit));
-        self.asks.push(Ask {
-            counter: counter.into(),
-            measure: measure(limit, now_us, zone),
-            limit: limit.limit,
-            amount: sure.saturating_add(guessed),
-        });
-        self.of.push((limit.clone(), subject, guessed));
+        let amount = sure.saturating_add(guessed);
+        self.asks.push(Ask { counter, measure, limit: limit.limit, amount });
+        self.of.push((limit, subject, guessed));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -222,17 +175,16 @@ impl Asks {
         now_us: i64,
     ) -> Result<Held, LimitRefused> {
         if let Some((limit, subject)) = &self.unpriced {
-            let why = Why::Unpriced;
-            return Err(LimitRefused::new(limit.clone(), subject.clone(), why, now_us));
+            return Err(LimitRefused::new(limit, subject, Why::Unpriced, now_us));
         }
-        let guessed: Vec<u64> = self.of.iter().map(|(.., guessed)| *guessed).collect();
-        let over = match reserve(counters, now_us, &mut self.asks, &guessed).await {
+        let guessed = self.of.iter().map(|(.., guessed)| *guessed);
+        let over = match reserve(counters, now_us, &mut self.asks, guessed).await {
             Ok(held) => return Ok(held),
             Err(over) => over,
         };
         let (limit, subject, _) = &self.of[over.index];
         let why = Why::Over { used: over.used, until_us: over.until_us };
-        Err(LimitRefused::new(limit.clone(), subject.clone(), why, now_us))
+        Err(LimitRefused::new(limit, subject, why, now_us))
     }
 
     /// The header lines of a good answer: what is left, of the tightest limit of each kind.
@@ -258,13 +210,13 @@ async fn reserve(
     counters: &Counters,
     now_us: i64,
     asks: &mut [Ask],
-    guessed: &[u64],
+    guessed: impl Iterator<Item = u64>,
 ) -> Result<Held, Over> {
-    for (ask, guessed) in asks.iter_mut().zip(guessed).filter(|(_, guessed)| **guessed > 0) {
-        let sure = ask.amount.saturating_sub(*guessed);
+    for (ask, guessed) in asks.iter_mut().zip(guessed).filter(|(_, guessed)| *guessed > 0) {
+        let sure = ask.amount.saturating_sub(guessed);
         let used = counters.peek(&ask.counter, &ask.measure, now_us);
         let left = most(ask).saturating_sub(used).saturating_sub(sure);
-        ask.amount = sure.saturating_add((*guessed).min(left.max(1)));
+        ask.amount = sure.saturating_add(guessed.min(left.max(1)));
     }
     counters.reserve(now_us, asks).await
 }

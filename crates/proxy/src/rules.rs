@@ -78,17 +78,6 @@ impl Fired {
     }
 }
 
-/// Whether a call with this status and class is anything to a rule: it may fire, or counts the calls
-/// about which it does not.
-pub(crate) fn concerns(
-    rule: &CompiledRule,
-    status: Option<u16>,
-    class: Option<ErrorClass>,
-) -> bool {
-    let counts = rule.rule.threshold.is_some_and(|threshold| threshold.last.is_some());
-    counts || rule.may_fire(status, class)
-}
-
 impl Default for RuleBook {
     fn default() -> Self {
         Self { shards: std::array::from_fn(|_| Mutex::default()) }
@@ -97,9 +86,9 @@ impl Default for RuleBook {
 
 impl RuleBook {
     /// Which of `rules`, in this order, fire on a call of which `seen` is known.
-    pub(crate) fn judge(
+    pub(crate) fn judge<'a>(
         &self,
-        rules: &[Arc<CompiledRule>],
+        rules: impl IntoIterator<Item = &'a Arc<CompiledRule>>,
         seen: &Observation<'_>,
         who: &Seen<'_>,
         now_us: i64,
@@ -107,7 +96,7 @@ impl RuleBook {
         let reading = Reading::of(*seen);
         let mut fired = Vec::new();
         for rule in rules {
-            if !concerns(rule, seen.status, seen.class) {
+            if !rule.concerns(seen.status, seen.class) {
                 continue;
             }
             let may = rule.may_fire(seen.status, seen.class);

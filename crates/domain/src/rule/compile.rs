@@ -29,9 +29,14 @@ pub struct CompiledRule {
     may: May,
     wants_body: bool,
     wants_events: bool,
+    wants_headers: bool,
+    concerns_answers: bool,
 }
 
 impl CompiledRule {
+    /// Below this a status is no error.
+    pub(super) const FAILED_FROM: u16 = 400;
+
     /// Compiles a rule, or tells what is wrong with it, with the place in it
     /// (`conditions.all[1].value`).
     pub fn compile(rule: Rule) -> Result<CompiledRule, Faults> {
@@ -44,13 +49,32 @@ impl CompiledRule {
         let may = node.may().0;
         let wants_body = node.has(|check| matches!(check, Check::Body(_) | Check::Json(..)));
         let wants_events = node.has(|check| matches!(check, Check::Event(_)));
-        faults.none_or(CompiledRule { rule, node, may, wants_body, wants_events })
+        let wants_headers = node.has(|check| matches!(check, Check::Header(..)));
+        let mut compiled = CompiledRule {
+            rule,
+            node,
+            may,
+            wants_body,
+            wants_events,
+            wants_headers,
+            concerns_answers: false,
+        };
+        let mut statuses = 100..Self::FAILED_FROM;
+        compiled.concerns_answers = statuses.any(|status| compiled.concerns(Some(status), None));
+        faults.none_or(compiled)
     }
 
     /// Whether it may fire on a call of this status and class, whatever else is known of it. The
     /// quickest way past most rules.
     pub fn may_fire(&self, status: Option<u16>, class: Option<ErrorClass>) -> bool {
         self.may.has(status, class)
+    }
+
+    /// Whether a call of this status and class is anything to it: it may fire, or counts the calls
+    /// about which it does not.
+    pub fn concerns(&self, status: Option<u16>, class: Option<ErrorClass>) -> bool {
+        let counts = self.rule.threshold.is_some_and(|threshold| threshold.last.is_some());
+        counts || self.may_fire(status, class)
     }
 
     /// Whether the conditions hold for what is known of a call. What is not known does not hold.
@@ -67,6 +91,16 @@ impl CompiledRule {
     #[cfg(test)]
     pub(super) fn node_holds(&self, of: &Reading<'_>) -> bool {
         self.node.holds(of) == Some(true)
+    }
+
+    /// Whether an answer that is no failure may be anything to it.
+    pub fn concerns_answers(&self) -> bool {
+        self.concerns_answers
+    }
+
+    /// Whether it looks at header lines.
+    pub fn wants_headers(&self) -> bool {
+        self.wants_headers
     }
 
     /// Whether it looks at bodies.

@@ -137,7 +137,7 @@ impl KeyAsks {
 
     /// Reserves all of it, or nothing.
     pub(crate) async fn reserve(&mut self, counters: &Counters, now_us: i64) -> Result<Held, Over> {
-        reserve(counters, now_us, &mut self.asks, &self.guessed).await
+        reserve(counters, now_us, &mut self.asks, self.guessed.iter().copied()).await
     }
 
     /// Whether what has no room is used up, or as good as that; not only for a call that is large.

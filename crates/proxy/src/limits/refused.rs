@@ -5,15 +5,15 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use domain::{Algorithm, Dialect, Limit, Scope, Unit};
 
-use super::{measure, reset_us};
-use crate::{client::push_number, headers::push, health::moment};
+use super::{prepared::measure, reset_us};
+use crate::{client::push_number, health::moment};
 
 /// A limit that keeps a call out.
 #[derive(Debug)]
 pub(crate) struct LimitRefused {
     limit: Arc<Limit>,
     /// By what it counts this caller.
-    subject: String,
+    subject: Arc<str>,
     why: Why,
     now_us: i64,
 }
@@ -29,8 +29,8 @@ pub(crate) enum Why {
 }
 
 impl LimitRefused {
-    pub(crate) fn new(limit: Arc<Limit>, subject: String, why: Why, now_us: i64) -> Self {
-        Self { limit, subject, why, now_us }
+    pub(crate) fn new(limit: &Arc<Limit>, subject: &Arc<str>, why: Why, now_us: i64) -> Self {
+        Self { limit: limit.clone(), subject: subject.clone(), why, now_us }
     }
 
     /// Stable, for machines.
@@ -185,14 +185,17 @@ pub(crate) fn push_headers<'a>(
         }
     }
     let anthropic = dialect == Some(Dialect::AnthropicMessages);
-    for (kind, limit, left, reset_us) in tightest {
-        let name = |what: &str| match anthropic {
-            true => format!("anthropic-ratelimit-{kind}-{what}"),
-            false => format!("x-ratelimit-{what}-{kind}"),
+    let begin = |fields: &mut Vec<u8>, kind: &str, what: &str| {
+        let parts = match anthropic {
+            true => ["anthropic-ratelimit-", kind, "-", what],
+            false => ["x-ratelimit-", what, "-", kind],
         };
+        parts.iter().for_each(|part| fields.extend_from_slice(part.as_bytes()));
+        fields.extend_from_slice(b": ");
+    };
+    for (kind, limit, left, reset_us) in tightest {
         for (what, number) in [("limit", limit), ("remaining", left)] {
-            fields.extend_from_slice(name(what).as_bytes());
-            fields.extend_from_slice(b": ");
+            begin(fields, kind, what);
             push_number(fields, number);
             fields.extend_from_slice(b"\r\n");
         }
@@ -201,7 +204,9 @@ pub(crate) fn push_headers<'a>(
             true => moment(reset_us).to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
             false => after(reset_us - now_us),
         };
-        push(fields, name("reset").as_bytes(), reset.as_bytes());
+        begin(fields, kind, "reset");
+        fields.extend_from_slice(reset.as_bytes());
+        fields.extend_from_slice(b"\r\n");
     }
 }
 

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use cluster::Measure;
 use domain::{Algorithm, Limit, Scope, SeedQuestion, ServiceKeyId, Snapshot, Unit, UserId, Whose};
 
-use super::{counters_of, keys, measure};
+use super::{keys, prepared::counter, prepared::measure};
 
 /// The questions, and how each of their counters is measured.
 pub(crate) fn seedings(snapshot: &Snapshot, now_us: i64, zone: Tz) -> Vec<(SeedQuestion, Measure)> {
@@ -21,8 +21,7 @@ pub(crate) fn seedings(snapshot: &Snapshot, now_us: i64, zone: Tz) -> Vec<(SeedQ
         }
         let measure = measure(limit, now_us, zone);
         for (subject, who) in subjects(limit, snapshot, &callers) {
-            let counter = format!("{}{subject}", counters_of(limit.id, limit.unit));
-            questions.extend(question(counter, who, limit.unit, measure));
+            questions.extend(question(counter(limit, &subject), who, limit.unit, measure));
         }
     }
     for entry in snapshot.upstreams() {
