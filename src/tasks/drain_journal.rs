@@ -14,7 +14,7 @@ const BATCH: usize = 4000;
 /// After a batch of this size there is load, and the next one is gathered for a while: entries
 /// cost less in company. Otherwise an entry is in the database at once.
 const LOAD: usize = 200;
-const GATHER: Duration = Duration::from_millis(200);
+const GATHER: Duration = Duration::from_millis(500);
 
 /// Brings entries over for as long as the process lives; when `ending` says so, brings what is
 /// there and returns.

@@ -54,7 +54,7 @@ pub use provider::{Dialect, KeyPlacement, Provider};
 pub use provider_key::{KeyState, ProviderKey};
 pub use quota::{KeyLimit, Quota, Sharing, Window};
 pub use route::{Conversion, Route, Target};
-pub use rule::{CompiledRule, Condition, Observation, Reading, Rule, Ruleset};
+pub use rule::{CompiledRule, Condition, HeaderLines, Observation, Reading, Rule, Ruleset};
 pub use seed::{Seed, SeedQuestion, Whose};
 pub use service_key::{Caller, PreviousKey, ServiceKey};
 pub use snapshot::Snapshot;

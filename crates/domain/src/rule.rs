@@ -14,7 +14,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -210,14 +210,20 @@ pub struct Observation<'a> {
     pub status: Option<u16>,
     /// The class of the failure, where it is one.
     pub class: Option<ErrorClass>,
-    /// The header lines of the answer.
-    pub headers: &'a [(&'a str, &'a [u8])],
+    /// The header lines of the answer, where it is known which it had.
+    pub headers: Option<&'a dyn HeaderLines>,
     /// As much of the body as was looked at.
     pub body: Option<&'a [u8]>,
     /// The data of an event of the stream.
     pub event: Option<&'a [u8]>,
     /// How long the answer, or the failure, took to come.
     pub latency: Option<Duration>,
+}
+
+/// The header lines of an answer.
+pub trait HeaderLines: fmt::Debug {
+    /// Gives the value of each line of this name, whatever its case.
+    fn each(&self, name: &str, value: &mut dyn FnMut(&[u8]));
 }
 
 impl Rule {

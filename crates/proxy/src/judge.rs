@@ -8,8 +8,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use dialect::{Block, Fields, Splitter};
 use domain::{
-    BreakerState, BreakerStep, CompiledRule, Event, Evidence, Guarded, KeyStatus, Observation,
-    Rule, Ruleset, rule::Action,
+    BreakerState, BreakerStep, CompiledRule, Event, Evidence, Guarded, HeaderLines, KeyStatus,
+    Observation, Rule, Ruleset, rule::Action,
 };
 use uuid::Uuid;
 
@@ -90,11 +90,10 @@ pub(crate) fn failed(
 ) {
     let Some(rules) = rules_of(round) else { return };
     let heard = failed.heard.as_deref();
-    let headers = heard.map(|heard| headers(&heard.head)).unwrap_or_default();
     let seen = Observation {
         status: failed.status,
         class: Some(failed.verdict.class),
-        headers: &headers,
+        headers: heard.map(|heard| &heard.head as &dyn HeaderLines),
         body: heard.and_then(|heard| heard.body.as_deref()),
         event: None,
         latency: Some(latency),
@@ -125,12 +124,10 @@ pub(crate) fn answered(
     if rules.is_empty() {
         return false;
     }
-    let head = head.filter(|_| rules.iter().any(|rule| rule.wants_headers()));
-    let headers = head.map(headers).unwrap_or_default();
     let seen = Observation {
         status: Some(status),
         class: None,
-        headers: &headers,
+        headers: head.map(|head| head as &dyn HeaderLines),
         body: whole.map(AsRef::as_ref),
         event: None,
         latency: Some(latency),
@@ -195,11 +192,10 @@ pub(crate) fn passing(permit: &mut Permit, incoming: &mut Incoming, ended: bool)
 
 impl Judge {
     fn look(&self, permit: &mut Permit, body: Option<&[u8]>, event: Option<&[u8]>) {
-        let headers = headers(&self.head);
         let seen = Observation {
             status: Some(self.status),
             class: None,
-            headers: &headers,
+            headers: Some(&self.head),
             body,
             event,
             latency: Some(self.latency),
@@ -336,7 +332,8 @@ fn rules_of<'a>(round: &Round<'a>) -> Option<&'a Ruleset> {
     round.asking.world.snapshot.rules(round.target.entry.upstream.id)
 }
 
-/// The header lines whose names are text.
-fn headers(head: &ResponseHead) -> Vec<(&str, &[u8])> {
-    head.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value))).collect()
+impl HeaderLines for ResponseHead {
+    fn each(&self, name: &str, value: &mut dyn FnMut(&[u8])) {
+        self.all(name).for_each(value);
+    }
 }

@@ -133,6 +133,8 @@ impl RuleBook {
         };
         let at = place(per);
         let reached = match &rule.threshold {
+            // A window counts only those that met the conditions.
+            Some(Threshold { last: None, .. }) if !holds => false,
             Some(threshold) => {
                 let mut shard = self.shard(at);
                 // Calls that say nothing of a key that said nothing yet need not be remembered.

@@ -29,7 +29,6 @@ pub struct CompiledRule {
     may: May,
     wants_body: bool,
     wants_events: bool,
-    wants_headers: bool,
     concerns_answers: bool,
 }
 
@@ -49,16 +48,8 @@ impl CompiledRule {
         let may = node.may().0;
         let wants_body = node.has(|check| matches!(check, Check::Body(_) | Check::Json(..)));
         let wants_events = node.has(|check| matches!(check, Check::Event(_)));
-        let wants_headers = node.has(|check| matches!(check, Check::Header(..)));
-        let mut compiled = CompiledRule {
-            rule,
-            node,
-            may,
-            wants_body,
-            wants_events,
-            wants_headers,
-            concerns_answers: false,
-        };
+        let mut compiled =
+            CompiledRule { rule, node, may, wants_body, wants_events, concerns_answers: false };
         let mut statuses = 100..Self::FAILED_FROM;
         compiled.concerns_answers = statuses.any(|status| compiled.concerns(Some(status), None));
         faults.none_or(compiled)
@@ -96,11 +87,6 @@ impl CompiledRule {
     /// Whether an answer that is no failure may be anything to it.
     pub fn concerns_answers(&self) -> bool {
         self.concerns_answers
-    }
-
-    /// Whether it looks at header lines.
-    pub fn wants_headers(&self) -> bool {
-        self.wants_headers
     }
 
     /// Whether it looks at bodies.

@@ -150,12 +150,10 @@ impl Check {
             Check::Header(name, found) => {
                 // Without an answer there is nothing that a header could be missing from.
                 seen.status?;
-                let values: Vec<Value> = seen
-                    .headers
-                    .iter()
-                    .filter(|(other, _)| other.eq_ignore_ascii_case(name))
-                    .map(|(_, value)| String::from_utf8_lossy(value).trim().into())
-                    .collect();
+                let mut values: Vec<Value> = Vec::new();
+                seen.headers?.each(name, &mut |value| {
+                    values.push(String::from_utf8_lossy(value).trim().into());
+                });
                 return found.holds(|| values.iter());
             }
         })

@@ -40,13 +40,24 @@ fn named(subject: &str, name: &str, operator: &str, value: Value) -> Value {
 
 const BODY: &[u8] =
     br#"{"error":{"code":"insufficient_quota","n":3,"left":null,"list":["a","b"]}}"#;
-const HEADERS: [(&str, &[u8]); 2] = [("X-Left", b"5"), ("server", b"Cloudflare")];
+
+/// The header lines of the answer.
+#[derive(Debug)]
+struct Lines;
+
+impl HeaderLines for Lines {
+    fn each(&self, name: &str, value: &mut dyn FnMut(&[u8])) {
+        let lines: [(&str, &[u8]); 2] = [("X-Left", b"5"), ("server", b"Cloudflare")];
+        let named = lines.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        named.for_each(|(_, line)| value(line));
+    }
+}
 
 fn seen() -> Observation<'static> {
     Observation {
         status: Some(429),
         class: Some(ErrorClass::QuotaExhausted),
-        headers: &HEADERS,
+        headers: Some(&Lines),
         body: Some(BODY),
         event: None,
         latency: Some(Duration::from_millis(1500)),

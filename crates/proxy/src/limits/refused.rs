@@ -152,6 +152,11 @@ fn span(length: Duration) -> String {
     }
 }
 
+/// So many kinds of limits clients know.
+const KINDS: usize = 3;
+/// About as long a header line is.
+const LINE: usize = 48;
+
 /// What clients know by name.
 fn kind(unit: Unit, dialect: Option<Dialect>) -> Option<&'static str> {
     let anthropic = dialect == Some(Dialect::AnthropicMessages);
@@ -175,7 +180,7 @@ pub(crate) fn push_headers<'a>(
     now_us: i64,
     fields: &mut Vec<u8>,
 ) {
-    let mut tightest: Vec<(&str, u64, u64, Option<i64>)> = Vec::new();
+    let mut tightest: Vec<(&str, u64, u64, Option<i64>)> = Vec::with_capacity(KINDS);
     for (limit, left, reset_us) in rows {
         let Some(kind) = kind(limit.unit, dialect) else { continue };
         match tightest.iter_mut().find(|(other, ..)| *other == kind) {
@@ -184,6 +189,7 @@ pub(crate) fn push_headers<'a>(
             None => tightest.push((kind, limit.limit, left, reset_us)),
         }
     }
+    fields.reserve(tightest.len() * 3 * LINE);
     let anthropic = dialect == Some(Dialect::AnthropicMessages);
     let begin = |fields: &mut Vec<u8>, kind: &str, what: &str| {
         let parts = match anthropic {
