@@ -27,6 +27,7 @@ pub mod rules;
 pub mod service_keys;
 pub mod sessions;
 pub mod setup_token;
+pub mod stored_objects;
 pub mod task_runs;
 pub mod task_state;
 pub mod tombstones;

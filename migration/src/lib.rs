@@ -18,6 +18,7 @@ mod m20261121_000007_policy;
 mod m20261128_000008_keys;
 mod m20261128_000009_rules_and_limits;
 mod m20261128_000010_running;
+mod m20261129_000011_stored_objects;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000008_keys::Migration),
             Box::new(m20261128_000009_rules_and_limits::Migration),
             Box::new(m20261128_000010_running::Migration),
+            Box::new(m20261129_000011_stored_objects::Migration),
         ]
     }
 }

@@ -1,5 +1,5 @@
-//! Keeps what the running data plane tells of keys, breakers and rules, and brings it what other
-//! instances found: within a second all of them know what one of them does.
+//! Keeps what the running data plane tells of keys, breakers, rules and stored objects, and brings
+//! it what other instances found: within a second all of them know what one of them does.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,12 +25,14 @@ const PORTION: u64 = 5000;
 pub(crate) struct Known {
     standings: i64,
     breakers: i64,
+    objects: i64,
 }
 
 /// Takes over everything that was known before this process began: how keys and breakers stand,
 /// and what was used of quotas and budgets.
 pub(crate) async fn restore(gateway: &Gateway, store: &Store) -> anyhow::Result<Known> {
-    let mut known = Known::default();
+    let objects = store.newest_stored_objects(Gateway::ORIGINS_MAX).await?;
+    let mut known = Known { objects, ..Known::default() };
     learn(gateway, store, &mut known).await?;
     seed(gateway, store, Utc::now().timestamp_micros()).await?;
     Ok(known)
@@ -73,6 +75,15 @@ async fn learn(gateway: &Gateway, store: &Store, known: &mut Known) -> store::Re
         let more = steps.len() as u64 == PORTION;
         gateway.restore_breakers(steps);
         known.breakers = last;
+        if !more {
+            break;
+        }
+    }
+    loop {
+        let (objects, last) = store.stored_objects_since(known.objects, PORTION).await?;
+        let more = objects.len() as u64 == PORTION;
+        gateway.restore_origins(objects);
+        known.objects = last;
         if !more {
             return Ok(());
         }

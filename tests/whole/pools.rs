@@ -162,6 +162,35 @@ async fn what_one_instance_finds_of_a_key_the_other_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_response_is_continued_with_its_key_after_a_restart_and_on_another_instance() {
+    let database = Postgres::shared().database();
+    let providers = providers().await;
+    let keys = ["sk-one", "sk-two", "sk-three"];
+    let mut first = gateway().with("TOLLGATE_DATABASE__URL", database.as_str());
+    first.start().await;
+    let (_, caller, key) = pool(&first, &providers, &keys).await;
+    until_served(&caller, "first").await;
+    let made = caller.post("/v1/responses", &json!({"model": "gpt-4o", "input": "hi"})).await;
+    let id = made["id"].as_str().unwrap().to_owned();
+    let by = providers.received().last().unwrap().header("authorization").unwrap().to_owned();
+    // At its end a process keeps what it knows.
+    first.stop().await;
+
+    first.start().await;
+    let mut second = first.beside().planes(Planes::Proxy);
+    second.start().await;
+    let next = json!({"model": "gpt-4o", "input": "go on", "previous_response_id": id});
+    for gateway in [&first, &second] {
+        let caller = gateway.caller(&key);
+        for _ in 0..4 {
+            caller.post("/v1/responses", &next).await;
+            let received = providers.received();
+            assert_eq!(received.last().unwrap().header("authorization"), Some(by.as_str()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_answers_why_a_call_went_there_and_a_route_can_be_asked_before() {
     let providers = providers().await;
     providers.behave("sk-one", "503");
@@ -221,7 +250,7 @@ async fn tasks_run_by_the_clock_and_when_they_are_asked_for() {
     testkit::until("the tasks are known", || async {
         let names: Vec<Value> =
             tasks().await.into_iter().map(|task| task["name"].clone()).collect();
-        ["clear_logs", "probe_keys", "reset_quotas", "roll_up", "sweep_keys"]
+        ["clear_logs", "forget_objects", "probe_keys", "reset_quotas", "roll_up", "sweep_keys"]
             .iter()
             .all(|name| names.contains(&json!(name)))
             .then_some(())

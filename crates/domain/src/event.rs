@@ -17,6 +17,22 @@ pub enum Event {
     Trigger(Trigger),
     /// Something a person should look at.
     Alert(Raised),
+    /// A provider keeps something for the account of a key from now on.
+    Stored(StoredObject),
+}
+
+/// A file, a batch, a response or another thing that a provider keeps for the account of the key
+/// that made it, and that is found with the keys of that account alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredObject {
+    /// What the provider calls it.
+    pub id: String,
+    /// Which upstream keeps it.
+    pub upstream: UpstreamId,
+    /// The key that made it.
+    pub key: ProviderKeyId,
+    /// When that was seen.
+    pub at: DateTime<Utc>,
 }
 
 /// How a key stands for all models or for one, as it is kept and shared between instances.

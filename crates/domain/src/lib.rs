@@ -36,7 +36,8 @@ pub use amount::{Period, Span, Unit};
 pub use catalog::{Catalog, Owner, UpstreamEntry};
 pub use error_class::{ErrorClass, ErrorRule, Said, Verdict};
 pub use event::{
-    BreakerState, BreakerStep, Event, Guarded, KeptStanding, Raised, Severity, Trigger,
+    BreakerState, BreakerStep, Event, Guarded, KeptStanding, Raised, Severity, StoredObject,
+    Trigger,
 };
 pub use fault::{Fault, Faults};
 pub use ids::{

@@ -357,8 +357,8 @@ impl Permit {
         if let Some(recorded) = &mut self.recorded {
             recorded.passing(pieces);
         }
-        let origins = &self.gateway.origins;
-        self.learning.take_if(|learning| learning.see(pieces, origins));
+        let gateway = &self.gateway;
+        self.learning.take_if(|learning| learning.see(pieces, |id, maker| gateway.made(id, maker)));
     }
 
     /// So much of an answer has passed, and so much was used: what is entered if it ends here.

@@ -16,7 +16,7 @@ use chrono_tz::Tz;
 use cluster::{Counters, Measure};
 use domain::{
     BreakerStep, Catalog, Dialect, Event, KeptStanding, ProviderKeyId, RouteId, Seed, SeedQuestion,
-    Snapshot, Target, UpstreamEntry, UpstreamId, live::KeyTest,
+    Snapshot, StoredObject, Target, UpstreamEntry, UpstreamId, live::KeyTest,
 };
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -28,7 +28,7 @@ use crate::{
     journal::Journal,
     limits::{self, LimitsIndex},
     line::{Connector, Line},
-    origins::Origins,
+    origins::{Maker, ORIGINS_MAX, Origins},
     recording::{Recorded, Recorder},
     rules::RuleBook,
     script::Scripts,
@@ -209,6 +209,26 @@ impl Gateway {
                 Some(None) => {}
                 None => running.health.restore(&step),
             }
+        }
+    }
+
+    /// Most objects of which it is remembered which key made them.
+    pub const ORIGINS_MAX: u64 = ORIGINS_MAX as u64;
+
+    /// Takes over which keys made what providers keep.
+    pub fn restore_origins(&self, objects: Vec<StoredObject>) {
+        for StoredObject { id, upstream, key, .. } in objects {
+            self.origins.keep(&id, Maker { upstream, key });
+        }
+    }
+
+    /// Remembers what a key made, and tells it.
+    pub(crate) fn made(&self, id: &str, maker: Maker) {
+        if self.origins.keep(id, maker) {
+            let Maker { upstream, key } = maker;
+            let at = self.settings.clock.now();
+            let object = StoredObject { id: id.to_owned(), upstream, key, at };
+            self.teller.tell([Event::Stored(object)]);
         }
     }
 

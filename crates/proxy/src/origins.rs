@@ -1,6 +1,7 @@
 //! Which key made a file, a batch or a response: what was made with the key of one account can be
 //! used with that key alone. The ids are read off the answers as they pass, and looked for in the
-//! paths and bodies of later calls. They are remembered by this process, the latest of them.
+//! paths and bodies of later calls. The latest of them are remembered; all are told, so that they
+//! outlive the process and other instances hear of them.
 
 use std::{
     collections::HashMap,
@@ -49,8 +50,10 @@ const MAKERS: [&str; 14] = [
     "vector_stores",
     "videos",
 ];
-/// How ids are called in answers.
+/// How the ids of what was made are called in answers.
 const NAMES: [&[u8]; 2] = [b"\"id\"", b"\"name\""];
+/// How the files are called in which a batch has its results.
+const RESULTS: [&[u8]; 3] = [b"\"output_file_id\"", b"\"error_file_id\"", b"\"responsesFile\""];
 /// So much of an answer is looked at.
 const LOOK: usize = 8 << 10;
 /// Longest id.
@@ -58,7 +61,9 @@ const ID_MAX: usize = 256;
 /// Most ids that are looked up for one call.
 const LOOKUPS_MAX: usize = 16;
 /// Most that are remembered in each half; of too many the older half is forgotten.
-const HALF: usize = 50_000;
+const HALF: usize = ORIGINS_MAX / 2;
+/// Most ids that are remembered.
+pub(crate) const ORIGINS_MAX: usize = 100_000;
 
 /// Who made something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,38 +84,49 @@ pub(crate) struct Origins {
 #[derive(Debug)]
 pub(crate) struct Learning {
     maker: Maker,
+    /// Whether something is made, or it is looked at what was made before.
+    makes: bool,
     seen: Vec<u8>,
 }
 
 impl Learning {
     /// The answer to a call at `path`, where things are made there.
     pub(crate) fn of(method: &str, path: &str, maker: Maker) -> Option<Self> {
-        let makes = method == "POST" && path.split('/').any(|part| MAKERS.contains(&part));
-        makes.then(|| Self { maker, seen: Vec::new() })
+        let makes = method == "POST";
+        let of_makers = || path.split('/').any(|part| MAKERS.contains(&part));
+        let looks = (makes || method == "GET") && of_makers();
+        looks.then(|| Self { maker, makes, seen: Vec::new() })
     }
 
-    /// More of the answer; whether enough was seen.
-    pub(crate) fn see(&mut self, pieces: &[Bytes], origins: &Origins) -> bool {
+    /// More of the answer; whether enough was seen. What it tells is `found`, perhaps again.
+    pub(crate) fn see(&mut self, pieces: &[Bytes], found: impl Fn(&str, Maker)) -> bool {
         for piece in pieces {
             let room = (LOOK - self.seen.len()).min(piece.len());
             self.seen.extend_from_slice(&piece[..room]);
         }
-        if let Some(id) = told(&self.seen) {
-            origins.keep(id, self.maker);
-            return true;
+        if self.makes {
+            let id = told(&self.seen, &NAMES).next();
+            id.inspect(|id| found(id, self.maker)).is_some() || self.seen.len() >= LOOK
+        } else {
+            told(&self.seen, &RESULTS).for_each(|id| found(id, self.maker));
+            self.seen.len() >= LOOK
         }
-        self.seen.len() >= LOOK
     }
 }
 
 impl Origins {
-    fn keep(&self, id: &str, maker: Maker) {
+    /// Remembers who made something; false where that was known.
+    pub(crate) fn keep(&self, id: &str, maker: Maker) -> bool {
         let [young, old] = &mut *self.halves.lock();
+        if young.get(id) == Some(&maker) {
+            return false;
+        }
         if young.len() >= HALF && !young.contains_key(id) {
             *old = std::mem::take(young);
         }
         young.insert(id.into(), maker);
         self.any.store(true, Ordering::Release);
+        old.get(id) != Some(&maker)
     }
 
     /// Who made what a call names, in its path or its body.
@@ -141,18 +157,19 @@ fn named<'a>(text: &'a [u8], before: &'static [u8]) -> impl Iterator<Item = &'a 
     })
 }
 
-/// The id that an answer tells first.
-fn told(text: &[u8]) -> Option<&str> {
-    NAMES.iter().flat_map(|name| memmem::find_iter(text, name).map(|at| at + name.len())).find_map(
-        |after| {
-            let rest = text[after..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-            let rest = rest.strip_prefix(b"\"")?;
-            let known = BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning.as_bytes()));
-            // Half of an id is none: its end must be there.
-            let end = memchr::memchr(b'"', rest).filter(|end| *end <= ID_MAX)?;
-            known.then(|| std::str::from_utf8(&rest[..end]).ok()).flatten()
-        },
-    )
+/// The ids that an answer tells under one of `names`.
+fn told<'a>(text: &'a [u8], names: &[&'static [u8]]) -> impl Iterator<Item = &'a str> {
+    let places = names
+        .iter()
+        .flat_map(move |name| memmem::find_iter(text, *name).map(move |at| at + name.len()));
+    places.filter_map(move |after| {
+        let rest = text[after..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        let rest = rest.strip_prefix(b"\"")?;
+        let known = BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning.as_bytes()));
+        // Half of an id is none: its end must be there.
+        let end = memchr::memchr(b'"', rest).filter(|end| *end <= ID_MAX)?;
+        known.then(|| std::str::from_utf8(&rest[..end]).ok()).flatten()
+    })
 }
 
 fn id_at(text: &[u8], at: usize) -> Option<&str> {
@@ -178,7 +195,9 @@ mod tests {
     fn learn(origins: &Origins, path: &str, pieces: &[&'static str], key: i64) {
         let Some(mut learning) = Learning::of("POST", path, maker(key)) else { return };
         for piece in pieces {
-            learning.see(&[Bytes::from_static(piece.as_bytes())], origins);
+            learning.see(&[Bytes::from_static(piece.as_bytes())], |id, maker| {
+                origins.keep(id, maker);
+            });
         }
     }
 
@@ -235,7 +254,30 @@ mod tests {
         let origins = Origins::default();
         learn(&origins, "/v1/chat/completions", &["{\"id\":\"file-abc\"}"], 1);
         assert_eq!(origins.maker("/v1/files/file-abc", b""), None);
-        assert!(Learning::of("GET", "/v1/files", maker(1)).is_none());
+        assert!(Learning::of("DELETE", "/v1/files/file-abc", maker(1)).is_none());
+    }
+
+    #[test]
+    fn the_results_of_a_batch_are_found_where_it_is_looked_at() {
+        let origins = Origins::default();
+        let mut learning = Learning::of("GET", "/v1/batches/batch_1", maker(5)).unwrap();
+        let batch = br#"{"id":"batch_1","input_file_id":"file-in","output_file_id":"file-out",
+            "error_file_id":null,"metadata":{"note":"\"output_file_id\":\"file-lie\""}}"#;
+        for piece in batch.chunks(40) {
+            learning.see(&[Bytes::copy_from_slice(piece)], |id, maker| {
+                origins.keep(id, maker);
+            });
+        }
+        assert_eq!(origins.maker("/v1/files/file-out/content", b""), Some(maker(5)));
+        assert_eq!(origins.maker("/v1/files/file-lie/content", b""), None, "a text tells nothing");
+    }
+
+    #[test]
+    fn what_is_known_is_not_told_again() {
+        let origins = Origins::default();
+        assert!(origins.keep("file-1", maker(1)));
+        assert!(!origins.keep("file-1", maker(1)));
+        assert!(origins.keep("file-1", maker(2)), "it was found with another key");
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod settings;
 mod setup;
 mod sqlite;
 mod standings;
+mod stored_objects;
 mod tasks;
 mod triggers;
 mod trouble;

@@ -95,7 +95,7 @@ impl Store {
         Ok(true)
     }
 
-    async fn delete(&self, sql: &str, values: Vec<Value>) -> Result<u64> {
+    pub(crate) async fn delete(&self, sql: &str, values: Vec<Value>) -> Result<u64> {
         let tx = self.0.db.write().await?;
         let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
         let deleted = tx.execute_raw(statement).await?.rows_affected();

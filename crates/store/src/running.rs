@@ -1,5 +1,5 @@
 //! What the running gateway tells is kept here, each batch in one transaction: steps of keys and
-//! breakers, rules that fired, alerts.
+//! breakers, rules that fired, alerts, and which key made what a provider keeps.
 //!
 //! Everything is numbered from one counter, whose row is held until the transaction ends. So
 //! numbers become visible in their order, and whoever asks for what came after a number misses
@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::{
     ProviderKeyEdit, Result, Store, StoreError, alerts, breakers, change::numbers, standings,
-    triggers,
+    stored_objects, triggers,
 };
 
 /// Most events of one transaction: SQLite takes at most 32,766 values in a statement.
@@ -32,6 +32,7 @@ impl Store {
             breakers::keep(&tx, &numbered, &self.0.origin).await?;
             triggers::keep(&tx, &numbered).await?;
             alerts::keep(&tx, &numbered).await?;
+            stored_objects::keep(&tx, &numbered, &self.0.origin).await?;
             tx.commit().await?;
         }
         Ok(())

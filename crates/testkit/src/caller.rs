@@ -67,6 +67,16 @@ impl Caller {
         assert_eq!(self.call(request_id, false).await, Ended::Answered, "{request_id}");
     }
 
+    /// `POST path`, which must be answered. Returns the JSON of the answer.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let answer = request.json(body).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// `GET path` without a key.
     pub async fn get(&self, path: &str) -> StatusCode {
         self.client.get(format!("{}{path}", self.base)).send().await.unwrap().status()

@@ -48,6 +48,8 @@ pub(crate) enum Job {
     ClearLogs,
     /// Makes hourly sums of long ago into daily ones.
     RollUp,
+    /// Forgets which keys made what, but for the newest that a data plane remembers.
+    ForgetObjects,
     /// Asks providers whether suspended keys are accepted again.
     ProbeKeys,
 }
@@ -55,7 +57,7 @@ pub(crate) enum Job {
 impl Job {
     /// What any process can do that has the database.
     pub(crate) const OF_THE_STORE: &[Job] =
-        &[Job::SweepKeys, Job::ResetQuotas, Job::ClearLogs, Job::RollUp];
+        &[Job::SweepKeys, Job::ResetQuotas, Job::ClearLogs, Job::RollUp, Job::ForgetObjects];
     /// What a data plane is needed for.
     pub(crate) const OF_THE_DATA_PLANE: &[Job] = &[Job::ProbeKeys];
 
@@ -65,6 +67,7 @@ impl Job {
             Job::ResetQuotas => "reset_quotas",
             Job::ClearLogs => "clear_logs",
             Job::RollUp => "roll_up",
+            Job::ForgetObjects => "forget_objects",
             Job::ProbeKeys => "probe_keys",
         }
     }
@@ -76,6 +79,7 @@ impl Job {
             Job::ResetQuotas => "0 0 * * *",
             Job::ClearLogs => "0 2 * * *",
             Job::RollUp => "0 3 * * *",
+            Job::ForgetObjects => "30 * * * *",
         }
     }
 
@@ -86,6 +90,7 @@ impl Job {
             Job::ResetQuotas => sweep(store, &["exhausted"]).await,
             Job::ClearLogs => clear(store, workshop.keep).await,
             Job::RollUp => roll_up(store).await,
+            Job::ForgetObjects => forget_objects(store).await,
             Job::ProbeKeys => match &workshop.gateway {
                 Some(gateway) => Ok(probe(gateway).await),
                 None => Ok("this process has no data plane".to_owned()),
@@ -164,6 +169,18 @@ async fn shrink(store: &Store, most: u64) -> store::Result<Vec<String>> {
         }
     }
     Ok(gone)
+}
+
+async fn forget_objects(store: &Store) -> store::Result<String> {
+    let upto = store.newest_stored_objects(Gateway::ORIGINS_MAX).await?;
+    let mut gone = 0;
+    loop {
+        let some = store.forget_stored_objects(upto, PORTION).await?;
+        gone += some;
+        if some < PORTION {
+            return Ok(format!("{gone} ids of stored objects were forgotten"));
+        }
+    }
 }
 
 async fn roll_up(store: &Store) -> store::Result<String> {

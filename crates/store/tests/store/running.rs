@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     BreakerState, BreakerStep, Event, Evidence, Guarded, KeyState, KeyStatus, ProviderKeyId,
-    Raised, RuleId, Severity, Standing, Transition, Trigger, UpstreamId, rule::Action,
+    Raised, RuleId, Severity, Standing, StoredObject, Transition, Trigger, UpstreamId,
+    rule::Action,
 };
 use rstest::rstest;
 use store::{
@@ -103,6 +104,36 @@ async fn an_instance_hears_what_others_found_and_not_its_own_news(#[values(Sqlit
     let (heard, seq) = other.standings_since(seq, 9).await.unwrap();
     assert_eq!(heard[0].standing.status, KeyStatus::Active);
     assert!(other.standings_since(seq, 9).await.unwrap().0.is_empty());
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_keys_made_is_known_to_others_and_but_the_newest_is_forgotten(
+    #[values(Sqlite, Pg)] on: On,
+) {
+    let store = Fixture::new(on).await;
+    let other = store.again().await;
+    let made = |id: &str, key: i64| {
+        let (id, key) = (id.to_owned(), ProviderKeyId(key));
+        Event::Stored(StoredObject { id, upstream: UPSTREAM, key, at: now() })
+    };
+    store.keep_events(&[made("file-a", 1), made("file-b", 2), made("file-a", 3)]).await.unwrap();
+    store.keep_events(&[made("resp_c", 1)]).await.unwrap();
+
+    assert!(store.stored_objects_since(0, 9).await.unwrap().0.is_empty());
+    let (heard, seq) = other.stored_objects_since(0, 2).await.unwrap();
+    let heard: Vec<_> = heard.iter().map(|one| (one.id.as_str(), one.key.0)).collect();
+    assert_eq!(heard, [("file-b", 2), ("file-a", 3)]);
+    let (heard, _) = other.stored_objects_since(seq, 9).await.unwrap();
+    assert_eq!(heard[0].id, "resp_c");
+
+    assert_eq!(other.newest_stored_objects(3).await.unwrap(), 0);
+    let upto = other.newest_stored_objects(1).await.unwrap();
+    assert_eq!(upto, seq, "only the newest lies behind it");
+    assert_eq!(store.forget_stored_objects(upto, 1).await.unwrap(), 1);
+    assert_eq!(store.forget_stored_objects(upto, 9).await.unwrap(), 1);
+    let (left, _) = other.stored_objects_since(0, 9).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["resp_c"]);
 }
 
 #[rstest]
