@@ -1,0 +1,92 @@
+//! The use of one period: what is known of everybody's, and what this instance used that is not part
+//! of that.
+
+/// The use from one moment to another.
+#[derive(Debug)]
+pub(super) struct Period {
+    pub(super) start_us: i64,
+    pub(super) end_us: Option<i64>,
+    /// What is known of the use of all instances.
+    known: u64,
+    told: Told,
+    /// What this instance used beyond what is known; less than nothing where it gave back.
+    own: i128,
+    /// How much of that Redis has not been told yet.
+    owed: i128,
+}
+
+/// Who told what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Nobody: what was used before this process is not known.
+    Nobody,
+    /// The log entries, or the calendar: it began while this instance counted.
+    Log,
+    /// Redis, whose data had this life.
+    Redis(u64),
+}
+
+impl Period {
+    pub(super) fn new(start_us: i64, end_us: Option<i64>) -> Period {
+        Period { start_us, end_us, known: 0, told: Told::Nobody, own: 0, owed: 0 }
+    }
+
+    /// The one after it. It began while we counted: nothing of it was used before that.
+    pub(super) fn next(start_us: i64, end_us: Option<i64>) -> Period {
+        Period { told: Told::Log, ..Period::new(start_us, end_us) }
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        clamped(i128::from(self.known) + self.own)
+    }
+
+    /// What is known of the use of all, and who told it; none where nobody did.
+    pub(super) fn known(&self) -> Option<(u64, Told)> {
+        (self.told != Told::Nobody).then_some((self.known, self.told))
+    }
+
+    /// Up to how much one of so many instances may go: its share of what was left when the others
+    /// were heard of last.
+    pub(super) fn most(&self, limit: u64, instances: u64) -> u64 {
+        match limit.checked_sub(self.known) {
+            Some(left) => self.known + left.div_ceil(instances),
+            None => limit,
+        }
+    }
+
+    pub(super) fn add(&mut self, delta: i128) {
+        self.own = (self.own + delta).max(-i128::from(self.known));
+    }
+
+    /// Redis is to be told of this.
+    pub(super) fn owe(&mut self, delta: i128) {
+        self.owed += delta;
+    }
+
+    /// The log tells what was used before this process began. What Redis told has that in it.
+    pub(super) fn seed(&mut self, amount: u64) {
+        if !matches!(self.told, Told::Redis(_)) {
+            self.known = self.known.saturating_add(amount);
+            self.told = Told::Log;
+        }
+    }
+
+    /// Redis tells what is used. Where its data do not say what was used before, they are no
+    /// more than a part of it, and what the log tells later is still to be added.
+    pub(super) fn hear(&mut self, used: u64, life: Option<u64>) {
+        if let Some(life) = life {
+            self.known = used;
+            self.told = Told::Redis(life);
+            self.own = self.owed;
+        }
+    }
+
+    /// Redis was told.
+    pub(super) fn paid(&mut self, delta: i128) {
+        self.owed -= delta;
+    }
+}
+
+fn clamped(amount: i128) -> u64 {
+    u64::try_from(amount.max(0)).unwrap_or(u64::MAX)
+}
