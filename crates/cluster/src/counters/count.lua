@@ -74,7 +74,7 @@ function sliding.load(key, slice_us)
   }
 end
 
--- Lets time pass; nothing is written before something is noted.
+-- Lets time pass, which is written with what is noted or by itself.
 function sliding.pass(s, now)
   s.now = math.floor(now / s.slice_us)
   local first = s.now - SLICES
@@ -101,9 +101,18 @@ function sliding.room_at(s, most, amount)
   end
 end
 
-function sliding.write(s, slice, delta)
+function sliding.forget(s)
   if s.empty then redis.call('DEL', s.key) end
   for i = 1, #s.gone do redis.call('HDEL', s.key, s.gone[i]) end
+end
+
+function sliding.write_passed(s)
+  sliding.forget(s)
+  if #s.gone > 0 then redis.call('HSET', s.key, 't', text(s.used), 'o', text(s.oldest)) end
+end
+
+function sliding.write(s, slice, delta)
+  sliding.forget(s)
   local before = tonumber(redis.call('HGET', s.key, text(slice))) or 0
   local after = math.max(0, before + delta)
   s.used = math.max(0, s.used + after - before)
@@ -158,6 +167,10 @@ end
 function bucket.add(b, delta)
   b.whole = b.whole + delta
   if b.whole < 0 then b.whole, b.rest = 0, 0 end
+  bucket.write(b)
+end
+
+function bucket.write(b)
   redis.call('HSET', b.key, 'w', text(b.whole), 'r', text(b.rest), 'v', text(b.rate),
     'a', text(b.at))
   local empty_ms = b.rate > 0 and (b.whole + 1) * b.window_us / b.rate / 1000 or DAY_MS

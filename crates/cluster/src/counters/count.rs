@@ -21,7 +21,8 @@ pub(super) struct Count {
     how: How,
     /// When it was last asked for.
     pub(super) touched_us: i64,
-    /// What all instances use of it; a period knows that itself.
+    /// What all instances use of it; a period knows that itself, once it is known what was used
+    /// before.
     heard: Option<Heard>,
 }
 
@@ -106,6 +107,7 @@ impl Count {
             (How::Period(period), Measure::Period { start_us, end_us }) => {
                 if start_us > period.start_us {
                     *period = Period::next(start_us, end_us);
+                    self.heard = None;
                 }
             }
             _ => *self = Count::new(measure, now_us),
@@ -349,17 +351,30 @@ impl Count {
                 used
             }
             How::AtOnce(_) if passed <= CALLS_HEARD_US => used,
+            How::Period(_) => used,
             _ => 0,
         };
         own.max(all)
     }
 
-    /// Redis says how much all instances use, and for a period in which life of its data.
-    pub(super) fn hear(&mut self, used: u64, life: Option<u64>, now_us: i64) {
-        match &mut self.how {
-            How::Period(period) => period.hear(used, life),
-            _ => self.heard = Some(Heard { used, at_us: now_us }),
-        }
+    /// Redis says how much all instances use.
+    pub(super) fn hear(&mut self, used: u64, now_us: i64) {
+        self.heard = Some(Heard { used, at_us: now_us });
+    }
+
+    /// Redis says how much they use of the period that began then, and in which life of its data.
+    /// Where these do not say what was used before, it is no more than a part of it: what the log
+    /// tells later is still to be added.
+    pub(super) fn hear_period(&mut self, start_us: i64, used: u64, life: Option<u64>) {
+        let at_us = self.touched_us;
+        let Some(period) = self.period_from(start_us) else { return };
+        self.heard = match life {
+            Some(life) => {
+                period.hear(used, life);
+                None
+            }
+            None => Some(Heard { used, at_us }),
+        };
     }
 
     /// The period that is counted, where one is.

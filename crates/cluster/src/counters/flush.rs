@@ -106,9 +106,9 @@ impl Shared {
             let mut count = count.lock();
             if let Some(period) = count.period_from(start_us) {
                 period.paid(*delta);
-                if let Some(used) = used.and_then(|used| used.parse().ok()) {
-                    period.hear(used, life.and_then(|life| life.parse().ok()));
-                }
+            }
+            if let Some(used) = used.and_then(|used| used.parse().ok()) {
+                count.hear_period(start_us, used, life.and_then(|life| life.parse().ok()));
             }
         }
     }

@@ -130,13 +130,11 @@ impl<'a> Going<'a> {
             _ => until_us,
         };
         if let Spot::Period { start_us, .. } = spot {
-            if let Some(period) = count.period_from(start_us) {
-                period.hear(used, life);
-            }
+            count.hear_period(start_us, used, life);
         } else {
             // Calls at once that were asked for are noted until this ends.
             let asked = if spot == Spot::AtOnce { ask.amount } else { 0 };
-            count.hear(used.saturating_add(asked), None, self.now_us);
+            count.hear(used.saturating_add(asked), self.now_us);
         }
         Over { index, used, most: most(ask), until_us }
     }
@@ -171,22 +169,20 @@ fn note(
 ) -> Mark {
     match spot {
         Spot::Period { start_us, .. } => {
-            if let Some(period) = count.period_from(start_us) {
-                match life {
-                    Some(_) => period.hear(used, life),
-                    None => period.add(i128::from(ask.amount)),
-                }
+            if let (None, Some(period)) = (life, count.period_from(start_us)) {
+                period.add(i128::from(ask.amount));
             }
+            count.hear_period(start_us, used, life);
             Mark::Period(start_us)
         }
         Spot::AtOnce => {
-            count.hear(used, None, now_us);
+            count.hear(used, now_us);
             Mark::AtOnce
         }
         Spot::Slice { .. } | Spot::Bucket { .. } => {
             count.meet(&ask.measure, now_us);
             let mark = count.note(ask.limit, ask.amount, now_us);
-            count.hear(used, None, now_us);
+            count.hear(used, now_us);
             mark
         }
     }

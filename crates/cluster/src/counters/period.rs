@@ -71,14 +71,11 @@ impl Period {
         }
     }
 
-    /// Redis tells what is used. Where its data do not say what was used before, they are no
-    /// more than a part of it, and what the log tells later is still to be added.
-    pub(super) fn hear(&mut self, used: u64, life: Option<u64>) {
-        if let Some(life) = life {
-            self.known = used;
-            self.told = Told::Redis(life);
-            self.own = self.owed;
-        }
+    /// Redis tells what is used, all of it: in this life of its data it knows what was used before.
+    pub(super) fn hear(&mut self, used: u64, life: u64) {
+        self.known = used;
+        self.told = Told::Redis(life);
+        self.own = self.owed;
     }
 
     /// Redis was told.

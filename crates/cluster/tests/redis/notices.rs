@@ -1,80 +1,11 @@
-//! Instances that meet in a real Redis, which each test starts, kills and starts again.
+//! Instances that hear of each other.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
-
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use cluster::{Cluster, ClusterError, DEADLINE, Settings};
 use domain::Revision;
-use tempfile::TempDir;
 
-/// Longer than anything here takes, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-struct Redis {
-    dir: TempDir,
-    port: u16,
-    server: Child,
-}
-
-impl Redis {
-    fn start() -> Redis {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let dir = tempfile::tempdir().unwrap();
-        let server = serve(&dir, port);
-        Redis { dir, port, server }
-    }
-
-    fn kill(&mut self) {
-        self.server.kill().unwrap();
-        self.server.wait().unwrap();
-    }
-
-    fn restart(&mut self) {
-        self.server = serve(&self.dir, self.port);
-    }
-
-    fn instance(&self) -> Cluster {
-        let url = format!("redis://127.0.0.1:{}", self.port);
-        let settings = Settings { beat: Duration::from_millis(500), ..Settings::new(url.into()) };
-        Cluster::redis(&settings).unwrap()
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        drop(self.server.kill());
-        drop(self.server.wait());
-    }
-}
-
-fn serve(dir: &TempDir, port: u16) -> Child {
-    let mut server = Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
-        .current_dir(dir.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("redis-server is needed: scripts/setup installs it");
-    let lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    let ready = lines.map_while(Result::ok).any(|line| line.contains("Ready to accept"));
-    assert!(ready, "redis-server did not start");
-    server
-}
-
-/// Waits until `now` says so.
-async fn until(what: &str, now: impl Fn() -> bool) {
-    let wait = async {
-        while !now() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect(what);
-}
+use crate::harness::{PATIENCE, Redis, until};
 
 /// Announces from `teller` until `listener` hears it: the listener may not have subscribed yet.
 async fn until_heard(teller: &Cluster, listener: &Cluster, revision: Revision) {

@@ -1,0 +1,8 @@
+//! Instances that meet in a real Redis.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
+
+mod counters;
+mod equal;
+mod harness;
+mod notices;
