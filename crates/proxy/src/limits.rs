@@ -17,8 +17,8 @@ use std::{
 use chrono_tz::Tz;
 use cluster::{Ask, Counters, Held, Measure, Over};
 use domain::{
-    Algorithm, Caller, Dialect, Limit, LimitId, Scope, ServiceKeyId, Snapshot, Unit, Upstream,
-    UpstreamId, UserId,
+    Algorithm, Caller, Dialect, Limit, Scope, ServiceKeyId, Snapshot, Unit, Upstream, UpstreamId,
+    UserId,
 };
 
 use crate::health::moment;
@@ -160,9 +160,20 @@ fn address(ip: IpAddr) -> String {
     }
 }
 
-/// The beginning of the names of a limit's counters; what it counts by follows.
-pub(crate) fn counters_of(id: LimitId, unit: Unit) -> String {
-    format!("limit:{id}:{unit}:")
+/// The beginning of the names of a limit's counters; what it counts by follows. How it counts is
+/// part of it: a limit that is changed from a day to a month begins with what the log knows of the
+/// month.
+pub(crate) fn counters_of(limit: &Limit) -> String {
+    let (id, unit) = (limit.id, limit.unit);
+    match limit.algorithm {
+        Algorithm::TokenBucket { .. } => format!("limit:{id}:{unit}:bucket:"),
+        Algorithm::SlidingWindow { .. } => format!("limit:{id}:{unit}:last:"),
+        Algorithm::Concurrency => format!("limit:{id}:{unit}:once:"),
+        Algorithm::Calendar { period, timezone: None } => format!("limit:{id}:{unit}:{period}:"),
+        Algorithm::Calendar { period, timezone: Some(zone) } => {
+            format!("limit:{id}:{unit}:{period}@{zone}:")
+        }
+    }
 }
 
 /// How the use of a limit is measured at `now_us`.
@@ -196,7 +207,7 @@ impl Asks {
             self.unpriced.get_or_insert((limit.clone(), subject));
             return;
         };
-        let counter = format!("{}{subject}", counters_of(limit.id, limit.unit));
+        let counter = format!("{}{subject}", counters_of(limit));
         self.asks.push(Ask {
             counter: counter.into(),
             measure: measure(limit, now_us, zone),
@@ -225,8 +236,8 @@ impl Asks {
             let why = Why::Unpriced;
             return Err(LimitRefused::new(limit.clone(), subject.clone(), why, now_us));
         }
-        let guessed: Vec<u64> = self.of.iter().map(|(.., guessed)| *guessed).collect();
-        let over = match reserve(counters, now_us, &mut self.asks, &guessed).await {
+        let mut guessed: Vec<u64> = self.of.iter().map(|(.., guessed)| *guessed).collect();
+        let over = match reserve(counters, now_us, &mut self.asks, &mut guessed).await {
             Ok(held) => return Ok(held),
             Err(over) => over,
         };
@@ -258,23 +269,37 @@ async fn reserve(
     counters: &Counters,
     now_us: i64,
     asks: &mut [Ask],
-    guessed: &[u64],
+    guessed: &mut [u64],
 ) -> Result<Held, Over> {
-    for (ask, guessed) in asks.iter_mut().zip(guessed).filter(|(_, guessed)| **guessed > 0) {
-        let sure = ask.amount.saturating_sub(*guessed);
-        let used = counters.peek(&ask.counter, &ask.measure, now_us);
-        let left = most(ask).saturating_sub(used).saturating_sub(sure);
-        ask.amount = sure.saturating_add((*guessed).min(left.max(1)));
+    for (ask, guessed) in asks.iter_mut().zip(&mut *guessed).filter(|(_, guessed)| **guessed > 0) {
+        let room = counters.room(ask, now_us);
+        guess_less(ask, guessed, room);
+    }
+    for _ in 0..GUESSES {
+        let over = match counters.reserve(now_us, asks).await {
+            Ok(held) => return Ok(held),
+            Err(over) => over,
+        };
+        // Others used more of it than was known here.
+        let room = over.most.saturating_sub(over.used);
+        if !guess_less(&mut asks[over.index], &mut guessed[over.index], room) {
+            return Err(over);
+        }
     }
     counters.reserve(now_us, asks).await
 }
 
-/// Up to how much a counter has room.
-fn most(ask: &Ask) -> u64 {
-    match ask.measure {
-        Measure::Bucket { burst, .. } => burst,
-        _ => ask.limit,
-    }
+/// So often a guess is made smaller when it turns out that there is less room than was known.
+const GUESSES: usize = 2;
+
+/// Asks for no more of what is guessed than there is room for; whether that is less than before.
+fn guess_less(ask: &mut Ask, guessed: &mut u64, room: u64) -> bool {
+    let sure = ask.amount.saturating_sub(*guessed);
+    let less = (*guessed).min(room.saturating_sub(sure).max(1));
+    let changed = less < *guessed;
+    *guessed = less;
+    ask.amount = sure.saturating_add(less);
+    changed
 }
 
 /// When all of a limit is there again, if nothing more is used.

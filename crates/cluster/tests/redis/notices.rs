@@ -5,7 +5,7 @@ use std::process::Command;
 use cluster::{Cluster, ClusterError, DEADLINE, Settings};
 use domain::Revision;
 
-use crate::harness::{PATIENCE, Redis, until};
+use super::harness::{PATIENCE, Redis, until};
 
 /// Announces from `teller` until `listener` hears it: the listener may not have subscribed yet.
 async fn until_heard(teller: &Cluster, listener: &Cluster, revision: Revision) {

@@ -21,7 +21,7 @@ pub(crate) fn seedings(snapshot: &Snapshot, now_us: i64, zone: Tz) -> Vec<(SeedQ
         }
         let measure = measure(limit, now_us, zone);
         for (subject, who) in subjects(limit, snapshot, &callers) {
-            let counter = format!("{}{subject}", counters_of(limit.id, limit.unit));
+            let counter = format!("{}{subject}", counters_of(limit));
             questions.extend(question(counter, who, limit.unit, measure));
         }
     }

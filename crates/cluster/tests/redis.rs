@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
 
-mod counters;
-mod equal;
-mod harness;
-mod notices;
+mod redis {
+    mod counters;
+    mod equal;
+    mod harness;
+    mod notices;
+}
