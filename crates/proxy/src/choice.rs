@@ -214,7 +214,7 @@ impl Round<'_> {
                 gateway.teller.tell(put);
                 Room::Out
             }
-            Bound::Quota { .. } if others => Room::Later(again_us),
+            Bound::Quota { .. } if others || asks.is_share(&over) => Room::Later(again_us),
             Bound::Quota { .. } => Room::Never,
             Bound::KeyLimit { of_model } if asks.is_used_up(&over) => {
                 // A call that ends makes room at once, and is heard of.

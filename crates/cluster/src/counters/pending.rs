@@ -127,3 +127,44 @@ impl Pending {
         (!empty).then(|| Batch { number: number(), undos, corrections })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Measure;
+
+    fn more(counter: &str, delta: i128) -> Correction {
+        let count = Arc::new(Mutex::new(Count::new(&Measure::AtOnce, 0)));
+        let spot = Spot::Period { start_us: 0, end_us: None };
+        Correction { counter: Arc::from(counter), spot, delta, count }
+    }
+
+    #[test]
+    fn corrections_of_one_counter_are_one() {
+        let pending = Pending::default();
+        for delta in [5, -20, 7] {
+            pending.correct(more("a", delta));
+        }
+        let batch = pending.next(|| 1).unwrap();
+        let deltas: Vec<i128> = batch.corrections.iter().map(|one| one.delta).collect();
+        assert_eq!(deltas, [-8]);
+        assert!(pending.next(|| 2).is_none());
+    }
+
+    #[test]
+    fn batches_are_bounded_and_so_is_what_waits() {
+        let pending = Pending::default();
+        for i in 0..2 * BATCH_CORRECTIONS {
+            pending.correct(more(&i.to_string(), 1));
+        }
+        for i in 0..=UNDOS_MAX {
+            pending.undo(Undo { id: i.to_string(), now_us: 0, asks: Vec::new() });
+        }
+        let batch = pending.next(|| 1).unwrap();
+        assert_eq!((batch.corrections.len(), batch.undos.len()), (BATCH_CORRECTIONS, BATCH_UNDOS));
+        assert_eq!(batch.undos[0].id, "1", "the oldest is lost");
+        let undos = |batch: Batch| batch.undos.len();
+        let rest: usize = std::iter::from_fn(|| pending.next(|| 2)).map(undos).sum();
+        assert_eq!(rest, UNDOS_MAX - BATCH_UNDOS);
+    }
+}

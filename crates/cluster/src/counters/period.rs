@@ -87,3 +87,50 @@ impl Period {
 fn clamped(amount: i128) -> u64 {
     u64::try_from(amount.max(0)).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_one_of_what_is_left() {
+        let check = |known: u64, limit: u64, instances: u64, most: u64| {
+            let mut period = Period::new(0, None);
+            period.seed(known);
+            assert_eq!(period.most(limit, instances), most, "{known} of {limit} by {instances}");
+        };
+        check(0, 100, 1, 100);
+        check(0, 100, 3, 34);
+        check(60, 100, 2, 80);
+        check(100, 100, 2, 100);
+        check(130, 100, 2, 100);
+        check(130, 100, 1, 100);
+    }
+
+    #[test]
+    fn what_redis_was_not_told_counts_beside_what_it_said() {
+        let mut period = Period::new(0, None);
+        period.seed(60);
+        // Alone it used 10, and tells it later.
+        period.add(10);
+        period.owe(10);
+        assert_eq!((period.used(), period.known()), (70, Some((60, Told::Log))));
+        period.hear(65, 1);
+        assert_eq!(period.used(), 75);
+        period.paid(10);
+        period.hear(75, 1);
+        assert_eq!((period.used(), period.known()), (75, Some((75, Told::Redis(1)))));
+        // What the log knows is a part of that.
+        period.seed(70);
+        assert_eq!(period.used(), 75);
+    }
+
+    #[test]
+    fn nobody_gives_back_more_than_was_used() {
+        let mut period = Period::new(0, None);
+        period.seed(5);
+        period.add(-9);
+        period.add(2);
+        assert_eq!(period.used(), 2);
+    }
+}

@@ -1,6 +1,6 @@
 //! Limits of every scope and their refusals, on counters in memory.
 
-use domain::{Access, BaseUrl, Catalog, Owner, Period, ServiceKey, UpstreamEntry};
+use domain::{Access, BaseUrl, Catalog, LimitId, Owner, Period, ServiceKey, UpstreamEntry};
 
 use super::*;
 
