@@ -188,3 +188,38 @@ fn questions_about_the_past_are_asked_for_calendars_only() {
         "2023-11-14T16:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp_micros()
     );
 }
+
+#[test]
+fn a_guess_is_made_as_small_as_there_is_room() {
+    let check = |amount: u64, guessed: u64, room: u64, less: u64, changed: bool| {
+        let (counter, measure) = ("c".into(), Measure::AtOnce);
+        let mut ask = Ask { counter, measure, limit: 100, amount };
+        let mut guess = guessed;
+        assert_eq!(guess_less(&mut ask, &mut guess, room), changed, "{amount} {guessed} {room}");
+        assert_eq!((ask.amount, guess), (less, less - (amount - guessed)));
+    };
+    check(60, 50, 100, 60, false);
+    check(60, 50, 40, 40, true);
+    // What is sure is asked for, and never nothing of what is guessed.
+    check(60, 50, 5, 11, true);
+    check(60, 0, 5, 60, false);
+}
+
+#[test]
+fn how_a_limit_counts_is_part_of_its_counters_names() {
+    let month = Algorithm::Calendar { period: Period::Month, timezone: None };
+    let day = Algorithm::Calendar { period: Period::Day, timezone: Some(Tz::Asia__Shanghai) };
+    let bucket = Algorithm::TokenBucket { window: std::time::Duration::from_secs(1), burst: None };
+    let names = [month, day, bucket, hour(), Algorithm::Concurrency]
+        .map(|algorithm| counters_of(&limit(7, Scope::Global, Unit::Requests, algorithm, 1)));
+    assert_eq!(
+        names,
+        [
+            "limit:7:requests:month:",
+            "limit:7:requests:day@Asia/Shanghai:",
+            "limit:7:requests:bucket:",
+            "limit:7:requests:last:",
+            "limit:7:requests:once:",
+        ]
+    );
+}
