@@ -265,7 +265,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "redis.url",
         Kind::Secret,
         "",
-        "redis://… lets several instances hear of changes at once. One instance needs none.",
+        "redis://… where several instances hear of changes at once and share limits. One needs none.",
     ),
     row(
         "outbound.allow",

@@ -1,8 +1,10 @@
-//! What several instances share: that a revision is there, and how many they are.
+//! What several instances share: that a revision is there, how many they are, and what is used of
+//! limits.
 //!
 //! One instance alone needs nothing ([`Cluster::alone`]); many meet in Redis ([`Cluster::redis`]).
 //! Nothing here is the truth about anything: a notice that is lost costs the seconds until the
-//! others look by themselves, and while Redis is down the last known number of instances stands.
+//! others look by themselves, and while Redis is down the last known number of instances stands
+//! and each counts by itself.
 //! No call waits longer than [`DEADLINE`], and none at all while the breaker is open.
 
 mod breaker;
@@ -23,7 +25,7 @@ use uuid::Uuid;
 pub use counters::{Ask, Counters, Held, Measure, Over, Used};
 pub use error::ClusterError;
 
-/// No call to another machine takes longer.
+/// No call to another machine takes longer, unless the settings say so.
 pub const DEADLINE: Duration = Duration::from_millis(50);
 
 /// Where the instances meet.
@@ -35,12 +37,15 @@ pub struct Settings {
     pub name: String,
     /// How often an instance says that it lives. Three beats missed, and it is gone.
     pub beat: Duration,
+    /// How long a call may take. Calls of clients wait for it, so it is short: [`DEADLINE`].
+    pub deadline: Duration,
 }
 
 impl Settings {
     /// The defaults, at `url`.
     pub fn new(url: SecretString) -> Settings {
-        Settings { url, name: "default".to_owned(), beat: Duration::from_secs(5) }
+        let name = "default".to_owned();
+        Settings { url, name, beat: Duration::from_secs(5), deadline: DEADLINE }
     }
 }
 
@@ -135,7 +140,8 @@ impl Cluster {
         }
     }
 
-    /// Tells the others that this instance ends; without it they notice after three beats.
+    /// Tells the others that this instance ends, after what they do not know yet of its use of
+    /// limits, for a second at most. Without it they notice after three beats.
     pub async fn leave(&self) {
         if let Place::Redis(member) = &*self.0 {
             member.leave().await;

@@ -7,6 +7,12 @@
 //! |---|---|---|
 //! | `…:instances` | sorted set: instance id → when its heart last beat, by Redis's clock | three beats after the last |
 //! | `…:revision` | channel: `<instance id> <revision>` | – |
+//! | `…:count:<counter>:from:<start>` | hash: a period from `<start>`, in microseconds since 1970 | a day after its end; without one, 400 days after the last use |
+//! | `…:count:<counter>:last:60x<µs>` | hash: a sliding window, by sixtieths | its window and a minute after the last use |
+//! | `…:count:<counter>:bucket:<µs>` | hash: a bucket that fills up by its limit in so long | a minute longer than it takes to fill up |
+//! | `…:count:<counter>:at_once` | hash: instance id → how many calls it has | a day after the last call |
+//! | `…:reservation:<id>` | what was answered to a reservation, or that it was undone | ten seconds |
+//! | `…:batch:<instance id>` | the number of the last corrections of an instance | a day |
 //!
 //! One connection speaks RESP3, so that notices come in over it too; it reconnects and subscribes
 //! by itself. Every beat subscribes again nevertheless: it costs nothing, and a subscription that
@@ -21,45 +27,54 @@ use domain::Revision;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{
     AsyncTypedCommands, Client, ConnectionInfo, FromRedisValue, ProtocolVersion, PushInfo,
-    PushKind, RedisError, Script,
+    PushKind, RedisError, Script, ScriptInvocation,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::breaker::Breaker;
-use crate::{ClusterError, DEADLINE, Settings};
+use crate::counters::Shared;
+use crate::{ClusterError, Settings};
 
-/// Notes a beat by Redis's own clock, forgets those who missed three, and counts the rest.
+/// Notes a beat by Redis's own clock, forgets those who missed three, and counts the rest. Says also
+/// whether this instance was not among them.
 const BEAT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZADD', KEYS[1], now, ARGV[1])
+local new = redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return redis.call('ZCARD', KEYS[1])
+return {redis.call('ZCARD', KEYS[1]), new}
 ";
+
+/// How long an instance that leaves takes to tell what is left to tell.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// An instance among those that know the same Redis.
 #[derive(Debug)]
 pub(crate) struct Member {
-    shared: Arc<Shared>,
-    heart: JoinHandle<()>,
+    link: Arc<Link>,
+    counts: Arc<Shared>,
+    tasks: [JoinHandle<()>; 2],
 }
 
-struct Shared {
+/// The way to Redis.
+pub(crate) struct Link {
     id: Uuid,
+    prefix: String,
     instances_key: String,
     channel: String,
     connection: ConnectionManager,
+    deadline: Duration,
     heard: watch::Sender<Revision>,
     known: AtomicU32,
     breaker: Breaker,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Link").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -71,47 +86,63 @@ impl Member {
         let heard = watch::Sender::new(Revision(0));
         let connection = {
             let (channel, heard) = (channel.clone(), heard.clone());
-            connect(info, move |push| hear(&push, id, &channel, &heard))?
+            connect(info, settings.deadline, move |push| hear(&push, id, &channel, &heard))?
         };
-        let shared = Arc::new(Shared {
+        let link = Arc::new(Link {
             id,
             instances_key: format!("{prefix}:instances"),
+            prefix,
             channel,
             connection,
+            deadline: settings.deadline,
             heard,
             known: AtomicU32::new(1),
             breaker: Breaker::default(),
         });
-        let heart = tokio::spawn(beat_for_ever(Arc::clone(&shared), settings.beat));
-        Ok(Member { shared, heart })
+        let counts = Arc::new(Shared::new(Arc::clone(&link)));
+        let heart = beat_for_ever(Arc::clone(&link), Arc::clone(&counts), settings.beat);
+        let tasks = [tokio::spawn(heart), tokio::spawn(Arc::clone(&counts).flush_for_ever())];
+        Ok(Member { link, counts, tasks })
+    }
+
+    /// What this instance counts together with the others.
+    pub(crate) fn counts(&self) -> &Arc<Shared> {
+        &self.counts
     }
 
     pub(crate) async fn announce(&self, revision: Revision) -> Result<(), ClusterError> {
-        let shared = &self.shared;
-        let mut connection = shared.connection.clone();
-        let message = format!("{} {revision}", shared.id);
-        let publish = connection.publish(&shared.channel, message);
-        shared.guarded(publish).await.map(|_| ())
+        let link = &self.link;
+        let mut connection = link.connection.clone();
+        let message = format!("{} {revision}", link.id);
+        let publish = connection.publish(&link.channel, message);
+        link.guarded(publish).await.map(|_| ())
     }
 
     pub(crate) fn announced(&self) -> watch::Receiver<Revision> {
-        self.shared.heard.subscribe()
+        self.link.heard.subscribe()
     }
 
     pub(crate) fn known_instances(&self) -> u32 {
-        self.shared.known.load(Ordering::Relaxed)
+        self.link.known_instances()
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        self.shared.breaker.is_closed()
+        self.link.is_connected()
     }
 
     pub(crate) async fn leave(&self) {
-        self.heart.abort();
-        let mut connection = self.shared.connection.clone();
-        let key = &self.shared.instances_key;
-        let id = self.shared.id.to_string();
-        let gone = self.shared.guarded(connection.zrem(key, id)).await;
+        let [heart, flusher] = &self.tasks;
+        heart.abort();
+        flusher.abort();
+        match tokio::time::timeout(LAST_WORDS, self.counts.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) => tracing::warn!(%cause, "the last corrections of limits are lost"),
+            Err(_) => tracing::warn!("the last corrections of limits are lost: redis is slow"),
+        }
+        let mut connection = self.link.connection.clone();
+        let key = &self.link.instances_key;
+        let id = self.link.id.to_string();
+        let gone = self.link.guarded(connection.zrem(key, id)).await;
         if let Err(cause) = gone {
             tracing::debug!(%cause, "the others will notice that this instance ended");
         }
@@ -120,13 +151,14 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.heart.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
 /// A connection that is made when it is needed, and again when it breaks.
 fn connect(
     info: ConnectionInfo,
+    deadline: Duration,
     on_push: impl Fn(PushInfo) -> Result<(), ClusterError> + Send + Sync + 'static,
 ) -> Result<ConnectionManager, ClusterError> {
     let settings = info.redis_settings().clone();
@@ -134,40 +166,82 @@ fn connect(
     let client = Client::open(info).map_err(|_| ClusterError::Address)?;
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(1)))
-        .set_response_timeout(Some(DEADLINE))
+        .set_response_timeout(Some(deadline))
         .set_number_of_retries(1)
         .set_push_sender(on_push)
         .set_automatic_resubscription();
     ConnectionManager::new_lazy_with_config(client, config).map_err(failed)
 }
 
-async fn beat_for_ever(shared: Arc<Shared>, beat: Duration) {
+async fn beat_for_ever(link: Arc<Link>, counts: Arc<Shared>, beat: Duration) {
     let script = Script::new(BEAT);
     let life = (beat * 3).as_millis() as u64;
     let mut ticks = tokio::time::interval(beat);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let was_connected = shared.breaker.is_closed();
+        let was_connected = link.breaker.is_closed();
         // Why it failed has been said when the breaker opened.
-        let subscribed = shared.beat(&script, life).await.is_ok();
-        if subscribed && !was_connected {
+        let Ok(new) = link.beat(&script, life).await else { continue };
+        if new {
+            counts.tell_again();
+        }
+        if !was_connected {
             // Something may have been announced meanwhile.
-            shared.heard.send_modify(|_| ());
+            link.heard.send_modify(|_| ());
         }
     }
 }
 
-impl Shared {
-    async fn beat(&self, script: &Script, life: u64) -> Result<(), ClusterError> {
+impl Link {
+    pub(crate) fn instance(&self) -> Uuid {
+        self.id
+    }
+
+    /// What every name begins with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) fn instances_key(&self) -> &str {
+        &self.instances_key
+    }
+
+    pub(crate) fn known_instances(&self) -> u32 {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.breaker.is_closed()
+    }
+
+    /// Runs a script, which must not mind to be run twice: where the connection broke meanwhile it
+    /// is run again over a new one, within the same deadline.
+    pub(crate) async fn invoke<T: FromRedisValue>(
+        &self,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<T, ClusterError> {
+        let mut connection = self.connection.clone();
+        let mut again = connection.clone();
+        let run = async move {
+            match call.invoke_async(&mut connection).await {
+                Err(cause) if cause.is_connection_dropped() => call.invoke_async(&mut again).await,
+                result => result,
+            }
+        };
+        self.guarded(run).await
+    }
+
+    /// Says that this instance lives, and whether that was news.
+    async fn beat(&self, script: &Script, life: u64) -> Result<bool, ClusterError> {
         let mut connection = self.connection.clone();
         self.guarded(connection.subscribe(&self.channel)).await?;
         let id = self.id.to_string();
         let mut call = script.key(&self.instances_key);
         call.arg(id).arg(life);
-        let count: u32 = self.guarded(call.invoke_async(&mut connection)).await?;
+        let (count, new): (u32, u32) = self.guarded(call.invoke_async(&mut connection)).await?;
         self.known.store(count.max(1), Ordering::Relaxed);
-        Ok(())
+        Ok(new > 0)
     }
 
     /// Makes a call with a deadline, unless Redis is known to be down.
@@ -178,14 +252,15 @@ impl Shared {
         if !self.breaker.lets_through(Instant::now()) {
             return Err(ClusterError::Open);
         }
-        let result = match tokio::time::timeout(DEADLINE, call).await {
+        let result = match tokio::time::timeout(self.deadline, call).await {
             Ok(result) => result.map_err(failed),
             Err(_) => Err(ClusterError::Late),
         };
         match &result {
             Ok(_) if self.breaker.succeeded() => tracing::info!("redis is back"),
             Err(cause) if self.breaker.failed(Instant::now()) => {
-                tracing::warn!(%cause, "redis is down: changes reach other instances later");
+                tracing::warn!(%cause, "redis is down: changes reach other instances later, and limits are \
+                     counted by share");
             }
             _ => {}
         }

@@ -198,7 +198,12 @@ impl Round<'_> {
         // Other calls of the key may give back what they reserved.
         let others = slot.health.in_flight() > 1;
         match &asks.bounds[over.index] {
-            Bound::Quota { quota, end } if !others && asks.is_used_up(&over, &gateway.counters) => {
+            // It is not used up for good: there is more when Redis is back, or another has left.
+            Bound::Quota { .. } if asks.is_share(&over) && asks.is_used_up(&over) => {
+                slot.health.busy(None, again_us);
+                Room::Out
+            }
+            Bound::Quota { quota, end } if !others && asks.is_used_up(&over) => {
                 let until = end.unwrap_or(DateTime::<Utc>::MAX_UTC);
                 let words =
                     format!("{} {} of {} a {}", over.used, quota.unit, quota.limit, quota.period);
@@ -209,9 +214,9 @@ impl Round<'_> {
                 gateway.teller.tell(put);
                 Room::Out
             }
-            Bound::Quota { .. } if others => Room::Later(again_us),
+            Bound::Quota { .. } if others || asks.is_share(&over) => Room::Later(again_us),
             Bound::Quota { .. } => Room::Never,
-            Bound::KeyLimit { of_model } if asks.is_used_up(&over, &gateway.counters) => {
+            Bound::KeyLimit { of_model } if asks.is_used_up(&over) => {
                 // A call that ends makes room at once, and is heard of.
                 let until_us = over.until_us.unwrap_or(again_us).min(again_us);
                 slot.health.busy(model.filter(|_| *of_model), until_us);

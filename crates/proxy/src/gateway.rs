@@ -245,9 +245,13 @@ impl Gateway {
         let measures: HashMap<String, Measure> =
             measures.map(|(question, measure)| (question.counter, measure)).collect();
         let now_us = self.settings.clock.now_us();
-        for seed in seeds {
-            if let Some(measure) = measures.get(&seed.counter) {
-                self.counters.seed(&seed.counter, measure, seed.amount, now_us);
+        let seeds = seeds.into_iter().map(|seed| (seed.counter, seed.amount));
+        let seeds: HashMap<String, u64> = seeds.collect();
+        // That nothing was used is known as well.
+        for SeedQuestion { counter, .. } in &questions {
+            if let Some(measure) = measures.get(counter) {
+                let amount = seeds.get(counter).copied().unwrap_or(0);
+                self.counters.seed(counter, measure, amount, now_us);
             }
         }
         self.seeded.lock().extend(questions.into_iter().map(|question| question.counter));

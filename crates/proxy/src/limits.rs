@@ -59,8 +59,10 @@ pub(crate) struct Who<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Asks<'w> {
     asks: Vec<Ask>,
-    /// Whose they are, by what they count, and how much of each is only guessed.
-    of: Vec<(&'w Arc<Limit>, Arc<str>, u64)>,
+    /// How much of each is only guessed.
+    guessed: Vec<u64>,
+    /// Whose they are, and by what they count.
+    of: Vec<(&'w Arc<Limit>, Arc<str>)>,
     /// A limit in money for a call whose price is not known.
     unpriced: Option<(&'w Arc<Limit>, Arc<str>)>,
 }
@@ -156,7 +158,8 @@ impl<'w> Asks<'w> {
         };
         let amount = sure.saturating_add(guessed);
         self.asks.push(Ask { counter, measure, limit: limit.limit, amount });
-        self.of.push((limit, subject, guessed));
+        self.guessed.push(guessed);
+        self.of.push((limit, subject));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -177,12 +180,11 @@ impl<'w> Asks<'w> {
         if let Some((limit, subject)) = &self.unpriced {
             return Err(LimitRefused::new(limit, subject, Why::Unpriced, now_us));
         }
-        let guessed = self.of.iter().map(|(.., guessed)| *guessed);
-        let over = match reserve(counters, now_us, &mut self.asks, guessed).await {
+        let over = match reserve(counters, now_us, &mut self.asks, &mut self.guessed).await {
             Ok(held) => return Ok(held),
             Err(over) => over,
         };
-        let (limit, subject, _) = &self.of[over.index];
+        let (limit, subject) = &self.of[over.index];
         let why = Why::Over { used: over.used, until_us: over.until_us };
         Err(LimitRefused::new(limit, subject, why, now_us))
     }
@@ -210,23 +212,37 @@ async fn reserve(
     counters: &Counters,
     now_us: i64,
     asks: &mut [Ask],
-    guessed: impl Iterator<Item = u64>,
+    guessed: &mut [u64],
 ) -> Result<Held, Over> {
-    for (ask, guessed) in asks.iter_mut().zip(guessed).filter(|(_, guessed)| *guessed > 0) {
-        let sure = ask.amount.saturating_sub(guessed);
-        let used = counters.peek(&ask.counter, &ask.measure, now_us);
-        let left = most(ask).saturating_sub(used).saturating_sub(sure);
-        ask.amount = sure.saturating_add(guessed.min(left.max(1)));
+    for (ask, guessed) in asks.iter_mut().zip(&mut *guessed).filter(|(_, guessed)| **guessed > 0) {
+        let room = counters.room(ask, now_us);
+        guess_less(ask, guessed, room);
+    }
+    for _ in 0..GUESSES {
+        let over = match counters.reserve(now_us, asks).await {
+            Ok(held) => return Ok(held),
+            Err(over) => over,
+        };
+        // Others used more of it than was known here.
+        let room = over.most.saturating_sub(over.used);
+        if !guess_less(&mut asks[over.index], &mut guessed[over.index], room) {
+            return Err(over);
+        }
     }
     counters.reserve(now_us, asks).await
 }
 
-/// Up to how much a counter has room.
-fn most(ask: &Ask) -> u64 {
-    match ask.measure {
-        Measure::Bucket { burst, .. } => burst,
-        _ => ask.limit,
-    }
+/// So often a guess is made smaller when it turns out that there is less room than was known.
+const GUESSES: usize = 2;
+
+/// Asks for no more of what is guessed than there is room for; whether that is less than before.
+fn guess_less(ask: &mut Ask, guessed: &mut u64, room: u64) -> bool {
+    let sure = ask.amount.saturating_sub(*guessed);
+    let less = (*guessed).min(room.saturating_sub(sure).max(1));
+    let changed = less < *guessed;
+    *guessed = less;
+    ask.amount = sure.saturating_add(less);
+    changed
 }
 
 /// When all of a limit is there again, if nothing more is used.

@@ -79,7 +79,7 @@ impl Live for Gateway {
         let Some(limit) = world.snapshot.limits().iter().find(|l| l.id == limit) else {
             return Vec::new();
         };
-        let prefix = limits::counters_of(limit.id, limit.unit);
+        let prefix = limits::counters_of(limit);
         let found = self.counters.find(&prefix, self.settings.clock.now_us(), most);
         let uses = found.into_iter().map(|used| LimitUse {
             subject: used.counter[prefix.len()..].to_owned(),

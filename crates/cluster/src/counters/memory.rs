@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::count::{Count, Full};
+use super::count::{Count, Full, part};
 use super::{Ask, Measure, Over, Taken, Used};
 
 /// So many parts the map has.
@@ -46,15 +46,13 @@ impl Memory {
         for (index, ask) in asks.iter().enumerate() {
             let count = locked.of(index);
             count.meet(&ask.measure, now_us);
-            let limit = ask.limit.div_ceil(u64::from(instances.max(1)));
-            let measure = shared_measure(&ask.measure, instances);
-            match count.take(&measure, limit, ask.amount, now_us) {
+            match count.take(&ask.measure, ask.limit, ask.amount, instances, now_us) {
                 Ok(mark) => marks.push((mark, count.used())),
-                Err(Full { used, until_us }) => {
+                Err(Full { used, most, until_us }) => {
                     for (i, (mark, _)) in marks.into_iter().enumerate() {
                         locked.of(i).correct(mark, asks[i].amount, 0);
                     }
-                    return Err(Over { index, used, until_us });
+                    return Err(Over { index, used, most, until_us });
                 }
             }
         }
@@ -74,6 +72,18 @@ impl Memory {
         count.map_or(0, |count| count.lock().peek(measure, now_us))
     }
 
+    /// How much room there is for what is asked for.
+    pub(super) fn room(&self, ask: &Ask, instances: u32, now_us: i64) -> u64 {
+        let count = self.shard(&ask.counter).lock().get(&ask.counter).cloned();
+        match count {
+            Some(count) => count.lock().room(&ask.measure, ask.limit, instances, now_us),
+            None => match ask.measure {
+                Measure::Bucket { burst, .. } => part(burst, instances),
+                _ => part(ask.limit, instances),
+            },
+        }
+    }
+
     pub(super) fn find(&self, prefix: &str, now_us: i64, most: usize) -> Vec<Used> {
         let mut found = Vec::new();
         for shard in &self.shards {
@@ -84,7 +94,7 @@ impl Memory {
             for (counter, count) in fitting {
                 let mut count = count.lock();
                 if !count.is_idle(now_us) {
-                    let (used, until_us) = (count.used(), count.until());
+                    let (used, until_us) = (count.seen(now_us), count.until());
                     found.push(Used { counter, used, until_us });
                 }
             }
@@ -94,18 +104,38 @@ impl Memory {
         found
     }
 
-    pub(super) fn seed(&self, counter: &str, measure: &Measure, amount: u64, now_us: i64) {
-        let count = self.count(&Arc::from(counter), measure, now_us);
-        let mut count = count.lock();
+    /// Adds what was used of a period before this process began, and gives the counter.
+    pub(super) fn seed(
+        &self,
+        counter: &Arc<str>,
+        measure: &Measure,
+        amount: u64,
+        now_us: i64,
+    ) -> Arc<Mutex<Count>> {
+        let found = self.count(counter, measure, now_us);
+        let mut count = found.lock();
         count.meet(measure, now_us);
         count.seed(amount);
+        drop(count);
+        found
     }
 
-    pub(super) fn prune(&self, now_us: i64) {
+    /// Forgets what is idle; `shared` where others count as well.
+    pub(super) fn prune(&self, now_us: i64, shared: bool) {
         for shard in &self.shards {
-            shard
-                .lock()
-                .retain(|_, count| Arc::strong_count(count) > 1 || !count.lock().is_idle(now_us));
+            shard.lock().retain(|_, count| {
+                Arc::strong_count(count) > 1 || !count.lock().may_go(now_us, shared)
+            });
+        }
+    }
+
+    /// All counters there are, part by part.
+    pub(super) fn each(&self, mut look: impl FnMut(&Arc<str>, &Arc<Mutex<Count>>)) {
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let all: Vec<_> = shard.iter().map(|(n, c)| (Arc::clone(n), Arc::clone(c))).collect();
+            drop(shard);
+            all.iter().for_each(|(name, count)| look(name, count));
         }
     }
 
@@ -117,7 +147,7 @@ impl Memory {
         &self.shards[self.hasher.hash_one(counter) as usize % SHARDS]
     }
 
-    fn counts(&self, asks: &[Ask], now_us: i64) -> Vec<Arc<Mutex<Count>>> {
+    pub(super) fn counts(&self, asks: &[Ask], now_us: i64) -> Vec<Arc<Mutex<Count>>> {
         asks.iter().map(|ask| self.count(&ask.counter, &ask.measure, now_us)).collect()
     }
 
@@ -158,31 +188,21 @@ fn make_room(shard: &mut HashMap<Arc<str>, Arc<Mutex<Count>>>, now_us: i64) {
     });
 }
 
-/// A bucket that several instances share holds less for each.
-fn shared_measure(measure: &Measure, instances: u32) -> Measure {
-    match *measure {
-        Measure::Bucket { window, burst } => {
-            Measure::Bucket { window, burst: burst.div_ceil(u64::from(instances.max(1))) }
-        }
-        other => other,
-    }
-}
-
 /// Counts that are locked together.
-struct Locked<'a> {
+pub(super) struct Locked<'a> {
     guards: Vec<MutexGuard<'a, Count>>,
     /// Which guard is that of which count.
     places: Vec<usize>,
 }
 
 impl Locked<'_> {
-    fn of(&mut self, index: usize) -> &mut Count {
+    pub(super) fn of(&mut self, index: usize) -> &mut Count {
         &mut self.guards[self.places[index]]
     }
 }
 
 /// Locks all in the order in which they lie in memory, which is the same for everybody.
-fn lock(counts: &[Arc<Mutex<Count>>]) -> Locked<'_> {
+pub(super) fn lock(counts: &[Arc<Mutex<Count>>]) -> Locked<'_> {
     let mut order: Vec<usize> = (0..counts.len()).collect();
     order.sort_unstable_by_key(|i| Arc::as_ptr(&counts[*i]));
     let mut locked =

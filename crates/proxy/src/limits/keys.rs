@@ -41,7 +41,11 @@ pub(super) fn counter(
     zone: Tz,
 ) -> (String, Measure, Option<DateTime<Utc>>) {
     let span = quota.period.around(moment(now_us), quota.timezone.unwrap_or(zone));
-    let name = format!("key:{}:{}:{}", key.id, quota.unit, quota.period);
+    let (id, unit, period) = (key.id, quota.unit, quota.period);
+    let name = match quota.timezone {
+        Some(zone) => format!("key:{id}:{unit}:{period}@{zone}"),
+        None => format!("key:{id}:{unit}:{period}"),
+    };
     let start_us = span.start.timestamp_micros();
     let end_us = span.end.map(|end| end.timestamp_micros());
     (name, Measure::Period { start_us, end_us }, span.end)
@@ -137,13 +141,17 @@ impl KeyAsks {
 
     /// Reserves all of it, or nothing.
     pub(crate) async fn reserve(&mut self, counters: &Counters, now_us: i64) -> Result<Held, Over> {
-        reserve(counters, now_us, &mut self.asks, self.guessed.iter().copied()).await
+        reserve(counters, now_us, &mut self.asks, &mut self.guessed).await
     }
 
     /// Whether what has no room is used up, or as good as that; not only for a call that is large.
-    pub(crate) fn is_used_up(&self, over: &Over, counters: &Counters) -> bool {
-        let limit = counters.share(self.asks[over.index].limit);
-        limit.saturating_sub(over.used) <= limit / 100
+    pub(crate) fn is_used_up(&self, over: &Over) -> bool {
+        over.most.saturating_sub(over.used) <= over.most / 100
+    }
+
+    /// Whether it is no more than this instance's share that has no room: others may have some.
+    pub(crate) fn is_share(&self, over: &Over) -> bool {
+        over.most < self.asks[over.index].limit
     }
 
     /// How much of the tightest quota is left with what is held, in a thousand parts.

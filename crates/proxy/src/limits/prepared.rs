@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use cluster::Measure;
-use domain::{Algorithm, Limit, LimitId, Scope, Unit};
+use domain::{Algorithm, Limit, Scope};
 
 use super::Who;
 use crate::health::moment;
@@ -27,14 +27,25 @@ pub(super) struct Counted {
     pub(super) counter: Arc<str>,
 }
 
-/// The beginning of the names of a limit's counters; what it counts by follows.
-pub(crate) fn counters_of(id: LimitId, unit: Unit) -> String {
-    format!("limit:{id}:{unit}:")
+/// The beginning of the names of a limit's counters; what it counts by follows. How it counts is
+/// part of it: a limit that is changed from a day to a month begins with what the log knows of the
+/// month.
+pub(crate) fn counters_of(limit: &Limit) -> String {
+    let (id, unit) = (limit.id, limit.unit);
+    match limit.algorithm {
+        Algorithm::TokenBucket { .. } => format!("limit:{id}:{unit}:bucket:"),
+        Algorithm::SlidingWindow { .. } => format!("limit:{id}:{unit}:last:"),
+        Algorithm::Concurrency => format!("limit:{id}:{unit}:once:"),
+        Algorithm::Calendar { period, timezone: None } => format!("limit:{id}:{unit}:{period}:"),
+        Algorithm::Calendar { period, timezone: Some(zone) } => {
+            format!("limit:{id}:{unit}:{period}@{zone}:")
+        }
+    }
 }
 
 /// The counter of a limit for one subject.
 pub(super) fn counter(limit: &Limit, subject: &str) -> String {
-    let mut name = counters_of(limit.id, limit.unit);
+    let mut name = counters_of(limit);
     name.push_str(subject);
     name
 }

@@ -74,25 +74,25 @@ fn a_limit_concerns_those_whom_it_names() {
     assert_eq!(
         names(&index, &caller(3, 7), "10.1.2.3", "gpt-5"),
         [
-            "limit:1:requests:all",
-            "limit:2:requests:10.1.2.3",
-            "limit:3:requests:10.0.0.0/8",
-            "limit:4:requests:7",
-            "limit:5:requests:7",
-            "limit:6:requests:3",
-            "limit:7:requests:3",
-            "limit:8:requests:gpt-5",
-            "limit:9:requests:gpt-5",
+            "limit:1:requests:last:all",
+            "limit:2:requests:last:10.1.2.3",
+            "limit:3:requests:last:10.0.0.0/8",
+            "limit:4:requests:last:7",
+            "limit:5:requests:last:7",
+            "limit:6:requests:last:3",
+            "limit:7:requests:last:3",
+            "limit:8:requests:last:gpt-5",
+            "limit:9:requests:last:gpt-5",
         ]
     );
     assert_eq!(
         names(&index, &caller(4, 8), "2001:db8:1:2:3::4", "other"),
         [
-            "limit:1:requests:all",
-            "limit:2:requests:2001:db8:1:2::/64",
-            "limit:4:requests:8",
-            "limit:6:requests:4",
-            "limit:8:requests:other",
+            "limit:1:requests:last:all",
+            "limit:2:requests:last:2001:db8:1:2::/64",
+            "limit:4:requests:last:8",
+            "limit:6:requests:last:4",
+            "limit:8:requests:last:other",
         ]
     );
 }
@@ -184,9 +184,44 @@ fn questions_about_the_past_are_asked_for_calendars_only() {
     let snapshot = Snapshot::compile(&catalog).unwrap();
     let asked = seedings(&snapshot, T0, Tz::UTC);
     let names: Vec<&str> = asked.iter().map(|(q, _)| q.counter.as_str()).collect();
-    assert_eq!(names, ["limit:1:cost:all"]);
+    assert_eq!(names, ["limit:1:cost:day@Asia/Shanghai:all"]);
     assert_eq!(
         asked[0].0.start_us,
         "2023-11-14T16:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp_micros()
+    );
+}
+
+#[test]
+fn a_guess_is_made_as_small_as_there_is_room() {
+    let check = |amount: u64, guessed: u64, room: u64, less: u64, changed: bool| {
+        let (counter, measure) = ("c".into(), Measure::AtOnce);
+        let mut ask = Ask { counter, measure, limit: 100, amount };
+        let mut guess = guessed;
+        assert_eq!(guess_less(&mut ask, &mut guess, room), changed, "{amount} {guessed} {room}");
+        assert_eq!((ask.amount, guess), (less, less - (amount - guessed)));
+    };
+    check(60, 50, 100, 60, false);
+    check(60, 50, 40, 40, true);
+    // What is sure is asked for, and never nothing of what is guessed.
+    check(60, 50, 5, 11, true);
+    check(60, 0, 5, 60, false);
+}
+
+#[test]
+fn how_a_limit_counts_is_part_of_its_counters_names() {
+    let month = Algorithm::Calendar { period: Period::Month, timezone: None };
+    let day = Algorithm::Calendar { period: Period::Day, timezone: Some(Tz::Asia__Shanghai) };
+    let bucket = Algorithm::TokenBucket { window: std::time::Duration::from_secs(1), burst: None };
+    let names = [month, day, bucket, hour(), Algorithm::Concurrency]
+        .map(|algorithm| counters_of(&limit(7, Scope::Global, Unit::Requests, algorithm, 1)));
+    assert_eq!(
+        names,
+        [
+            "limit:7:requests:month:",
+            "limit:7:requests:day@Asia/Shanghai:",
+            "limit:7:requests:bucket:",
+            "limit:7:requests:last:",
+            "limit:7:requests:once:",
+        ]
     );
 }
