@@ -1,10 +1,12 @@
 //! Key pools, rules and limits as their owner sets and sees them: through the API of the running
 //! binary, across `kill -9` and on two instances.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use mock::Mock;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use testkit::{Admin, Caller, Ended, Gateway, Planes, Postgres};
+use testkit::{Admin, Caller, Ended, Gateway, Planes, Postgres, Redis};
 
 use super::{gateway, providers, until_served};
 
@@ -188,6 +190,65 @@ async fn a_response_is_continued_with_its_key_after_a_restart_and_on_another_ins
             assert_eq!(received.last().unwrap().header("authorization"), Some(by.as_str()));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_with_one_redis_share_a_budget_also_when_its_data_are_lost() {
+    const LIMIT: usize = 40;
+    let (database, mut redis) = (Postgres::shared().database(), Redis::start());
+    let providers = providers().await;
+    let mut first = gateway()
+        .with("TOLLGATE_DATABASE__URL", database.as_str())
+        .with("TOLLGATE_REDIS__URL", redis.url());
+    first.start().await;
+    let admin = first.admin().await;
+    admin.upstream("openai", &providers.base_url(), &["sk-one"]).await;
+    // Whoever knows the key knows the limit of each key, for that was there before.
+    let limit = json!({
+        "scope": "service_key", "unit": "requests", "limit": LIMIT, "period": "day",
+    });
+    admin.post("/api/admin/limits", limit).await;
+    let (_, key) = admin.service_key("my app").await;
+    let mut second = first.beside().planes(Planes::Proxy);
+    second.start().await;
+    let callers = [first.caller(&key), second.caller(&key)];
+    // How many of a call to each were answered.
+    let calls = |name: &'static str| {
+        let callers = callers.clone();
+        async move {
+            let mut answered = 0;
+            for caller in &callers {
+                match caller.call(name, false).await {
+                    Ended::Answered => answered += 1,
+                    Ended::Refused(StatusCode::TOO_MANY_REQUESTS) => {}
+                    // The key is not known yet.
+                    Ended::Refused(StatusCode::UNAUTHORIZED) if name == "before" => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            answered
+        }
+    };
+    let mut answered = 0;
+    while answered < LIMIT / 2 {
+        answered += calls("before").await;
+    }
+    redis.kill();
+    redis.restart();
+    // Each has its share until Redis is heard again, and then there is one count again.
+    let all = AtomicUsize::new(answered);
+    testkit::until("all of it is used", || async {
+        let more = calls("after").await;
+        (all.fetch_add(more, Ordering::Relaxed) + more >= LIMIT).then_some(())
+    })
+    .await;
+    for _ in 0..5 {
+        all.fetch_add(calls("rest").await, Ordering::Relaxed);
+    }
+    // While Redis was away neither knew of the other's calls; a count that began anew would let
+    // half as many more pass.
+    let all = all.into_inner();
+    assert!((LIMIT..=LIMIT * 5 / 4).contains(&all), "{all}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

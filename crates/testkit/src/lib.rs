@@ -9,6 +9,7 @@ mod caller;
 mod database;
 mod gateway;
 pub mod postgres;
+mod redis;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub use caller::{Caller, Ended};
 pub use database::Locked;
 pub use gateway::{Gateway, Planes};
 pub use postgres::Postgres;
+pub use redis::Redis;
 
 /// Longer than anything in a test takes, unless it never comes.
 pub const PATIENCE: Duration = Duration::from_secs(180);

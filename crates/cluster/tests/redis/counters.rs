@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster::{Ask, Cluster, Counters, Held, Measure};
 use tokio::task::JoinSet;
 
-use super::harness::{PATIENCE, Redis, Wire, until};
+use super::harness::{Meet, PATIENCE, Redis, Wire, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Measure = Measure::Period { start_us: 0, end_us: Some(86_400_000_000) };

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::harness::{Redis, until};
+use super::harness::{Meet, Redis, until};
 
 #[derive(Debug, Clone)]
 enum Step {

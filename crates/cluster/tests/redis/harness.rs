@@ -1,13 +1,10 @@
-//! A real Redis, which each test starts, kills and starts again, and a wire to it that can be cut.
+//! Instances that meet in a real Redis, and a wire to it that can be cut.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Cluster, Settings};
-use tempfile::TempDir;
+pub(crate) use testkit::Redis;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -15,38 +12,21 @@ use tokio::sync::watch;
 /// Longer than anything here takes, unless it never comes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(crate) struct Redis {
-    dir: TempDir,
-    pub(crate) port: u16,
-    pub(crate) server: Child,
-}
-
-impl Redis {
-    pub(crate) fn start() -> Redis {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let dir = tempfile::tempdir().unwrap();
-        let server = serve(&dir, port);
-        Redis { dir, port, server }
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.server.kill().unwrap();
-        self.server.wait().unwrap();
-    }
-
-    pub(crate) fn restart(&mut self) {
-        self.server = serve(&self.dir, self.port);
-    }
-
-    pub(crate) fn instance(&self) -> Cluster {
-        Cluster::redis(&settings(self.port)).unwrap()
-    }
+/// Instances that meet in a Redis.
+pub(crate) trait Meet {
+    fn instance(&self) -> Cluster;
 
     /// An instance that waits for an answer however busy the machine is.
-    pub(crate) fn patient(&self) -> Cluster {
-        patient(self.port)
+    fn patient(&self) -> Cluster;
+}
+
+impl Meet for Redis {
+    fn instance(&self) -> Cluster {
+        Cluster::redis(&settings(self.port())).unwrap()
+    }
+
+    fn patient(&self) -> Cluster {
+        patient(self.port())
     }
 }
 
@@ -57,26 +37,6 @@ fn settings(port: u16) -> Settings {
 
 fn patient(port: u16) -> Cluster {
     Cluster::redis(&Settings { deadline: PATIENCE, ..settings(port) }).unwrap()
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        drop(self.server.kill());
-        drop(self.server.wait());
-    }
-}
-
-fn serve(dir: &TempDir, port: u16) -> Child {
-    let mut server = Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
-        .current_dir(dir.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("redis-server is needed: scripts/setup installs it");
-    let lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    let ready = lines.map_while(Result::ok).any(|line| line.contains("Ready to accept"));
-    assert!(ready, "redis-server did not start");
-    server
 }
 
 /// Waits until `now` says so.
@@ -99,7 +59,7 @@ impl Wire {
     pub(crate) async fn to(redis: &Redis) -> Wire {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (deaf, server) = (Arc::new(watch::Sender::new(false)), redis.port);
+        let (deaf, server) = (Arc::new(watch::Sender::new(false)), redis.port());
         let told = Arc::clone(&deaf);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {

@@ -5,7 +5,7 @@ use std::process::Command;
 use cluster::{Cluster, ClusterError, DEADLINE, Settings};
 use domain::Revision;
 
-use super::harness::{PATIENCE, Redis, until};
+use super::harness::{Meet, PATIENCE, Redis, until};
 
 /// Announces from `teller` until `listener` hears it: the listener may not have subscribed yet.
 async fn until_heard(teller: &Cluster, listener: &Cluster, revision: Revision) {
@@ -45,7 +45,7 @@ async fn instances_are_counted_while_they_live() {
 async fn clusters_of_another_name_are_strangers() {
     let redis = Redis::start();
     let first = redis.instance();
-    let url = format!("redis://127.0.0.1:{}", redis.port);
+    let url = redis.url();
     let settings = Settings { name: "another".to_owned(), ..Settings::new(url.into()) };
     let stranger = Cluster::redis(&settings).unwrap();
     let (second, heard) = (redis.instance(), stranger.announced());
@@ -96,7 +96,7 @@ async fn a_redis_that_hangs_holds_nobody_up() {
     let (first, second) = (redis.instance(), redis.instance());
     until_heard(&first, &second, Revision(1)).await;
 
-    let pid = redis.server.id().to_string();
+    let pid = redis.pid().to_string();
     let signal = |name: &str| {
         let sent = Command::new("kill").args([name, &pid]).status();
         assert!(sent.unwrap().success());
