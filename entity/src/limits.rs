@@ -32,6 +32,8 @@ pub struct Model {
     pub period: Option<String>,
     /// Of `calendar`: by the clock of which zone.
     pub timezone: Option<String>,
+    /// Of `calendar`: from which part used people are told.
+    pub alert_percent: Option<i64>,
     /// Whether it holds.
     pub enabled: bool,
     /// When it was made.

@@ -136,6 +136,14 @@ async fn a_budget_is_not_forgotten_by_kill_9() {
     let words = refused.text().await.unwrap();
     assert!(words.contains("budget_exceeded") && words.contains("service key 1"), "{words}");
     let admin = gateway.admin().await;
+    testkit::until("people are told", || async {
+        let alerts = admin.get("/api/admin/alerts").await;
+        let found = alerts["items"].as_array()?.iter().find(|alert| {
+            alert["severity"] == "critical" && alert["title"].as_str().unwrap().contains("used up")
+        });
+        found.map(|_| ())
+    })
+    .await;
     let shown = admin.get(&format!("/api/admin/limits/{}", limit["id"])).await;
     assert!(shown["use"][0]["used"].as_u64().is_some_and(|used| used >= 5), "{shown}");
 }

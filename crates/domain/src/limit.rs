@@ -25,6 +25,9 @@ pub struct Limit {
     pub algorithm: Algorithm,
     /// How much; money in billionths of a dollar.
     pub limit: u64,
+    /// From which part of it used people are told, in percent; never where nothing is said. Only of
+    /// periods of the calendar.
+    pub alert_percent: Option<u8>,
     /// Whether it holds.
     pub enabled: bool,
 }
@@ -113,6 +116,9 @@ impl Limit {
     pub const WINDOW: (Duration, Duration) =
         (Duration::from_secs(1), Duration::from_secs(31 * 86_400));
 
+    /// From which part used people are told of a period, where nobody says otherwise.
+    pub const ALERT_PERCENT: u8 = 80;
+
     /// Everything about it that could not be served.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
@@ -135,6 +141,14 @@ impl Limit {
             && (burst == 0 || i64::try_from(burst).is_err())
         {
             faults.add("burst", "must be at least 1");
+        }
+        if let Some(percent) = self.alert_percent {
+            if !matches!(self.algorithm, Algorithm::Calendar { .. }) {
+                faults.add("alert_percent", "goes with calendar only");
+            }
+            if !(1..=100).contains(&percent) {
+                faults.add("alert_percent", "must be 1 to 100");
+            }
         }
         if let Scope::Model(Some(model)) = &self.scope
             && (model.is_empty() || model.len() > 256)

@@ -158,7 +158,10 @@ impl Permit {
         if asks.is_empty() {
             return Ok(());
         }
-        let held = asks.reserve(&self.gateway.counters, now_us).await?;
+        let gateway = &self.gateway;
+        let held = asks.reserve(&gateway.counters, now_us).await;
+        gateway.teller.tell(gateway.budget_alerts.look(&asks, &held, now_us));
+        let held = held?;
         asks.headers(&held, call.dialect(), now_us, &mut self.fields);
         self.stake.caller = Reserved::new(held, asks.units());
         Ok(())

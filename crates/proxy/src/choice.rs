@@ -107,6 +107,7 @@ impl Round<'_> {
         let mut asks = limits.asks_of_upstream(upstream, &permit.estimate, now_us, zone);
         if !asks.is_empty() {
             let held = asks.reserve(&gateway.counters, now_us).await;
+            gateway.teller.tell(gateway.budget_alerts.look(&asks, &held, now_us));
             let held = held.map_err(|refused| NoTurn::Limited(Box::new(refused)))?;
             permit.stake.upstream = Reserved::new(held, asks.units());
         }

@@ -26,7 +26,7 @@ use crate::{
     balancer::{Candidate, Pool, RouteChooser, Slot, TargetState},
     health::{self, Case, Keys, UpstreamHealth},
     journal::Journal,
-    limits::{self, LimitsIndex},
+    limits::{self, BudgetAlerts, LimitsIndex},
     line::{Connector, Line},
     origins::{Maker, ORIGINS_MAX, Origins},
     recording::{Recorded, Recorder},
@@ -47,6 +47,8 @@ pub struct Gateway {
     pub(crate) recorder: Recorder,
     /// What is used of limits and quotas.
     pub(crate) counters: Counters,
+    /// What people were told of budgets.
+    pub(crate) budget_alerts: BudgetAlerts,
     /// How often conditions of rules were met.
     pub(crate) rules: RuleBook,
     pub(crate) scripts: Scripts,
@@ -126,6 +128,7 @@ impl Gateway {
             connector,
             recorder: Recorder::new(),
             counters,
+            budget_alerts: BudgetAlerts::default(),
             rules: RuleBook::default(),
             scripts: Scripts,
             teller: Teller::new(),
@@ -339,10 +342,13 @@ impl Gateway {
         InFlight(self.clone())
     }
 
-    /// Lets go of connections that providers closed, and keeps the clock right.
+    /// Lets go of connections that providers closed, ends alerts of periods that are over, and keeps
+    /// the clock right.
     pub(crate) fn sweep(&self) {
         self.settings.clock.follow();
-        self.counters.prune(self.settings.clock.now_us());
+        let now_us = self.settings.clock.now_us();
+        self.counters.prune(now_us);
+        self.teller.tell(self.budget_alerts.over(now_us));
         for running in self.world.load().running.values() {
             running.line.sweep();
         }

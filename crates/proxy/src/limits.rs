@@ -3,6 +3,7 @@
 //! What a call may use at most is reserved before it is sent, in all counters that concern it or in
 //! none, and corrected afterwards by whoever holds it.
 
+mod alerts;
 mod estimate;
 mod keys;
 mod prepared;
@@ -24,6 +25,7 @@ use domain::{
 use self::prepared::{Counted, Prepared};
 
 pub(crate) use self::{
+    alerts::BudgetAlerts,
     estimate::{Amount, Estimate, estimate},
     keys::{Bound, asks_of_key, uses_of_key},
     prepared::counters_of,

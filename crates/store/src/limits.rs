@@ -33,6 +33,7 @@ impl Store {
             unit: new.unit,
             algorithm: new.algorithm,
             limit: new.limit,
+            alert_percent: new.alert_percent,
             enabled: new.enabled,
         };
         sound(&change, &limit).await?;
@@ -186,6 +187,7 @@ fn write(limit: &Limit, change: &Change<'_>, created_us: i64) -> limits::Model {
         burst: capacity,
         period: stretch,
         timezone: zone,
+        alert_percent: limit.alert_percent.map(i64::from),
         enabled: limit.enabled,
         created_us,
         updated_us: change.now_us,
@@ -215,6 +217,7 @@ pub(crate) fn read(row: limits::Model) -> Result<Limit, Faults> {
             unit: unit?,
             algorithm: algorithm?,
             limit: uncount(row.limit_amount),
+            alert_percent: row.alert_percent.and_then(|percent| u8::try_from(percent).ok()),
             enabled: row.enabled,
             name: row.name,
         })

@@ -53,6 +53,9 @@ pub(crate) struct Limit {
     /// Of `calendar`: by the clock of which zone; the gateway's where nothing is said.
     #[schema(example = "Asia/Shanghai")]
     timezone: Option<String>,
+    /// Of `calendar`: from how many percent used an alert is raised; `null` for never.
+    #[schema(minimum = 1, maximum = 100)]
+    alert_percent: Option<u8>,
     enabled: bool,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -104,6 +107,11 @@ pub(crate) struct NewLimit {
     period: Option<Period>,
     /// Of `calendar`.
     timezone: Option<String>,
+    /// Of `calendar`: from how many percent used an alert is raised; `null` for never, 80 when not
+    /// given.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u8>, minimum = 1, maximum = 100)]
+    alert_percent: Option<Option<u8>>,
     enabled: Option<bool>,
 }
 
@@ -130,6 +138,10 @@ pub(crate) struct EditLimit {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     timezone: Option<Option<String>>,
+    /// `null` for never.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u8>, minimum = 1, maximum = 100)]
+    alert_percent: Option<Option<u8>>,
     enabled: Option<bool>,
 }
 
@@ -188,6 +200,7 @@ pub(crate) async fn create_limit(
         unit: known.unit,
         algorithm: known.algorithm,
         limit: known.limit,
+        alert_percent: known.alert_percent,
         enabled: new.enabled.unwrap_or(true),
         owner: None,
     };
@@ -256,6 +269,7 @@ impl NewLimit {
             burst: self.burst.clone(),
             period: self.period,
             timezone: self.timezone.clone(),
+            alert_percent: self.alert_percent,
         }
     }
 }
@@ -286,11 +300,13 @@ impl EditLimit {
         terms.burst = self.burst.unwrap_or(terms.burst);
         terms.period = self.period.or(terms.period);
         terms.timezone = self.timezone.unwrap_or(terms.timezone);
+        terms.alert_percent = self.alert_percent.or(terms.alert_percent);
         let known = terms.read()?;
         limit.scope = known.scope;
         limit.unit = known.unit;
         limit.algorithm = known.algorithm;
         limit.limit = known.limit;
+        limit.alert_percent = known.alert_percent;
         if let Some(name) = self.name {
             limit.name = name;
         }
@@ -306,7 +322,8 @@ impl Input for NewLimit {
 }
 
 impl Input for EditLimit {
-    const NULLABLE: Option<&'static [&'static str]> = Some(&["scope_id", "burst", "timezone"]);
+    const NULLABLE: Option<&'static [&'static str]> =
+        Some(&["scope_id", "burst", "timezone", "alert_percent"]);
 }
 
 impl From<LimitRow> for Limit {
@@ -329,6 +346,7 @@ impl From<LimitRow> for Limit {
             burst: burst.map(|burst| amounts::shown(limit.unit, burst)),
             period: terms.period,
             timezone: terms.timezone,
+            alert_percent: limit.alert_percent,
             enabled: limit.enabled,
             name: limit.name,
             created_at: row.created_at,

@@ -79,45 +79,72 @@ impl LimitRefused {
         matches!(self.limit.algorithm, Algorithm::Calendar { .. })
     }
 
-    fn amount(&self, amount: u64) -> String {
-        match self.limit.unit {
-            Unit::Cost => {
-                let text = format!("{}.{:09}", amount / 1_000_000_000, amount % 1_000_000_000);
-                format!("{} dollars", text.trim_end_matches('0').trim_end_matches('.'))
-            }
-            Unit::Requests => format!("{amount} requests"),
-            Unit::TokensIn => format!("{amount} input tokens"),
-            Unit::TokensOut => format!("{amount} output tokens"),
-            Unit::Tokens => format!("{amount} tokens"),
-            Unit::Concurrency => format!("{amount} calls at once"),
+    /// Which limit has no room, for whom, and how much of it is used.
+    pub(super) fn over(&self) -> Option<(&Arc<Limit>, &str, u64)> {
+        match self.why {
+            Why::Over { used, .. } => Some((&self.limit, &self.subject, used)),
+            Why::Unpriced => None,
         }
+    }
+}
+
+/// Which limit, and whose.
+pub(super) struct Named<'a> {
+    pub(super) limit: &'a Limit,
+    pub(super) subject: &'a str,
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Limit { id, name, scope, .. } = self.limit;
+        let named = if name.is_empty() { String::new() } else { format!(" `{name}`") };
+        write!(f, "the limit{named} (id {id}) of ")?;
+        match scope {
+            Scope::Global => write!(f, "all calls"),
+            Scope::Ip(_) => write!(f, "the address {}", self.subject),
+            Scope::User(_) => write!(f, "the user {}", self.subject),
+            Scope::ServiceKey(_) => write!(f, "the service key {}", self.subject),
+            Scope::Model(_) => write!(f, "the model `{}`", self.subject),
+            Scope::Upstream(_) => write!(f, "the upstream {}", self.subject),
+        }
+    }
+}
+
+/// So much of a unit, in words.
+pub(super) fn amount(unit: Unit, amount: u64) -> String {
+    match unit {
+        Unit::Cost => {
+            let text = format!("{}.{:09}", amount / 1_000_000_000, amount % 1_000_000_000);
+            format!("{} dollars", text.trim_end_matches('0').trim_end_matches('.'))
+        }
+        Unit::Requests => format!("{amount} requests"),
+        Unit::TokensIn => format!("{amount} input tokens"),
+        Unit::TokensOut => format!("{amount} output tokens"),
+        Unit::Tokens => format!("{amount} tokens"),
+        Unit::Concurrency => format!("{amount} calls at once"),
+    }
+}
+
+/// How much a limit allows, in words.
+pub(super) fn allowance(limit: &Limit) -> String {
+    let most = amount(limit.unit, limit.limit);
+    match limit.algorithm {
+        Algorithm::TokenBucket { window, .. } | Algorithm::SlidingWindow { window } => {
+            format!("{most} in {}", span(window))
+        }
+        Algorithm::Concurrency => most,
+        Algorithm::Calendar { period, .. } if period.as_str() == "total" => {
+            format!("{most} in all")
+        }
+        Algorithm::Calendar { period, .. } => format!("{most} a {period}"),
     }
 }
 
 impl fmt::Display for LimitRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Limit { id, name, scope, algorithm, limit, .. } = self.limit.as_ref();
-        let amount = self.amount(*limit);
-        let named = if name.is_empty() { String::new() } else { format!(" `{name}`") };
-        write!(f, "the limit{named} (id {id}) of ")?;
-        match scope {
-            Scope::Global => write!(f, "all calls")?,
-            Scope::Ip(_) => write!(f, "the address {}", self.subject)?,
-            Scope::User(_) => write!(f, "the user {}", self.subject)?,
-            Scope::ServiceKey(_) => write!(f, "the service key {}", self.subject)?,
-            Scope::Model(_) => write!(f, "the model `{}`", self.subject)?,
-            Scope::Upstream(_) => write!(f, "the upstream {}", self.subject)?,
-        }
-        let over = match algorithm {
-            Algorithm::TokenBucket { window, .. } | Algorithm::SlidingWindow { window } => {
-                format!("{amount} in {}", span(*window))
-            }
-            Algorithm::Concurrency => amount,
-            Algorithm::Calendar { period, .. } if period.as_str() == "total" => {
-                format!("{amount} in all")
-            }
-            Algorithm::Calendar { period, .. } => format!("{amount} a {period}"),
-        };
+        let limit = self.limit.as_ref();
+        write!(f, "{}", Named { limit, subject: &self.subject })?;
+        let over = allowance(limit);
         match self.why {
             Why::Unpriced => write!(
                 f,
@@ -125,7 +152,7 @@ impl fmt::Display for LimitRefused {
                  set it in `policy.prices` of the upstream"
             ),
             Why::Over { used, until_us } => {
-                write!(f, " is reached: {over}, {} used or reserved", self.amount(used))?;
+                write!(f, " is reached: {over}, {} used or reserved", amount(limit.unit, used))?;
                 match until_us {
                     Some(until_us) => {
                         let until =

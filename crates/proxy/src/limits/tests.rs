@@ -11,7 +11,8 @@ const T0: i64 = 1_700_000_000 * S;
 
 fn limit(id: i64, scope: Scope, unit: Unit, algorithm: Algorithm, limit: u64) -> Limit {
     let (id, owner, name) = (LimitId(id), UserId(1), String::new());
-    Limit { id, owner, name, scope, unit, algorithm, limit, enabled: true }
+    let alert_percent = None;
+    Limit { id, owner, name, scope, unit, algorithm, limit, alert_percent, enabled: true }
 }
 
 fn hour() -> Algorithm {
@@ -169,6 +170,53 @@ async fn money_without_a_price_is_refused() {
     let refused = take(&index, &counters, &caller, T0).await.map(drop).unwrap_err();
     assert_eq!((refused.status(), refused.code()), (403, "price_unknown"));
     assert!(refused.to_string().contains("(5 dollars a month)"), "{refused}");
+}
+
+#[tokio::test]
+async fn people_are_told_once_that_a_budget_is_nearly_used_up_and_once_that_it_is() {
+    let day = Algorithm::Calendar { period: Period::Day, timezone: None };
+    let mut budget = limit(4, Scope::User(None), Unit::Requests, day, 10);
+    budget.alert_percent = Some(80);
+    let quiet = Limit { id: LimitId(5), limit: 1_000, alert_percent: None, ..budget.clone() };
+    let (index, counters, caller) = (index(vec![budget, quiet]), Counters::memory(), caller(1, 7));
+    let alerts = BudgetAlerts::default();
+    let call = async |now_us| {
+        let who = Who { caller: &caller, ip: None, model: None };
+        let mut asks = index.asks(&who, &Estimate::default(), now_us, Tz::UTC);
+        let outcome = asks.reserve(&counters, now_us).await;
+        let told = alerts.look(&asks, &outcome, now_us);
+        outcome.map(|held| held.settle(&[1, 1])).ok();
+        let told = told.into_iter().map(|event| match event {
+            domain::Event::Alert(raised) => (raised.severity, raised.title, raised.words),
+            other => panic!("{other:?}"),
+        });
+        told.collect::<Vec<_>>()
+    };
+    let mut told = Vec::new();
+    for n in 1..=13 {
+        told.extend(call(T0).await.into_iter().map(|raised| (n, raised)));
+    }
+    let [(9, near), (11, reached)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(near.0, domain::Severity::Warning);
+    assert_eq!(near.1, "the limit (id 4) of the user 7 is nearly used up");
+    assert_eq!(
+        near.2,
+        "8 requests of 10 requests a day are used or reserved; the period ends at 2023-11-15T00:00:00Z"
+    );
+    assert_eq!(reached.0, domain::Severity::Critical);
+    assert_eq!(reached.1, "the limit (id 4) of the user 7 is used up: calls are refused");
+
+    let tomorrow = T0 + 86_400 * S;
+    assert!(alerts.over(T0).is_empty());
+    let over = alerts.over(tomorrow);
+    let [domain::Event::Alert(over)] = over.as_slice() else { panic!("{over:?}") };
+    assert_eq!((over.group.as_str(), over.over), ("limit:4:7", true));
+    assert!(alerts.over(tomorrow).is_empty());
+    let mut again = 0;
+    for _ in 0..9 {
+        again += call(tomorrow).await.len();
+    }
+    assert_eq!(again, 1, "each period has alerts of its own");
 }
 
 #[test]

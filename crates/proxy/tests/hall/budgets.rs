@@ -21,7 +21,11 @@ const TOKENS_OF_ONE: u64 = 10;
 fn limit(setup: &mut Setup, scope: Scope, unit: Unit, algorithm: Algorithm, limit: u64) -> LimitId {
     let id = LimitId(setup.catalog.limits.len() as i64 + 1);
     let name = format!("limit {id}");
-    let row = Limit { id, owner: OWNER, name, scope, unit, algorithm, limit, enabled: true };
+    let calendar = matches!(algorithm, Algorithm::Calendar { .. });
+    let alert_percent = calendar.then_some(80);
+    let owner = OWNER;
+    let row =
+        Limit { id, owner, name, scope, unit, algorithm, limit, alert_percent, enabled: true };
     setup.catalog.limits.insert(id, Arc::new(row));
     id
 }

@@ -16,6 +16,8 @@ pub struct NewLimit {
     pub algorithm: Algorithm,
     /// How much; money in billionths of a dollar.
     pub limit: u64,
+    /// From which part used people are told, in percent; only with a calendar.
+    pub alert_percent: Option<u8>,
     /// Whether it holds.
     pub enabled: bool,
     /// Who owns it; whoever makes it when not given.

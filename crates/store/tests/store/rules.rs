@@ -45,6 +45,7 @@ fn limit(scope: Scope) -> NewLimit {
         unit: Unit::Requests,
         algorithm: Algorithm::SlidingWindow { window: Duration::from_secs(3600) },
         limit: 50,
+        alert_percent: None,
         enabled: true,
         owner: None,
     }

@@ -62,6 +62,8 @@ pub(super) struct Terms {
     pub(super) burst: Option<Amount>,
     pub(super) period: Option<Period>,
     pub(super) timezone: Option<String>,
+    /// Nothing where nothing is said of it, or that nobody is to be told.
+    pub(super) alert_percent: Option<Option<u8>>,
 }
 
 /// What a limit says, as it is kept.
@@ -71,6 +73,7 @@ pub(super) struct Known {
     pub(super) unit: domain::Unit,
     pub(super) algorithm: domain::Algorithm,
     pub(super) limit: u64,
+    pub(super) alert_percent: Option<u8>,
 }
 
 impl Terms {
@@ -88,6 +91,7 @@ impl Terms {
             burst: None,
             period: None,
             timezone: None,
+            alert_percent: None,
         };
         match limit.algorithm {
             domain::Algorithm::TokenBucket { window, burst } => {
@@ -98,6 +102,7 @@ impl Terms {
             domain::Algorithm::Calendar { period, timezone } => {
                 terms.period = Some(period.into());
                 terms.timezone = timezone.map(|zone| zone.to_string());
+                terms.alert_percent = Some(limit.alert_percent);
             }
         }
         terms
@@ -113,7 +118,7 @@ impl Terms {
             self.burst = None;
         }
         if algorithm != Algorithm::Calendar {
-            (self.period, self.timezone) = (None, None);
+            (self.period, self.timezone, self.alert_percent) = (None, None, None);
         }
     }
 
@@ -125,9 +130,18 @@ impl Terms {
         let unit = domain::Unit::from(self.unit);
         let limit = amount(&mut faults, "limit", unit, &self.limit);
         let algorithm = self.counted(unit, &mut faults);
+        let calendar = matches!(algorithm, Some(domain::Algorithm::Calendar { .. }));
+        if let Some(Some(percent)) = self.alert_percent
+            && calendar
+            && !(1..=100).contains(&percent)
+        {
+            faults.add("alert_percent", "must be 1 to 100");
+        }
+        let usual = calendar.then_some(domain::Limit::ALERT_PERCENT);
+        let alert_percent = self.alert_percent.unwrap_or(usual);
         match (scope, limit, algorithm) {
             (Some(scope), Some(limit), Some(algorithm)) => {
-                faults.none_or(Known { scope, unit, algorithm, limit })
+                faults.none_or(Known { scope, unit, algorithm, limit, alert_percent })
             }
             _ => Err(faults),
         }
@@ -156,6 +170,9 @@ impl Terms {
         }
         if self.timezone.is_some() && algorithm != Algorithm::Calendar {
             faults.add("timezone", "goes with calendar only");
+        }
+        if self.alert_percent.flatten().is_some() && algorithm != Algorithm::Calendar {
+            faults.add("alert_percent", "goes with calendar only");
         }
         if windows && self.window.is_none() {
             faults.add("window", "is required, for example 1h");

@@ -47,7 +47,13 @@ async fn a_limit_is_made_changed_and_deleted() {
     assert_eq!((&edited["algorithm"], &edited["limit"]), (&json!("calendar"), &json!(12.5)));
     assert_eq!((&edited["window"], &edited["timezone"]), (&json!(null), &json!("Asia/Shanghai")));
     let edited = admin.patch(&path, json!({"timezone": null})).await.expect(200);
-    assert_eq!(edited["timezone"], json!(null));
+    assert_eq!((&edited["timezone"], &edited["alert_percent"]), (&json!(null), &json!(80)));
+    let edited = admin.patch(&path, json!({"alert_percent": 95})).await.expect(200);
+    assert_eq!(edited["alert_percent"], json!(95));
+    let edited = admin.patch(&path, json!({"alert_percent": null})).await.expect(200);
+    assert_eq!(edited["alert_percent"], json!(null));
+    let edited = admin.patch(&path, json!({"limit": 13})).await.expect(200);
+    assert_eq!(edited["alert_percent"], json!(null), "nobody is told from now on");
     assert_eq!(admin.get(PATH).await.expect(200)["items"][0], edited);
     assert_eq!(admin.delete(&path).await.status, 204);
     assert_eq!(admin.get(&path).await.refused(404), "not_found");
@@ -87,6 +93,7 @@ async fn everybody_and_each_can_be_limited() {
     let budget = json!({"scope": "global", "unit": "cost", "limit": 0.1, "period": "total"});
     let made = admin.post(PATH, budget).await.expect(201);
     assert_eq!((&made["algorithm"], &made["limit"]), (&json!("calendar"), &json!(0.1)));
+    assert_eq!(made["alert_percent"], json!(80));
 }
 
 #[tokio::test]
@@ -119,6 +126,15 @@ async fn a_limit_that_cannot_hold_names_what_is_wrong() {
             "timezone",
         ),
         (json!({"unit": "concurrency"}), "algorithm"),
+        (json!({"alert_percent": 50}), "alert_percent"),
+        (
+            json!({"algorithm": "calendar", "window": null, "period": "day", "alert_percent": 0}),
+            "alert_percent",
+        ),
+        (
+            json!({"algorithm": "calendar", "window": null, "period": "day", "alert_percent": 999}),
+            "alert_percent",
+        ),
     ];
     for (fields, place) in rows {
         let mut limit = fifty_an_hour();
