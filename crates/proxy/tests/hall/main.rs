@@ -6,6 +6,7 @@ mod budgets;
 mod conversion;
 mod converted_streams;
 mod failover;
+mod failures;
 mod framing;
 mod harness;
 mod hostile;
