@@ -266,11 +266,14 @@ impl Try<'_> {
         }
     }
 
-    /// Keeps the connection of an answer that is read, where it may carry another call.
-    pub(crate) fn keep(&self, answer: Answer) {
-        if let Some(conn) = answer.into_reusable() {
+    /// Keeps the connection of an answer that is read, where it may carry another call. Gives the
+    /// head of the answer.
+    pub(crate) fn keep(&self, answer: Answer) -> ResponseHead {
+        let (head, conn) = answer.into_parts();
+        if let Some(conn) = conn {
             self.gateway.connector.give_back(self.line, conn);
         }
+        head
     }
 
     /// How long the beginning of an answer may take from here.
@@ -372,12 +375,17 @@ impl Answer {
 
     /// The connection, if it may carry another call.
     pub(crate) fn into_reusable(self) -> Option<Conn> {
+        self.into_parts().1
+    }
+
+    /// The head, and the connection if it may carry another call.
+    fn into_parts(self) -> (ResponseHead, Option<Conn>) {
         let Incoming { rd, decoder, .. } = self.incoming;
         let reusable = decoder.is_done()
             && self.head.keeps_alive()
             && self.upload.is_done()
             && rd.buf.is_empty();
-        reusable.then_some(Conn { rd, wr: self.wr })
+        (self.head, reusable.then_some(Conn { rd, wr: self.wr }))
     }
 }
 

@@ -92,6 +92,8 @@ pub(crate) struct Hint<'a> {
     pub(crate) only: Option<ProviderKeyId>,
     /// Keys that were tried for this call already.
     pub(crate) tried: &'a [ProviderKeyId],
+    /// Whether it is only looked who would be picked: then no breaker is tried.
+    pub(crate) looks: bool,
     pub(crate) now_us: i64,
 }
 
@@ -223,7 +225,6 @@ impl Pool {
         let on = lane.as_deref().unwrap_or(&self.lane);
         let mut turn = on.turn(&self.slots, hint.model, hint.now_us).fork();
         match self.choose(&mut turn, hint, true) {
-            // A trial that was claimed to see whether it could be is given back here.
             Choice::Key(index, _) => Ok(self.slots[index as usize].clone()),
             Choice::None(none) => Err(none),
             Choice::OfModel => Err(NoKey::AllResting { until_us: hint.now_us }),
@@ -345,7 +346,14 @@ impl Pool {
         if hint.tried.contains(&slot.key.id) {
             return Ok(None);
         }
-        match slot.health.known_breaker().map(|breaker| breaker.pass(hint.now_us)) {
+        let breaker = slot.health.known_breaker();
+        if hint.looks {
+            return match breaker.and_then(|breaker| breaker.blocks(hint.now_us)) {
+                Some(until_us) => Err(Out { until_us, busy: false, of_model: false }),
+                None => Ok(Some(Pass::Free)),
+            };
+        }
+        match breaker.map(|breaker| breaker.pass(hint.now_us)) {
             None => Ok(Some(Pass::Free)),
             Some(Pass::Not { until_us }) => Err(Out { until_us, busy: false, of_model: false }),
             Some(pass) => Ok(Some(pass)),

@@ -135,7 +135,7 @@ impl Round<'_> {
             let now_us = gateway.settings.clock.now_us();
             let model = self.target.model.as_deref();
             let (belongs, only) = (self.target.belongs, self.target.made_by);
-            let hint = Hint { model, belongs, only, tried: &passed, now_us };
+            let hint = Hint { model, belongs, only, tried: &passed, looks: false, now_us };
             // Asked for before the pick, so that no call that ends meanwhile is missed.
             let changed = self.running.queue.changed();
             let none = match pool.pick(&hint) {

@@ -118,7 +118,11 @@ pub(crate) fn answered(
         Reached::Converted(Converted::Stream(flow)) => {
             (Some(&flow.answer.head), flow.answer.head.status, None)
         }
-        Reached::Converted(Converted::Whole(whole)) => (None, whole.heard_status(), whole.heard()),
+        Reached::Converted(Converted::Whole(whole)) => {
+            let heard = whole.heard();
+            let body = heard.and_then(|heard| heard.body.as_ref());
+            (heard.map(|heard| &heard.head), whole.heard_status(), body)
+        }
     };
     let rules = rules.of_answers(status);
     if rules.is_empty() {

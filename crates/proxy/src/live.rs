@@ -207,7 +207,8 @@ fn target(world: &World, planned: &Planned, now_us: i64) -> RouteTarget {
         target.passed_over = Some(format!("it rests: {why}"));
         return target;
     }
-    let hint = Hint { model, belongs: planned.belongs, only: None, tried: &[], now_us };
+    let hint =
+        Hint { model, belongs: planned.belongs, only: None, tried: &[], looks: true, now_us };
     match running.pool.preview(&hint) {
         Ok(slot) => {
             target.key = Some(slot.key.id);

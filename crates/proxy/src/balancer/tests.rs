@@ -39,7 +39,7 @@ fn pool(strategy: Strategy, weights: &[u32]) -> Arc<Pool> {
 }
 
 fn hint(now_us: i64) -> Hint<'static> {
-    Hint { model: None, belongs: None, only: None, tried: &[], now_us }
+    Hint { model: None, belongs: None, only: None, tried: &[], looks: false, now_us }
 }
 
 /// The keys of calls that each end before the next begins.
@@ -209,6 +209,22 @@ fn a_change_of_strategy_keeps_what_is_known_of_the_keys() {
         pool = Arc::new(Pool::new(&one, Some(&pool)));
         assert!(!picks(&pool, 20).contains(&3), "{strategy}");
     }
+}
+
+#[test]
+fn who_only_looks_takes_no_trial_from_a_call() {
+    let pool = pool(Strategy::RoundRobin, &[1]);
+    let guarded = domain::Guarded { upstream: UpstreamId(1), key: None, model: None };
+    let breaker = pool.slots[0].health.breaker(|| guarded);
+    breaker.trip(std::time::Duration::from_secs(15), T0, "it failed");
+    let looks = |at| Hint { looks: true, ..hint(at) };
+    assert!(pool.preview(&looks(T0 + S)).is_err());
+    for _ in 0..2 {
+        assert!(pool.preview(&looks(T0 + 20 * S)).is_ok());
+    }
+    let picked = pool.pick(&hint(T0 + 20 * S)).unwrap();
+    assert_eq!(picked.step.as_ref().map(|step| step.state), Some(domain::BreakerState::HalfOpen));
+    assert!(pool.preview(&looks(T0 + 20 * S)).is_err(), "another call tries");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
     attempt::{Answer, Try},
     client::Client,
     door::Job,
-    failed::{Failed, reset},
+    failed::{Failed, Heard, reset},
     gateway::Gateway,
     http1::ReadError,
     refusal::Refusal,
@@ -47,19 +47,19 @@ pub(crate) struct Whole {
     pub(super) fields: Vec<u8>,
     pub(super) body: Bytes,
     pub(super) used: Option<(Tokens, UsageSource)>,
-    /// What the provider said, and with which status; none where it was not asked.
-    pub(super) heard: Option<(u16, Bytes)>,
+    /// What the provider said; none where it was not asked.
+    pub(super) heard: Option<Box<Heard>>,
 }
 
 impl Whole {
     /// The provider's status; our own where it was not asked.
     pub(crate) fn heard_status(&self) -> u16 {
-        self.heard.as_ref().map_or(self.status, |(status, _)| *status)
+        self.heard.as_ref().map_or(self.status, |heard| heard.head.status)
     }
 
     /// What the provider said.
-    pub(crate) fn heard(&self) -> Option<&Bytes> {
-        self.heard.as_ref().map(|(_, body)| body)
+    pub(crate) fn heard(&self) -> Option<&Heard> {
+        self.heard.as_deref()
     }
 }
 
@@ -84,13 +84,16 @@ pub(crate) async fn received(
     let body = whole(gateway, &mut answer, client).await;
     let body = body.map_err(|failed| Failed { status: Some(status), ..failed })?;
     let clients = answer.verdict.is_some();
-    attempt.keep(answer);
+    let head = attempt.keep(answer);
     if !(200..300).contains(&status) {
         let failure = wording.target.decode_failure(status, &body);
         return wording.no_answer(failure, status, clients, attempt, client);
     }
     match wording.said_again(&body, client.bytes_in) {
-        Ok(whole) => Ok(Converted::Whole(Whole { heard: Some((status, body)), ..whole })),
+        Ok(whole) => {
+            let heard = Some(Box::new(Heard { head, body: Some(body) }));
+            Ok(Converted::Whole(Whole { heard, ..whole }))
+        }
         Err(failure) => wording.no_answer(failure, status, false, attempt, client),
     }
 }

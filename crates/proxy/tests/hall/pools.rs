@@ -332,8 +332,10 @@ async fn a_rule_takes_a_key_out_tells_of_it_and_lets_it_back() {
 
 #[tokio::test]
 async fn a_rule_may_want_another_answer() {
-    let vendor = Vendor::answering(|seen| match seen.key() {
-        "sk-1" => answer(200, &["content-type: application/json", "x-degraded: yes"], "{}"),
+    let half = r#"{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,
+        "message":{"role":"assistant","content":"half"},"finish_reason":"stop"}]}"#;
+    let vendor = Vendor::answering(move |seen| match seen.key() {
+        "sk-1" => answer(200, &["content-type: application/json", "x-degraded: yes"], half),
         _ => said("whole"),
     })
     .await;
@@ -343,9 +345,16 @@ async fn a_rule_may_want_another_answer() {
         value!({"type": "header", "name": "x-degraded", "operator": "equals", "value": "yes"});
     rule(&mut setup, &conditions, |rule| rule.actions = vec![Action::RetryNext]);
     let hall = setup.start().await;
+    let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
     for _ in 0..4 {
-        let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
-        assert!(reply.status == 200 && reply.text().contains("whole"), "{}", reply.text());
+        for call in [
+            hall.post("/v1/chat/completions", &chat("m")),
+            // It is the provider's answer that is judged, however it is said again.
+            hall.post("/v1/messages", messages),
+        ] {
+            let reply = hall.ask(call).await;
+            assert!(reply.status == 200 && reply.text().contains("whole"), "{}", reply.text());
+        }
     }
 }
 
