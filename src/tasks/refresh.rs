@@ -1,7 +1,10 @@
 //! Brings every change of the catalog to the data plane: at once when this process made it or
 //! another instance announced it, and within a quarter of a second in any case.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::Utc;
 use cluster::Cluster;
@@ -30,6 +33,10 @@ pub(crate) async fn run(
     let (mut committed, mut announced) = (store.committed(), cluster.announced());
     let mut backoff =
         Backoff::new("the configuration cannot be read; the data plane keeps what it has");
+    let mut seeding =
+        Backoff::new("what was used of new limits cannot be read; they count from now");
+    // When limits came of which is not known yet what was used before, and when that is asked.
+    let (mut unseeded_us, mut seed_at) = (None, Instant::now());
     loop {
         // Whatever woke us, the revision is looked at: that is cheap, and sees every writer.
         tokio::select! {
@@ -38,28 +45,47 @@ pub(crate) async fn run(
             Ok(()) = announced.changed() => {}
         }
         match refresh(&gateway, &store, served).await {
-            Ok(revision) => {
-                served = revision;
+            Ok(new) => {
+                if let Some((revision, installed_us)) = new {
+                    served = revision;
+                    unseeded_us.get_or_insert(installed_us);
+                }
                 backoff.worked("the configuration can be read again");
             }
-            Err(error) => tokio::time::sleep(backoff.failed(&error)).await,
+            Err(error) => {
+                tokio::time::sleep(backoff.failed(&error)).await;
+                continue;
+            }
+        }
+        // Counters that are new are to know what was used before, and hold nothing else up.
+        let Some(until_us) = unseeded_us.filter(|_| Instant::now() >= seed_at) else { continue };
+        match keep_events::seed(&gateway, &store, until_us).await {
+            Ok(()) => {
+                unseeded_us = None;
+                seeding.worked("what was used of new limits can be read again");
+            }
+            Err(error) => seed_at = Instant::now() + seeding.failed(&error),
         }
     }
 }
 
-async fn refresh(gateway: &Gateway, store: &Store, served: Revision) -> anyhow::Result<Revision> {
+/// Brings what is newest, where it is new: its revision, and since when it is served.
+async fn refresh(
+    gateway: &Gateway,
+    store: &Store,
+    served: Revision,
+) -> anyhow::Result<Option<(Revision, i64)>> {
     let revision = store.revision().await?;
     if revision == served {
         gateway.confirm();
-        return Ok(served);
+        return Ok(None);
     }
     let snapshot = snapshot(store).await?;
     let revision = snapshot.revision;
     let installed_us = Utc::now().timestamp_micros();
     gateway.install(snapshot);
-    keep_events::seed(gateway, store, installed_us).await?;
     tracing::info!(%revision, "the data plane serves revision {revision}");
-    Ok(revision)
+    Ok(Some((revision, installed_us)))
 }
 
 /// Tells the other instances of each change that this process commits.

@@ -161,6 +161,26 @@ pub struct Usage {
     pub output_audio: u64,
 }
 
+impl Usage {
+    /// More of anything no call uses: what a provider makes up beyond it is not believed.
+    pub const MAX: u64 = 1 << 40;
+
+    /// The same, with every number within [`Usage::MAX`].
+    #[must_use]
+    pub fn believed(self) -> Usage {
+        let most = |tokens: u64| tokens.min(Self::MAX);
+        Usage {
+            input: most(self.input),
+            cached: most(self.cached),
+            cache_written: most(self.cache_written),
+            input_audio: most(self.input_audio),
+            output: most(self.output),
+            reasoning: most(self.reasoning),
+            output_audio: most(self.output_audio),
+        }
+    }
+}
+
 /// What is nothing need not be written.
 fn is_zero(number: &u64) -> bool {
     *number == 0

@@ -240,21 +240,15 @@ impl Permit {
         slot: Option<&Slot>,
         model: Option<&str>,
     ) {
-        self.asked = Some(target.clone());
+        self.sent_to(target, slot, model);
         let upstream = &target.upstream;
         let started_us = self.elapsed_us();
         let Some(entry) = &mut self.entry else { return };
-        let (key, name) = slot.map(|s| (s.key.id, s.key.name.clone())).unzip();
-        entry.upstream = Some(upstream.id);
-        entry.upstream_name = Some(upstream.name.clone());
-        entry.provider_key = key;
-        entry.provider_key_name = name.clone();
-        entry.model_used = model.map(str::to_owned);
         entry.attempts.push(Attempt {
             upstream: upstream.id,
             upstream_name: upstream.name.clone(),
-            provider_key: key,
-            provider_key_name: name,
+            provider_key: entry.provider_key,
+            provider_key_name: entry.provider_key_name.clone(),
             started_us,
             duration_us: 0,
             status: None,
@@ -262,6 +256,23 @@ impl Permit {
             class: None,
             rules: Vec::new(),
         });
+    }
+
+    /// Who answers it, as far as is known.
+    pub(crate) fn sent_to(
+        &mut self,
+        target: &Arc<UpstreamEntry>,
+        slot: Option<&Slot>,
+        model: Option<&str>,
+    ) {
+        self.asked = Some(target.clone());
+        let Some(entry) = &mut self.entry else { return };
+        let (key, name) = slot.map(|slot| (slot.key.id, slot.key.name.clone())).unzip();
+        entry.upstream = Some(target.upstream.id);
+        entry.upstream_name = Some(target.upstream.name.clone());
+        entry.provider_key = key;
+        entry.provider_key_name = name;
+        entry.model_used = model.map(str::to_owned);
     }
 
     /// The attempt ended so.
@@ -377,7 +388,7 @@ impl Permit {
         entry.bytes_in = sent.bytes_in;
         entry.bytes_out = sent.bytes_out;
         if let Some((tokens, source)) = used {
-            entry.usage = Usage {
+            let usage = Usage {
                 input: tokens.input,
                 cached: tokens.cached,
                 cache_written: tokens.cache_written,
@@ -386,6 +397,7 @@ impl Permit {
                 reasoning: tokens.reasoning,
                 output_audio: tokens.output_audio,
             };
+            entry.usage = usage.believed();
             entry.usage_source = source;
         }
     }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use dialect::{Block, Fields, Splitter};
 use domain::{
-    BreakerState, BreakerStep, CompiledRule, Event, Evidence, Guarded, HeaderLines, KeyStatus,
-    Observation, Rule, Ruleset, rule::Action,
+    BreakerState, BreakerStep, CompiledRule, ErrorClass, Event, Evidence, Guarded, HeaderLines,
+    KeyStatus, Observation, Rule, Ruleset, rule::Action,
 };
 use uuid::Uuid;
 
@@ -41,6 +41,7 @@ pub(crate) struct Judge {
     /// The rules that look at what is still to come.
     rules: Vec<Arc<CompiledRule>>,
     status: u16,
+    class: Option<ErrorClass>,
     /// The head of the answer, where the client's dialect is the provider's or its stream is read.
     head: ResponseHead,
     latency: Duration,
@@ -113,15 +114,17 @@ pub(crate) fn answered(
     latency: Duration,
 ) -> bool {
     let Some(rules) = rules_of(round) else { return false };
-    let (head, status, whole) = match &*answer {
-        Reached::AsItIs(answer) => (Some(&answer.head), answer.head.status, None),
-        Reached::Converted(Converted::Stream(flow)) => {
-            (Some(&flow.answer.head), flow.answer.head.status, None)
+    let (status, class) = (answer.status(), answer.class());
+    let (head, whole, code) = match &*answer {
+        Reached::AsItIs(answer) => {
+            let code = answer.verdict.as_ref().and_then(|verdict| verdict.code.clone());
+            (Some(&answer.head), None, code)
         }
+        Reached::Converted(Converted::Stream(flow)) => (Some(&flow.answer.head), None, None),
         Reached::Converted(Converted::Whole(whole)) => {
             let heard = whole.heard();
             let body = heard.and_then(|heard| heard.body.as_ref());
-            (heard.map(|heard| &heard.head), whole.heard_status(), body)
+            (heard.map(|heard| &heard.head), body, None)
         }
     };
     let rules = rules.of_answers(status);
@@ -130,7 +133,7 @@ pub(crate) fn answered(
     }
     let seen = Observation {
         status: Some(status),
-        class: None,
+        class,
         headers: head.map(|head| head as &dyn HeaderLines),
         body: whole.map(AsRef::as_ref),
         event: None,
@@ -140,7 +143,8 @@ pub(crate) fn answered(
     let at = At::of(round, permit, slot);
     let ended = whole.is_some();
     let now = rules.iter().filter(|rule| ended || !later(rule));
-    let retry = at.judge(permit, now, &seen, None, &format_args!("the provider answered {status}"));
+    let words = format_args!("the provider answered {status}");
+    let retry = at.judge(permit, now, &seen, code.as_deref(), &words);
     if retry || ended || !rules.iter().any(|rule| later(&rule)) {
         return retry;
     }
@@ -152,7 +156,7 @@ pub(crate) fn answered(
         Reached::Converted(Converted::Stream(flow)) => (&mut flow.answer, true),
         Reached::Converted(Converted::Whole(_)) => return retry,
     };
-    let concerned = |rule: &&Arc<CompiledRule>| later(rule) && rule.concerns(Some(status), None);
+    let concerned = |rule: &&Arc<CompiledRule>| later(rule) && rule.concerns(Some(status), class);
     let rules: Vec<_> = rules.iter().filter(concerned).cloned().collect();
     answer.incoming.watch(Watch::new(&rules, streams));
     let judge = Judge {
@@ -163,6 +167,7 @@ pub(crate) fn answered(
         log: at.log,
         rules,
         status,
+        class,
         head: answer.head.clone(),
         latency,
     };
@@ -198,7 +203,7 @@ impl Judge {
     fn look(&self, permit: &mut Permit, body: Option<&[u8]>, event: Option<&[u8]>) {
         let seen = Observation {
             status: Some(self.status),
-            class: None,
+            class: self.class,
             headers: Some(&self.head),
             body,
             event,

@@ -71,6 +71,22 @@ impl Used {
 }
 
 impl Stake {
+    /// Takes what the attempt holds out of it, as long as its answer may still be wanted.
+    pub(crate) fn set_aside(&mut self) -> Self {
+        Self {
+            key: std::mem::take(&mut self.key),
+            picked: self.picked.take(),
+            admitted: self.admitted.take(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes back what was set aside for an answer that is wanted after all.
+    pub(crate) fn restore(&mut self, aside: Self) {
+        (self.key, self.picked, self.admitted) = (aside.key, aside.picked, aside.admitted);
+        self.upstream = aside.upstream;
+    }
+
     /// The attempt is over without an answer: its key and what was reserved of it are free again.
     pub(crate) fn attempt_failed(&mut self) {
         self.key.settle(None);

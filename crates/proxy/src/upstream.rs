@@ -11,6 +11,7 @@ use std::{
 };
 
 use dialect::Failure;
+use domain::{ErrorClass, UpstreamEntry};
 use pingora_timeout::sleep;
 
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
     road::Road,
     routing::{Plan, Planned},
     scripting,
+    stake::Stake,
 };
 
 /// Most keys of one upstream that are tried for one call.
@@ -45,6 +47,27 @@ pub(crate) enum Reached {
     AsItIs(Box<Answer>),
     /// In another one, from which it is said again.
     Converted(Converted),
+}
+
+impl Reached {
+    /// The provider's status.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Reached::AsItIs(answer) => answer.head.status,
+            Reached::Converted(Converted::Stream(flow)) => flow.answer.head.status,
+            Reached::Converted(Converted::Whole(whole)) => whole.heard_status(),
+        }
+    }
+
+    /// What it was taken for, where it tells of a failure that is the client's own.
+    pub(crate) fn class(&self) -> Option<ErrorClass> {
+        let clients = match self {
+            Reached::AsItIs(answer) => answer.verdict.is_some(),
+            Reached::Converted(Converted::Stream(_)) => false,
+            Reached::Converted(Converted::Whole(whole)) => whole.is_the_clients_fault(),
+        };
+        clients.then_some(ErrorClass::ClientFault)
+    }
 }
 
 /// What is asked, by whom, and in which view of the world.
@@ -64,6 +87,17 @@ struct Tally {
     none: Option<(String, NoTurn)>,
     /// Why a target could not be told.
     unsayable: Option<Failure>,
+    declined: Option<Declined>,
+}
+
+/// An answer that a rule did not want: the client gets it all the same where there is no other.
+struct Declined {
+    answer: Reached,
+    entry: Arc<UpstreamEntry>,
+    slot: Option<Arc<Slot>>,
+    model: Option<String>,
+    /// What its attempt holds.
+    stake: Stake,
 }
 
 /// The first answer along the plan.
@@ -94,6 +128,11 @@ pub(crate) async fn first_answer(
         let round = Round { asking, running, target, wording: wording.as_deref() };
         let answered = round.run(client, permit, &mut tally).await;
         if !matches!(answered, Some(Ok(_))) {
+            if let Some(declined) = &mut tally.declined
+                && Arc::ptr_eq(&declined.entry, &target.entry)
+            {
+                declined.stake.upstream = std::mem::take(&mut permit.stake.upstream);
+            }
             permit.stake.target_failed();
         }
         match answered {
@@ -102,7 +141,22 @@ pub(crate) async fn first_answer(
             None => {}
         }
     }
-    Err(tally.refusal(asking, plan))
+    match tally.declined.take() {
+        Some(declined) => Ok(declined.accept(permit)),
+        None => Err(tally.refusal(asking, plan)),
+    }
+}
+
+impl Declined {
+    /// There is no other: it is the answer.
+    fn accept(self, permit: &mut Permit) -> Reached {
+        permit.sent_to(&self.entry, self.slot.as_deref(), self.model.as_deref());
+        permit.stake.restore(self.stake);
+        if let (Some(slot), Reached::AsItIs(_)) = (&self.slot, &self.answer) {
+            permit.learns(self.entry.upstream.id, slot);
+        }
+        self.answer
+    }
 }
 
 /// All attempts at one upstream.
@@ -136,7 +190,8 @@ impl Round<'_> {
                 }
             };
             let slot = turn.hold(permit);
-            let mut failed = match self.attempt(client, permit, slot.as_ref(), deadline).await {
+            let attempt = self.attempt(client, permit, tally, slot.as_ref(), deadline);
+            let mut failed = match attempt.await {
                 Ok(answer) => return Some(Ok(answer)),
                 Err(failed) => failed,
             };
@@ -164,6 +219,7 @@ impl Round<'_> {
         &self,
         client: &mut Client<'_>,
         permit: &mut Permit,
+        tally: &mut Tally,
         slot: Option<&Arc<Slot>>,
         deadline: Instant,
     ) -> Result<Reached, Failed> {
@@ -197,7 +253,7 @@ impl Round<'_> {
         match reached {
             Ok((status, answer)) => {
                 permit.attempted("answered", Some(status));
-                self.answered(permit, slot, answer, latency)
+                self.answered(permit, tally, slot, answer, latency)
             }
             Err(failed) => {
                 permit.attempted(failed.result, failed.status);
@@ -228,6 +284,7 @@ impl Round<'_> {
     fn answered(
         &self,
         permit: &mut Permit,
+        tally: &mut Tally,
         slot: Option<&Arc<Slot>>,
         mut answer: Reached,
         latency: Duration,
@@ -244,9 +301,19 @@ impl Round<'_> {
         let model = self.target.model.as_deref();
         let case = self.running.case(slot, model, permit.id(), now_us);
         gateway.teller.tell(health::answered(&case, latency));
+        if let Some(class) = answer.class() {
+            permit.classed(class);
+        }
         if judge::answered(self, permit, slot, &mut answer, latency) && call.repeatable() {
-            permit.attempted("rule", None);
-            return Err(Failed::upstream("rule", "a rule wants another answer"));
+            permit.attempted("rule", Some(answer.status()));
+            let (entry, slot) = (self.target.entry.clone(), slot.cloned());
+            let party = if slot.is_some() { Party::Key } else { Party::Upstream };
+            let (model, stake) = (self.target.model.clone(), permit.stake.set_aside());
+            tally.declined = Some(Declined { answer, entry, slot, model, stake });
+            return Err(Failed {
+                party,
+                ..Failed::upstream("rule", "a rule wants another answer")
+            });
         }
         Ok(answer)
     }

@@ -6,5 +6,5 @@ mod convert;
 mod find;
 mod past;
 
-pub(crate) use append::{class_bounds, hour_of};
+pub(crate) use append::{SUMMED_MAX, class_bounds, hour_of};
 pub(crate) use convert::clean;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use domain::{Seed, SeedQuestion, Unit, Whose};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement};
 
-use crate::{Result, Store, logs::hour_of, uncount};
+use crate::{Result, Store, logs::SUMMED_MAX, logs::hour_of, uncount};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -160,10 +160,14 @@ fn sums(by: By) -> String {
 
 fn entries(by: By) -> String {
     let (id, model) = who(by);
+    // As the sums by the hour count them: a number that was made up must not overflow the sum.
+    let most =
+        |column| format!("CASE WHEN {column} > {SUMMED_MAX} THEN {SUMMED_MAX} ELSE {column} END");
+    let (input, output, cost) = (most("input_tokens"), most("output_tokens"), most("cost_nano"));
     format!(
         "SELECT {id}, {model}, CAST(SUM(CASE WHEN failed THEN 0 ELSE 1 END) AS BIGINT), \
-         CAST(SUM(input_tokens) AS BIGINT), CAST(SUM(output_tokens) AS BIGINT), \
-         CAST(SUM(COALESCE(cost_nano, 0)) AS BIGINT) FROM request_logs \
+         CAST(SUM({input}) AS BIGINT), CAST(SUM({output}) AS BIGINT), \
+         CAST(SUM({cost}) AS BIGINT) FROM request_logs \
          WHERE started_us >= $1 AND started_us < $2 GROUP BY 1, 2"
     )
 }

@@ -17,7 +17,7 @@ use crate::{
     door::Job,
     failed::{Failed, Heard, reset},
     gateway::Gateway,
-    http1::ReadError,
+    http1::{ReadError, ResponseHead},
     refusal::Refusal,
     relay::{Next, next},
     usage::BYTES_PER_TOKEN,
@@ -57,6 +57,11 @@ impl Whole {
         self.heard.as_ref().map_or(self.status, |heard| heard.head.status)
     }
 
+    /// Whether it tells the client of a fault of its own.
+    pub(crate) fn is_the_clients_fault(&self) -> bool {
+        self.status >= 400
+    }
+
     /// What the provider said.
     pub(crate) fn heard(&self) -> Option<&Heard> {
         self.heard.as_deref()
@@ -87,14 +92,25 @@ pub(crate) async fn received(
     let head = attempt.keep(answer);
     if !(200..300).contains(&status) {
         let failure = wording.target.decode_failure(status, &body);
-        return wording.no_answer(failure, status, clients, attempt, client);
+        let answer = wording.no_answer(failure, status, clients, attempt, client)?;
+        return Ok(answer.with(head, body));
     }
     match wording.said_again(&body, client.bytes_in) {
-        Ok(whole) => {
-            let heard = Some(Box::new(Heard { head, body: Some(body) }));
-            Ok(Converted::Whole(Whole { heard, ..whole }))
+        Ok(whole) => Ok(Converted::Whole(whole).with(head, body)),
+        Err(failure) => {
+            let answer = wording.no_answer(failure, status, false, attempt, client)?;
+            Ok(answer.with(head, body))
         }
-        Err(failure) => wording.no_answer(failure, status, false, attempt, client),
+    }
+}
+
+impl Converted {
+    /// The same, with what the provider said.
+    fn with(mut self, head: ResponseHead, body: Bytes) -> Self {
+        if let Converted::Whole(whole) = &mut self {
+            whole.heard = Some(Box::new(Heard { head, body: Some(body) }));
+        }
+        self
     }
 }
 

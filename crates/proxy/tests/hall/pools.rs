@@ -359,6 +359,64 @@ async fn a_rule_may_want_another_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_that_a_rule_did_not_want_is_the_answer_where_there_is_no_other() {
+    let missing = r#"{"error":{"message":"no such thing","type":"invalid_request_error"}}"#;
+    let vendor = Vendor::answering(move |seen| match seen.key() {
+        "sk-good" => said("found"),
+        _ => json(404, missing),
+    })
+    .await;
+    let unwanted = value!({"type": "status_code", "operator": "equals", "value": 404});
+    for (keys, status, calls) in [
+        (&["sk-1", "sk-2", "sk-good"][..], 200, 3),
+        (&["sk-1", "sk-2"], 404, 2),
+        (&["sk-1"], 404, 1),
+    ] {
+        let mut setup = Setup::new();
+        setup.upstream("up", vendor.addr, keys, |up| up.retry_count = 0);
+        rule(&mut setup, &unwanted, |rule| rule.actions = vec![Action::RetryNext]);
+        quotas(&mut setup, Quota::requests_a_day(100));
+        let hall = setup.start().await;
+        let before = vendor.seen().len();
+        let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
+        assert_eq!(reply.status, status, "{keys:?}: {}", reply.text());
+        assert_eq!(vendor.seen().len() - before, calls, "{keys:?}");
+        let entry = hall.entry().await;
+        let last = entry.attempts.last().unwrap();
+        assert_eq!((entry.status, entry.provider_key), (status, last.provider_key), "{keys:?}");
+        if status == 404 {
+            assert!(reply.text().contains("no such thing"), "{}", reply.text());
+            assert_eq!((last.result.as_str(), last.status), ("rule", Some(404)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn rules_know_the_faults_of_clients() {
+    let bad = r#"{"error":{"message":"no","type":"invalid_request_error","code":"bad_thing"}}"#;
+    let vendor = Vendor::answering(move |_| json(400, bad)).await;
+    let mut setup = Setup::with(vendor.addr);
+    let class = value!({"type": "error_class", "operator": "equals", "value": "client_fault"});
+    let text = value!({"type": "body_text", "operator": "contains", "value": "bad_thing"});
+    let both = value!({"all": [class, text]});
+    rule(&mut setup, &class, |rule| rule.actions = vec![Action::Tag]);
+    rule(&mut setup, &both, |rule| rule.actions = vec![Action::Tag]);
+    let hall = setup.start().await;
+    let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+    for call in [
+        hall.post("/v1/chat/completions", &chat("m")),
+        // Said again in another dialect.
+        hall.post("/v1/messages", messages),
+    ] {
+        assert_eq!(hall.ask(call).await.status, 400);
+        let entry = hall.entry().await;
+        assert_eq!(entry.attempts[0].class, Some(domain::ErrorClass::ClientFault));
+        assert_eq!(entry.tags, ["rule 1", "rule 2"]);
+        assert_eq!(hall.standing(101), None);
+    }
+}
+
+#[tokio::test]
 async fn calls_of_one_session_stay_with_one_key() {
     let vendor = Vendor::answering(|_| said("ok")).await;
     let mut setup = Setup::new();

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use domain::log::{LogEntry, Outcome};
+use domain::log::{LogEntry, Outcome, Usage};
 use entity::{
     journal_positions, latency_statistics, recorded_bodies, request_logs, usage_statistics,
 };
@@ -22,9 +22,9 @@ use crate::{JournalPosition, RecordedBody, Result, Store, count, now_us, uncount
 const ROWS: usize = 512;
 /// Statuses from here on are errors.
 const FAILED_FROM: u16 = 400;
-/// What one entry may add to a sum: no number that a provider makes up can overflow a column and
-/// thereby keep its batch out for ever. A million tokens cost less than this, a day is shorter.
-const SUMMED_MAX: u64 = 1 << 40;
+/// What one entry may add to a sum: no number that was made up can overflow a column and thereby
+/// keep its batch out for ever. A million tokens cost less than this, a day is shorter.
+pub(crate) const SUMMED_MAX: u64 = Usage::MAX;
 const HOUR_US: i64 = 3_600_000_000;
 /// Classes of latency in an octave.
 const CLASSES: f64 = 5.0;
