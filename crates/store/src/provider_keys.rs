@@ -16,7 +16,9 @@ use crate::{
     KeptKey, Listed, NewProviderKey, Page, ProviderKeyEdit, ProviderKeyFilter, ProviderKeyRow,
     Result, Store, StoreError,
     change::{Change, What},
-    count, json, moment, paging, uncount,
+    count, json, moment, paging,
+    standings::{self, Before},
+    uncount,
 };
 
 mod bulk;
@@ -73,6 +75,15 @@ impl Store {
         let change = self.begin(by).await?;
         let before = find(&change, id).await?;
         let (mut row, secret) = (before.clone(), edit.secret.clone());
+        if let (Some(state), Ok(was)) = (edit.state, before.state.parse()) {
+            let stood = Before {
+                key: id,
+                upstream: UpstreamId(before.upstream_id),
+                state: was,
+                cleared_us: before.cleared_us,
+            };
+            standings::note(&change, by, &[stood], state).await?;
+        }
         apply(&mut row, edit, change.now_us);
         let mut faults = faults(&row, secret.as_ref());
         if secret.is_none() {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use auth::Actor;
 use chrono::{DateTime, Utc};
 use domain::{
-    Event, Evidence, KeptStanding, KeyStatus, ProviderKeyId, Standing, Transition, UpstreamId,
+    Event, Evidence, KeptStanding, KeyState, KeyStatus, ProviderKeyId, Standing, Transition,
+    UpstreamId,
 };
 use entity::{key_standings, key_transitions};
 use sea_orm::{
@@ -14,8 +16,12 @@ use sea_orm::{
 };
 
 use crate::{
-    Listed, Page, Result, Store, TransitionRow, change::numbers, json, logs::clean, moment, now_us,
-    paging, running::COUNTER,
+    Listed, Page, Result, Store, TransitionRow,
+    change::{Change, numbers},
+    json,
+    logs::clean,
+    moment, now_us, paging,
+    running::COUNTER,
 };
 
 /// Most keys of one statement.
@@ -119,6 +125,100 @@ fn over(kept: KeptStanding) -> Transition {
             strikes: kept.standing.strikes,
         },
         actor: "gateway".into(),
+    }
+}
+
+/// A key before somebody changed it: where it is, and what it was by its row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    pub(crate) key: ProviderKeyId,
+    pub(crate) upstream: UpstreamId,
+    pub(crate) state: KeyState,
+    pub(crate) cleared_us: Option<i64>,
+}
+
+/// Notes that a person put these keys to `state`: each step of a key that stood otherwise. What the
+/// gateway does by itself it tells by itself.
+pub(crate) async fn note(
+    change: &Change<'_>,
+    by: &Actor,
+    keys: &[Before],
+    state: KeyState,
+) -> Result<()> {
+    if *by == Actor::System {
+        return Ok(());
+    }
+    for keys in keys.chunks(KEYS) {
+        let stood = key_standings::Entity::find()
+            .filter(key_standings::Column::KeyId.is_in(keys.iter().map(|before| before.key.0)))
+            .filter(lasting(change.now_us))
+            .all(change.tx())
+            .await?;
+        let mut stood_by_key = BTreeMap::<_, Vec<_>>::new();
+        for found in stood.into_iter().filter_map(kept) {
+            stood_by_key.entry(found.key).or_default().push(found);
+        }
+        let steps = keys.iter().flat_map(|before| {
+            let stood = stood_by_key.remove(&before.key).unwrap_or_default();
+            steps(before, stood, state, by, moment(change.now_us))
+        });
+        let steps: Vec<Transition> = steps.collect();
+        if steps.is_empty() {
+            continue;
+        }
+        let first = numbers(change.tx(), COUNTER, steps.len()).await?;
+        let rows = (first..).zip(&steps).map(|(number, step)| transition_row(number, step));
+        let rows = rows.map(|row| row.into_active_model().reset_all());
+        key_transitions::Entity::insert_many(rows).exec_without_returning(change.tx()).await?;
+    }
+    Ok(())
+}
+
+/// The steps of one key to `state`: of the key itself, and of each model for which it stood apart,
+/// where all of that is void now.
+fn steps(
+    before: &Before,
+    mut stood: Vec<KeptStanding>,
+    state: KeyState,
+    by: &Actor,
+    now: DateTime<Utc>,
+) -> Vec<Transition> {
+    let cleared = before.cleared_us.map(moment);
+    stood.retain(|found| cleared.is_none_or(|cleared| found.standing.since > cleared));
+    let to = status_of(state);
+    let own = match before.state {
+        KeyState::Active => None,
+        state => Some((None, status_of(state))),
+    };
+    let active = state == KeyState::Active && own.is_none();
+    let whole = stood.iter().find(|found| found.model.is_none()).map(|f| f.standing.status);
+    let own = own.or_else(|| whole.map(|status| (None, status)));
+    let own = own.or_else(|| (state != KeyState::Active).then_some((None, KeyStatus::Active)));
+    let of_models = stood.iter().filter(|found| active && found.model.is_some());
+    let of_models = of_models.map(|found| (found.model.clone(), found.standing.status));
+    let changed = own.into_iter().chain(of_models).filter(|(_, from)| *from != to);
+    let step = |(model, from)| Transition {
+        key: before.key,
+        upstream: before.upstream,
+        model,
+        from,
+        to: Standing {
+            status: to,
+            reason: "person".into(),
+            evidence: Evidence::default(),
+            since: now,
+            strikes: 0,
+        },
+        actor: by.name().to_owned(),
+    };
+    changed.map(step).collect()
+}
+
+fn status_of(state: KeyState) -> KeyStatus {
+    match state {
+        KeyState::Active => KeyStatus::Active,
+        KeyState::Disabled => KeyStatus::DisabledManual,
+        KeyState::Banned => KeyStatus::Banned,
     }
 }
 

@@ -11,7 +11,9 @@ use serde_json::json;
 use super::{KIND, masked, place};
 use crate::{
     ExportedKey, KeyBulk, ProviderKeyFilter, ProviderKeyRow, Result, Store, StoreError,
-    change::What, paging,
+    change::What,
+    paging,
+    standings::{self, Before},
 };
 
 /// Ids of one statement.
@@ -41,14 +43,24 @@ impl Store {
             if let Some(UserId(own)) = by.confined_to() {
                 found = found.filter(Column::OwnerId.eq(own));
             }
-            let found = found.select_only().column(Column::Id);
-            let found: Vec<i64> = found.into_tuple().all(change.tx()).await?;
+            let columns = [Column::Id, Column::UpstreamId, Column::State, Column::ClearedUs];
+            let found = found.select_only().columns(columns);
+            let found: Vec<(i64, i64, String, Option<i64>)> =
+                found.into_tuple().all(change.tx()).await?;
+            let before = found.iter().filter_map(|(id, upstream, state, cleared_us)| {
+                let (key, upstream) = (ProviderKeyId(*id), UpstreamId(*upstream));
+                let state = state.parse().ok()?;
+                Some(Before { key, upstream, state, cleared_us: *cleared_us })
+            });
+            let before: Vec<Before> = before.collect();
+            let found: Vec<i64> = found.into_iter().map(|(id, ..)| id).collect();
             let these = Column::Id.is_in(found.iter().copied());
             match bulk {
                 KeyBulk::Delete => {
                     Entity::delete_many().filter(these).exec(change.tx()).await?;
                 }
                 KeyBulk::State(state) => {
+                    standings::note(&change, by, &before, state).await?;
                     let mut set = ActiveModel {
                         state: Set(state.to_string()),
                         updated_us: Set(change.now_us),

@@ -8,7 +8,8 @@ use domain::{
 };
 use rstest::rstest;
 use store::{
-    AlertFilter, AlertState, Page, ProviderKeyEdit, ProviderKeyFilter, StoreError, TriggerFilter,
+    AlertFilter, AlertState, KeyBulk, Page, ProviderKeyEdit, ProviderKeyFilter, StoreError,
+    TriggerFilter,
 };
 use uuid::Uuid;
 
@@ -178,6 +179,52 @@ async fn the_steps_of_a_key_are_listed_the_newest_first(#[values(Sqlite, Pg)] on
     assert_eq!(newest.evidence.status, Some(429));
     let wrong = store.transitions(key, Page::default().after("x")).await;
     assert!(matches!(wrong, Err(StoreError::Unservable(_))));
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_a_person_does_to_a_key_is_a_step_of_it(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let key = store.add_key(upstream, "one").await;
+    let person = actor(store.add_user("somebody", auth::Role::Admin).await, auth::Role::Admin);
+    let steps = async || {
+        let steps = store.transitions(key, Page::default()).await.unwrap().items;
+        let told = steps.into_iter().rev().map(|step| {
+            format!("{} {} {} {}", step.from, step.to, step.model.unwrap_or_default(), step.actor)
+        });
+        told.collect::<Vec<_>>()
+    };
+    let edit = async |state| {
+        let edit = ProviderKeyEdit { state: Some(state), ..ProviderKeyEdit::default() };
+        store.edit_provider_key(&person, key, edit).await.unwrap();
+    };
+    let out = |model| step(key, model, KeyStatus::Cooling(later(5)));
+    store
+        .keep_events(&[Event::Transition(out(None)), Event::Transition(out(Some("m")))])
+        .await
+        .unwrap();
+    edit(KeyState::Active).await;
+    edit(KeyState::Active).await;
+    edit(KeyState::Disabled).await;
+    let bulk = async |state| {
+        store.change_provider_keys(&person, &[key], KeyBulk::State(state)).await.unwrap();
+    };
+    bulk(KeyState::Banned).await;
+    bulk(KeyState::Active).await;
+    let who = "somebody";
+    assert_eq!(
+        steps().await,
+        [
+            "active cooling  gateway".to_owned(),
+            "active cooling m gateway".to_owned(),
+            format!("cooling active  {who}"),
+            format!("cooling active m {who}"),
+            format!("active disabled_manual  {who}"),
+            format!("disabled_manual banned  {who}"),
+            format!("banned active  {who}"),
+        ]
+    );
 }
 
 #[rstest]

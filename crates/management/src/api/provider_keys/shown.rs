@@ -148,10 +148,14 @@ impl Management {
     pub(super) fn stands(&self, key: &KeptKey) -> Stands {
         let row = &key.row;
         let mut report = self.live.as_ref().and_then(|live| live.key(row.upstream, row.id));
-        let (standing, models) = match &mut report {
+        let (standing, mut models) = match &mut report {
             Some(report) => (report.standing.take(), mem::take(&mut report.models)),
             None => kept(key),
         };
+        // The data plane hears of what a person did a moment later.
+        let holds = |it: &Standing| row.cleared_at.is_none_or(|cleared| it.since > cleared);
+        let standing = standing.filter(holds);
+        models.retain(|(_, standing)| holds(standing));
         let now = Utc::now();
         let usable = row.state == domain::KeyState::Active;
         let state = match row.state {
