@@ -92,6 +92,8 @@ pub struct Over {
     pub most: u64,
     /// When it would fit, as far as is known; never where it is more than the limit.
     pub until_us: Option<i64>,
+    /// Whether it would fit now without what calls under way hold, who may use less than that.
+    pub may_end: bool,
 }
 
 /// A counter as it stands.
@@ -276,7 +278,10 @@ impl Held {
     fn end(&mut self, actual: &[u64]) {
         let actual = |i: usize| actual.get(i).copied().unwrap_or(0);
         for (i, taken) in self.taken.drain(..).enumerate() {
-            taken.count.lock().correct(taken.mark, taken.amount, actual(i));
+            let mut count = taken.count.lock();
+            count.let_go(taken.amount);
+            count.correct(taken.mark, taken.amount, actual(i));
+            drop(count);
             if let Some(receipt) = &self.receipt {
                 receipt.correct(i, &taken.count, taken.amount, actual(i));
             }

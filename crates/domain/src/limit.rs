@@ -116,6 +116,14 @@ impl Limit {
     pub const WINDOW: (Duration, Duration) =
         (Duration::from_secs(1), Duration::from_secs(31 * 86_400));
 
+    /// How much may be used at once: the limit, or what the bucket holds.
+    pub fn holds(&self) -> u64 {
+        match self.algorithm {
+            Algorithm::TokenBucket { burst: Some(burst), .. } => burst,
+            _ => self.limit,
+        }
+    }
+
     /// From which part used people are told of a period, where nobody says otherwise.
     pub const ALERT_PERCENT: u8 = 80;
 

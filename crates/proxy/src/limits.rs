@@ -187,7 +187,14 @@ impl<'w> Asks<'w> {
             Err(over) => over,
         };
         let (limit, subject) = &self.of[over.index];
-        let why = Why::Over { used: over.used, until_us: over.until_us };
+        let Over { used, until_us, most, .. } = over;
+        let may_end = match limit.unit {
+            Unit::Concurrency => most > 0,
+            // A call that is under way is one request, whatever it comes to.
+            Unit::Requests => false,
+            _ => over.may_end,
+        };
+        let why = Why::Over { used, until_us, may_end };
         Err(LimitRefused::new(limit, subject, why, now_us))
     }
 
@@ -201,7 +208,7 @@ impl<'w> Asks<'w> {
     ) {
         let used = held.used();
         let rows = self.of.iter().zip(&self.asks).zip(used).map(|(((limit, ..), ask), used)| {
-            let left = ask.limit.saturating_sub(used);
+            let left = limit.holds().saturating_sub(used);
             (limit.as_ref(), left, reset_us(&ask.measure, ask.limit, used, now_us))
         });
         push_headers(dialect, rows, now_us, fields);

@@ -24,6 +24,8 @@ pub(super) struct Count {
     /// What all instances use of it; a period knows that itself, once it is known what was used
     /// before.
     heard: Option<Heard>,
+    /// How much of it calls under way hold, here.
+    open: u64,
 }
 
 /// What Redis said last, and what this instance did since.
@@ -71,6 +73,8 @@ pub(super) struct Full {
     /// Up to how much there was room.
     pub(super) most: u64,
     pub(super) until_us: Option<i64>,
+    /// Whether there would be room without what calls under way hold.
+    pub(super) may_end: bool,
 }
 
 impl Count {
@@ -85,7 +89,7 @@ impl Count {
             Measure::AtOnce => How::AtOnce(0),
             Measure::Period { start_us, end_us } => How::Period(Period::new(start_us, end_us)),
         };
-        Count { how, touched_us: now_us, heard: None }
+        Count { how, touched_us: now_us, heard: None, open: 0 }
     }
 
     /// Brings it to `now`, to the period that is asked for, and to another measure where that
@@ -107,7 +111,7 @@ impl Count {
             (How::Period(period), Measure::Period { start_us, end_us }) => {
                 if start_us > period.start_us {
                     *period = Period::next(start_us, end_us);
-                    self.heard = None;
+                    (self.heard, self.open) = (None, 0);
                 }
             }
             _ => *self = Count::new(measure, now_us),
@@ -172,9 +176,25 @@ impl Count {
         if used.checked_add(amount).is_none_or(|all| all > most) {
             let fits_ever = amount <= most;
             let until_us = fits_ever.then(|| self.room_at(most, rate, amount)).flatten();
-            return Err(Full { used, most, until_us });
+            let may_end = self.may_end(used, amount, most);
+            return Err(Full { used, most, until_us, may_end });
         }
         Ok(self.note(rate, amount, now_us))
+    }
+
+    /// A call holds so much of it from now on.
+    pub(super) fn held(&mut self, amount: u64) {
+        self.open = self.open.saturating_add(amount);
+    }
+
+    /// A call that held so much of it has ended.
+    pub(super) fn let_go(&mut self, amount: u64) {
+        self.open = self.open.saturating_sub(amount);
+    }
+
+    /// Whether there would be room for an amount without what calls under way hold.
+    pub(super) fn may_end(&self, used: u64, amount: u64, most: u64) -> bool {
+        used.saturating_sub(self.open).saturating_add(amount) <= most
     }
 
     /// Notes an amount, whether there is room or not.

@@ -136,7 +136,8 @@ impl<'a> Going<'a> {
             let asked = if spot == Spot::AtOnce { ask.amount } else { 0 };
             count.hear(used.saturating_add(asked), self.now_us);
         }
-        Over { index, used, most: most(ask), until_us }
+        let may_end = count.may_end(used, ask.amount, most(ask));
+        Over { index, used, most: most(ask), until_us, may_end }
     }
 }
 
@@ -167,6 +168,7 @@ fn note(
     (used, life): (u64, Option<u64>),
     now_us: i64,
 ) -> Mark {
+    count.held(ask.amount);
     match spot {
         Spot::Period { start_us, .. } => {
             if let (None, Some(period)) = (life, count.period_from(start_us)) {

@@ -47,12 +47,16 @@ impl Memory {
             let count = locked.of(index);
             count.meet(&ask.measure, now_us);
             match count.take(&ask.measure, ask.limit, ask.amount, instances, now_us) {
-                Ok(mark) => marks.push((mark, count.used())),
-                Err(Full { used, most, until_us }) => {
+                Ok(mark) => {
+                    count.held(ask.amount);
+                    marks.push((mark, count.used()));
+                }
+                Err(Full { used, most, until_us, may_end }) => {
                     for (i, (mark, _)) in marks.into_iter().enumerate() {
+                        locked.of(i).let_go(asks[i].amount);
                         locked.of(i).correct(mark, asks[i].amount, 0);
                     }
-                    return Err(Over { index, used, most, until_us });
+                    return Err(Over { index, used, most, until_us, may_end });
                 }
             }
         }

@@ -31,6 +31,12 @@ pub(crate) struct Amount {
 }
 
 impl Estimate {
+    /// So many tokens in, and nothing else.
+    #[cfg(test)]
+    pub(crate) fn of_input(input: u64) -> Self {
+        Self { input, ..Self::default() }
+    }
+
     /// How much of a unit; none of money that cannot be told.
     pub(crate) fn of(&self, unit: Unit) -> Option<Amount> {
         let sure = |sure| Amount { sure, guessed: 0 };

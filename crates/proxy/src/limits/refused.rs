@@ -22,8 +22,9 @@ pub(crate) struct LimitRefused {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
     /// So much is used, and there is room again then; never where the call asks for more than the
-    /// limit allows at all, and not known of calls at once.
-    Over { used: u64, until_us: Option<i64> },
+    /// limit allows at all, and not known of calls at once. There `may_end` be room before, when
+    /// calls under way use less than they hold.
+    Over { used: u64, until_us: Option<i64>, may_end: bool },
     /// It counts money, and the price of the model is not known.
     Unpriced,
 }
@@ -51,12 +52,10 @@ impl LimitRefused {
 
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self.why {
+            // A call that is under way may end at any time.
+            Why::Over { may_end: true, .. } => Some(Duration::from_secs(1)),
             Why::Over { until_us: Some(until_us), .. } => {
                 Some(Duration::from_micros(u64::try_from(until_us - self.now_us).unwrap_or(0)))
-            }
-            // A call that is under way may end at any time.
-            Why::Over { until_us: None, .. } if self.limit.unit == Unit::Concurrency => {
-                Some(Duration::from_secs(1))
             }
             _ => None,
         }
@@ -64,8 +63,8 @@ impl LimitRefused {
 
     /// The header lines that clients of this dialect know.
     pub(crate) fn headers(&self, dialect: Option<Dialect>, fields: &mut Vec<u8>) {
-        let Why::Over { used, until_us } = self.why else { return };
-        let left = self.limit.limit.saturating_sub(used);
+        let Why::Over { used, until_us, .. } = self.why else { return };
+        let left = self.limit.holds().saturating_sub(used);
         // A period's end is known without a zone, the other ends do not depend on one.
         let known = || {
             let measure = measure(&self.limit, self.now_us, chrono_tz::UTC);
@@ -129,6 +128,9 @@ pub(super) fn amount(unit: Unit, amount: u64) -> String {
 pub(super) fn allowance(limit: &Limit) -> String {
     let most = amount(limit.unit, limit.limit);
     match limit.algorithm {
+        Algorithm::TokenBucket { window, burst: Some(burst) } => {
+            format!("{most} in {}, {burst} at once", span(window))
+        }
         Algorithm::TokenBucket { window, .. } | Algorithm::SlidingWindow { window } => {
             format!("{most} in {}", span(window))
         }
@@ -151,16 +153,16 @@ impl fmt::Display for LimitRefused {
                 " counts money ({over}), and the price of this model is not known; \
                  set it in `policy.prices` of the upstream"
             ),
-            Why::Over { used, until_us } => {
+            Why::Over { used, until_us, may_end } => {
                 write!(f, " is reached: {over}, {} used or reserved", amount(limit.unit, used))?;
                 match until_us {
+                    _ if may_end => {
+                        write!(f, "; there may be room when calls under way have ended")
+                    }
                     Some(until_us) => {
                         let until =
                             moment(until_us).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
                         write!(f, "; there is room for this call at {until}")
-                    }
-                    None if self.limit.unit == Unit::Concurrency => {
-                        write!(f, "; there is room when one of them has ended")
                     }
                     None => write!(f, "; this call alone may use more than that, ask for less"),
                 }
@@ -211,9 +213,9 @@ pub(crate) fn push_headers<'a>(
     for (limit, left, reset_us) in rows {
         let Some(kind) = kind(limit.unit, dialect) else { continue };
         match tightest.iter_mut().find(|(other, ..)| *other == kind) {
-            Some(row) if row.2 > left => *row = (kind, limit.limit, left, reset_us),
+            Some(row) if row.2 > left => *row = (kind, limit.holds(), left, reset_us),
             Some(_) => {}
-            None => tightest.push((kind, limit.limit, left, reset_us)),
+            None => tightest.push((kind, limit.holds(), left, reset_us)),
         }
     }
     fields.reserve(tightest.len() * 3 * LINE);

@@ -173,6 +173,54 @@ async fn money_without_a_price_is_refused() {
 }
 
 #[tokio::test]
+async fn a_refusal_for_what_calls_under_way_hold_is_not_for_the_whole_period() {
+    let day = Algorithm::Calendar { period: Period::Day, timezone: None };
+    let index = index(vec![limit(1, Scope::Global, Unit::TokensIn, day, 100)]);
+    let (counters, caller) = (Counters::memory(), caller(1, 1));
+    let call = async |tokens| {
+        let who = Who { caller: &caller, ip: None, model: None };
+        let estimate = Estimate::of_input(tokens);
+        index.asks(&who, &estimate, T0, Tz::UTC).reserve(&counters, T0).await
+    };
+    let open = call(80).await.unwrap();
+    let refused = call(30).await.map(drop).unwrap_err();
+    assert_eq!(refused.retry_after(), Some(std::time::Duration::from_secs(1)));
+    assert!(refused.to_string().contains("when calls under way have ended"), "{refused}");
+    open.settle(&[75]);
+    let refused = call(30).await.map(drop).unwrap_err();
+    assert!(refused.retry_after().unwrap().as_secs() > 3600, "it is used in fact");
+    assert!(call(25).await.is_ok());
+}
+
+#[tokio::test]
+async fn headers_of_a_bucket_tell_what_it_holds() {
+    let window = std::time::Duration::from_secs(3600);
+    for (most, burst) in [(100, 2), (2, 5)] {
+        let bucket = Algorithm::TokenBucket { window, burst: Some(burst) };
+        let index = index(vec![limit(1, Scope::Global, Unit::Requests, bucket, most)]);
+        let (counters, caller) = (Counters::memory(), caller(1, 1));
+        for left in (0..burst).rev() {
+            let (_, fields) = take(&index, &counters, &caller, T0).await.map(keep).unwrap();
+            let told =
+                format!("limit-requests: {burst}\r\nx-ratelimit-remaining-requests: {left}\r\n");
+            assert!(fields.contains(&told), "{fields}");
+        }
+        let refused = take(&index, &counters, &caller, T0).await.map(drop).unwrap_err();
+        let mut fields = Vec::new();
+        refused.headers(Some(Dialect::OpenaiChat), &mut fields);
+        let fields = String::from_utf8(fields).unwrap();
+        assert!(fields.contains("x-ratelimit-remaining-requests: 0\r\n"), "{fields}");
+        let words = format!("{most} requests in 1 h, {burst} at once");
+        assert!(refused.to_string().contains(&words), "{refused}");
+    }
+}
+
+/// The call used what it held.
+fn keep((held, fields): (Held, String)) -> ((), String) {
+    (held.settle(&[1]), fields)
+}
+
+#[tokio::test]
 async fn people_are_told_once_that_a_budget_is_nearly_used_up_and_once_that_it_is() {
     let day = Algorithm::Calendar { period: Period::Day, timezone: None };
     let mut budget = limit(4, Scope::User(None), Unit::Requests, day, 10);
