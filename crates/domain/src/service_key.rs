@@ -101,11 +101,18 @@ impl Caller {
         method: &str,
         now: DateTime<Utc>,
     ) -> Option<&'static str> {
+        let ips = &self.key.access.ips;
+        let from = |ip: IpAddr| ips.iter().any(|net| net.contains(&ip.to_canonical()));
+        if !ips.is_empty() && !ip.is_some_and(from) {
+            return Some("from this address");
+        }
+        self.kept_out_at(method, now)
+    }
+
+    /// The same, from an address from which it is accepted.
+    pub fn kept_out_at(&self, method: &str, now: DateTime<Utc>) -> Option<&'static str> {
         let access = &self.key.access;
-        let from = |ip: IpAddr| access.ips.iter().any(|net| net.contains(&ip.to_canonical()));
-        if !access.ips.is_empty() && !ip.is_some_and(from) {
-            Some("from this address")
-        } else if !access.methods.is_empty() && !access.methods.iter().any(|m| m == method) {
+        if !access.methods.is_empty() && !access.methods.iter().any(|m| m == method) {
             Some("with this method")
         } else if !access.hours.is_empty() && !access.hours.iter().any(|hours| hours.hold(now)) {
             Some("at this time")

@@ -25,7 +25,7 @@ pub struct Settings {
     pub head_limit: usize,
     /// How long a request's head may take to arrive.
     pub head_timeout: Duration,
-    /// How long a request may take altogether.
+    /// How long a request may take altogether; ten times that where it is about many keys.
     pub request_timeout: Duration,
     /// Most connections at once.
     pub connections: usize,

@@ -132,6 +132,10 @@ impl Gateway {
         if let Some(why) = caller.refused_at(clock.now()) {
             return Err(Refusal::KeyRefused(why));
         }
+        // From which address nobody says.
+        if let Some(what) = caller.kept_out_at("POST", clock.now()) {
+            return Err(Refusal::KeptOut(what));
+        }
         let head = head_of(ask)?;
         let call = Call {
             door: Door::of(&head)?,

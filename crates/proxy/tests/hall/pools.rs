@@ -478,6 +478,15 @@ async fn a_route_can_be_asked_where_a_call_would_go() {
     ask.model = "nowhere".to_owned();
     ask.dialect = Dialect::Gemini;
     assert!(hall.gateway.route_test(&ask).is_err());
+    // As of a key that may be used by looking only.
+    ask.model = "r".to_owned();
+    assert!(hall.gateway.route_test(&ask).is_ok());
+    hall.install(|catalog| {
+        let key = catalog.service_keys.get_mut(&ServiceKeyId(1)).unwrap();
+        Arc::make_mut(key).access.methods = vec!["GET".to_owned()];
+    });
+    let refused = hall.gateway.route_test(&ask).unwrap_err();
+    assert_eq!((refused.status, refused.message.contains("with this method")), (403, true));
 }
 
 #[tokio::test]

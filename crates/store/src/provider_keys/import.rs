@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Keys of one change. Others who write wait no longer than it takes.
-const AT_ONCE: usize = 2000;
+const AT_ONCE: usize = 5000;
 
 impl Store {
     /// Enters what is good of a list of keys into a pool, and tells what became of each. A key is
