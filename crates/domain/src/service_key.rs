@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 
-use crate::{Access, Faults, ServiceKeyId, Upstream, UpstreamId, UserId, model_pattern};
+use crate::{
+    Access, Faults, ServiceKeyId, Upstream, UpstreamId, UserId, access::canonical, model_pattern,
+};
 
 /// A secret that we gave a caller; only its digest is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +108,8 @@ impl Caller {
         now: DateTime<Utc>,
     ) -> Option<&'static str> {
         let access = &self.key.access;
-        let from = |ip: IpAddr| access.ips.iter().any(|net| net.contains(&ip.to_canonical()));
+        let holds = |net: &IpNet, ip: IpAddr| canonical(*net).contains(&ip.to_canonical());
+        let from = |ip: IpAddr| access.ips.iter().any(|net| holds(net, ip));
         if !access.ips.is_empty() && !ip.is_some_and(from) {
             Some("from this address")
         } else if !access.methods.is_empty() && !access.methods.iter().any(|m| m == method) {

@@ -4,9 +4,9 @@
 use std::str::FromStr;
 
 use domain::{Fault, Faults, KeyState};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use store::ImportedKey;
 use utoipa::ToSchema;
 
@@ -14,16 +14,19 @@ use super::import::Defaults;
 use crate::{
     api::{quotas::Quota, values::all},
     error::ApiError,
+    input::{form::Form, nul, words},
 };
 
 /// The form of a text with many keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ImportFormat {
-    /// One key a line; blank lines and those that begin with `#` are passed over.
+    /// One key a line and nothing else in it; blank lines and those that begin with `#` are passed
+    /// over.
     Lines,
     /// With a head that names its columns: `key_value` (or `key`), `name`, `weight`, `quota_group`
-    /// (or `group`), `quota_total`, `note`, `state`; others are passed over.
+    /// (or `group`), `quota_total`, `note`, `state`. `id` and `upstream_id`, which an exported file
+    /// has, are passed over; others are refused.
     Csv,
     /// A list of keys, or of objects with the fields that CSV has, and `quotas`.
     Json,
@@ -35,8 +38,12 @@ pub(super) struct Entry {
     pub(super) key: Result<ImportedKey, Faults>,
 }
 
+/// What exported keys have and imported ones do not need.
+const EXPORTED: [&str; 2] = ["id", "upstream_id"];
+
 /// What a text says of a key.
 #[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Said {
     #[serde(alias = "key")]
     key_value: SecretString,
@@ -53,15 +60,31 @@ struct Said {
 /// The form that a text has by its looks.
 pub(super) fn guess(text: &str) -> ImportFormat {
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    let head = text.lines().next().unwrap_or_default().to_ascii_lowercase();
-    let names_key = |column: &str| matches!(column.trim().trim_matches('"'), "key" | "key_value");
-    if text.starts_with('[') {
+    let head = text.lines().next().unwrap_or_default();
+    let names_key = |name: &str| column(name.trim().trim_matches('"')) == Some("key_value");
+    if text.starts_with(['[', '{']) {
         ImportFormat::Json
     } else if head.split(',').any(names_key) {
         ImportFormat::Csv
     } else {
         ImportFormat::Lines
     }
+}
+
+/// The column of this name, however it is written. None where there is no such column.
+fn column(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "key_value" | "key" => "key_value",
+        "name" => "name",
+        "weight" => "weight",
+        "quota_group" | "group" => "quota_group",
+        "quota_total" => "quota_total",
+        "state" => "state",
+        "note" => "note",
+        "id" => "id",
+        "upstream_id" => "upstream_id",
+        _ => return None,
+    })
 }
 
 /// The keys of a text, at most as many as are imported at once.
@@ -91,53 +114,84 @@ type AllSaid = Vec<(usize, Result<Said, Faults>)>;
 fn lines(text: &str) -> AllSaid {
     let lines = (1..).zip(text.lines()).map(|(number, line)| (number, line.trim()));
     let keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let said = |(number, line): (usize, &str)| {
-        (number, Ok(Said { key_value: line.into(), ..Said::default() }))
-    };
-    keys.map(said).collect()
+    keys.map(|(number, line)| (number, alone(line))).collect()
+}
+
+/// A key that stands alone in its line. What looks like more than a key is none: it would be
+/// entered as a secret that no provider knows.
+fn alone(line: &str) -> Result<Said, Faults> {
+    let more = |c: char| matches!(c, ',' | ';') || c.is_whitespace();
+    if line.starts_with(['{', '[', '"']) || line.contains(more) {
+        let words = "is no key alone: give `format`, or for columns with `,` between them a head \
+                     that names them, with `key` among them";
+        return Err(fault("key_value", words));
+    }
+    Ok(Said { key_value: line.into(), ..Said::default() })
 }
 
 fn json(text: &str) -> Result<AllSaid, ApiError> {
-    let items: Vec<&RawValue> = serde_json::from_str(text)
-        .map_err(|error| malformed(error.line(), "the text is not a JSON list"))?;
-    let read = |item: &RawValue| {
-        if let Ok(key) = serde_json::from_str::<SecretString>(item.get()) {
-            return Ok(Said { key_value: key, ..Said::default() });
-        }
-        let mut reader = serde_json::Deserializer::from_str(item.get());
-        serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let (path, said) = (error.path().to_string(), error.inner().to_string());
-            // Only what is ours of what serde says: the rest may repeat a secret.
-            match said.starts_with("missing field") {
-                true => fault("key_value", "is required"),
-                false if path == "." => fault("", "must be a key, or an object with one"),
-                false => fault(&path, "has not its form"),
-            }
-        })
+    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| {
+        malformed(error.line(), "must be a JSON list of keys, or of objects with `key`")
+    })?;
+    Ok((1..).zip(items.into_iter().map(item)).collect())
+}
+
+/// An item of a JSON list.
+fn item(item: &RawValue) -> Result<Said, Faults> {
+    let mut fields = match serde_json::from_str(item.get()) {
+        Ok(Value::String(key)) => return Ok(Said { key_value: key.into(), ..Said::default() }),
+        Ok(Value::Object(fields)) => fields,
+        _ => return Err(fault("", "must be a key, or an object with one")),
     };
-    Ok((1..).zip(items.into_iter().map(read)).collect())
+    fields.retain(|name, _| !EXPORTED.contains(&name.as_str()));
+    serde_path_to_error::deserialize(Form(Value::Object(fields))).map_err(|error| {
+        let (path, said) = (error.path().to_string(), error.inner().to_string());
+        // The names of fields that are not ours may be secrets, too.
+        if said.starts_with("unknown field") {
+            let place = if path.starts_with("quotas[") { "quotas" } else { "" };
+            return fault(place, &format!("has a field that is {}", words(&said)));
+        }
+        match said.strip_prefix("missing field `").and_then(|said| said.split('`').next()) {
+            Some(name) if path == "." => fault(name, "is required"),
+            Some(name) => fault(&format!("{path}.{name}"), "is required"),
+            None if said.starts_with("duplicate field") => fault("", "names a field twice"),
+            None => fault(&path, &words(&said)),
+        }
+    })
 }
 
 fn csv(text: &str) -> Result<AllSaid, ApiError> {
-    let mut records = Records { text, line: 1 };
-    let Some((_, head)) = records.next() else { return Ok(Vec::new()) };
-    let head: Vec<String> = head.iter().map(|name| name.trim().to_ascii_lowercase()).collect();
-    if !head.iter().any(|name| name == "key" || name == "key_value") {
-        return Err(malformed(1, "the head names no column `key_value`"));
+    let mut records = Records { text, line: 1 }.filter(Record::says_something);
+    let Some(head) = records.next() else { return Ok(Vec::new()) };
+    let columns = columns(&head).map_err(|words| malformed(head.line, &words))?;
+    let said = |record: Record| (record.line, record.said(&columns));
+    Ok(records.map(said).collect())
+}
+
+/// The columns that a head names; those without a name must be empty.
+fn columns(head: &Record) -> Result<Vec<&'static str>, String> {
+    if let Some(wrong) = head.wrong {
+        return Err(format!("the head {wrong}"));
     }
-    let full = |(_, fields): &(usize, Vec<String>)| fields.iter().any(|f| !f.trim().is_empty());
-    let said = |(line, fields): (usize, Vec<String>)| {
-        if fields.len() > head.len() {
-            return (line, Err(fault("", "has more fields than the head")));
+    let mut columns = Vec::with_capacity(head.fields.len());
+    for (number, name) in (1..).zip(&head.fields) {
+        let name = name.trim();
+        let known = if name.is_empty() { Some("") } else { column(name) };
+        let Some(known) = known else {
+            return Err(format!(
+                "column {number} of the head is not known; known are key, name, weight, group, \
+                 quota_total, state, note"
+            ));
+        };
+        if !known.is_empty() && columns.contains(&known) {
+            return Err(format!("the head names the column `{known}` twice"));
         }
-        let mut said = Said::default();
-        let mut faults = Faults::default();
-        for (name, value) in head.iter().zip(fields) {
-            said.hear(name, value.trim(), &mut faults);
-        }
-        (line, faults.none_or(said))
-    };
-    Ok(records.filter(full).map(said).collect())
+        columns.push(known);
+    }
+    match columns.contains(&"key_value") {
+        true => Ok(columns),
+        false => Err("the head names no column `key`; columns have `,` between them".to_owned()),
+    }
 }
 
 impl Said {
@@ -155,22 +209,34 @@ impl Said {
             number
         };
         match column {
-            "key_value" | "key" => self.key_value = value.into(),
+            "key_value" => self.key_value = value.into(),
             "name" => self.name = text(),
             "weight" => {
                 let weight = number("weight");
                 self.weight = weight.map(|weight| u32::try_from(weight).unwrap_or(u32::MAX));
             }
-            "quota_group" | "group" => self.quota_group = text(),
+            "quota_group" => self.quota_group = text(),
             "quota_total" => self.quota_total = number("quota_total"),
             "state" => self.state = text(),
             "note" => self.note = text(),
+            "" => faults.add("", "has a field under no name"),
             _ => {}
         }
     }
 
     /// The key, with what is said of all where nothing is said of this one.
     fn with(self, defaults: &Defaults) -> Result<ImportedKey, Faults> {
+        let mut faults = Faults::default();
+        let texts = [
+            ("key_value", Some(self.key_value.expose_secret())),
+            ("name", self.name.as_deref()),
+            ("quota_group", self.quota_group.as_deref()),
+            ("note", self.note.as_deref()),
+        ];
+        for (field, _) in texts.iter().filter(|(_, text)| text.is_some_and(|t| t.contains('\0'))) {
+            faults.add(*field, nul::WORDS);
+        }
+        faults.none_or(())?;
         let state = self.state.as_deref().map(KeyState::from_str).transpose();
         let state = state.map_err(|fault| Faults(vec![fault]))?;
         let some = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
@@ -187,45 +253,96 @@ impl Said {
     }
 }
 
-/// The records of a CSV text, and in which line each begins.
+/// A record of a CSV text.
+struct Record {
+    /// The line in which it begins.
+    line: usize,
+    fields: Vec<String>,
+    /// Why it cannot be read as what it was meant.
+    wrong: Option<&'static str>,
+}
+
+impl Record {
+    fn says_something(&self) -> bool {
+        self.wrong.is_some() || self.fields.iter().any(|field| !field.trim().is_empty())
+    }
+
+    fn said(self, columns: &[&str]) -> Result<Said, Faults> {
+        if let Some(wrong) = self.wrong {
+            return Err(fault("", wrong));
+        }
+        if self.fields.len() > columns.len() {
+            return Err(fault("", "has more fields than the head"));
+        }
+        let mut said = Said::default();
+        let mut faults = Faults::default();
+        for (column, value) in columns.iter().zip(self.fields) {
+            said.hear(column, value.trim(), &mut faults);
+        }
+        faults.none_or(said)
+    }
+}
+
+/// The records of a CSV text.
 struct Records<'a> {
     text: &'a str,
     line: usize,
 }
 
+/// Where in a field we are.
+#[derive(PartialEq)]
+enum At {
+    Start,
+    Plain,
+    Quoted,
+    Behind,
+}
+
 impl Iterator for Records<'_> {
-    type Item = (usize, Vec<String>);
+    type Item = Record;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.text.is_empty() {
             return None;
         }
-        let start = self.line;
-        let mut fields = vec![String::new()];
-        let (mut quoted, mut end) = (false, self.text.len());
+        let mut record = Record { line: self.line, fields: vec![String::new()], wrong: None };
+        let (mut at, mut end) = (At::Start, self.text.len());
         let mut chars = self.text.char_indices().peekable();
-        while let Some((at, c)) = chars.next() {
-            let field = fields.last_mut().expect("there is always one");
-            match c {
-                '"' if quoted && chars.peek().is_some_and(|(_, next)| *next == '"') => {
-                    field.push('"');
-                    chars.next();
-                }
-                '"' if quoted || field.trim().is_empty() => quoted = !quoted,
-                ',' if !quoted => fields.push(String::new()),
-                '\n' => {
-                    self.line += 1;
-                    if !quoted {
-                        end = at + 1;
-                        break;
-                    }
+        while let Some((place, c)) = chars.next() {
+            self.line += usize::from(c == '\n');
+            let field = record.fields.last_mut().expect("there is always one");
+            match (c, &at) {
+                ('"', At::Quoted) if chars.next_if(|(_, next)| *next == '"').is_some() => {
                     field.push(c);
                 }
-                c => field.push(c),
+                ('"', At::Quoted) => at = At::Behind,
+                (c, At::Quoted) => field.push(c),
+                ('\n', _) => {
+                    end = place + 1;
+                    break;
+                }
+                (',', _) => {
+                    record.fields.push(String::new());
+                    at = At::Start;
+                }
+                ('"', At::Start) => {
+                    field.clear();
+                    at = At::Quoted;
+                }
+                (c, At::Start) if c.is_whitespace() => field.push(c),
+                (c, At::Start | At::Plain) => {
+                    field.push(c);
+                    at = At::Plain;
+                }
+                (c, At::Behind) if c.is_whitespace() => {}
+                (_, At::Behind) => record.wrong = Some("has a field that goes on after its quotes"),
             }
         }
+        if at == At::Quoted {
+            record.wrong = Some("begins a quote that never ends; nothing after it was read");
+        }
         self.text = &self.text[end..];
-        Some((start, fields))
+        Some(record)
     }
 }
 
@@ -239,7 +356,7 @@ fn malformed(line: usize, message: &str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
+    use serde_json::json;
 
     use super::*;
 
@@ -261,12 +378,12 @@ mod tests {
     fn keys_stand_in_lines_in_columns_and_in_lists() {
         check("sk-a\n\n# old\r\n  sk-b  \r\nsk-a", &[(1, "sk-a -"), (4, "sk-b -"), (5, "sk-a -")]);
         check(
-            "\u{feff}name,\"Key\",weight\n\"a \"\"b\"\",\nc\",sk-a,5\n,sk-b,\n\n,sk-c,x\nd,sk-d,1,2\n",
+            "\u{feff}\nname,\"Key\",weight\n\"a \"\"b\"\",\nc\" ,sk-a,5\r\n,sk-b,\n\n,sk-c,x\nd,sk-d,1,2\n",
             &[
-                (2, "sk-a a \"b\",\nc"),
-                (4, "sk-b -"),
-                (6, "weight: must be a whole number that is not negative"),
-                (7, ": has more fields than the head"),
+                (3, "sk-a a \"b\",\nc"),
+                (5, "sk-b -"),
+                (7, "weight: must be a whole number that is not negative"),
+                (8, "has more fields than the head"),
             ],
         );
         check(
@@ -275,17 +392,95 @@ mod tests {
                 (1, "sk-a -"),
                 (2, "sk-b b"),
                 (3, "key_value: is required"),
-                (4, ": must be a key, or an object with one"),
-                (5, "key: has not its form"),
+                (4, "must be a key, or an object with one"),
+                (5, "key: must be a string"),
             ],
         );
     }
 
     #[test]
+    fn what_is_more_than_a_key_is_no_key() {
+        let none = "key_value: is no key alone: give `format`, or for columns with `,` between them \
+                    a head that names them, with `key` among them";
+        check("name,weight\nsk-a", &[(1, none), (2, "sk-a -")]);
+        check("key;name\nsk-a;a\n", &[(1, none), (2, none)]);
+        check("sk-a\tb\nsk a\nsk-b\n\"sk-c\"", &[(1, none), (2, none), (3, "sk-b -"), (4, none)]);
+        check("# list\n{\"keys\":[\"sk-1\"]}\n[1]", &[(2, none), (3, none)]);
+    }
+
+    #[test]
+    fn nothing_in_columns_is_taken_silently() {
+        check(
+            "id,key,note,\n1,sk-a,\"b\" c,\n2,sk-b,a \"b\" c,\n3,sk-c,,x\n4,sk-d,\"e\n5,sk-e,,",
+            &[
+                (2, "has a field that goes on after its quotes"),
+                (3, "sk-b -"),
+                (4, "has a field under no name"),
+                (5, "begins a quote that never ends; nothing after it was read"),
+            ],
+        );
+        let check = |text: &str, expected: &str| {
+            let parsed = parse(ImportFormat::Csv, text, &Defaults::default());
+            let Err(ApiError::Invalid(faults)) = parsed else { panic!("{text} is taken") };
+            assert!(faults.to_string().contains(expected), "{faults}");
+        };
+        check("key,name,key\nsk-a,b,sk-c", "names the column `key_value` twice");
+        check("key,group,Quota_Group\nsk-a,b,c", "names the column `quota_group` twice");
+        check("key,sk-secret\nsk-a,b", "column 2 of the head is not known; known are key, name,");
+        check(
+            "\n\nname,note\na,b",
+            "names no column `key`; columns have `,` between them (line 3)",
+        );
+        check("key;name\na;b", "column 1 of the head is not known");
+        check("key,\"name\nsk-a,b", "the head begins a quote");
+    }
+
+    #[test]
+    fn nothing_in_lists_is_taken_silently() {
+        let list = json!([
+            {"key": "sk-a", "colour": 1},
+            {"key": "sk-a", "key_value": "sk-b"},
+            ["sk-a", "name"],
+            {"key": "sk-a", "quotas": [["requests", "day", 5]]},
+            {"key": "sk-a", "quotas": [{"period": "day", "limit": 5}]},
+            {"key": "sk-a", "quotas": [{"unit": 7, "period": "day", "limit": 5}]},
+            {"id": 1, "upstream_id": 2, "key": "sk-b", "group": null, "state": "active"},
+        ]);
+        let entries = parse(ImportFormat::Json, &list.to_string(), &Defaults::default()).unwrap();
+        let told = |entry: &Entry| entry.key.as_ref().err().map(ToString::to_string);
+        let told: Vec<_> = entries.iter().map(told).map(Option::unwrap_or_default).collect();
+        let expected = [
+            "has a field that is not known here; known are `key_value`",
+            "names a field twice",
+            "must be a key, or an object with one",
+            "quotas[0]: must be an object",
+            "quotas[0].unit: is required",
+            "quotas[0].unit: must be one of `requests`",
+            "",
+        ];
+        assert_eq!(told.len(), expected.len());
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.starts_with(expected), "{told:?} is not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_no_database_takes_is_a_fault_of_its_key() {
+        let nul = "must not hold the character U+0000";
+        check("sk-a\nsk-\0", &[(1, "sk-a -"), (2, &format!("key_value: {nul}"))]);
+        check("key,name\nsk-a,\0\nsk-b,b", &[(2, &format!("name: {nul}")), (3, "sk-b b")]);
+        check(
+            r#"[{"key": "sk-a", "note": "\u0000", "group": "\u0000"}, "sk-b"]"#,
+            &[(1, &format!("quota_group: {nul}; note: {nul}")), (2, "sk-b -")],
+        );
+    }
+
+    #[test]
     fn a_text_that_is_no_list_is_refused_as_a_whole() {
-        let refused = |format, text| parse(format, text, &Defaults::default()).is_err();
-        assert!(refused(ImportFormat::Json, "[1"));
-        assert!(refused(ImportFormat::Json, "{}"));
-        assert!(refused(ImportFormat::Csv, "name,note\na,b"));
+        let refused = |text: &str| parse(guess(text), text, &Defaults::default()).is_err();
+        for text in ["[1", "{}", "  {\"keys\":[\"sk-1\"]}", "{\"key\": \"sk-1\"}\n{}", "{sk-1"] {
+            assert!(refused(text), "{text}");
+        }
+        assert!(parse(ImportFormat::Csv, "name,note\na,b", &Defaults::default()).is_err());
     }
 }
