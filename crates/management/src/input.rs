@@ -125,19 +125,6 @@ impl FromRequestParts<Management> for Id {
     }
 }
 
-/// The name in the path.
-pub(crate) struct Name(pub(crate) String);
-
-impl FromRequestParts<Management> for Name {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Management) -> Result<Self, ApiError> {
-        let name = Path::<String>::from_request_parts(parts, app).await;
-        let name = name.ok().filter(|Path(name)| !name.contains('\0'));
-        name.map(|Path(name)| Self(name)).ok_or(ApiError::NoSuchPath)
-    }
-}
-
 /// For fields that may be set to `null`: nothing given, `null` given, or a value given.
 pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
@@ -273,6 +260,7 @@ pub(crate) fn words(said: &str) -> String {
         Some("f64") => "must be a number".to_owned(),
         Some("a boolean") => "must be true or false".to_owned(),
         Some("a sequence") => "must be a list".to_owned(),
+        Some("a map") => "must be an object".to_owned(),
         Some(expected) if expected.starts_with("struct") => "must be an object".to_owned(),
         Some("an RFC 3339 formatted date and time string") => {
             "must be a time such as 2026-01-31T12:00:00Z".to_owned()
@@ -348,7 +336,7 @@ mod tests {
     #[test]
     fn every_field_at_fault_is_told_at_once() {
         let told = faults(json!({
-            "size": -1, "kind": "huge", "colour": 1, "shape": 2, "at": "soon",
+            "size": -1, "kind": 3, "colour": 1, "shape": 2, "at": "soon",
             "parts": [{"weight": 1}, {"weight": "x"}],
         }));
         for part in [
@@ -372,6 +360,14 @@ mod tests {
         assert!(told.starts_with("parts[0].w: is not known here"), "{told}");
         assert_eq!(faults(json!({})), "name: is required; size: is required");
         assert_eq!(faults(json!({"name": "a", "size": 1, "parts": 3})), "parts: must be a list");
+    }
+
+    #[test]
+    fn a_list_is_no_object_and_a_nul_no_text() {
+        let told = faults(json!({"name": "a", "size": 1, "parts": [[1]]}));
+        assert_eq!(told, "parts[0]: must be an object");
+        let told = faults(json!({"name": "a\0b", "size": 1, "parts": [{"weight": "\0"}]}));
+        assert_eq!(told, format!("name: {words}; parts[0].weight: {words}", words = nul::WORDS));
     }
 
     #[test]

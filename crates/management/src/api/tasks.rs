@@ -1,6 +1,10 @@
 //! `/api/admin/tasks`: what the gateway does by the clock. What a task does is not known here.
 
-use axum::{Json as Answer, extract::State, http::StatusCode};
+use axum::{
+    Json as Answer,
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use store::{TaskRow, TaskRun};
@@ -9,7 +13,6 @@ use utoipa::ToSchema;
 use crate::{
     app::Management,
     error::ApiError,
-    input::Name,
     listing::ListOf,
     permit::{ManageConfig, ReadUpstreams, With},
     render::Failure,
@@ -64,8 +67,9 @@ pub(crate) async fn list_tasks(
 pub(crate) async fn run_task(
     actor: With<ManageConfig>,
     State(app): State<Management>,
-    Name(name): Name,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
+    let Path(name) = name.map_err(|_| ApiError::NoSuchPath)?;
     app.store.request_run(&actor, &name).await?;
     Ok(StatusCode::ACCEPTED)
 }

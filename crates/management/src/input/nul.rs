@@ -18,9 +18,7 @@ pub(super) fn take_out(fields: &mut Map<String, Value>, but: &[&str], faults: &m
             found.push(name.clone());
         }
     }
-    for name in found {
-        fields.remove(&name);
-    }
+    fields.retain(|name, _| !found.contains(name));
 }
 
 /// Notes each place of `value` that holds it. A name that does is a fault of its object.

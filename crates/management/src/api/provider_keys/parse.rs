@@ -1,6 +1,8 @@
 //! A text with many provider keys: one a line, CSV with a head, or JSON. What is wrong with one of
 //! them is told of that one, and what was sent is never repeated.
 
+mod records;
+
 use std::str::FromStr;
 
 use domain::{Fault, Faults, KeyState};
@@ -10,6 +12,7 @@ use serde_json::{Value, value::RawValue};
 use store::ImportedKey;
 use utoipa::ToSchema;
 
+use self::records::{Record, Records};
 use super::import::Defaults;
 use crate::{
     api::{quotas::Quota, values::all},
@@ -149,7 +152,7 @@ fn item(item: &RawValue) -> Result<Said, Faults> {
         // The names of fields that are not ours may be secrets, too.
         if said.starts_with("unknown field") {
             let place = if path.starts_with("quotas[") { "quotas" } else { "" };
-            return fault(place, &format!("has a field that is {}", words(&said)));
+            return fault(place, &format!("has a field that {}", words(&said)));
         }
         match said.strip_prefix("missing field `").and_then(|said| said.split('`').next()) {
             Some(name) if path == "." => fault(name, "is required"),
@@ -161,10 +164,10 @@ fn item(item: &RawValue) -> Result<Said, Faults> {
 }
 
 fn csv(text: &str) -> Result<AllSaid, ApiError> {
-    let mut records = Records { text, line: 1 }.filter(Record::says_something);
+    let mut records = Records::of(text).filter(Record::says_something);
     let Some(head) = records.next() else { return Ok(Vec::new()) };
     let columns = columns(&head).map_err(|words| malformed(head.line, &words))?;
-    let said = |record: Record| (record.line, record.said(&columns));
+    let said = |record: Record| (record.line, Said::of(record, &columns));
     Ok(records.map(said).collect())
 }
 
@@ -195,6 +198,22 @@ fn columns(head: &Record) -> Result<Vec<&'static str>, String> {
 }
 
 impl Said {
+    /// What a record says under these columns.
+    fn of(record: Record, columns: &[&str]) -> Result<Self, Faults> {
+        if let Some(wrong) = record.wrong {
+            return Err(fault("", wrong));
+        }
+        if record.fields.len() > columns.len() {
+            return Err(fault("", "has more fields than the head"));
+        }
+        let mut said = Self::default();
+        let mut faults = Faults::default();
+        for (column, value) in columns.iter().zip(record.fields) {
+            said.hear(column, value.trim(), &mut faults);
+        }
+        faults.none_or(said)
+    }
+
     /// One field of CSV; what is empty says nothing.
     fn hear(&mut self, column: &str, value: &str, faults: &mut Faults) {
         if value.is_empty() {
@@ -253,99 +272,6 @@ impl Said {
     }
 }
 
-/// A record of a CSV text.
-struct Record {
-    /// The line in which it begins.
-    line: usize,
-    fields: Vec<String>,
-    /// Why it cannot be read as what it was meant.
-    wrong: Option<&'static str>,
-}
-
-impl Record {
-    fn says_something(&self) -> bool {
-        self.wrong.is_some() || self.fields.iter().any(|field| !field.trim().is_empty())
-    }
-
-    fn said(self, columns: &[&str]) -> Result<Said, Faults> {
-        if let Some(wrong) = self.wrong {
-            return Err(fault("", wrong));
-        }
-        if self.fields.len() > columns.len() {
-            return Err(fault("", "has more fields than the head"));
-        }
-        let mut said = Said::default();
-        let mut faults = Faults::default();
-        for (column, value) in columns.iter().zip(self.fields) {
-            said.hear(column, value.trim(), &mut faults);
-        }
-        faults.none_or(said)
-    }
-}
-
-/// The records of a CSV text.
-struct Records<'a> {
-    text: &'a str,
-    line: usize,
-}
-
-/// Where in a field we are.
-#[derive(PartialEq)]
-enum At {
-    Start,
-    Plain,
-    Quoted,
-    Behind,
-}
-
-impl Iterator for Records<'_> {
-    type Item = Record;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.text.is_empty() {
-            return None;
-        }
-        let mut record = Record { line: self.line, fields: vec![String::new()], wrong: None };
-        let (mut at, mut end) = (At::Start, self.text.len());
-        let mut chars = self.text.char_indices().peekable();
-        while let Some((place, c)) = chars.next() {
-            self.line += usize::from(c == '\n');
-            let field = record.fields.last_mut().expect("there is always one");
-            match (c, &at) {
-                ('"', At::Quoted) if chars.next_if(|(_, next)| *next == '"').is_some() => {
-                    field.push(c);
-                }
-                ('"', At::Quoted) => at = At::Behind,
-                (c, At::Quoted) => field.push(c),
-                ('\n', _) => {
-                    end = place + 1;
-                    break;
-                }
-                (',', _) => {
-                    record.fields.push(String::new());
-                    at = At::Start;
-                }
-                ('"', At::Start) => {
-                    field.clear();
-                    at = At::Quoted;
-                }
-                (c, At::Start) if c.is_whitespace() => field.push(c),
-                (c, At::Start | At::Plain) => {
-                    field.push(c);
-                    at = At::Plain;
-                }
-                (c, At::Behind) if c.is_whitespace() => {}
-                (_, At::Behind) => record.wrong = Some("has a field that goes on after its quotes"),
-            }
-        }
-        if at == At::Quoted {
-            record.wrong = Some("begins a quote that never ends; nothing after it was read");
-        }
-        self.text = &self.text[end..];
-        Some(record)
-    }
-}
-
 fn fault(field: &str, message: &str) -> Faults {
     Faults(vec![Fault::new(field, message)])
 }
@@ -355,132 +281,4 @@ fn malformed(line: usize, message: &str) -> ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn check(text: &str, expected: &[(usize, &str)]) {
-        let entries = parse(guess(text), text, &Defaults::default()).unwrap();
-        let told = |entry: &Entry| match &entry.key {
-            Ok(key) => {
-                let (name, secret) = (key.name.as_deref(), key.secret.expose_secret());
-                format!("{secret} {}", name.unwrap_or("-"))
-            }
-            Err(faults) => faults.to_string(),
-        };
-        let told: Vec<_> = entries.iter().map(|entry| (entry.line, told(entry))).collect();
-        let told: Vec<_> = told.iter().map(|(line, told)| (*line, told.as_str())).collect();
-        assert_eq!(told, expected, "{text}");
-    }
-
-    #[test]
-    fn keys_stand_in_lines_in_columns_and_in_lists() {
-        check("sk-a\n\n# old\r\n  sk-b  \r\nsk-a", &[(1, "sk-a -"), (4, "sk-b -"), (5, "sk-a -")]);
-        check(
-            "\u{feff}\nname,\"Key\",weight\n\"a \"\"b\"\",\nc\" ,sk-a,5\r\n,sk-b,\n\n,sk-c,x\nd,sk-d,1,2\n",
-            &[
-                (3, "sk-a a \"b\",\nc"),
-                (5, "sk-b -"),
-                (7, "weight: must be a whole number that is not negative"),
-                (8, "has more fields than the head"),
-            ],
-        );
-        check(
-            r#"["sk-a", {"key": "sk-b", "name": "b", "id": 7}, {"name": "c"}, 4, {"key": {"sk": 1}}]"#,
-            &[
-                (1, "sk-a -"),
-                (2, "sk-b b"),
-                (3, "key_value: is required"),
-                (4, "must be a key, or an object with one"),
-                (5, "key: must be a string"),
-            ],
-        );
-    }
-
-    #[test]
-    fn what_is_more_than_a_key_is_no_key() {
-        let none = "key_value: is no key alone: give `format`, or for columns with `,` between them \
-                    a head that names them, with `key` among them";
-        check("name,weight\nsk-a", &[(1, none), (2, "sk-a -")]);
-        check("key;name\nsk-a;a\n", &[(1, none), (2, none)]);
-        check("sk-a\tb\nsk a\nsk-b\n\"sk-c\"", &[(1, none), (2, none), (3, "sk-b -"), (4, none)]);
-        check("# list\n{\"keys\":[\"sk-1\"]}\n[1]", &[(2, none), (3, none)]);
-    }
-
-    #[test]
-    fn nothing_in_columns_is_taken_silently() {
-        check(
-            "id,key,note,\n1,sk-a,\"b\" c,\n2,sk-b,a \"b\" c,\n3,sk-c,,x\n4,sk-d,\"e\n5,sk-e,,",
-            &[
-                (2, "has a field that goes on after its quotes"),
-                (3, "sk-b -"),
-                (4, "has a field under no name"),
-                (5, "begins a quote that never ends; nothing after it was read"),
-            ],
-        );
-        let check = |text: &str, expected: &str| {
-            let parsed = parse(ImportFormat::Csv, text, &Defaults::default());
-            let Err(ApiError::Invalid(faults)) = parsed else { panic!("{text} is taken") };
-            assert!(faults.to_string().contains(expected), "{faults}");
-        };
-        check("key,name,key\nsk-a,b,sk-c", "names the column `key_value` twice");
-        check("key,group,Quota_Group\nsk-a,b,c", "names the column `quota_group` twice");
-        check("key,sk-secret\nsk-a,b", "column 2 of the head is not known; known are key, name,");
-        check(
-            "\n\nname,note\na,b",
-            "names no column `key`; columns have `,` between them (line 3)",
-        );
-        check("key;name\na;b", "column 1 of the head is not known");
-        check("key,\"name\nsk-a,b", "the head begins a quote");
-    }
-
-    #[test]
-    fn nothing_in_lists_is_taken_silently() {
-        let list = json!([
-            {"key": "sk-a", "colour": 1},
-            {"key": "sk-a", "key_value": "sk-b"},
-            ["sk-a", "name"],
-            {"key": "sk-a", "quotas": [["requests", "day", 5]]},
-            {"key": "sk-a", "quotas": [{"period": "day", "limit": 5}]},
-            {"key": "sk-a", "quotas": [{"unit": 7, "period": "day", "limit": 5}]},
-            {"id": 1, "upstream_id": 2, "key": "sk-b", "group": null, "state": "active"},
-        ]);
-        let entries = parse(ImportFormat::Json, &list.to_string(), &Defaults::default()).unwrap();
-        let told = |entry: &Entry| entry.key.as_ref().err().map(ToString::to_string);
-        let told: Vec<_> = entries.iter().map(told).map(Option::unwrap_or_default).collect();
-        let expected = [
-            "has a field that is not known here; known are `key_value`",
-            "names a field twice",
-            "must be a key, or an object with one",
-            "quotas[0]: must be an object",
-            "quotas[0].unit: is required",
-            "quotas[0].unit: must be one of `requests`",
-            "",
-        ];
-        assert_eq!(told.len(), expected.len());
-        for (told, expected) in told.iter().zip(expected) {
-            assert!(told.starts_with(expected), "{told:?} is not {expected:?}");
-        }
-    }
-
-    #[test]
-    fn a_text_that_no_database_takes_is_a_fault_of_its_key() {
-        let nul = "must not hold the character U+0000";
-        check("sk-a\nsk-\0", &[(1, "sk-a -"), (2, &format!("key_value: {nul}"))]);
-        check("key,name\nsk-a,\0\nsk-b,b", &[(2, &format!("name: {nul}")), (3, "sk-b b")]);
-        check(
-            r#"[{"key": "sk-a", "note": "\u0000", "group": "\u0000"}, "sk-b"]"#,
-            &[(1, &format!("quota_group: {nul}; note: {nul}")), (2, "sk-b -")],
-        );
-    }
-
-    #[test]
-    fn a_text_that_is_no_list_is_refused_as_a_whole() {
-        let refused = |text: &str| parse(guess(text), text, &Defaults::default()).is_err();
-        for text in ["[1", "{}", "  {\"keys\":[\"sk-1\"]}", "{\"key\": \"sk-1\"}\n{}", "{sk-1"] {
-            assert!(refused(text), "{text}");
-        }
-        assert!(parse(ImportFormat::Csv, "name,note\na,b", &Defaults::default()).is_err());
-    }
-}
+mod tests;
