@@ -1,3 +1,5 @@
+//! Lists of keys as people send them, and what is told of each.
+
 use serde_json::json;
 
 use super::*;
