@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike, NaiveTime, Utc, Weekday};
 use chrono_tz::Tz;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use crate::Faults;
@@ -32,6 +32,17 @@ pub struct Hours {
     /// By the clock of which zone; UTC where none is named.
     #[serde(default)]
     pub timezone: Option<Tz>,
+}
+
+/// A network as addresses are compared with it: one of IPv4 addresses in the form of IPv6
+/// (`::ffff:10.0.0.0/104`) is that of the IPv4 addresses, with what is behind its length cut off.
+pub fn canonical(network: IpNet) -> IpNet {
+    let mapped = || {
+        let IpNet::V6(network) = network else { return None };
+        let length = network.prefix_len().checked_sub(96)?;
+        Ipv4Net::new(network.addr().to_ipv4_mapped()?, length).ok().map(IpNet::V4)
+    };
+    mapped().unwrap_or(network).trunc()
 }
 
 impl Hours {
@@ -73,6 +84,21 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_have_the_form_that_addresses_have() {
+        for (text, expected) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("::ffff:127.0.0.1/128", "127.0.0.1/32"),
+            ("::ffff:10.1.2.3/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+            ("::1/128", "::1/128"),
+            ("2001:db8::1/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(canonical(text.parse().unwrap()).to_string(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn hours_may_pass_midnight() {

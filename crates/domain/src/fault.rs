@@ -22,7 +22,11 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        match self.field.as_str() {
+            // It is wrong as a whole.
+            "" => f.write_str(&self.message),
+            field => write!(f, "{field}: {}", self.message),
+        }
     }
 }
 
@@ -55,3 +59,14 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_whole_names_no_field() {
+        let faults = Faults(vec![Fault::new("", "is no key"), Fault::new("name", "is required")]);
+        assert_eq!(faults.to_string(), "is no key; name: is required");
+    }
+}

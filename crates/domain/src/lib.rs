@@ -16,6 +16,7 @@ pub mod limit;
 pub mod live;
 pub mod log;
 pub mod matching;
+pub mod model_pattern;
 pub mod model_profile;
 pub mod outbound;
 pub mod policy;

@@ -80,7 +80,7 @@ impl Matching {
             headers.extend(regex.map(|regex| (header.name.to_ascii_lowercase(), regex)));
         }
         for (i, header) in self.headers.iter().enumerate().take(Self::HEADERS_MAX) {
-            if !is_name(&header.name) {
+            if !is_header_name(&header.name) {
                 let words = "must be the name of a header, 1 to 128 bytes";
                 faults.add(format!("headers[{i}].name"), words);
             }
@@ -111,9 +111,13 @@ fn whole(text: &str) -> Result<Regex, String> {
 }
 
 /// Whether a header can be called so.
-fn is_name(name: &str) -> bool {
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    (1..=128).contains(&name.len()) && name.bytes().all(token)
+pub fn is_header_name(name: &str) -> bool {
+    (1..=128).contains(&name.len()) && name.bytes().all(is_token)
+}
+
+/// Whether names of headers and methods may hold this.
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 impl CompiledMatching {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Faults;
+use crate::{Faults, model_pattern};
 
 macro_rules! facts {
     ($($(#[$doc:meta])* $name:ident: $kind:ty),+ $(,)?) => {
@@ -131,10 +131,7 @@ impl ProfileRule {
 
     /// Whether `model` is meant. Case counts, as it does for the vendors.
     pub fn is_of(&self, model: &str) -> bool {
-        match self.pattern.strip_suffix('*') {
-            Some(start) => model.starts_with(start),
-            None => model == self.pattern,
-        }
+        model_pattern::fits(&self.pattern, model)
     }
 
     /// What `rules` say of `model`. Where several match, the longest pattern has the last word on
@@ -230,7 +227,7 @@ mod tests {
         let twice = [rule("a*", limit(1)), rule("a*", limit(2))];
         assert_eq!(ProfileRule::faults(&twice).0[0].field, "[1].pattern");
         let many: Vec<_> = (0..=256).map(|i| rule(&format!("m{i}"), limit(1))).collect();
-        assert_eq!(ProfileRule::faults(&many).to_string(), ": must be at most 256");
+        assert_eq!(ProfileRule::faults(&many).to_string(), "must be at most 256");
     }
 
     #[test]

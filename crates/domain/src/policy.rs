@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorRule, Faults, KeyLimit, Price, Quota};
+use crate::{ErrorRule, Faults, KeyLimit, Price, Quota, matching::is_header_name};
 
 /// How the pool of one upstream is used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,9 +96,10 @@ impl PoolPolicy {
         {
             faults.add("on_auth_failure", "must be more than 0 seconds and at most 31 days");
         }
-        if self.probe.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.len() > 1024)
-        {
-            faults.add("probe.path", "must begin with / and be at most 1024 bytes");
+        if self.probe.path.as_ref().is_some_and(|path| !Probe::is_path(path)) {
+            let words = "must begin with / and be at most 1024 visible ASCII characters without \
+                         spaces and `#`; escape others as in %20";
+            faults.add("probe.path", words);
         }
         if self.queue_timeout > Duration::from_secs(600) {
             faults.add("queue_timeout", "must be at most 10 minutes");
@@ -180,8 +181,9 @@ impl Sticky {
         if !(100..=10_000).contains(&self.max_load_percent) {
             faults.add("sticky.max_load_percent", "must be 100 to 10000");
         }
-        if matches!(&self.by, StickyBy::Header(name) if name.is_empty() || name.len() > 128) {
-            faults.add("sticky.by", "the header's name must be 1 to 128 bytes");
+        if matches!(&self.by, StickyBy::Header(name) if !is_header_name(name)) {
+            let words = "what follows `header:` must be the name of a header, such as x-session-id";
+            faults.add("sticky.by", words);
         }
     }
 }
@@ -251,6 +253,15 @@ impl Default for Probe {
     }
 }
 
+impl Probe {
+    /// Whether `text` can stand in the first line of a request: a path, and a query if there is
+    /// one. A blank or a line break in it would begin something else.
+    pub fn is_path(text: &str) -> bool {
+        let visible = |b: u8| (0x21..=0x7e).contains(&b) && b != b'#';
+        text.starts_with('/') && text.len() <= 1024 && text.bytes().all(visible)
+    }
+}
+
 /// A script that says which headers a request gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeaderScript {
@@ -275,4 +286,78 @@ pub enum ScriptError {
     Refuse,
     /// The call goes out without what the script would have set.
     Skip,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The places of the faults of a policy that differs from the usual one.
+    fn check(told: impl FnOnce(&mut PoolPolicy), expected: &[&str]) {
+        let mut policy = PoolPolicy::default();
+        told(&mut policy);
+        let places: Vec<_> = policy.faults().0.into_iter().map(|fault| fault.field).collect();
+        assert_eq!(places, expected, "{policy:?}");
+    }
+
+    #[test]
+    fn what_is_asked_of_a_suspended_key_is_a_path() {
+        let long = format!("/{}", "x".repeat(1024));
+        for (path, good) in [
+            ("/v1/models", true),
+            ("/", true),
+            ("/v1/models?limit=1&q=%20", true),
+            ("", false),
+            ("v1/models", false),
+            ("/v1/mod els", false),
+            ("/v1 HTTP/1.1\r\nhost: elsewhere\r\n\r\nGET /", false),
+            ("/v1\n", false),
+            ("/v1\t", false),
+            ("/v1\u{7f}", false),
+            ("/v1\0", false),
+            ("/möbel", false),
+            ("/v1#part", false),
+            (&long, false),
+        ] {
+            let expected: &[_] = if good { &[] } else { &["probe.path"] };
+            check(|policy| policy.probe.path = Some(path.to_owned()), expected);
+        }
+    }
+
+    #[test]
+    fn what_sticks_by_a_header_names_one() {
+        for (name, good) in [("x-session-id", true), ("a b", false), ("", false), ("x\r", false)] {
+            let by = StickyBy::Header(name.to_owned());
+            let expected: &[_] = if good { &[] } else { &["sticky.by"] };
+            check(|policy| policy.sticky = Some(Sticky { by, ..Sticky::default() }), expected);
+        }
+    }
+
+    #[test]
+    fn models_are_names_or_how_names_begin() {
+        let price = |model: &str| Price {
+            model: model.to_owned(),
+            input: 1,
+            output: 1,
+            cached: None,
+            cache_written: None,
+            request: 0,
+        };
+        let limit = |model: &str| KeyLimit {
+            model: Some(model.to_owned()),
+            per: crate::Sharing::Key,
+            unit: crate::Unit::Requests,
+            window: Some(crate::Window::Minute),
+            limit: 1,
+        };
+        let models = ["gpt-5", "gpt-*", "*", "g*t", "*gpt", "gpt-**"];
+        check(
+            |policy| policy.prices = models.map(price).to_vec(),
+            &["prices[3].model", "prices[4].model", "prices[5].model"],
+        );
+        check(
+            |policy| policy.key_limits = models.map(limit).to_vec(),
+            &["key_limits[3].model", "key_limits[4].model", "key_limits[5].model"],
+        );
+    }
 }

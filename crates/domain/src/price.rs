@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Faults, log::Usage};
+use crate::{Faults, log::Usage, model_pattern};
 
 /// What the tokens of one model, or of those whose names begin alike, cost: billionths of a dollar
 /// for a thousand tokens, so that a dollar for a million tokens is 1,000,000.
@@ -31,10 +31,7 @@ impl Price {
 
     /// The price of `model`: that with the longest name that fits.
     pub fn of<'a>(prices: &'a [Price], model: &str) -> Option<&'a Price> {
-        let fits = prices.iter().filter(|price| match price.model.strip_suffix('*') {
-            Some(beginning) => model.starts_with(beginning),
-            None => model == price.model,
-        });
+        let fits = prices.iter().filter(|price| model_pattern::fits(&price.model, model));
         fits.max_by_key(|price| (price.model.len(), !price.model.ends_with('*')))
     }
 
@@ -60,8 +57,8 @@ impl Price {
             faults.add("", format!("must be at most {}", Self::PER_UPSTREAM_MAX));
         }
         for (i, price) in prices.iter().enumerate() {
-            if price.model.is_empty() || price.model.len() > 256 {
-                faults.add(format!("[{i}].model"), "must be 1 to 256 bytes");
+            if let Some(words) = model_pattern::fault(&price.model) {
+                faults.add(format!("[{i}].model"), words);
             }
             if prices[..i].iter().any(|other| other.model == price.model) {
                 faults.add(format!("[{i}].model"), "is given twice");

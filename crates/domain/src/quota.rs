@@ -5,7 +5,7 @@
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::{Faults, Period, Unit};
+use crate::{Faults, Period, Unit, model_pattern};
 
 /// So much of a unit in each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -116,8 +116,8 @@ impl KeyLimit {
             if limit.limit == 0 || i64::try_from(limit.limit).is_err() {
                 faults.add(format!("[{i}].limit"), "must be at least 1");
             }
-            if limit.model.as_ref().is_some_and(|m| m.is_empty() || m.len() > 256) {
-                faults.add(format!("[{i}].model"), "must be 1 to 256 bytes");
+            if let Some(words) = limit.model.as_deref().and_then(model_pattern::fault) {
+                faults.add(format!("[{i}].model"), words);
             }
         }
         faults
@@ -127,9 +127,6 @@ impl KeyLimit {
     pub fn concerns(&self, model: Option<&str>) -> bool {
         let Some(pattern) = self.model.as_deref() else { return true };
         let Some(model) = model else { return false };
-        match pattern.strip_suffix('*') {
-            Some(beginning) => model.starts_with(beginning),
-            None => model == pattern,
-        }
+        model_pattern::fits(pattern, model)
     }
 }

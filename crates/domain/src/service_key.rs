@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 
-use crate::{Access, Faults, ServiceKeyId, Upstream, UpstreamId, UserId};
+use crate::{
+    Access, Faults, ServiceKeyId, Upstream, UpstreamId, UserId, access::canonical, model_pattern,
+};
 
 /// A secret that we gave a caller; only its digest is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +30,8 @@ pub struct ServiceKey {
     pub expires_at: Option<DateTime<Utc>>,
     /// The only upstreams it may reach; empty means all that its owner may.
     pub allowed_upstreams: Vec<UpstreamId>,
-    /// The only models it may ask for, by the name it asks with; empty means any.
+    /// The only models it may ask for, by the name it asks with or its beginning and `*`; empty
+    /// means any.
     pub allowed_models: Vec<String>,
     /// From where, when and for what it is accepted.
     pub access: Access,
@@ -53,8 +57,10 @@ impl ServiceKey {
         if self.name.trim().is_empty() || self.name.len() > 128 {
             faults.add("name", "must be 1 to 128 bytes");
         }
-        if self.allowed_models.iter().any(|m| m.is_empty() || m.len() > 256) {
-            faults.add("allowed_models", "each must be 1 to 256 bytes");
+        for (i, model) in self.allowed_models.iter().enumerate() {
+            if let Some(words) = model_pattern::fault(model) {
+                faults.add(format!("allowed_models[{i}]"), words);
+            }
         }
         faults.0.extend(self.access.faults().0);
         faults
@@ -102,7 +108,8 @@ impl Caller {
         now: DateTime<Utc>,
     ) -> Option<&'static str> {
         let ips = &self.key.access.ips;
-        let from = |ip: IpAddr| ips.iter().any(|net| net.contains(&ip.to_canonical()));
+        let holds = |net: &IpNet, ip: IpAddr| canonical(*net).contains(&ip.to_canonical());
+        let from = |ip: IpAddr| ips.iter().any(|net| holds(net, ip));
         if !ips.is_empty() && !ip.is_some_and(from) {
             return Some("from this address");
         }
@@ -130,6 +137,7 @@ impl Caller {
 
     /// Whether this caller may ask for `model`.
     pub fn may_ask_for(&self, model: &str) -> bool {
-        self.key.allowed_models.is_empty() || self.key.allowed_models.iter().any(|m| m == model)
+        let allowed = &self.key.allowed_models;
+        allowed.is_empty() || allowed.iter().any(|pattern| model_pattern::fits(pattern, model))
     }
 }

@@ -1,6 +1,9 @@
 //! Reading what callers send: bodies, queries, ids. Every field at fault is told at once, and
 //! nothing of what was sent is repeated in the answer: it may be a secret.
 
+pub(crate) mod form;
+pub(crate) mod nul;
+
 use std::time::Duration;
 
 use axum::{
@@ -16,6 +19,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
+use self::form::Form;
 use crate::{app::Management, error::ApiError};
 
 /// So many faults are told at once; looking for more would cost more than they help.
@@ -28,6 +32,8 @@ pub(crate) trait Input: DeserializeOwned + PartialSchema {
     /// The fields that `null` empties. None where `null` says as much as leaving a field out; in
     /// an edit that could be meant either way, so every other `null` is refused there.
     const NULLABLE: Option<&'static [&'static str]> = None;
+    /// The fields that are judged line by line: a U+0000 in them is a fault of its line.
+    const BY_THE_LINE: &'static [&'static str] = &[];
 
     /// What is wrong with it, as far as it can be judged alone. It is asked only when a field has
     /// not even its form, so that the caller learns of all others too; a body in good form is
@@ -86,8 +92,11 @@ impl<T: DeserializeOwned> FromRequestParts<Management> for Query<T> {
         let mut fields = Map::new();
         let mut faults = Faults::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if value.contains('\0') {
+                faults.add(short(&name), nul::WORDS);
+            }
             if fields.insert(name.to_string(), Value::from(value)).is_some() {
-                faults.add(name, "is given twice");
+                faults.add(short(&name), "is given twice");
             }
         }
         faults.none_or(()).map_err(ApiError::Invalid)?;
@@ -146,6 +155,7 @@ fn read_body<T: Input>(mut fields: Map<String, Value>) -> Result<T, Faults> {
             }
         }
     }
+    nul::take_out(&mut fields, T::BY_THE_LINE, &mut faults);
     let read = sift::<T>(&mut fields, |_| None, &mut faults);
     if let Some(body) = read.filter(|_| faults.0.is_empty()) {
         return Ok(body);
@@ -174,7 +184,7 @@ fn sift<T: DeserializeOwned>(
     faults: &mut Faults,
 ) -> Option<T> {
     loop {
-        let error = match serde_path_to_error::deserialize(Value::Object(fields.clone())) {
+        let error = match serde_path_to_error::deserialize(Form(Value::Object(fields.clone()))) {
             Ok(value) => return Some(value),
             Err(error) => error,
         };
@@ -222,7 +232,7 @@ fn quoted_after<'a>(said: &'a str, start: &str) -> Option<&'a str> {
 }
 
 /// What serde said, without what was sent.
-fn words(said: &str) -> String {
+pub(crate) fn words(said: &str) -> String {
     const TIME_WORDS: [&str; 6] = [
         "input is out of range",
         "no possible date and time matching input",
@@ -250,6 +260,7 @@ fn words(said: &str) -> String {
         Some("f64") => "must be a number".to_owned(),
         Some("a boolean") => "must be true or false".to_owned(),
         Some("a sequence") => "must be a list".to_owned(),
+        Some("a map") => "must be an object".to_owned(),
         Some(expected) if expected.starts_with("struct") => "must be an object".to_owned(),
         Some("an RFC 3339 formatted date and time string") => {
             "must be a time such as 2026-01-31T12:00:00Z".to_owned()
@@ -325,7 +336,7 @@ mod tests {
     #[test]
     fn every_field_at_fault_is_told_at_once() {
         let told = faults(json!({
-            "size": -1, "kind": "huge", "colour": 1, "shape": 2, "at": "soon",
+            "size": -1, "kind": 3, "colour": 1, "shape": 2, "at": "soon",
             "parts": [{"weight": 1}, {"weight": "x"}],
         }));
         for part in [
@@ -349,6 +360,14 @@ mod tests {
         assert!(told.starts_with("parts[0].w: is not known here"), "{told}");
         assert_eq!(faults(json!({})), "name: is required; size: is required");
         assert_eq!(faults(json!({"name": "a", "size": 1, "parts": 3})), "parts: must be a list");
+    }
+
+    #[test]
+    fn a_list_is_no_object_and_a_nul_no_text() {
+        let told = faults(json!({"name": "a", "size": 1, "parts": [[1]]}));
+        assert_eq!(told, "parts[0]: must be an object");
+        let told = faults(json!({"name": "a\0b", "size": 1, "parts": [{"weight": "\0"}]}));
+        assert_eq!(told, format!("name: {words}; parts[0].weight: {words}", words = nul::WORDS));
     }
 
     #[test]

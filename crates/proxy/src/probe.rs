@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::{Dialect, ErrorClass, Upstream, live::KeyTest};
+use domain::{Dialect, ErrorClass, Upstream, live::KeyTest, policy::Probe};
 use pingora_timeout::timeout;
 
 use crate::{
@@ -55,9 +55,10 @@ async fn exchange(
     slot: &Slot,
 ) -> Result<(u16, Option<ErrorClass>), String> {
     let upstream = &running.entry.upstream;
+    let question = question(upstream, slot)?;
     let connect = gateway.connector.connect(&running.line, upstream.timeouts.connect);
     let mut conn = connect.await.map_err(|fault| fault.to_string())?;
-    conn.wr.send(&[&question(upstream, slot)]).await.map_err(|_| broken())?;
+    conn.wr.send(&[&question]).await.map_err(|_| broken())?;
     let raw = conn.rd.head_now(HEAD_MAX).await.map_err(|_| broken())?;
     let head = ResponseHead::parse(raw, FIELDS_MAX).map_err(|bad| format!("malformed: {bad}"))?;
     let body = body(&mut conn, &head).await;
@@ -73,11 +74,19 @@ fn broken() -> String {
     "the provider broke the connection".to_owned()
 }
 
-/// The request: the head alone, for one connection that is not kept.
-fn question(upstream: &Upstream, slot: &Slot) -> Bytes {
+/// The path that is asked, and its query. What could be read as more than that is never sent,
+/// whoever stored it.
+fn asked(upstream: &Upstream) -> Result<&str, String> {
     let gemini = upstream.dialects.contains(&Dialect::Gemini);
     let usual = if gemini { "/v1beta/models?pageSize=1" } else { "/v1/models" };
     let asked = upstream.policy.probe.path.as_deref().unwrap_or(usual);
+    let words = "nothing was asked: `policy.probe.path` is not a path";
+    Probe::is_path(asked).then_some(asked).ok_or_else(|| words.to_owned())
+}
+
+/// The request: the head alone, for one connection that is not kept.
+fn question(upstream: &Upstream, slot: &Slot) -> Result<Bytes, String> {
+    let asked = asked(upstream)?;
     let (path, query) = asked.split_once('?').map_or((asked, None), |(p, q)| (p, Some(q)));
     let mut head = b"GET ".to_vec();
     address::push_path(&mut head, upstream, path, None);
@@ -95,7 +104,7 @@ fn question(upstream: &Upstream, slot: &Slot) -> Bytes {
     headers::push_own(&mut head, &upstream.header_rules);
     headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
     head.extend_from_slice(b"\r\n");
-    head.into()
+    Ok(head.into())
 }
 
 /// As much of the body as is looked at, or as came before it broke.
@@ -114,4 +123,27 @@ async fn body(conn: &mut Conn, head: &ResponseHead) -> Vec<u8> {
     }
     body.truncate(BODY_MAX);
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{BaseUrl, UpstreamId, UserId};
+
+    use super::*;
+
+    #[test]
+    fn only_a_path_is_asked() {
+        let check = |path: &str, good: bool| {
+            let base_url = BaseUrl::parse("https://api.openai.com").unwrap();
+            let mut upstream = Upstream::new(UpstreamId(1), UserId(1), "up", base_url);
+            upstream.policy.probe.path = Some(path.to_owned());
+            let asked = asked(&upstream);
+            assert_eq!(asked.as_deref().ok(), good.then_some(path), "{path:?}");
+            assert!(good || asked.unwrap_err().contains("not a path"));
+        };
+        check("/v1/models?limit=1", true);
+        check("/ HTTP/1.1\r\nhost: elsewhere\r\n\r\nDELETE /v1/files", false);
+        check("/v1/mod els", false);
+        check("v1/models", false);
+    }
 }

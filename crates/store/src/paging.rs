@@ -226,7 +226,9 @@ fn read_cursor(text: &str, by: SortBy) -> Result<(Option<Value>, i64)> {
     let bytes = hex::decode(text).map_err(|_| bad_cursor())?;
     match (serde_json::from_slice(&bytes).map_err(|_| bad_cursor())?, by) {
         (Cursor::Id(id), SortBy::Id) => Ok((None, id)),
-        (Cursor::Name(name, id), SortBy::Name) => Ok((Some(name.into()), id)),
+        (Cursor::Name(name, id), SortBy::Name) if !name.contains('\0') => {
+            Ok((Some(name.into()), id))
+        }
         (Cursor::Updated(at, id), SortBy::UpdatedAt) => Ok((Some(at.into()), id)),
         _ => Err(bad_cursor()),
     }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use chrono::{NaiveTime, Weekday};
+use domain::access::canonical;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use utoipa::ToSchema;
@@ -24,7 +25,7 @@ impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let one = || text.parse().ok().map(|address: std::net::IpAddr| address.into());
-        let network = text.parse().ok().or_else(one).map(|network: IpNet| Self(network.trunc()));
+        let network = text.parse().ok().or_else(one).map(|network| Self(canonical(network)));
         network.ok_or_else(|| D::Error::custom("must be a network such as 10.0.0.0/8"))
     }
 }

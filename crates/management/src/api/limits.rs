@@ -121,7 +121,7 @@ pub(crate) struct NewLimit {
 pub(crate) struct EditLimit {
     name: Option<String>,
     scope: Option<ScopeName>,
-    /// `null` for each.
+    /// `null` for each. Required with another scope.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<ScopeId>)]
     scope_id: Option<Option<ScopeId>>,
@@ -291,7 +291,13 @@ impl EditLimit {
             terms.count_by(algorithm);
         }
         if let Some(scope) = self.scope.filter(|scope| *scope != terms.scope) {
-            (terms.scope, terms.scope_id) = (scope, None);
+            if self.scope_id.is_none() {
+                // What held for one must not come to hold for each unsaid.
+                let mut faults = Faults::default();
+                faults.add("scope_id", "is required with this other scope; `null` for each");
+                return Err(faults);
+            }
+            terms.scope = scope;
         }
         terms.scope_id = self.scope_id.unwrap_or(terms.scope_id);
         terms.unit = self.unit.unwrap_or(terms.unit);

@@ -2,9 +2,10 @@
 
 use axum::{Json as Answer, extract::State};
 use domain::{
-    ServiceKeyId,
+    Faults, ServiceKeyId,
     live::{RouteAsk, RouteRefused, RouteTarget, RouteTest},
     log::Considered,
+    matching::is_header_name,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -46,7 +47,23 @@ pub(crate) struct TestHeader {
 /// Most headers of a call that might be made.
 const HEADERS_MAX: usize = 64;
 
-impl Input for TestRoute {}
+impl Input for TestRoute {
+    fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        if self.headers.len() > HEADERS_MAX {
+            faults.add("headers", format!("must be at most {HEADERS_MAX}"));
+        }
+        for (i, header) in self.headers.iter().enumerate().take(HEADERS_MAX) {
+            if !is_header_name(&header.name) {
+                faults.add(format!("headers[{i}].name"), "must be the name of a header");
+            }
+            if header.value.chars().any(char::is_control) {
+                faults.add(format!("headers[{i}].value"), "must not hold control characters");
+            }
+        }
+        faults
+    }
+}
 
 /// Where a call would go, or why nowhere.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -101,9 +118,7 @@ pub(crate) async fn test_route(
     State(app): State<Management>,
     Json(test): Json<TestRoute>,
 ) -> Result<Answer<RouteTested>, ApiError> {
-    if test.headers.len() > HEADERS_MAX {
-        return Err(ApiError::field("headers", format!("must be at most {HEADERS_MAX}")));
-    }
+    test.faults().none_or(()).map_err(ApiError::Invalid)?;
     let service_key = ServiceKeyId(test.service_key_id);
     let row = app.store.service_key(service_key).await?;
     visible(&actor, row.key.owner, "service key", ())?;

@@ -40,7 +40,8 @@ pub(crate) struct ServiceKey {
     expires_at: Option<DateTime<Utc>>,
     /// The only upstreams it may reach; empty means all that its owner may.
     allowed_upstreams: Vec<i64>,
-    /// The only models it may ask for; empty means any.
+    /// The only models it may ask for, each by its name or by how names begin and `*` (`gpt-*`);
+    /// empty means any.
     allowed_models: Vec<String>,
     /// The only networks from which it is accepted; empty means any.
     allowed_ips: Vec<Network>,
@@ -75,6 +76,7 @@ pub(crate) struct NewServiceKey {
     expires_at: Option<DateTime<Utc>>,
     #[serde(default)]
     allowed_upstreams: Vec<i64>,
+    /// Names, or how names begin and one `*` last: `gpt-*`.
     #[serde(default)]
     allowed_models: Vec<String>,
     #[serde(default)]
@@ -97,6 +99,7 @@ pub(crate) struct EditServiceKey {
     #[schema(value_type = Option<DateTime<Utc>>)]
     expires_at: Option<Option<DateTime<Utc>>>,
     allowed_upstreams: Option<Vec<i64>>,
+    /// Names, or how names begin and one `*` last: `gpt-*`.
     allowed_models: Option<Vec<String>>,
     allowed_ips: Option<Vec<Network>>,
     /// In capitals.

@@ -31,9 +31,14 @@ async fn an_id_that_is_no_id_is_replaced() {
 async fn what_is_not_there_is_told_in_json() {
     let app = App::start().await;
     let admin = app.admin().await;
-    for path in
-        ["/nothing", "/api/admin/nothing", "/api/admin/upstreams/x", "/api/admin/upstreams/"]
-    {
+    for path in [
+        "/nothing",
+        "/api/admin/nothing",
+        "/api/admin/upstreams/x",
+        "/api/admin/upstreams/",
+        "/api/admin/upstreams/1%00",
+        "/api/admin/logs/%00",
+    ] {
         assert_eq!(admin.get(path).await.refused(404), "no_such_path", "{path}");
     }
     for path in ["upstreams", "keys", "service-keys", "routes"] {
@@ -74,6 +79,27 @@ async fn a_body_that_is_no_json_object_is_refused_by_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_text_that_no_database_takes_is_refused_with_its_place() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let key = json!({"upstream_id": upstream, "name": "a\0", "key_value": "sk", "note": "\0"});
+    let faults = admin.post("/api/admin/keys", key).await.faults(422);
+    assert_eq!(faults["name"], "must not hold the character U+0000");
+    assert!(faults.contains_key("note") && faults.len() == 2, "{faults:?}");
+    let route = json!({"name": "x", "targets": [{"upstream_id": upstream, "model": "a\0"}]});
+    let faults = admin.post("/api/admin/routes", route).await.faults(422);
+    assert_eq!(faults.keys().collect::<Vec<_>>(), ["targets[0].model"]);
+    let login = json!({"username": "super\0admin", "password": crate::app::PASSWORD});
+    assert!(
+        app.anonymous().post("/api/auth/login", login).await.faults(422).contains_key("username")
+    );
+    let cursor = r#"{"n":["a\u0000",1]}"#.bytes().map(|b| format!("{b:02x}")).collect::<String>();
+    let path = format!("/api/admin/upstreams?sort=name&cursor={cursor}");
+    assert!(admin.get(&path).await.faults(422).contains_key("cursor"));
+}
+
+#[tokio::test]
 async fn a_body_without_a_length_is_bounded_too() {
     let app = App::start().await;
     let admin = app.admin().await.with("transfer-encoding", "chunked");
@@ -94,6 +120,8 @@ async fn a_query_is_checked_like_a_body() {
     assert!(faults["colour"].contains("not known here"), "{faults:?}");
     let faults = admin.get("/api/admin/upstreams?limit=1&limit=2").await.faults(422);
     assert_eq!(faults["limit"], "is given twice");
+    let faults = admin.get("/api/admin/upstreams?search=a%00b").await.faults(422);
+    assert!(faults["search"].contains("U+0000"), "{faults:?}");
     let faults = admin.get("/api/admin/upstreams?cursor=rubbish").await.faults(422);
     assert!(faults.contains_key("cursor"), "{faults:?}");
 }

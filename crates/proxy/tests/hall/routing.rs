@@ -17,7 +17,8 @@ async fn a_model_is_found_by_route_by_upstream_and_by_its_plain_name() {
         .upstream("one", one.addr, &["sk-1"], |up| up.models = vec!["a".into(), "both".into()]);
     setup.upstream("two", two.addr, &["sk-2"], |up| up.models = vec!["b".into(), "both".into()]);
     setup.route("alias", &[(first, Some("a"))]);
-    let hall = setup.start().await;
+    let some = setup.caller(|key| key.allowed_models = vec!["a*".into(), "one/*".into()]);
+    let mut hall = setup.start().await;
     for (asked, by, model) in [
         ("alias", "one", "a"),
         ("a", "one", "a"),
@@ -43,6 +44,15 @@ async fn a_model_is_found_by_route_by_upstream_and_by_its_plain_name() {
         list["data"].as_array().unwrap().iter().filter_map(|m| m["id"].as_str()).collect();
     assert_eq!(names, ["a", "alias", "b", "one/both", "two/both"]);
     let entries = hall.entries().await;
+    // Who may ask for some by how their names begin is told of these.
+    hall.key = some;
+    let list = hall.ask(hall.request("GET", "/v1/models", &[], "")).await.json();
+    let told = list["data"].as_array().unwrap().iter().filter_map(|m| m["id"].as_str());
+    assert!(told.eq(["a", "alias", "one/both"]), "{list}");
+    for (asked, status) in [("alias", 200), ("one/both", 200), ("b", 403), ("two/both", 403)] {
+        let reply = hall.ask(hall.post("/v1/chat/completions", &chat(asked))).await;
+        assert_eq!(reply.status, status, "{asked}");
+    }
     assert!(
         entries
             .iter()

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
 use chrono_tz::Tz;
-use domain::{Faults, Scope, ServiceKeyId, UpstreamId, UserId};
+use domain::{Faults, Scope, ServiceKeyId, UpstreamId, UserId, access::canonical};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
@@ -271,8 +271,8 @@ fn scope(name: ScopeName, id: Option<&ScopeId>) -> Result<Scope, &'static str> {
 
 /// A network, or the network of one address.
 fn network(text: &str) -> Option<IpNet> {
-    let net = text.parse::<IpNet>().map(|net| net.trunc());
-    net.ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    let net = text.parse::<IpNet>().ok();
+    net.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(canonical)
 }
 
 impl From<domain::Algorithm> for Algorithm {

@@ -94,6 +94,8 @@ struct UploadQuery {
 }
 
 impl Input for ImportKeys {
+    const BY_THE_LINE: &'static [&'static str] = &["text"];
+
     fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         if self.defaults.enable_quota == Some(true) && self.defaults.quota_total.is_none() {

@@ -1,29 +1,35 @@
 //! A text with many provider keys: one a line, CSV with a head, or JSON. What is wrong with one of
 //! them is told of that one, and what was sent is never repeated.
 
+mod records;
+
 use std::str::FromStr;
 
 use domain::{Fault, Faults, KeyState};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use store::ImportedKey;
 use utoipa::ToSchema;
 
+use self::records::{Record, Records};
 use super::import::Defaults;
 use crate::{
     api::{quotas::Quota, values::all},
     error::ApiError,
+    input::{form::Form, nul, words},
 };
 
 /// The form of a text with many keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ImportFormat {
-    /// One key a line; blank lines and those that begin with `#` are passed over.
+    /// One key a line and nothing else in it; blank lines and those that begin with `#` are passed
+    /// over.
     Lines,
     /// With a head that names its columns: `key_value` (or `key`), `name`, `weight`, `quota_group`
-    /// (or `group`), `quota_total`, `note`, `state`; others are passed over.
+    /// (or `group`), `quota_total`, `note`, `state`. `id` and `upstream_id`, which an exported file
+    /// has, are passed over; others are refused.
     Csv,
     /// A list of keys, or of objects with the fields that CSV has, and `quotas`.
     Json,
@@ -35,8 +41,12 @@ pub(super) struct Entry {
     pub(super) key: Result<ImportedKey, Faults>,
 }
 
+/// What exported keys have and imported ones do not need.
+const EXPORTED: [&str; 2] = ["id", "upstream_id"];
+
 /// What a text says of a key.
 #[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Said {
     #[serde(alias = "key")]
     key_value: SecretString,
@@ -53,15 +63,31 @@ struct Said {
 /// The form that a text has by its looks.
 pub(super) fn guess(text: &str) -> ImportFormat {
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    let head = text.lines().next().unwrap_or_default().to_ascii_lowercase();
-    let names_key = |column: &str| matches!(column.trim().trim_matches('"'), "key" | "key_value");
-    if text.starts_with('[') {
+    let head = text.lines().next().unwrap_or_default();
+    let names_key = |name: &str| column(name.trim().trim_matches('"')) == Some("key_value");
+    if text.starts_with(['[', '{']) {
         ImportFormat::Json
     } else if head.split(',').any(names_key) {
         ImportFormat::Csv
     } else {
         ImportFormat::Lines
     }
+}
+
+/// The column of this name, however it is written. None where there is no such column.
+fn column(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "key_value" | "key" => "key_value",
+        "name" => "name",
+        "weight" => "weight",
+        "quota_group" | "group" => "quota_group",
+        "quota_total" => "quota_total",
+        "state" => "state",
+        "note" => "note",
+        "id" => "id",
+        "upstream_id" => "upstream_id",
+        _ => return None,
+    })
 }
 
 /// The keys of a text, at most as many as are imported at once.
@@ -91,56 +117,103 @@ type AllSaid = Vec<(usize, Result<Said, Faults>)>;
 fn lines(text: &str) -> AllSaid {
     let lines = (1..).zip(text.lines()).map(|(number, line)| (number, line.trim()));
     let keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let said = |(number, line): (usize, &str)| {
-        (number, Ok(Said { key_value: line.into(), ..Said::default() }))
-    };
-    keys.map(said).collect()
+    keys.map(|(number, line)| (number, alone(line))).collect()
+}
+
+/// A key that stands alone in its line. What looks like more than a key is none: it would be
+/// entered as a secret that no provider knows.
+fn alone(line: &str) -> Result<Said, Faults> {
+    let more = |c: char| matches!(c, ',' | ';') || c.is_whitespace();
+    if line.starts_with(['{', '[', '"']) || line.contains(more) {
+        let words = "is no key alone: give `format`, or for columns with `,` between them a head \
+                     that names them, with `key` among them";
+        return Err(fault("key_value", words));
+    }
+    Ok(Said { key_value: line.into(), ..Said::default() })
 }
 
 fn json(text: &str) -> Result<AllSaid, ApiError> {
-    let items: Vec<&RawValue> = serde_json::from_str(text)
-        .map_err(|error| malformed(error.line(), "the text is not a JSON list"))?;
-    let read = |item: &RawValue| {
-        if let Ok(key) = serde_json::from_str::<SecretString>(item.get()) {
-            return Ok(Said { key_value: key, ..Said::default() });
-        }
-        let mut reader = serde_json::Deserializer::from_str(item.get());
-        serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let (path, said) = (error.path().to_string(), error.inner().to_string());
-            // Only what is ours of what serde says: the rest may repeat a secret.
-            match said.starts_with("missing field") {
-                true => fault("key_value", "is required"),
-                false if path == "." => fault("", "must be a key, or an object with one"),
-                false => fault(&path, "has not its form"),
-            }
-        })
+    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| {
+        malformed(error.line(), "must be a JSON list of keys, or of objects with `key`")
+    })?;
+    Ok((1..).zip(items.into_iter().map(item)).collect())
+}
+
+/// An item of a JSON list.
+fn item(item: &RawValue) -> Result<Said, Faults> {
+    let mut fields = match serde_json::from_str(item.get()) {
+        Ok(Value::String(key)) => return Ok(Said { key_value: key.into(), ..Said::default() }),
+        Ok(Value::Object(fields)) => fields,
+        _ => return Err(fault("", "must be a key, or an object with one")),
     };
-    Ok((1..).zip(items.into_iter().map(read)).collect())
+    fields.retain(|name, _| !EXPORTED.contains(&name.as_str()));
+    serde_path_to_error::deserialize(Form(Value::Object(fields))).map_err(|error| {
+        let (path, said) = (error.path().to_string(), error.inner().to_string());
+        // The names of fields that are not ours may be secrets, too.
+        if said.starts_with("unknown field") {
+            let place = if path.starts_with("quotas[") { "quotas" } else { "" };
+            return fault(place, &format!("has a field that {}", words(&said)));
+        }
+        match said.strip_prefix("missing field `").and_then(|said| said.split('`').next()) {
+            Some(name) if path == "." => fault(name, "is required"),
+            Some(name) => fault(&format!("{path}.{name}"), "is required"),
+            None if said.starts_with("duplicate field") => fault("", "names a field twice"),
+            None => fault(&path, &words(&said)),
+        }
+    })
 }
 
 fn csv(text: &str) -> Result<AllSaid, ApiError> {
-    let mut records = Records { text, line: 1 };
-    let Some((_, head)) = records.next() else { return Ok(Vec::new()) };
-    let head: Vec<String> = head.iter().map(|name| name.trim().to_ascii_lowercase()).collect();
-    if !head.iter().any(|name| name == "key" || name == "key_value") {
-        return Err(malformed(1, "the head names no column `key_value`"));
+    let mut records = Records::of(text).filter(Record::says_something);
+    let Some(head) = records.next() else { return Ok(Vec::new()) };
+    let columns = columns(&head).map_err(|words| malformed(head.line, &words))?;
+    let said = |record: Record| (record.line, Said::of(record, &columns));
+    Ok(records.map(said).collect())
+}
+
+/// The columns that a head names; those without a name must be empty.
+fn columns(head: &Record) -> Result<Vec<&'static str>, String> {
+    if let Some(wrong) = head.wrong {
+        return Err(format!("the head {wrong}"));
     }
-    let full = |(_, fields): &(usize, Vec<String>)| fields.iter().any(|f| !f.trim().is_empty());
-    let said = |(line, fields): (usize, Vec<String>)| {
-        if fields.len() > head.len() {
-            return (line, Err(fault("", "has more fields than the head")));
+    let mut columns = Vec::with_capacity(head.fields.len());
+    for (number, name) in (1..).zip(&head.fields) {
+        let name = name.trim();
+        let known = if name.is_empty() { Some("") } else { column(name) };
+        let Some(known) = known else {
+            return Err(format!(
+                "column {number} of the head is not known; known are key, name, weight, group, \
+                 quota_total, state, note"
+            ));
+        };
+        if !known.is_empty() && columns.contains(&known) {
+            return Err(format!("the head names the column `{known}` twice"));
         }
-        let mut said = Said::default();
-        let mut faults = Faults::default();
-        for (name, value) in head.iter().zip(fields) {
-            said.hear(name, value.trim(), &mut faults);
-        }
-        (line, faults.none_or(said))
-    };
-    Ok(records.filter(full).map(said).collect())
+        columns.push(known);
+    }
+    match columns.contains(&"key_value") {
+        true => Ok(columns),
+        false => Err("the head names no column `key`; columns have `,` between them".to_owned()),
+    }
 }
 
 impl Said {
+    /// What a record says under these columns.
+    fn of(record: Record, columns: &[&str]) -> Result<Self, Faults> {
+        if let Some(wrong) = record.wrong {
+            return Err(fault("", wrong));
+        }
+        if record.fields.len() > columns.len() {
+            return Err(fault("", "has more fields than the head"));
+        }
+        let mut said = Self::default();
+        let mut faults = Faults::default();
+        for (column, value) in columns.iter().zip(record.fields) {
+            said.hear(column, value.trim(), &mut faults);
+        }
+        faults.none_or(said)
+    }
+
     /// One field of CSV; what is empty says nothing.
     fn hear(&mut self, column: &str, value: &str, faults: &mut Faults) {
         if value.is_empty() {
@@ -155,22 +228,34 @@ impl Said {
             number
         };
         match column {
-            "key_value" | "key" => self.key_value = value.into(),
+            "key_value" => self.key_value = value.into(),
             "name" => self.name = text(),
             "weight" => {
                 let weight = number("weight");
                 self.weight = weight.map(|weight| u32::try_from(weight).unwrap_or(u32::MAX));
             }
-            "quota_group" | "group" => self.quota_group = text(),
+            "quota_group" => self.quota_group = text(),
             "quota_total" => self.quota_total = number("quota_total"),
             "state" => self.state = text(),
             "note" => self.note = text(),
+            "" => faults.add("", "has a field under no name"),
             _ => {}
         }
     }
 
     /// The key, with what is said of all where nothing is said of this one.
     fn with(self, defaults: &Defaults) -> Result<ImportedKey, Faults> {
+        let mut faults = Faults::default();
+        let texts = [
+            ("key_value", Some(self.key_value.expose_secret())),
+            ("name", self.name.as_deref()),
+            ("quota_group", self.quota_group.as_deref()),
+            ("note", self.note.as_deref()),
+        ];
+        for (field, _) in texts.iter().filter(|(_, text)| text.is_some_and(|t| t.contains('\0'))) {
+            faults.add(*field, nul::WORDS);
+        }
+        faults.none_or(())?;
         let state = self.state.as_deref().map(KeyState::from_str).transpose();
         let state = state.map_err(|fault| Faults(vec![fault]))?;
         let some = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
@@ -187,48 +272,6 @@ impl Said {
     }
 }
 
-/// The records of a CSV text, and in which line each begins.
-struct Records<'a> {
-    text: &'a str,
-    line: usize,
-}
-
-impl Iterator for Records<'_> {
-    type Item = (usize, Vec<String>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.text.is_empty() {
-            return None;
-        }
-        let start = self.line;
-        let mut fields = vec![String::new()];
-        let (mut quoted, mut end) = (false, self.text.len());
-        let mut chars = self.text.char_indices().peekable();
-        while let Some((at, c)) = chars.next() {
-            let field = fields.last_mut().expect("there is always one");
-            match c {
-                '"' if quoted && chars.peek().is_some_and(|(_, next)| *next == '"') => {
-                    field.push('"');
-                    chars.next();
-                }
-                '"' if quoted || field.trim().is_empty() => quoted = !quoted,
-                ',' if !quoted => fields.push(String::new()),
-                '\n' => {
-                    self.line += 1;
-                    if !quoted {
-                        end = at + 1;
-                        break;
-                    }
-                    field.push(c);
-                }
-                c => field.push(c),
-            }
-        }
-        self.text = &self.text[end..];
-        Some((start, fields))
-    }
-}
-
 fn fault(field: &str, message: &str) -> Faults {
     Faults(vec![Fault::new(field, message)])
 }
@@ -238,54 +281,4 @@ fn malformed(line: usize, message: &str) -> ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret;
-
-    use super::*;
-
-    fn check(text: &str, expected: &[(usize, &str)]) {
-        let entries = parse(guess(text), text, &Defaults::default()).unwrap();
-        let told = |entry: &Entry| match &entry.key {
-            Ok(key) => {
-                let (name, secret) = (key.name.as_deref(), key.secret.expose_secret());
-                format!("{secret} {}", name.unwrap_or("-"))
-            }
-            Err(faults) => faults.to_string(),
-        };
-        let told: Vec<_> = entries.iter().map(|entry| (entry.line, told(entry))).collect();
-        let told: Vec<_> = told.iter().map(|(line, told)| (*line, told.as_str())).collect();
-        assert_eq!(told, expected, "{text}");
-    }
-
-    #[test]
-    fn keys_stand_in_lines_in_columns_and_in_lists() {
-        check("sk-a\n\n# old\r\n  sk-b  \r\nsk-a", &[(1, "sk-a -"), (4, "sk-b -"), (5, "sk-a -")]);
-        check(
-            "\u{feff}name,\"Key\",weight\n\"a \"\"b\"\",\nc\",sk-a,5\n,sk-b,\n\n,sk-c,x\nd,sk-d,1,2\n",
-            &[
-                (2, "sk-a a \"b\",\nc"),
-                (4, "sk-b -"),
-                (6, "weight: must be a whole number that is not negative"),
-                (7, ": has more fields than the head"),
-            ],
-        );
-        check(
-            r#"["sk-a", {"key": "sk-b", "name": "b", "id": 7}, {"name": "c"}, 4, {"key": {"sk": 1}}]"#,
-            &[
-                (1, "sk-a -"),
-                (2, "sk-b b"),
-                (3, "key_value: is required"),
-                (4, ": must be a key, or an object with one"),
-                (5, "key: has not its form"),
-            ],
-        );
-    }
-
-    #[test]
-    fn a_text_that_is_no_list_is_refused_as_a_whole() {
-        let refused = |format, text| parse(format, text, &Defaults::default()).is_err();
-        assert!(refused(ImportFormat::Json, "[1"));
-        assert!(refused(ImportFormat::Json, "{}"));
-        assert!(refused(ImportFormat::Csv, "name,note\na,b"));
-    }
-}
+mod tests;

@@ -16,12 +16,12 @@ use auth::Permission;
 use axum::{Json as Answer, extract::State};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    CompiledRule, Condition, ErrorClass, Observation, RuleId, UpstreamId,
+    CompiledRule, Condition, ErrorClass, Fault, Observation, RuleId, UpstreamId,
     log::Attempt,
     rule::{Per, Subject, Tally},
 };
 use serde::{Deserialize, Serialize};
-use store::{PastCall, Store};
+use store::{PastCall, Store, StoreError};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -108,8 +108,11 @@ pub(crate) async fn test_rule(
     Query(query): Query<PastQuery>,
     Json(rule): Json<NewRule>,
 ) -> Result<Answer<Past>, ApiError> {
-    let seconds = rule.auto_enable_delay_seconds.is_some();
-    let rule = rule.read().and_then(|new| judged(new, seconds)).map_err(ApiError::Invalid)?;
+    let (seconds, upstream) = (rule.auto_enable_delay_seconds.is_some(), rule.upstream_id);
+    let rule = rule.read().and_then(|new| judged(new, seconds));
+    let mut faults = rule.as_ref().err().cloned().unwrap_or_default();
+    faults.0.extend(missing(&app.store, upstream.map(UpstreamId)).await?);
+    let rule = faults.none_or(()).and(rule).map_err(ApiError::Invalid)?;
     let bodies = actor.may(Permission::LogBody);
     Ok(Answer(against(&app.store, rule, bodies, query.from()?).await?))
 }
@@ -127,6 +130,18 @@ pub(crate) async fn test_stored_rule(
     let rule = CompiledRule::compile(rule).map_err(ApiError::Invalid)?;
     let bodies = actor.may(Permission::LogBody);
     Ok(Answer(against(&app.store, rule, bodies, query.from()?).await?))
+}
+
+/// What is wrong with a rule whose upstream is not there: it is told when such a rule is made, too.
+async fn missing(store: &Store, upstream: Option<UpstreamId>) -> Result<Option<Fault>, ApiError> {
+    let Some(id) = upstream else { return Ok(None) };
+    match store.upstream(id).await {
+        Ok(_) => Ok(None),
+        Err(StoreError::NotFound(_)) => {
+            Ok(Some(Fault::new("upstream_id", format!("there is no upstream {id}"))))
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 impl PastQuery {

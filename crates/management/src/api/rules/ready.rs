@@ -1,13 +1,17 @@
 //! `/api/admin/rules/ready-made`: rules that have proved themselves, to be copied and changed.
 
-use axum::Json as Answer;
-use domain::rule::ReadyMade;
+use axum::{Json as Answer, extract::State};
+use domain::{UpstreamId, rule::ReadyMade};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{NewRule, shape};
 use crate::{
-    api::values::{Seconds, all},
+    api::{
+        values::{Seconds, all},
+        visible,
+    },
+    app::Management,
     error::ApiError,
     input::Query,
     listing::ListOf,
@@ -43,9 +47,14 @@ pub(crate) struct ReadyMadeRule {
 #[utoipa::path(get, path = "/api/admin/rules/ready-made", tag = "rules", params(ReadyMadeQuery),
     responses((status = 200, description = "It is so", body = ListOf<ReadyMadeRule>), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn list_ready_made_rules(
-    _: With<ReadUpstreams>,
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
     Query(query): Query<ReadyMadeQuery>,
 ) -> Result<Answer<ListOf<ReadyMadeRule>>, ApiError> {
+    if let Some(id) = query.upstream_id {
+        let row = app.store.upstream(UpstreamId(id)).await?;
+        visible(&actor, row.upstream.owner, "upstream", ())?;
+    }
     let wanted = query.provider.map(domain::Provider::from);
     let fits = |ready: &&ReadyMade| {
         wanted.is_none_or(|wanted| ready.provider.is_none_or(|provider| provider == wanted))

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use axum::{Json as Answer, extract::State};
 use chrono::{DateTime, Utc};
 use domain::{
-    UpstreamId,
+    Faults, UpstreamId,
     live::{ScriptAsk, UpstreamReport},
+    matching::{is_header_name, is_token},
     policy,
 };
 use serde::{Deserialize, Serialize};
@@ -110,7 +111,25 @@ fn post() -> String {
     "POST".to_owned()
 }
 
-impl Input for TestScript {}
+impl Input for TestScript {
+    fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        let is_method = (1..=32).contains(&self.method.len()) && self.method.bytes().all(is_token);
+        if !is_method {
+            faults.add("method", "must be an HTTP method such as POST");
+        }
+        let odd = |c: char| c.is_whitespace() || c.is_control();
+        if !self.path.starts_with('/') || self.path.contains(odd) {
+            faults.add("path", "must begin with / and hold no blanks and control characters");
+        }
+        if !self.headers.keys().all(|name| is_header_name(name)) {
+            faults.add("headers", "each must have the name of a header");
+        } else if self.headers.values().any(|value| value.contains(char::is_control)) {
+            faults.add("headers", "values must not hold control characters");
+        }
+        faults
+    }
+}
 
 /// What a header script would do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -134,6 +153,7 @@ pub(crate) async fn test_script(
     Id(id): Id,
     Json(test): Json<TestScript>,
 ) -> Result<Answer<ScriptTest>, ApiError> {
+    test.faults().none_or(()).map_err(ApiError::Invalid)?;
     let upstream = app.store.upstream(UpstreamId(id)).await?.upstream;
     let upstream = visible(&actor, upstream.owner, "upstream", upstream)?;
     let on_error = policy::ScriptError::default();

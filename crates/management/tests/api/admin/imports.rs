@@ -100,3 +100,47 @@ async fn a_list_is_read_in_each_form_and_can_be_tried_first() {
     let key = admin.get(&format!("{KEYS}/2")).await.expect(200);
     assert_eq!((&key["weight"], &key["quotas"][0]["limit"]), (&json!(3), &json!(2.5)));
 }
+
+#[tokio::test]
+async fn what_is_no_key_is_a_bad_line_and_never_a_secret() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let import = async |fields: Value| {
+        let mut body = json!({"upstream_id": upstream, "dry_run": true});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        admin.post(&format!("{KEYS}/import"), body).await
+    };
+    for (fields, counts) in [
+        (json!({"text": "name,weight\nsk-a,5\nsk-b"}), [1, 0, 2]),
+        (json!({"text": "key;name\nsk-a;a"}), [0, 0, 2]),
+        (json!({"text": "sk-a\0\nsk-b"}), [1, 0, 1]),
+        (json!({"text": "key,note\nsk-a,\0\nsk-b,b"}), [1, 0, 1]),
+        (json!({"text": r#"[{"key": "sk-a", "note": "\u0000"}, "sk-b"]"#}), [1, 0, 1]),
+        (json!({"text": r#"[{"key": "sk-a", "colour": 1}, ["sk-a"], "sk-b"]"#}), [1, 0, 2]),
+        (json!({"format": "csv", "text": "key,note\nsk-a,\"b\nsk-b,b"}), [0, 0, 1]),
+    ] {
+        let report = import(fields.clone()).await.expect(200);
+        assert_eq!(counted(&report), counts, "{fields}: {report}");
+        for line in report["lines"].as_array().unwrap() {
+            let words = line["message"].as_str().unwrap();
+            assert!(!words.starts_with(':') && !words.contains("sk-"), "{words}");
+        }
+    }
+    for fields in [
+        json!({"text": r#"{"keys":["sk-1"]}"#}),
+        json!({"text": "[\"sk-1\""}),
+        json!({"format": "csv", "text": "key,name,key\nsk-a,b,sk-c"}),
+        json!({"format": "csv", "text": "key,colour\nsk-a,b"}),
+        json!({"format": "csv", "text": "name,weight\nsk-a,5"}),
+    ] {
+        let faults = import(fields.clone()).await.faults(422);
+        assert_eq!(faults.keys().collect::<Vec<_>>(), ["text"], "{fields}");
+    }
+    let faults =
+        import(json!({"text": "sk-a", "defaults": {"quota_group": "\0"}})).await.faults(422);
+    assert!(faults["defaults.quota_group"].contains("U+0000"), "{faults:?}");
+    let query = format!("upstream_id={upstream}");
+    let report = upload(&admin, &query, "text/csv", "key,name\nsk-a,\0\nsk-b,b").await.expect(200);
+    assert_eq!(counted(&report), [1, 0, 1]);
+}

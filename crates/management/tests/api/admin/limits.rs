@@ -67,6 +67,7 @@ async fn everybody_and_each_can_be_limited() {
         (json!({"scope": "global", "scope_id": null}), json!(null)),
         (json!({"scope": "ip", "scope_id": "203.0.113.7"}), json!("203.0.113.7/32")),
         (json!({"scope": "ip", "scope_id": "2001:db8::/32"}), json!("2001:db8::/32")),
+        (json!({"scope": "ip", "scope_id": "::ffff:203.0.113.8"}), json!("203.0.113.8/32")),
         (json!({"scope": "ip", "scope_id": null}), json!(null)),
         (json!({"scope": "user", "scope_id": "1"}), json!(1)),
         (json!({"scope": "model", "scope_id": "gpt-5"}), json!("gpt-5")),
@@ -82,7 +83,7 @@ async fn everybody_and_each_can_be_limited() {
         let page = admin.get(&format!("{PATH}?{query}")).await.expect(200);
         page["items"].as_array().unwrap().len()
     };
-    assert_eq!(found("scope=ip").await, 3);
+    assert_eq!(found("scope=ip").await, 4);
     assert_eq!(found("scope=ip&scope_id=203.0.113.7").await, 1);
     assert_eq!(found("scope=user&scope_id=1").await, 1);
     assert_eq!(found("scope=user&scope_id=2").await, 0);
@@ -94,6 +95,25 @@ async fn everybody_and_each_can_be_limited() {
     let made = admin.post(PATH, budget).await.expect(201);
     assert_eq!((&made["algorithm"], &made["limit"]), (&json!("calendar"), &json!(0.1)));
     assert_eq!(made["alert_percent"], json!(80));
+}
+
+#[tokio::test]
+async fn a_limit_of_one_never_comes_to_hold_for_each_unsaid() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    service_key(&admin).await;
+    let made = admin.post(PATH, fifty_an_hour()).await.expect(201);
+    let path = format!("{PATH}/{}", made["id"]);
+    for scope in ["user", "ip", "model", "global"] {
+        let faults = admin.patch(&path, json!({"scope": scope})).await.faults(422);
+        assert!(faults["scope_id"].contains("required"), "{scope}: {faults:?}");
+    }
+    let edited = admin.patch(&path, json!({"scope": "service_key"})).await.expect(200);
+    assert_eq!(edited["scope_id"], json!(1));
+    let edited = admin.patch(&path, json!({"scope": "user", "scope_id": 2})).await.expect(200);
+    assert_eq!((&edited["scope"], &edited["scope_id"]), (&json!("user"), &json!(2)));
+    let edited = admin.patch(&path, json!({"scope": "ip", "scope_id": null})).await.expect(200);
+    assert_eq!((&edited["scope"], &edited["scope_id"]), (&json!("ip"), &json!(null)));
 }
 
 #[tokio::test]

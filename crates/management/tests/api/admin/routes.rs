@@ -122,6 +122,12 @@ async fn what_a_route_cannot_look_for_or_choose_by_is_named() {
         ),
         (json!({"strategy": "luck"}), "strategy"),
         (json!({"sticky": {"by": "mood"}}), "sticky.by"),
+        (json!({"sticky": {"by": "header:a b"}}), "sticky.by"),
+        (json!({"sticky": ["user", 60, 150]}), "sticky"),
+        (json!({"matching": ["gpt-.*"]}), "matching"),
+        (json!({"targets": [[id, null, 1]]}), "targets[0]"),
+        (json!({"targets": [{"upstream_id": id, "model": "gpt\0"}]}), "targets[0].model"),
+        (json!({"conversion": 1}), "conversion"),
         (json!({"sticky": {"ttl": 0}}), "sticky.ttl"),
         (json!({"targets": [{"upstream_id": id, "priority": -1}]}), "targets[0].priority"),
         (json!({"targets": [{"upstream_id": id, "priority": 2e9 as u32}]}), "targets[0].priority"),
@@ -170,4 +176,25 @@ async fn what_is_out_of_range_is_told_beside_what_has_another_form() {
     let bad = json!({"name": "a b", "targets": [{"upstream_id": 1, "weight": 0}], "enabled": 1});
     assert_eq!(admin.post(PATH, bad.clone()).await.faults(422).len(), 3);
     assert_eq!(admin.patch(&format!("{PATH}/1"), bad).await.faults(422).len(), 3);
+}
+
+#[tokio::test]
+async fn a_call_is_only_planned_that_could_be_made() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    admin.post("/api/admin/service-keys", json!({"name": "my app"})).await.expect(201);
+    for (name, value, place) in [
+        ("x tier", "gold", "headers[0].name"),
+        ("", "gold", "headers[0].name"),
+        ("x-tier", "gold\r\nhost: elsewhere", "headers[0].value"),
+        ("x-tier", "go\u{7f}ld", "headers[0].value"),
+    ] {
+        let headers = json!([{"name": name, "value": value}]);
+        let test = json!({"service_key_id": 1, "model": "m", "headers": headers});
+        let faults = admin.post("/api/admin/route-test", test).await.faults(422);
+        assert_eq!(faults.keys().collect::<Vec<_>>(), [place], "{name:?} {value:?}");
+    }
+    let headers = json!([{"name": "X-Tier", "value": "gold und silber"}]);
+    let test = json!({"service_key_id": 1, "model": "m", "headers": headers});
+    admin.post("/api/admin/route-test", test).await.expect(200);
 }

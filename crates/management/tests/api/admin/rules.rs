@@ -145,6 +145,8 @@ async fn a_rule_that_cannot_be_judged_is_refused_with_the_place() {
         (json!({"name": " "}), "name"),
         (json!({"threshold": {"count": 1, "window_seconds": 0.5}}), "threshold.window_seconds"),
         (json!({"threshold": {"count": 3, "last": 2}}), "threshold.count"),
+        (json!({"threshold": [3, 5]}), "threshold"),
+        (json!({"actions": [1]}), "actions[0]"),
         (json!({"cool_down_seconds": 1e9}), "cool_down_seconds"),
         (json!({"auto_enable_delay_hours": 0.001}), "auto_enable_delay_hours"),
         (json!({"auto_enable_delay_seconds": 7200}), "auto_enable_delay_seconds"),
@@ -214,9 +216,30 @@ async fn a_rule_is_tested_against_the_past() {
     let past = with(quota_used_up(), per_upstream);
     let past = admin.post(&format!("{PATH}/test"), past).await.expect(200);
     assert_eq!(past["would_have_fired"], 1);
-    let elsewhere = with(quota_used_up(), json!({"upstream_id": 7}));
+    let other = app.upstream(&admin, "other").await;
+    let elsewhere = with(quota_used_up(), json!({"upstream_id": other}));
     let past = admin.post(&format!("{PATH}/test"), elsewhere).await.expect(200);
     assert_eq!((&past["calls"], &past["would_have_fired"]), (&json!(0), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_rule_of_no_upstream_is_neither_tested_nor_ready() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let nowhere = with(quota_used_up(), json!({"upstream_id": 99_999, "name": "x"}));
+    let made = admin.post(PATH, nowhere.clone()).await.faults(422);
+    assert!(made.contains_key("upstream_id"), "{made:?}");
+    let tested = admin.post(&format!("{PATH}/test"), nowhere.clone()).await.faults(422);
+    assert_eq!(tested, made);
+    let bad = with(nowhere, json!({"actions": []}));
+    let tested = admin.post(&format!("{PATH}/test"), bad).await.faults(422);
+    assert_eq!(tested.len(), 2, "{tested:?}");
+    let ready = admin.get(&format!("{PATH}/ready-made?upstream_id=99999")).await;
+    assert_eq!(ready.refused(404), "not_found");
+    let own = app.upstream(&admin, "openai").await;
+    let developer = app.signed_in(Role::Developer).await;
+    let ready = developer.get(&format!("{PATH}/ready-made?upstream_id={own}")).await;
+    assert_eq!(ready.refused(404), "not_found");
 }
 
 #[tokio::test]

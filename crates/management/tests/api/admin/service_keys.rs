@@ -80,3 +80,36 @@ async fn what_is_out_of_range_is_told_beside_what_has_another_form() {
     assert_eq!(admin.post(PATH, bad.clone()).await.faults(422).len(), 3);
     assert_eq!(admin.patch(&format!("{PATH}/1"), bad).await.faults(422).len(), 3);
 }
+
+#[tokio::test]
+async fn models_are_allowed_by_name_or_by_how_names_begin() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let some = json!({"name": "k", "allowed_models": ["gpt-*", "o3", "*"]});
+    let made = admin.post(PATH, some.clone()).await.expect(201);
+    assert_eq!(made["allowed_models"], some["allowed_models"]);
+    for (models, place) in [
+        (json!(["gpt-5", "g*t"]), "allowed_models[1]"),
+        (json!(["*-mini"]), "allowed_models[0]"),
+        (json!(["gpt-**"]), "allowed_models[0]"),
+        (json!([""]), "allowed_models[0]"),
+        (json!(["gpt\0"]), "allowed_models[0]"),
+    ] {
+        let new = json!({"name": "bad", "allowed_models": models});
+        let faults = admin.post(PATH, new).await.faults(422);
+        assert_eq!(faults.keys().collect::<Vec<_>>(), [place], "{models}");
+        let edit = json!({"allowed_models": models});
+        let faults = admin.patch(&format!("{PATH}/1"), edit).await.faults(422);
+        assert_eq!(faults.keys().collect::<Vec<_>>(), [place], "{models}");
+    }
+}
+
+#[tokio::test]
+async fn a_network_is_kept_in_the_form_that_addresses_have() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let given = json!(["::ffff:127.0.0.1", "::ffff:10.1.2.3/104", "10.1.2.3/8", "2001:db8::/32"]);
+    let made = admin.post(PATH, json!({"name": "k", "allowed_ips": given})).await.expect(201);
+    let kept = json!(["127.0.0.1/32", "10.0.0.0/8", "10.0.0.0/8", "2001:db8::/32"]);
+    assert_eq!(made["allowed_ips"], kept);
+}

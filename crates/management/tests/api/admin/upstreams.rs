@@ -249,3 +249,94 @@ async fn null_keeps_a_new_upstream_as_usual_and_is_refused_in_an_edit() {
     assert!(faults["models"].starts_with("must not be null"), "{faults:?}");
     assert_eq!(admin.get(&format!("{PATH}/1")).await.expect(200)["retry_count"], 2);
 }
+
+#[tokio::test]
+async fn what_a_policy_cannot_be_is_named() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let price =
+        |model: &str| json!({"model": model, "input_per_million": 1, "output_per_million": 2});
+    let limit =
+        |model: &str| json!({"model": model, "unit": "requests", "window": "day", "limit": 1});
+    let rows = [
+        (
+            json!({"probe": {"path": "/v1 HTTP/1.1\r\nhost: elsewhere\r\n\r\n"}}),
+            "policy.probe.path",
+        ),
+        (json!({"probe": {"path": "/mod els"}}), "policy.probe.path"),
+        (json!({"probe": {"path": "/möbel"}}), "policy.probe.path"),
+        (json!({"probe": {"path": "/v1#x"}}), "policy.probe.path"),
+        (json!({"probe": {"path": "models"}}), "policy.probe.path"),
+        (json!({"sticky": {"by": "header:a b"}}), "policy.sticky.by"),
+        (json!({"prices": [price("gpt-*"), price("g*t")]}), "policy.prices[1].model"),
+        (json!({"key_limits": [limit("*-mini")]}), "policy.key_limits[0].model"),
+        (json!({"header_script": {"source": "a\0"}}), "policy.header_script.source"),
+    ];
+    for (policy, place) in rows {
+        let body = json!({"policy": policy});
+        let faults = admin.patch(&format!("{PATH}/{id}"), body).await.faults(422);
+        assert!(faults.contains_key(place), "{policy}: {faults:?}");
+        let new = json!({"name": "x", "base_url": "https://api.openai.com", "policy": policy});
+        let faults = admin.post(PATH, new).await.faults(422);
+        assert!(faults.contains_key(place), "{policy}: {faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_never_stands_for_an_object() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let path = format!("{PATH}/{id}");
+    let before = admin.get(&path).await.expect(200);
+    let rows = [
+        (json!(["Asia/Tokyo"]), "policy"),
+        (json!({"breaker": [true, 30, 5]}), "policy.breaker"),
+        (json!({"probe": [false]}), "policy.probe"),
+        (json!({"sticky": ["user", 60, 150]}), "policy.sticky"),
+        (json!({"key_limits": [[null, "key", "requests", "day", 5]]}), "policy.key_limits[0]"),
+        (json!({"key_quotas": [["requests", "day", 5, null]]}), "policy.key_quotas[0]"),
+        (
+            json!({"error_rules": [[429, null, null, null, "auth", false, null]]}),
+            "policy.error_rules[0]",
+        ),
+        (json!({"header_script": ["function headers() {}", "skip"]}), "policy.header_script"),
+    ];
+    for (policy, place) in rows {
+        let faults = admin.patch(&path, json!({"policy": policy})).await.faults(422);
+        assert_eq!(faults[place], "must be an object", "{policy}");
+    }
+    let faults = admin.patch(&path, json!({"policy": {"on_auth_failure": [60]}})).await.faults(422);
+    assert!(faults["policy.on_auth_failure"].contains("disable_seconds"), "{faults:?}");
+    let faults = admin.patch(&path, json!({"header_rules": [["x-a", "b"]]})).await.faults(422);
+    assert_eq!(faults["header_rules[0]"], "must be an object");
+    let faults = admin.patch(&path, json!({"strategy": 3, "paths": null})).await.faults(422);
+    assert!(faults["strategy"].starts_with("must be one of `round_robin`, "), "{faults:?}");
+    assert_eq!(admin.get(&path).await.expect(200), before);
+}
+
+#[tokio::test]
+async fn a_script_is_only_tried_on_what_could_be_a_request() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let path = format!("{PATH}/{id}/script-test");
+    let good = json!({"source": "function headers() {}", "path": "/v1/models", "method": "M-SEARCH",
+        "headers": {"X-Team": "a"}});
+    assert_eq!(admin.post(&path, good.clone()).await.expect(200)["set"]["x-path"], "/v1/models");
+    for (fields, place) in [
+        (json!({"path": "v1/models"}), "path"),
+        (json!({"path": "/v1/mod els"}), "path"),
+        (json!({"path": "/v1\r\n"}), "path"),
+        (json!({"method": "PO ST"}), "method"),
+        (json!({"method": ""}), "method"),
+        (json!({"headers": {"x team": "a"}}), "headers"),
+        (json!({"headers": {"x-team": "a\r\nb: c"}}), "headers"),
+    ] {
+        let mut bad = good.clone();
+        bad.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let faults = admin.post(&path, bad).await.faults(422);
+        assert_eq!(faults.keys().collect::<Vec<_>>(), [place], "{fields}");
+    }
+}

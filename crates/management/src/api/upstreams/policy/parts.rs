@@ -2,7 +2,7 @@
 
 use domain::policy as of;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use serde_json::Number;
+use serde_json::{Number, Value};
 use utoipa::ToSchema;
 
 use crate::{
@@ -31,15 +31,15 @@ pub(super) struct ErrorRule {
 }
 
 /// What is done with a key that is not accepted: `"ban"`, or it is out for so many seconds.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "must be \"ban\" or {\"disable_seconds\": 3600}")]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(untagged)]
 pub(super) enum AuthFailure {
     Ban(Ban),
     Disable { disable_seconds: Seconds },
 }
 
 /// The word `ban`.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ban {
     Ban,
@@ -49,7 +49,7 @@ pub(super) enum Ban {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyLimit {
-    /// A model's name, or its beginning and `*`; all together where none is named.
+    /// A model's name, or its beginning and one `*` last; all together where none is named.
     model: Option<String>,
     #[serde(default = "each")]
     per: Sharing,
@@ -86,7 +86,8 @@ pub(super) struct Breaker {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Probe {
     enabled: bool,
-    /// The path of a question that costs nothing; the list of models where none is named.
+    /// The path of a question that costs nothing; the list of models where none is named. Only
+    /// visible ASCII, without `#`.
     path: Option<String>,
 }
 
@@ -95,7 +96,7 @@ pub(super) struct Probe {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"model": "gpt-5*", "input_per_million": 1.25, "output_per_million": 10}))]
 pub(super) struct Price {
-    /// The model at this upstream, or its beginning and `*`; the longest that fits counts.
+    /// The model at this upstream, or its beginning and one `*` last; the longest that fits counts.
     model: String,
     #[schema(value_type = f64)]
     input_per_million: PerMillion,
@@ -158,6 +159,21 @@ pub(super) struct HeaderScript {
 
 const fn refuse() -> ScriptError {
     ScriptError::Refuse
+}
+
+impl<'de> Deserialize<'de> for AuthFailure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let done = match &Value::deserialize(deserializer)? {
+            Value::String(word) if word == "ban" => Some(Self::Ban(Ban::Ban)),
+            Value::Object(fields) if fields.len() == 1 => fields
+                .get("disable_seconds")
+                .and_then(|seconds| Seconds::deserialize(seconds).ok())
+                .map(|disable_seconds| Self::Disable { disable_seconds }),
+            _ => None,
+        };
+        let words = "must be \"ban\" or {\"disable_seconds\": 3600}";
+        done.ok_or_else(|| D::Error::custom(words))
+    }
 }
 
 impl Default for Breaker {
