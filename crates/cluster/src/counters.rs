@@ -264,10 +264,13 @@ impl Held {
     /// reserved; calls at once are over. Where `actual` says nothing, all that was reserved was
     /// used. It never waits, and may be called on any thread: where the count is shared, a task of the
     /// cluster tells Redis, as soon as that can be reached.
-    pub fn settle(mut self, actual: &[u64]) {
-        let actual: Vec<u64> =
-            self.amounts().enumerate().map(|(i, held)| *actual.get(i).unwrap_or(&held)).collect();
-        self.end(&actual);
+    pub fn settle(self, actual: &[u64]) {
+        self.settle_by(|i, held| actual.get(i).copied().unwrap_or(held));
+    }
+
+    /// The same, where of the place of the ask and of what is held for it follows what was used.
+    pub fn settle_by(mut self, actual: impl Fn(usize, u64) -> u64) {
+        self.end(actual);
     }
 
     /// Gives everything back.
@@ -275,15 +278,15 @@ impl Held {
         drop(self);
     }
 
-    fn end(&mut self, actual: &[u64]) {
-        let actual = |i: usize| actual.get(i).copied().unwrap_or(0);
+    fn end(&mut self, actual: impl Fn(usize, u64) -> u64) {
         for (i, taken) in self.taken.drain(..).enumerate() {
+            let actual = actual(i, taken.amount);
             let mut count = taken.count.lock();
             count.let_go(taken.amount);
-            count.correct(taken.mark, taken.amount, actual(i));
+            count.correct(taken.mark, taken.amount, actual);
             drop(count);
             if let Some(receipt) = &self.receipt {
-                receipt.correct(i, &taken.count, taken.amount, actual(i));
+                receipt.correct(i, &taken.count, taken.amount, actual);
             }
         }
     }
@@ -291,6 +294,6 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.end(&[]);
+        self.end(|_, _| 0);
     }
 }

@@ -46,11 +46,7 @@ impl Reserved {
     fn settle(&mut self, used: Option<&Used>) {
         let Some(held) = self.held.take() else { return };
         match used {
-            Some(used) => {
-                let reserved: Vec<u64> = held.amounts().collect();
-                let actual = self.units.iter().zip(reserved);
-                held.settle(&actual.map(|(unit, held)| used.of(*unit, held)).collect::<Vec<_>>());
-            }
+            Some(used) => held.settle_by(|i, held| used.of(self.units[i], held)),
             None => held.release(),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::count::{Count, Mark};
-use super::memory::lock;
+use super::memory::{Few, lock};
 use super::pending::Undo;
 use super::shared::{REMEMBERED_MS, Receipt, Shared};
 use super::spot::{Spot, exact, told};
@@ -20,7 +20,7 @@ pub(super) struct Going<'a> {
     id: String,
     now_us: i64,
     asks: &'a [Ask],
-    counts: Vec<Arc<Mutex<Count>>>,
+    counts: Few<Arc<Mutex<Count>>>,
     spots: Vec<Spot>,
     /// What the script is told of each ask.
     words: Vec<[String; 4]>,

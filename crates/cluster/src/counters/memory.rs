@@ -2,10 +2,12 @@
 //! look-up only. What is asked together is locked together, in one order for all.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 
 use super::count::{Count, Full, part};
 use super::{Ask, Measure, Over, Taken, Used};
@@ -16,7 +18,10 @@ const SHARDS: usize = 64;
 /// forgotten, but for those that hold a reservation.
 const SHARD_MAX: usize = 8_192;
 
-type Shard = Mutex<HashMap<Arc<str>, Arc<Mutex<Count>>>>;
+type Counts = HashMap<Arc<str>, Arc<Mutex<Count>>, RandomState>;
+type Shard = Mutex<Counts>;
+/// What is asked together is little, and need not be allocated.
+pub(super) type Few<T> = SmallVec<[T; 8]>;
 
 /// The counters of one process.
 #[derive(Debug)]
@@ -28,7 +33,7 @@ pub(super) struct Memory {
 impl Default for Memory {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Memory { shards, hasher: RandomState::new() }
+        Memory { shards, hasher: RandomState::default() }
     }
 }
 
@@ -42,7 +47,7 @@ impl Memory {
     ) -> Result<Vec<Taken>, Over> {
         let counts = self.counts(asks, now_us);
         let mut locked = lock(&counts);
-        let mut marks = Vec::with_capacity(asks.len());
+        let mut marks = Few::new();
         for (index, ask) in asks.iter().enumerate() {
             let count = locked.of(index);
             count.meet(&ask.measure, now_us);
@@ -151,7 +156,7 @@ impl Memory {
         &self.shards[self.hasher.hash_one(counter) as usize % SHARDS]
     }
 
-    pub(super) fn counts(&self, asks: &[Ask], now_us: i64) -> Vec<Arc<Mutex<Count>>> {
+    pub(super) fn counts(&self, asks: &[Ask], now_us: i64) -> Few<Arc<Mutex<Count>>> {
         asks.iter().map(|ask| self.count(&ask.counter, &ask.measure, now_us)).collect()
     }
 
@@ -171,7 +176,7 @@ impl Memory {
 
 /// Forgets what is idle, and where that is not enough, an eighth of the rest: so that it is not done
 /// again for the next counter.
-fn make_room(shard: &mut HashMap<Arc<str>, Arc<Mutex<Count>>>, now_us: i64) {
+fn make_room(shard: &mut Counts, now_us: i64) {
     // Whoever has a count got it under the lock of this map, which is ours now.
     shard.retain(|_, count| Arc::strong_count(count) > 1 || !count.lock().is_idle(now_us));
     if shard.len() < SHARD_MAX {
@@ -194,9 +199,9 @@ fn make_room(shard: &mut HashMap<Arc<str>, Arc<Mutex<Count>>>, now_us: i64) {
 
 /// Counts that are locked together.
 pub(super) struct Locked<'a> {
-    guards: Vec<MutexGuard<'a, Count>>,
+    guards: Few<MutexGuard<'a, Count>>,
     /// Which guard is that of which count.
-    places: Vec<usize>,
+    places: Few<usize>,
 }
 
 impl Locked<'_> {
@@ -207,10 +212,9 @@ impl Locked<'_> {
 
 /// Locks all in the order in which they lie in memory, which is the same for everybody.
 pub(super) fn lock(counts: &[Arc<Mutex<Count>>]) -> Locked<'_> {
-    let mut order: Vec<usize> = (0..counts.len()).collect();
+    let mut order: Few<usize> = (0..counts.len()).collect();
     order.sort_unstable_by_key(|i| Arc::as_ptr(&counts[*i]));
-    let mut locked =
-        Locked { guards: Vec::with_capacity(counts.len()), places: vec![0; counts.len()] };
+    let mut locked = Locked { guards: Few::new(), places: order.iter().map(|_| 0).collect() };
     let mut last = None;
     for i in order {
         if last != Some(Arc::as_ptr(&counts[i])) {
