@@ -179,6 +179,9 @@ fn read<'js>(ctx: &Ctx<'js>, told: &Value<'js>) -> Result<ScriptDone, String> {
         return Ok(done);
     }
     let what = "`headers` must return an object: {set: {…}, remove: […]}, or the headers to set";
+    if told.is_promise() {
+        return Err("`headers` must not be async: what it promises comes too late".to_owned());
+    }
     let told = told.as_object().filter(|told| !told.is_function() && !told.is_array());
     let told = told.ok_or(what)?;
     let member = |name: &str| told.get::<_, Value<'_>>(name).catch(ctx).map_err(unreadable);

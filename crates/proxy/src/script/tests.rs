@@ -22,6 +22,16 @@ fn set(fields: &[(&str, &str)]) -> ScriptDone {
 }
 
 #[test]
+fn what_is_only_promised_is_refused() {
+    for source in [
+        "async function headers() { return {'x-a': '1'} }",
+        "function headers() { return Promise.resolve({'x-a': '1'}) }",
+    ] {
+        assert!(run(source).unwrap_err().contains("must not be async"), "{source}");
+    }
+}
+
+#[test]
 fn a_script_is_told_the_request_and_says_what_to_set_and_remove() {
     let plain = "function headers(r) { return {'X-A': r.method + r.path + r.headers['x-team'], \
                  'x-key': r.key.id + r.key.name + r.key.group, 'x-now': r.now} }";
