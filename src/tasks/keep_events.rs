@@ -61,29 +61,25 @@ pub(crate) async fn share(gateway: Arc<Gateway>, store: Store, mut known: Known)
 }
 
 async fn learn(gateway: &Gateway, store: &Store, known: &mut Known) -> store::Result<()> {
+    let standings = |after| store.standings_since(after, PORTION);
+    read_on(&mut known.standings, standings, |some| gateway.restore(some)).await?;
+    let breakers = |after| store.breakers_since(after, PORTION);
+    read_on(&mut known.breakers, breakers, |some| gateway.restore_breakers(some)).await?;
+    let objects = |after| store.stored_objects_since(after, PORTION);
+    read_on(&mut known.objects, objects, |some| gateway.restore_origins(some)).await
+}
+
+/// Reads what came after a number, portion by portion, until there is no more.
+async fn read_on<T, F: Future<Output = store::Result<(Vec<T>, i64)>>>(
+    known: &mut i64,
+    after: impl Fn(i64) -> F,
+    take: impl Fn(Vec<T>),
+) -> store::Result<()> {
     loop {
-        let (standings, last) = store.standings_since(known.standings, PORTION).await?;
-        let more = standings.len() as u64 == PORTION;
-        gateway.restore(standings);
-        known.standings = last;
-        if !more {
-            break;
-        }
-    }
-    loop {
-        let (steps, last) = store.breakers_since(known.breakers, PORTION).await?;
-        let more = steps.len() as u64 == PORTION;
-        gateway.restore_breakers(steps);
-        known.breakers = last;
-        if !more {
-            break;
-        }
-    }
-    loop {
-        let (objects, last) = store.stored_objects_since(known.objects, PORTION).await?;
-        let more = objects.len() as u64 == PORTION;
-        gateway.restore_origins(objects);
-        known.objects = last;
+        let (some, last) = after(*known).await?;
+        let more = some.len() as u64 == PORTION;
+        take(some);
+        *known = last;
         if !more {
             return Ok(());
         }

@@ -115,6 +115,8 @@ impl Limit {
     /// The shortest and the longest window.
     pub const WINDOW: (Duration, Duration) =
         (Duration::from_secs(1), Duration::from_secs(31 * 86_400));
+    /// From which part used people are told of a period, where nobody says otherwise.
+    pub const ALERT_PERCENT: u8 = 80;
 
     /// How much may be used at once: the limit, or what the bucket holds.
     pub fn holds(&self) -> u64 {
@@ -123,9 +125,6 @@ impl Limit {
             _ => self.limit,
         }
     }
-
-    /// From which part used people are told of a period, where nobody says otherwise.
-    pub const ALERT_PERCENT: u8 = 80;
 
     /// Everything about it that could not be served.
     pub fn faults(&self) -> Faults {

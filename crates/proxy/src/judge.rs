@@ -117,7 +117,7 @@ pub(crate) fn answered(
     let (status, class) = (answer.status(), answer.class());
     let (head, whole, code) = match &*answer {
         Reached::AsItIs(answer) => {
-            let code = answer.verdict.as_ref().and_then(|verdict| verdict.code.clone());
+            let code = answer.verdict.as_ref().and_then(|verdict| verdict.code.as_deref());
             (Some(&answer.head), None, code)
         }
         Reached::Converted(Converted::Stream(flow)) => (Some(&flow.answer.head), None, None),
@@ -144,7 +144,7 @@ pub(crate) fn answered(
     let ended = whole.is_some();
     let now = rules.iter().filter(|rule| ended || !later(rule));
     let words = format_args!("the provider answered {status}");
-    let retry = at.judge(permit, now, &seen, code.as_deref(), &words);
+    let retry = at.judge(permit, now, &seen, code, &words);
     if retry || ended || !rules.iter().any(|rule| later(&rule)) {
         return retry;
     }

@@ -186,17 +186,15 @@ fn steps(
     let cleared = before.cleared_us.map(moment);
     stood.retain(|found| cleared.is_none_or(|cleared| found.standing.since > cleared));
     let to = status_of(state);
-    let own = match before.state {
-        KeyState::Active => None,
-        state => Some((None, status_of(state))),
+    let whole = stood.iter().find(|found| found.model.is_none());
+    let from = match before.state {
+        KeyState::Active => whole.map_or(KeyStatus::Active, |found| found.standing.status),
+        state => status_of(state),
     };
-    let active = state == KeyState::Active && own.is_none();
-    let whole = stood.iter().find(|found| found.model.is_none()).map(|f| f.standing.status);
-    let own = own.or_else(|| whole.map(|status| (None, status)));
-    let own = own.or_else(|| (state != KeyState::Active).then_some((None, KeyStatus::Active)));
-    let of_models = stood.iter().filter(|found| active && found.model.is_some());
+    let freed = before.state == KeyState::Active && state == KeyState::Active;
+    let of_models = stood.iter().filter(|found| freed && found.model.is_some());
     let of_models = of_models.map(|found| (found.model.clone(), found.standing.status));
-    let changed = own.into_iter().chain(of_models).filter(|(_, from)| *from != to);
+    let changed = std::iter::once((None, from)).chain(of_models).filter(|(_, from)| *from != to);
     let step = |(model, from)| Transition {
         key: before.key,
         upstream: before.upstream,

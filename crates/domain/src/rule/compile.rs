@@ -10,7 +10,7 @@ use super::{
     judge::{Check, Found, Node, Order, Text},
     sets::{Classes, May, Statuses},
 };
-use crate::{ErrorClass, Faults};
+use crate::{ErrorClass, Faults, matching::is_token};
 
 /// Longest text, pattern, name or path in a test.
 const TEXT_MAX: usize = 1024;
@@ -229,8 +229,7 @@ fn check(test: &Test) -> Result<Check, Wrong> {
         },
         Subject::StreamEvent => Check::Event(text(test)?),
         Subject::Header => {
-            let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-            if !name.bytes().all(token) {
+            if !name.bytes().all(is_token) {
                 return wrong("name", "must be the name of a header");
             }
             Check::Header(name.to_ascii_lowercase(), found(test)?)

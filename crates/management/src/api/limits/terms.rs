@@ -131,12 +131,6 @@ impl Terms {
         let limit = amount(&mut faults, "limit", unit, &self.limit);
         let algorithm = self.counted(unit, &mut faults);
         let calendar = matches!(algorithm, Some(domain::Algorithm::Calendar { .. }));
-        if let Some(Some(percent)) = self.alert_percent
-            && calendar
-            && !(1..=100).contains(&percent)
-        {
-            faults.add("alert_percent", "must be 1 to 100");
-        }
         let usual = calendar.then_some(domain::Limit::ALERT_PERCENT);
         let alert_percent = self.alert_percent.unwrap_or(usual);
         match (scope, limit, algorithm) {
