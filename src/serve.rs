@@ -229,6 +229,7 @@ fn proxy_settings(
     limits.head_time = from.limits.head_timeout;
     limits.body = from.limits.body;
     limits.body_idle = from.limits.body_idle;
+    limits.body_rate = from.limits.body_rate;
     limits.keep_alive = from.limits.keepalive;
     limits.keep_alive_calls = from.limits.requests_per_connection as u32;
     limits.connections = from.limits.connections as usize;

@@ -174,6 +174,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Longest JSON body. Bodies under /proxy/ are streamed and have no limit.",
     ),
     row("proxy.limits.body_idle", Kind::Duration, "30s", "Longest pause inside a request body."),
+    row(
+        "proxy.limits.body_rate",
+        Kind::Size(1..=GIB),
+        "1KiB",
+        "Least rate of a request body that is read into memory, per second, over any 30 seconds.",
+    ),
     row("proxy.limits.keepalive", Kind::Duration, "75s", "How long an idle connection stays open."),
     row(
         "proxy.limits.requests_per_connection",
@@ -203,7 +209,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "proxy.buffers.total",
         Kind::Size(MIB..=1024 * GIB),
         "256MiB",
-        "Memory for request bodies of all calls together.",
+        "Memory for request bodies of all calls together. One service key or one address may have as much of it as remains free.",
     ),
     row(
         "journal.durability",

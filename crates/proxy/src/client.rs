@@ -10,12 +10,11 @@ use pingora_timeout::timeout;
 
 use crate::{
     http1::{Conn, Decoder, Framing, Piece, ReadError, RequestHead},
+    memory::Held,
+    pace::Pace,
     refusal::Refusal,
     settings::Limits,
 };
-
-/// A body that is read whole comes with at least so many bytes a second, a first pause aside.
-const SLOWEST: u64 = 1 << 10;
 
 /// One call of a client, on a connection that may carry more of them.
 #[derive(Debug)]
@@ -76,51 +75,69 @@ impl<'c> Client<'c> {
         }
     }
 
-    /// Reads the whole body, at most `max` bytes of it. `hold` is asked whether there is room
-    /// for so many bytes in all.
-    pub(crate) async fn body(
-        &mut self,
-        max: u64,
-        mut hold: impl FnMut(u64) -> Result<(), Refusal>,
-    ) -> Result<Bytes, Refusal> {
-        if self.head.content_length.is_some_and(|length| length > max) {
+    /// Reads the whole body, at most `max` bytes of it. They are counted as they arrive.
+    pub(crate) async fn body(&mut self, max: u64, held: &mut Held) -> Result<Bytes, Refusal> {
+        let length = self.head.content_length;
+        if length.is_some_and(|length| length > max) {
             return Err(Refusal::BodyTooLarge(max));
         }
+        // What cannot be kept now need not be sent.
+        if length.is_some_and(|length| !held.would_hold(length)) {
+            return Err(Refusal::Busy);
+        }
         self.go_ahead().await?;
-        self.gather().await?;
+        self.gather(held).await?;
         let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
+        if first.len() as u64 > max {
+            return Err(Refusal::BodyTooLarge(max));
+        }
+        if !held.holds(first.len() as u64, max) {
+            return Err(Refusal::Busy);
+        }
         if self.decoder.is_done() {
             return Ok(first);
         }
-        let expected = self.decoder.remaining().unwrap_or(first.len() as u64);
-        let mut whole = BytesMut::with_capacity(first.len() + expected.min(max) as usize);
+        let mut whole = BytesMut::with_capacity(first.len() * 2);
         whole.extend_from_slice(&first);
         drop(first);
-        let began = Instant::now();
+        let mut pace = Pace::new(&self.limits, Instant::now(), whole.len() as u64);
         while let Some(piece) = self.piece().await? {
             let size = (whole.len() + piece.len()) as u64;
             if size > max {
                 return Err(Refusal::BodyTooLarge(max));
             }
-            if began.elapsed() > self.limits.body_idle + Duration::from_secs(size / SLOWEST) {
+            if !pace.holds(size, Instant::now()) {
                 return Err(Refusal::TooSlow);
             }
-            hold(size)?;
+            if !held.holds(size, max) {
+                return Err(Refusal::Busy);
+            }
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
     }
 
     /// Reads a body of declared length into one piece of memory.
-    async fn gather(&mut self) -> Result<(), Refusal> {
+    async fn gather(&mut self, held: &mut Held) -> Result<(), Refusal> {
         let Some(length) = self.decoder.remaining().and_then(|n| usize::try_from(n).ok()) else {
             return Ok(());
         };
-        while self.conn.rd.buf.len() < length {
+        let mut here = self.conn.rd.buf.len().min(length);
+        let mut pace = Pace::new(&self.limits, Instant::now(), here as u64);
+        loop {
+            if !held.holds(here as u64, length as u64) {
+                return Err(Refusal::Busy);
+            }
+            if here == length {
+                return Ok(());
+            }
             let read = timeout(self.limits.body_idle, self.conn.rd.fill_up_to(length)).await;
             read.map_err(|_| Refusal::TooSlow)?.map_err(|_| Refusal::ClientGone)?;
+            here = self.conn.rd.buf.len().min(length);
+            if !pace.holds(here as u64, Instant::now()) {
+                return Err(Refusal::TooSlow);
+            }
         }
-        Ok(())
     }
 
     /// Tells a client that waits for it to send its body.

@@ -19,7 +19,7 @@ use domain::{
     Snapshot, StoredObject, Target, UpstreamEntry, UpstreamId, live::KeyTest,
 };
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
     journal::Journal,
     limits::{self, BudgetAlerts, LimitsIndex},
     line::{Connector, Line},
+    memory::{BodyMemory, Held, Holders},
     origins::{Maker, ORIGINS_MAX, Origins},
     recording::{Recorded, Recorder},
     rules::RuleBook,
@@ -56,8 +57,8 @@ pub struct Gateway {
     /// Which keys made what.
     pub(crate) origins: Origins,
     world: ArcSwap<World>,
-    /// The budget for bodies that are held.
-    held: Arc<Semaphore>,
+    /// The memory for bodies that are held.
+    memory: Arc<BodyMemory>,
     pub(crate) in_flight: AtomicU64,
     started: Instant,
     /// When the snapshot was last known to be current, in milliseconds after `started`; negative
@@ -106,9 +107,6 @@ impl World {
     }
 }
 
-/// The budget is counted in these, so that it fits a semaphore.
-const HOLD_UNIT: u64 = 1 << 10;
-
 impl Gateway {
     /// A gateway that serves nothing yet: [`Gateway::install`] a snapshot before it listens.
     pub fn new(
@@ -123,7 +121,7 @@ impl Gateway {
             settings.ca_file.clone(),
         );
         let empty = Snapshot::compile(&Catalog::empty()).expect("an empty catalog has no faults");
-        let units = settings.buffers.total as u64 / HOLD_UNIT;
+        let memory = BodyMemory::new(settings.buffers.total as u64, settings.limits.body);
         Arc::new(Self {
             connector,
             recorder: Recorder::new(),
@@ -136,7 +134,7 @@ impl Gateway {
             service_keys,
             journal,
             world: ArcSwap::from_pointee(World::nothing(empty)),
-            held: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS as u64) as usize)),
+            memory,
             in_flight: AtomicU64::new(0),
             started: Instant::now(),
             confirmed: AtomicI64::new(-1),
@@ -330,10 +328,10 @@ impl Gateway {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Counts a body of so many bytes against the budget for held bodies; none when it is used up.
-    pub(crate) fn hold(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes.div_ceil(HOLD_UNIT)).ok()?;
-        self.held.clone().try_acquire_many_owned(units).ok()
+    /// Counts so many bytes of these holders against the memory for bodies; none where there is no
+    /// room for them.
+    pub(crate) fn hold(&self, holders: Holders, bytes: u64) -> Option<Held> {
+        self.memory.hold(holders, bytes)
     }
 
     /// Counts a call as under way until the guard is dropped.

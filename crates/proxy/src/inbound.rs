@@ -9,8 +9,7 @@ use std::ops::Range;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use dialect::{Coding, Edit, OWN_MARK, Peek};
-use domain::Dialect;
-use tokio::sync::OwnedSemaphorePermit;
+use domain::{Caller, Dialect};
 
 use crate::{
     client::Client,
@@ -19,6 +18,7 @@ use crate::{
     gateway::Gateway,
     headers::percent_decode,
     http1::RequestHead,
+    memory::{Held, Holders},
     refusal::Refusal,
 };
 
@@ -124,7 +124,7 @@ pub(crate) enum ModelAt {
 #[derive(Debug)]
 pub(crate) enum Body {
     /// Held, so that attempts can be repeated; counted against the budget while it is.
-    Held { bytes: Bytes, _budget: Option<OwnedSemaphorePermit> },
+    Held { bytes: Bytes, memory: Option<Held> },
     /// Still with the client: passed on as it comes, in one attempt.
     Streaming,
 }
@@ -141,6 +141,15 @@ impl Call {
         match &self.body {
             Body::Held { bytes, .. } => bytes,
             Body::Streaming => &NONE,
+        }
+    }
+
+    /// Counts memory for `bytes` that are made of the body, for whose body it is; none where there
+    /// is no room.
+    pub(crate) fn memory(&self, gateway: &Gateway, bytes: u64) -> Option<Held> {
+        match &self.body {
+            Body::Held { memory: Some(memory), .. } => memory.another(bytes),
+            _ => gateway.hold(Holders::default(), bytes),
         }
     }
 
@@ -176,14 +185,12 @@ impl Call {
     }
 }
 
-/// What a body of unknown length is counted as until it is read.
-const UNDECLARED: u64 = 256 << 10;
-
 /// Reads what is asked. JSON on a model route is read whole; other bodies are read whole when
 /// they are small enough to be repeated, and left with the client when they are not.
 pub(crate) async fn call(
     gateway: &Gateway,
     client: &mut Client<'_>,
+    caller: &Caller,
     door: Door,
 ) -> Result<Call, Refusal> {
     let websocket = client.head.asks_for_websocket();
@@ -191,7 +198,7 @@ pub(crate) async fn call(
         model: model_outside_body(&client.head, &door),
         model_in_query: names_model_in_query(&client.head),
         door,
-        body: Body::Held { bytes: Bytes::new(), _budget: None },
+        body: Body::Held { bytes: Bytes::new(), memory: None },
         model_at: None,
         ask_usage: None,
         own_seals: Vec::new(),
@@ -211,25 +218,16 @@ pub(crate) async fn call(
         return Ok(call);
     }
     let max = if json { gateway.settings.limits.body } else { buffers.per_request };
-    let Some(mut budget) = gateway.hold(length.unwrap_or(UNDECLARED).min(max)) else {
-        if json {
-            return Err(Refusal::Busy);
-        }
+    let holders = Holders::of(caller.key.id, gateway.settings.counted(client.ip));
+    let mut memory = gateway.hold(holders, 0).ok_or(Refusal::Busy)?;
+    if !json && !memory.would_hold(length.unwrap_or(0)) {
         call.body = Body::Streaming;
         return Ok(call);
-    };
-    let mut held = length.unwrap_or(UNDECLARED).min(max);
-    let more = |size: u64| {
-        if size > held {
-            budget.merge(gateway.hold(held.min(max)).ok_or(Refusal::Busy)?);
-            held *= 2;
-        }
-        Ok(())
-    };
-    let mut bytes = client.body(max, more).await?;
+    }
+    let mut bytes = client.body(max, &mut memory).await?;
     if let Some(coding) = coding {
         bytes = unpacked(coding, &bytes, max)?;
-        budget = gateway.hold(bytes.len() as u64).ok_or(Refusal::Busy)?;
+        memory = gateway.hold(holders, bytes.len() as u64).ok_or(Refusal::Busy)?;
         call.unpacked = true;
     }
     if json {
@@ -237,7 +235,7 @@ pub(crate) async fn call(
     } else {
         look_into_form(&mut call, &client.head, &bytes)?;
     }
-    call.body = Body::Held { bytes, _budget: Some(budget) };
+    call.body = Body::Held { bytes, memory: Some(memory) };
     Ok(call)
 }
 

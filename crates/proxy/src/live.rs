@@ -140,7 +140,7 @@ impl Gateway {
         let call = Call {
             door: Door::of(&head)?,
             model: Some(ask.model.clone()),
-            body: Body::Held { bytes: Bytes::new(), _budget: None },
+            body: Body::Held { bytes: Bytes::new(), memory: None },
             model_at: None,
             ask_usage: None,
             own_seals: Vec::new(),

@@ -35,7 +35,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
         return refuse(gateway, client, &caller, &door, None, Refusal::KeptOut(what)).await;
     }
     let kept = door.clone();
-    let mut call = match inbound::call(gateway, client, door).await {
+    let mut call = match inbound::call(gateway, client, &caller, door).await {
         Ok(call) => call, // what is asked
         Err(refusal) => return refuse(gateway, client, &caller, &kept, None, refusal).await,
     };

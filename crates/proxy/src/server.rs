@@ -61,7 +61,7 @@ impl ServerApp for Front {
     ) -> Option<Stream> {
         self.sweeping.call_once(|| drop(tokio::spawn(sweep(Arc::downgrade(&self.gateway)))));
         let ip = peer_ip(&stream);
-        let counted_ip = ip.filter(|ip| !ip.is_loopback() && !self.trusts(*ip));
+        let counted_ip = self.gateway.settings.counted(ip);
         let counted = self.connections.open(counted_ip, &self.gateway.settings.limits)?;
         let (front, shutdown) = (self.clone(), shutdown.clone());
         // In a task of its own: Pingora's has room for a TLS handshake, 9 KiB, and would keep it for
@@ -164,7 +164,8 @@ impl Front {
 
     /// The client's own address: what a load balancer that we trust says it is.
     fn client_ip(&self, peer: IpAddr, head: &RequestHead) -> IpAddr {
-        if !self.trusts(peer) {
+        let settings = &self.gateway.settings;
+        if !settings.trusts(peer) {
             return peer;
         }
         let hops: Vec<&str> = head
@@ -176,15 +177,11 @@ impl Front {
         for hop in hops.into_iter().rev() {
             let Some(ip) = hop_ip(hop.trim()) else { return client };
             client = ip.to_canonical();
-            if !self.trusts(client) {
+            if !settings.trusts(client) {
                 return client;
             }
         }
         client
-    }
-
-    fn trusts(&self, ip: IpAddr) -> bool {
-        self.gateway.settings.trusted_proxies.iter().any(|net| net.contains(&ip))
     }
 }
 

@@ -1,6 +1,10 @@
 //! What the data plane is started with. Everything else is catalog.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono_tz::Tz;
 use domain::OutboundPolicy;
@@ -45,6 +49,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether a peer at this address is a load balancer whose `X-Forwarded-For` is believed.
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
+
+    /// The address where it stands for one client: those of loopback and of trusted proxies stand for
+    /// many.
+    pub(crate) fn counted(&self, ip: Option<IpAddr>) -> Option<IpAddr> {
+        ip.filter(|ip| !ip.is_loopback() && !self.trusts(*ip))
+    }
+
     /// The defaults, listening at `addr`.
     pub fn new(addr: SocketAddr) -> Self {
         Self {
@@ -95,6 +110,10 @@ pub struct Limits {
     pub body: u64,
     /// Between two pieces of a request's body, and for each write to a client.
     pub body_idle: Duration,
+    /// Least rate of a body that is kept in memory, in bytes a second.
+    pub body_rate: u64,
+    /// The least rate holds over any window of this length.
+    pub body_rate_window: Duration,
     /// An idle connection is closed after this.
     pub keep_alive: Duration,
     /// A connection is closed after this many calls.
@@ -116,6 +135,8 @@ impl Default for Limits {
             head_time: Duration::from_secs(10),
             body: 32 << 20,
             body_idle: Duration::from_secs(30),
+            body_rate: 1 << 10,
+            body_rate_window: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             keep_alive_calls: 10_000,
             connections: 100_000,
@@ -131,7 +152,8 @@ pub struct Buffers {
     /// Largest body outside of JSON that is held to be repeated, in bytes; larger ones are streamed
     /// and get one attempt.
     pub per_request: u64,
-    /// All bodies held at once, in bytes.
+    /// All bodies held at once, in bytes. One service key and one address may have as much of it as
+    /// remains free, and one largest body always.
     pub total: usize,
 }
 

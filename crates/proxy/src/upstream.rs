@@ -275,8 +275,7 @@ impl Round<'_> {
         };
         let answer = answer.map_err(|failed| wording.retold(failed, client))?;
         let status = answer.head.status;
-        let answer =
-            conversion::received(self.asking.gateway, wording, &one, answer, client).await?;
+        let answer = conversion::received(wording, &one, answer, client).await?;
         Ok((status, Reached::Converted(answer)))
     }
 

@@ -16,8 +16,8 @@ use crate::{
     client::Client,
     door::Job,
     failed::{Failed, Heard, reset},
-    gateway::Gateway,
     http1::{ReadError, ResponseHead},
+    memory::Held,
     refusal::Refusal,
     relay::{Next, next},
     usage::BYTES_PER_TOKEN,
@@ -71,7 +71,6 @@ impl Whole {
 /// Reads what a target answered to `wording`, and says it in the client's dialect. What is no
 /// answer is the failure of this attempt.
 pub(crate) async fn received(
-    gateway: &Gateway,
     wording: &Wording,
     attempt: &Try<'_>,
     mut answer: Answer,
@@ -86,7 +85,7 @@ pub(crate) async fn received(
             Began::Broken(failed) => Err(Failed { status: Some(status), ..failed }),
         };
     }
-    let body = whole(gateway, &mut answer, client).await;
+    let body = whole(&wording.memory, &mut answer, client).await;
     let body = body.map_err(|failed| Failed { status: Some(status), ..failed })?;
     let clients = answer.verdict.is_some();
     let head = attempt.keep(answer);
@@ -155,7 +154,7 @@ fn counted(answer: &Said<'_>, asked: u64) -> Tokens {
 
 /// The whole body of an answer.
 async fn whole(
-    gateway: &Gateway,
+    question: &Held,
     answer: &mut Answer,
     client: &mut Client<'_>,
 ) -> Result<Bytes, Failed> {
@@ -172,7 +171,8 @@ async fn whole(
         }
         if size > held {
             held = size.saturating_mul(2);
-            budget = Some(gateway.hold(held as u64).ok_or_else(|| {
+            // The old part is given back once the new one is counted.
+            budget = Some(question.another(held as u64).ok_or_else(|| {
                 Failed::upstream("busy", "the gateway holds as many answers as it may")
             })?);
         }

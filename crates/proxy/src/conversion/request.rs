@@ -12,7 +12,6 @@ use dialect::{
     embed::EmbedRequest,
 };
 use domain::{Dialect, Upstream};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::{
@@ -27,6 +26,7 @@ use crate::{
     headers,
     http1::RequestHead,
     inbound::Call,
+    memory::Held,
     profile,
     routing::Planned,
 };
@@ -84,7 +84,7 @@ pub(crate) struct Wording {
     pub(crate) query: &'static str,
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     pub(crate) body: Bytes,
-    _budget: OwnedSemaphorePermit,
+    pub(super) memory: Held,
 }
 
 impl<'a> Conversion<'a> {
@@ -141,7 +141,7 @@ impl<'a> Conversion<'a> {
             return Err(Failure::unsayable(first, strict(first, &target.entry.upstream)));
         }
         let size = encoded.body.len() as u64;
-        let budget = gateway.hold(size).ok_or_else(busy)?;
+        let memory = self.call.memory(gateway, size).ok_or_else(busy)?;
         let reply = reply(named, wish);
         let Encoded { path, query, headers, body, dropped, mut names } = encoded;
         names.unique.clone_from(&reply.unique);
@@ -158,7 +158,7 @@ impl<'a> Conversion<'a> {
             query,
             headers,
             body: body.into(),
-            _budget: budget,
+            memory,
         })))
     }
 

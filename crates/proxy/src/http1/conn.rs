@@ -113,7 +113,10 @@ impl Reader {
     /// piece, and so need not be put together from several.
     pub(crate) async fn fill_up_to(&mut self, length: usize) -> Result<(), ReadError> {
         let missing = length.saturating_sub(self.buf.len());
-        self.buf.reserve(missing);
+        if self.buf.len() == self.buf.capacity() {
+            // What was declared may never come: the buffer grows with what is here.
+            self.buf.reserve(missing.min(self.buf.len().max(LARGE_READ as usize)));
+        }
         let mut rest = (&mut self.half).take(missing as u64);
         if rest.read_buf(&mut self.buf).await? == 0 { Err(ReadError::Closed) } else { Ok(()) }
     }

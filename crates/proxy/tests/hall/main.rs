@@ -14,6 +14,7 @@ mod journal;
 mod keys;
 mod leaving;
 mod limits;
+mod memory;
 mod model_routes;
 mod pools;
 mod relay;
