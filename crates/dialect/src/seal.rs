@@ -70,8 +70,7 @@ impl<'a> Seal<'a> {
             (Vendor::Unsigned, _) => 'u',
         };
         let id = self.id.as_deref().unwrap_or_default();
-        let plain = format!("tollgate:1{vendor}{}:{id}{}", id.len(), self.data);
-        BASE64_STANDARD.encode(plain)
+        wrap(&format!("{vendor}{}:{id}{}", id.len(), self.data))
     }
 
     /// What a field of `native` holds: a wrapped proof, or the vendor's own. None where it is
@@ -80,18 +79,7 @@ impl<'a> Seal<'a> {
         if !field.starts_with(OWN_MARK) {
             return Some(Seal::new(native, field));
         }
-        let standard: String = field
-            .chars()
-            .filter(|c| *c != '=')
-            .map(|c| match c {
-                '-' => '+',
-                '_' => '/',
-                c => c,
-            })
-            .collect();
-        let decoded = base64::prelude::BASE64_STANDARD_NO_PAD.decode(standard).ok()?;
-        let text = String::from_utf8(decoded).ok()?;
-        let rest = text.strip_prefix("tollgate:1")?;
+        let rest = &*unwrap(field)?;
         let (vendor, redacted) = match rest.chars().next()? {
             'o' => (Vendor::Openai, false),
             'a' => (Vendor::Anthropic, false),
@@ -110,6 +98,27 @@ impl<'a> Seal<'a> {
     pub fn is_own(field: &str) -> bool {
         field.starts_with(OWN_MARK)
     }
+}
+
+/// Wraps `text`, which [`unwrap`] gives back: standard base64 that begins with [`OWN_MARK`].
+pub(crate) fn wrap(text: &str) -> String {
+    BASE64_STANDARD.encode(format!("tollgate:1{text}"))
+}
+
+/// What [`wrap`] wrapped, in either alphabet of base64; none where `field` is not whole.
+pub(crate) fn unwrap(field: &str) -> Option<String> {
+    let standard: String = field
+        .chars()
+        .filter(|c| *c != '=')
+        .map(|c| match c {
+            '-' => '+',
+            '_' => '/',
+            c => c,
+        })
+        .collect();
+    let decoded = base64::prelude::BASE64_STANDARD_NO_PAD.decode(standard).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    text.strip_prefix("tollgate:1").map(str::to_owned)
 }
 
 #[cfg(test)]

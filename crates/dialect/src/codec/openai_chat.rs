@@ -13,6 +13,7 @@ mod encode_answer;
 mod encode_messages;
 mod encode_request;
 mod encode_stream;
+mod layout;
 mod seals;
 mod streamed_call;
 #[cfg(test)]

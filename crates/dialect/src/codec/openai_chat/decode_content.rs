@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::decode_request::{missing, unknown, wrong};
+use super::{
+    decode_request::{missing, unknown, wrong},
+    layout::{self, Signed},
+};
 use crate::{
     Failure, Seal, Value, Vendor,
     chat::{Media, MediaKind, Name, Piece, Request, Role, Source, Turn},
@@ -125,7 +128,8 @@ impl<'a> Reader<'_, 'a> {
             let message = "sound that was answered before exists only at its vendor";
             return Err(Failure::unsayable(format!("{path}.audio"), message));
         }
-        let mut pieces = thoughts(message);
+        let signed = signed_thoughts(message);
+        let mut pieces = if signed.is_empty() { plain_thought(message) } else { Vec::new() };
         if let Some(content) = message.find("content").filter(|it| it.text() != Some("")) {
             pieces.extend(self.parts(content, &format!("{path}.content"))?);
         }
@@ -137,11 +141,12 @@ impl<'a> Reader<'_, 'a> {
         if let Some(refusal) = message.get("refusal").cow().filter(|text| !text.is_empty()) {
             pieces.push(Piece::Refusal(refusal));
         }
+        let mut calls = Vec::new();
         match message.find("tool_calls") {
             None => {}
-            Some(calls) if calls.is_array() => {
-                for (at, call) in calls.items().iter().enumerate() {
-                    pieces.push(self.call(call, &format!("{path}.tool_calls[{at}]"))?);
+            Some(list) if list.is_array() => {
+                for (at, call) in list.items().iter().enumerate() {
+                    calls.push(self.call(call, &format!("{path}.tool_calls[{at}]"))?);
                 }
             }
             Some(_) => return Err(wrong(format!("{path}.tool_calls"), "a list")),
@@ -151,9 +156,9 @@ impl<'a> Reader<'_, 'a> {
             let id: Cow<'a, str> = format!("call_{}", self.calls).into();
             self.called = Some(id.clone());
             let path = format!("{path}.function_call");
-            pieces.push(function(call, id, &path)?);
+            calls.push(function(call, id, &path)?);
         }
-        Ok(pieces)
+        Ok(layout::restored(signed, pieces, calls))
     }
 
     fn call(&mut self, call: &Value<'a>, path: &str) -> Result<Piece<'a>, Failure> {
@@ -230,26 +235,29 @@ pub(super) fn signature<'a>(holder: &Value<'a>) -> Option<Seal<'a>> {
 
 /// What the model thought: signed in `thinking_blocks`, or as plain text.
 pub(super) fn thoughts<'a>(message: &Value<'a>) -> Vec<Piece<'a>> {
-    let signed: Vec<Piece<'a>> =
-        message.get("thinking_blocks").items().iter().filter_map(signed).collect();
-    if !signed.is_empty() {
-        return signed;
+    let signed = signed_thoughts(message);
+    match signed.is_empty() {
+        true => plain_thought(message),
+        false => signed.into_iter().map(Signed::into_piece).collect(),
     }
+}
+
+fn signed_thoughts<'a>(message: &Value<'a>) -> Vec<Signed<'a>> {
+    message.get("thinking_blocks").items().iter().filter_map(signed).collect()
+}
+
+/// A thought without a proof.
+fn plain_thought<'a>(message: &Value<'a>) -> Vec<Piece<'a>> {
     let plain = message.get("reasoning_content").cow().or_else(|| message.get("reasoning").cow());
     let plain = plain.filter(|text| !text.is_empty());
     plain.map(|text| Piece::Thinking { text, seal: None }).into_iter().collect()
 }
 
-fn signed<'a>(block: &Value<'a>) -> Option<Piece<'a>> {
+fn signed<'a>(block: &Value<'a>) -> Option<Signed<'a>> {
     let redacted = block.get("type").text() == Some("redacted_thinking");
     let field = if redacted { "data" } else { "signature" };
-    let seal = match block.get(field).cow().filter(|text| !text.is_empty())? {
-        Cow::Borrowed(text) => Seal::read(text, Vendor::Anthropic)?,
-        Cow::Owned(text) => Seal::read(&text, Vendor::Anthropic)?.into_owned(),
-    };
-    let redacted = redacted || seal.redacted;
-    let text = block.get("thinking").cow().unwrap_or_default();
-    Some(Piece::Thinking { text, seal: Some(Seal { redacted, ..seal }) })
+    let field = block.get(field).cow().filter(|text| !text.is_empty())?;
+    Signed::read(block.get("thinking").cow().unwrap_or_default(), field, redacted)
 }
 
 fn image<'a>(inner: &Value<'a>, path: String) -> Result<Piece<'a>, Failure> {

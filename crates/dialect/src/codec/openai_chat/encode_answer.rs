@@ -1,5 +1,8 @@
 //! Writes a whole answer.
 
+use std::borrow::Cow;
+
+use super::layout::Layout;
 use crate::{
     Reply, Seal, Tokens, Vendor,
     chat::{Answer, Block, Choice, Citation, Finish, Logprob, Name},
@@ -55,17 +58,10 @@ fn message(o: &mut Object<'_>, choice: &Choice<'_>, old: bool) {
     if !said.thought.is_empty() {
         o.text("reasoning_content", &said.thought);
     }
-    let proofs = choice.blocks.iter().filter_map(|block| match block {
-        Block::Thinking { text, seal: Some(seal) } if seal.vendor == Vendor::Anthropic => {
-            Some((text, seal))
-        }
-        _ => None,
-    });
-    let proofs: Vec<_> = proofs.collect();
-    if !proofs.is_empty() {
+    if !said.proofs.is_empty() {
         o.array("thinking_blocks", |list| {
-            for (text, seal) in proofs {
-                list.object(|o| thinking_block(o, text, seal));
+            for (text, proof, redacted) in &said.proofs {
+                list.object(|o| thinking_block(o, text, proof, *redacted));
             }
         });
     }
@@ -110,6 +106,9 @@ struct Said<'b, 'a> {
     called: bool,
     annotations: Vec<(&'b Citation<'a>, u64, u64)>,
     text_seal: Option<&'b Seal<'a>>,
+    layout: Layout,
+    /// The signed thoughts: their text, their proof, and whether that hides the text.
+    proofs: Vec<(&'b str, Cow<'b, str>, bool)>,
 }
 
 impl<'b, 'a> Said<'b, 'a> {
@@ -125,10 +124,19 @@ impl<'b, 'a> Said<'b, 'a> {
                     }));
                 }
                 whole.push_str(text);
+                self.layout.text(length(text));
                 self.text_seal = seal.as_ref().or(self.text_seal);
             }
-            Block::Thinking { text, .. } => self.thought.push_str(text),
-            Block::Call { .. } => self.called = true,
+            Block::Thinking { text, seal } => {
+                self.thought.push_str(text);
+                if let Some(seal) = seal.as_ref().filter(|seal| seal.vendor == Vendor::Anthropic) {
+                    self.proofs.push((text, self.layout.sign(seal), seal.redacted));
+                }
+            }
+            Block::Call { .. } => {
+                self.called = true;
+                self.layout.call();
+            }
             Block::Refusal(text) => self.refusal.get_or_insert_default().push_str(text),
         }
     }
@@ -181,14 +189,14 @@ pub(super) fn signature(o: &mut Object<'_>, seal: &Seal<'_>) {
     }
 }
 
-pub(super) fn thinking_block(o: &mut Object<'_>, text: &str, seal: &Seal<'_>) {
-    if seal.redacted {
+pub(super) fn thinking_block(o: &mut Object<'_>, text: &str, proof: &str, redacted: bool) {
+    if redacted {
         o.text("type", "redacted_thinking");
-        return o.text("data", &seal.data);
+        return o.text("data", proof);
     }
     o.text("type", "thinking");
     o.text("thinking", text);
-    o.text("signature", &seal.data);
+    o.text("signature", proof);
 }
 
 pub(super) fn annotation(o: &mut Object<'_>, citation: &Citation<'_>, start: u64, end: u64) {

@@ -6,8 +6,11 @@ use crate::{
     write::{self, Object},
 };
 
-use super::encode_answer::{
-    self, Fragment, annotation, finish_reason, kind, length, logprobs, thinking_block,
+use super::{
+    encode_answer::{
+        self, Fragment, annotation, finish_reason, kind, length, logprobs, thinking_block,
+    },
+    layout::Layout,
 };
 
 #[derive(Debug)]
@@ -34,6 +37,7 @@ struct Choice {
     annotations: u64,
     /// How many characters of text.
     length: u64,
+    layout: Layout,
     open: Vec<(u32, Open)>,
 }
 
@@ -130,6 +134,7 @@ impl Encoder {
             Opening::Call { id, name } => {
                 let index = state.calls;
                 state.calls += 1;
+                state.layout.call();
                 let free_form = name.free_form;
                 let (id, name) = (id.into_owned(), name.into_owned());
                 self.waiting = Some(Waiting { choice, block, index, id, name, seal: None });
@@ -180,7 +185,11 @@ impl Encoder {
             return;
         }
         match field {
-            "content" => self.choice(choice).length += length(text),
+            "content" => {
+                let state = self.choice(choice);
+                state.length += length(text);
+                state.layout.text(length(text));
+            }
             "refusal" => self.choice(choice).refused = true,
             _ => {}
         }
@@ -270,11 +279,12 @@ impl Encoder {
                 let state = self.choice(choice);
                 let number = state.proofs;
                 state.proofs += 1;
+                let proof = state.layout.sign(&seal);
                 self.chunk(choice, out, |o| {
                     o.array("thinking_blocks", |list| {
                         list.object(|o| {
                             o.number("index", number);
-                            thinking_block(o, &text, &seal);
+                            thinking_block(o, &text, &proof, seal.redacted);
                         });
                     });
                 });

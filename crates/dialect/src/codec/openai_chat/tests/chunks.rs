@@ -2,7 +2,7 @@
 
 use crate::{
     Failure, FailureKind, Reply, Seal, Tokens, Vendor,
-    chat::{Citation, Event, Finish, Logprob, Name, Opening, Wish},
+    chat::{Citation, Event, Finish, Logprob, Name, Opening, Piece, Wish},
     codec,
 };
 
@@ -40,6 +40,46 @@ fn seal(block: u32, vendor: Vendor) -> Event<'static> {
 
 fn close(block: u32) -> Event<'static> {
     Event::Close { choice: 0, block }
+}
+
+#[test]
+fn a_signed_thought_that_is_not_in_front_comes_back_to_its_place() {
+    let block = |n: u32, opening, text| [open(n, opening), delta(n, text)];
+    let signed = |n| [seal(n, Vendor::Anthropic), close(n)];
+    let mut events = vec![Event::Start];
+    events.extend(block(0, Opening::Text, "Let me see."));
+    events.push(close(0));
+    events.extend(block(1, Opening::Thinking, "A."));
+    events.extend(signed(1));
+    events.extend(block(2, call("a", false), "{}"));
+    events.push(close(2));
+    events.extend(block(3, Opening::Thinking, "B."));
+    events.extend(signed(3));
+    events.extend(block(4, call("b", false), "{}"));
+    events.push(close(4));
+    let mut kept = Vec::new();
+    for chunk in written(events, false) {
+        let chunk = format!("[{}", chunk.trim_end_matches('}').trim_end_matches(']'));
+        let Some((_, blocks)) = chunk.split_once("\"thinking_blocks\":[") else { continue };
+        kept.push(blocks.split_once("]}").unwrap().0.to_owned());
+    }
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"assistant","content":"Let me see.","thinking_blocks":[{}],"tool_calls":[
+            {{"id":"a","function":{{"name":"f"}}}},{{"id":"b","function":{{"name":"f"}}}}]}}]}}"#,
+        kept.join(",")
+    );
+    let ask = crate::Ask { body: body.as_bytes(), model: None, stream: false, as_array: false };
+    let request = codec::OPENAI_CHAT.decode_request(ask).unwrap();
+    let order: Vec<&str> = request.turns[0]
+        .pieces
+        .iter()
+        .map(|piece| match piece {
+            Piece::Text { text, .. } | Piece::Thinking { text, .. } => text,
+            Piece::Call { id, .. } => id,
+            _ => "?",
+        })
+        .collect();
+    assert_eq!(order, ["Let me see.", "A.", "a", "B.", "b"], "{body}");
 }
 
 #[test]
