@@ -21,28 +21,41 @@ pub struct Tool<'a> {
 /// A JSON schema as text: as the client wrote it, or as its decoder wrote it anew where the dialect
 /// spells schemas in its own way (Gemini's `parameters`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schema<'a>(Cow<'a, str>);
+pub struct Schema<'a> {
+    json: Cow<'a, str>,
+    at: Cow<'static, str>,
+}
 
 impl<'a> Schema<'a> {
     /// A schema that was written anew; `json` is valid JSON.
     pub fn written(json: String) -> Self {
-        Self(Cow::Owned(json))
+        Self { json: Cow::Owned(json), at: Cow::Borrowed("") }
+    }
+
+    /// The same, at its path in the request: what a target cannot take of it is named by that.
+    pub fn placed(self, at: impl Into<Cow<'static, str>>) -> Self {
+        Self { at: at.into(), ..self }
     }
 
     /// Its JSON.
     pub fn raw(&self) -> &str {
-        &self.0
+        &self.json
+    }
+
+    /// Its path in the request, in the client's spelling: `text.format.schema`.
+    pub fn at(&self) -> &str {
+        &self.at
     }
 
     /// Its JSON, read. None would be a decoder's fault.
     pub fn value(&self) -> Option<Value<'_>> {
-        Value::of(&self.0).ok()
+        Value::of(&self.json).ok()
     }
 }
 
 impl<'a> From<&Value<'a>> for Schema<'a> {
     fn from(value: &Value<'a>) -> Self {
-        Self(Cow::Borrowed(value.raw()))
+        Self { json: Cow::Borrowed(value.raw()), at: Cow::Borrowed("") }
     }
 }
 

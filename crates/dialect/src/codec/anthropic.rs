@@ -14,6 +14,7 @@ mod encode_stream;
 mod encode_turns;
 mod own_seals;
 mod parts;
+mod schema;
 mod settings;
 #[cfg(test)]
 mod tests;

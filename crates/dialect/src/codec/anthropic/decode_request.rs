@@ -235,7 +235,7 @@ fn format<'a>(body: &Value<'a>) -> Result<Option<Said<'a, Format<'a>>>, Failure>
     let schema = format.find("schema").filter(|schema| schema.is_object());
     match (format.get("type").text(), schema) {
         (Some("json_schema"), Some(schema)) => {
-            let schema = Schema::from(schema);
+            let schema = Schema::from(schema).placed(format!("{path}.schema"));
             let format = Format::JsonSchema { name: None, description: None, schema, strict: None };
             Ok(Some(Said::new(format, path)))
         }
@@ -277,7 +277,7 @@ fn tools<'a>(body: &Value<'a>, request: &mut Request<'a>) -> Result<Vec<Cow<'a, 
         request.tools.push(Tool {
             name: Name::plain(name),
             description: tool.get("description").cow(),
-            schema: schema.map(Schema::from),
+            schema: schema.map(|schema| Schema::from(schema).placed("tools[].input_schema")),
             strict: tool.get("strict").bool(),
         });
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{encode_turns::Conversation, settings::Settings};
+use super::{encode_turns::Conversation, schema, settings::Settings};
 use crate::{
     Encoded, Failure, NameRule, Names, Profile, Target,
     chat::{Format, Name, Request, Schema, Tool, ToolChoice},
@@ -82,7 +82,9 @@ impl<'r, 'a> Writer<'r, 'a> {
             &mut self.dropped,
         );
         let format = self.format();
+        let answer = self.schema().map(|schema| schema::taken(schema, &mut self.dropped));
         let mut body = Vec::with_capacity(1024);
+        let mut dropped = std::mem::take(&mut self.dropped);
         write::object(&mut body, |o| {
             o.text("model", self.target.model);
             conversation.write_system(o, format.as_deref());
@@ -90,12 +92,12 @@ impl<'r, 'a> Writer<'r, 'a> {
             if !tools.is_empty() {
                 o.array("tools", |a| {
                     for (tool, name) in tools.iter().zip(&told) {
-                        write_tool(a, tool, name, self.target.profile);
+                        write_tool(a, tool, name, self.target.profile, &mut dropped);
                     }
                 });
             }
             self.write_choice(o, choice.as_ref());
-            settings.write_thinking(o, self.schema());
+            settings.write_thinking(o, answer.as_deref());
             more(o, &settings);
         });
         Ok(Encoded {
@@ -103,7 +105,7 @@ impl<'r, 'a> Writer<'r, 'a> {
             query: "",
             headers: vec![VERSION],
             body,
-            dropped: self.dropped,
+            dropped,
             names: self.names,
         })
     }
@@ -199,7 +201,13 @@ fn same(one: &Name<'_>, other: &Name<'_>) -> bool {
     one.text == other.text && one.namespace == other.namespace
 }
 
-fn write_tool(a: &mut Array<'_>, tool: &Tool<'_>, name: &str, profile: &Profile) {
+fn write_tool(
+    a: &mut Array<'_>,
+    tool: &Tool<'_>,
+    name: &str,
+    profile: &Profile,
+    dropped: &mut Vec<String>,
+) {
     a.object(|o| {
         o.text("name", name);
         if tool.name.free_form {
@@ -208,10 +216,14 @@ fn write_tool(a: &mut Array<'_>, tool: &Tool<'_>, name: &str, profile: &Profile)
             return;
         }
         o.text_if("description", tool.description.as_deref().filter(|text| !text.is_empty()));
-        o.raw("input_schema", &input_schema(tool.schema.as_ref()));
+        let schema = input_schema(tool.schema.as_ref());
         if profile.structured_output && tool.strict == Some(true) {
-            o.bool("strict", true);
+            let at = tool.schema.as_ref().map_or("", Schema::at).to_owned();
+            let schema = Schema::written(schema.into_owned()).placed(at);
+            o.raw("input_schema", &schema::taken(&schema, dropped));
+            return o.bool("strict", true);
         }
+        o.raw("input_schema", &schema);
     });
 }
 

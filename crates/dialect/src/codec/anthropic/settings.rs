@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     Profile, ThinkingForm,
-    chat::{Effort, Request, Said, Schema},
+    chat::{Effort, Request, Said},
     write::Object,
 };
 
@@ -188,7 +188,7 @@ impl<'r> Settings<'r> {
     }
 
     /// Writes what is said of thinking, and of the form of the answer, which stands beside it.
-    pub(super) fn write_thinking(&self, o: &mut Object<'_>, schema: Option<&Schema<'_>>) {
+    pub(super) fn write_thinking(&self, o: &mut Object<'_>, schema: Option<&str>) {
         match self.thinking {
             Asked::Nothing => {}
             Asked::Disabled => o.object("thinking", |o| o.text("type", "disabled")),
@@ -210,7 +210,7 @@ impl<'r> Settings<'r> {
             if let Some(schema) = schema {
                 o.object("format", |o| {
                     o.text("type", "json_schema");
-                    o.raw("schema", schema.raw());
+                    o.raw("schema", schema);
                 });
             }
         });

@@ -120,6 +120,7 @@ impl<'a> Config<'a> {
             }
             (Some((_, mime)), _) if &*mime == "text/plain" => None,
             (_, Some((path, schema))) => {
+                let schema = schema.placed(path.clone());
                 let format =
                     Format::JsonSchema { name: None, description: None, schema, strict: None };
                 Some(Said::new(format, path))

@@ -288,7 +288,7 @@ fn json_schema<'a>(inner: &Value<'a>) -> Result<Format<'a>, Failure> {
     Ok(Format::JsonSchema {
         name: optional(inner, path, "name", "a string", Value::cow)?,
         description: optional(inner, path, "description", "a string", Value::cow)?,
-        schema,
+        schema: schema.placed("response_format.json_schema.schema"),
         strict: optional(inner, path, "strict", "true or false", Value::bool)?,
     })
 }

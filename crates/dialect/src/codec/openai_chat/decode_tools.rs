@@ -89,7 +89,10 @@ fn function<'a>(
 ) -> Result<Tool<'a>, Failure> {
     let schema = match inner.find("parameters") {
         None => None,
-        Some(schema) if schema.is_object() => Some(Schema::from(schema)),
+        Some(schema) if schema.is_object() => {
+            let at = if path.starts_with("tools") { "tools[].function" } else { "functions[]" };
+            Some(Schema::from(schema).placed(format!("{at}.parameters")))
+        }
         Some(_) => return Err(wrong(format!("{path}.parameters"), "an object")),
     };
     let known = ["name", "description", "parameters", "strict", "cache_control"];

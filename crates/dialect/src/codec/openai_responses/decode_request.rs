@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Ask, Failure, FailureKind, Value,
-    chat::{Effort, Format, Piece, Request, Role, Said, Thinking, Turn, Wish},
+    chat::{Effort, Format, Piece, Request, Role, Said, Schema, Thinking, Turn, Wish},
 };
 
 /// Members that are read here, and those that ask for nothing that could be lost: bookkeeping, and
@@ -183,7 +183,8 @@ fn read_format<'a>(
         "json_schema" => Format::JsonSchema {
             name: format.text("name")?,
             description: format.text("description")?,
-            schema: format.object("schema")?.ok_or_else(|| format.missing("schema"))?.into(),
+            schema: Schema::from(format.object("schema")?.ok_or_else(|| format.missing("schema"))?)
+                .placed("text.format.schema"),
             strict: format.flag("strict")?,
         },
         _ => return Err(format.unknown("type")),

@@ -77,7 +77,7 @@ impl<'a> Toolbox<'a> {
         let tool = Tool {
             name: name(Name { free_form, ..Name::plain(tool.needed("name")?) }),
             description: tool.text("description")?,
-            schema: schema.map(Schema::from),
+            schema: schema.map(|schema| Schema::from(schema).placed("tools[].parameters")),
             strict: tool.flag("strict")?,
         };
         if !self.tools.iter().any(|known| known.name == tool.name) {

@@ -160,7 +160,8 @@ fn format(body: &Value) -> Sound {
         return Ok(());
     }
     only(&config["format"], "output_config.format", &["type", "schema"])?;
-    one_of(&config["format"]["type"], "output_config.format.type", &["json_schema"])
+    one_of(&config["format"]["type"], "output_config.format.type", &["json_schema"])?;
+    schema::anthropic(&config["format"]["schema"], "output_config.format.schema")
 }
 
 fn tools(body: &Value) -> Sound {
@@ -180,6 +181,9 @@ fn tools(body: &Value) -> Sound {
         if matches!(tool["type"].as_str(), None | Some("custom")) {
             only(tool, &at, TOOL)?;
             schema::object(&tool["input_schema"], &format!("{at}.input_schema"))?;
+            if tool["strict"] == true {
+                schema::anthropic(&tool["input_schema"], &format!("{at}.input_schema"))?;
+            }
         }
     }
     if choice.is_null() {
@@ -383,6 +387,7 @@ mod tests {
                 ("/thinking", json!({"type": "enabled", "budget_tokens": 2000}), "greater"),
                 ("/tools/0/input_schema", json!({}), "type 'object'"),
                 ("/tools/0/parameters", json!({}), "unknown parameter"),
+                ("/tools/0/strict", json!(true), "'additionalProperties' must be"),
                 ("/messages/0/role", json!("developer"), "must be 'user'"),
                 ("/messages/0/name", json!("me"), "unknown parameter"),
                 ("/messages/0/content/0/text", json!(""), "non-empty"),

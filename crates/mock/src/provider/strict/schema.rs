@@ -93,6 +93,61 @@ pub(super) fn gemini(schema: &Value, at: &str) -> Sound {
     schema["anyOf"].as_array().into_iter().flatten().try_for_each(|schema| gemini(schema, at))
 }
 
+/// Keywords that Anthropic takes in the schemas of answers and of strict tools.
+const ANTHROPIC: &[&str] = &[
+    "$defs",
+    "$ref",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "default",
+    "definitions",
+    "description",
+    "enum",
+    "format",
+    "items",
+    "minItems",
+    "properties",
+    "required",
+    "title",
+    "type",
+];
+
+/// Anthropic's part of JSON schema: closed objects, without bounds, lengths and patterns.
+pub(super) fn anthropic(schema: &Value, at: &str) -> Sound {
+    only(schema, at, ANTHROPIC)?;
+    let object = schema["type"] == "object" || schema["properties"].is_object();
+    let closed = schema["additionalProperties"] == false;
+    must(!object || closed, at, "'additionalProperties' must be explicitly set to false")?;
+    must(schema["minItems"].as_u64().is_none_or(|n| n < 2), at, "'minItems' must be 0 or 1")?;
+    if let Some(format) = schema.get("format") {
+        const FORMATS: &[&str] = &[
+            "date-time",
+            "time",
+            "date",
+            "duration",
+            "email",
+            "hostname",
+            "uri",
+            "ipv4",
+            "ipv6",
+            "uuid",
+        ];
+        one_of(format, &format!("{at}.format"), FORMATS)?;
+    }
+    for name in ["properties", "$defs", "definitions"] {
+        for (name, schema) in schema[name].as_object().into_iter().flatten() {
+            anthropic(schema, &format!("{at}.{name}"))?;
+        }
+    }
+    for name in ["anyOf", "allOf"] {
+        let all = schema[name].as_array().into_iter().flatten();
+        all.into_iter().try_for_each(|schema| anthropic(schema, at))?;
+    }
+    if schema["items"].is_object() { anthropic(&schema["items"], at) } else { Ok(()) }
+}
+
 /// A plain JSON schema of an object.
 pub(super) fn object(schema: &Value, at: &str) -> Sound {
     match schema["type"].as_str() {
@@ -128,6 +183,22 @@ mod tests {
         check(open.clone(), false);
         check(json!({"$defs": {"o": open}}), false);
         check(json!({"properties": {"a": {}}, "additionalProperties": false}), false);
+    }
+
+    #[test]
+    fn anthropics_schema_is_closed_and_without_bounds() {
+        let check = |schema: Value, sound: bool| {
+            assert_eq!(anthropic(&schema, "x").is_ok(), sound, "{schema}");
+        };
+        let closed = |inner: Value| json!({"type": "object", "properties": {"a": inner}, "additionalProperties": false});
+        check(closed(json!({"type": "string", "format": "uuid", "enum": ["a"]})), true);
+        check(closed(json!({"type": "array", "items": {"type": "string"}, "minItems": 1})), true);
+        check(json!({"type": "object"}), false);
+        check(closed(json!({"type": "object", "properties": {}})), false);
+        check(closed(json!({"type": "string", "minLength": 1})), false);
+        check(closed(json!({"type": "string", "format": "regex"})), false);
+        check(closed(json!({"type": "array", "minItems": 2})), false);
+        check(json!({"anyOf": [{"type": "integer", "minimum": 0}]}), false);
     }
 
     #[test]

@@ -148,7 +148,10 @@ fn a_choice_is_told_as_far_as_the_model_takes_it() {
         let tool_choice = Some(Said::new(choice, "choice"));
         Request { tool_choice, thinking: thinking(Some(Effort::Low), None), ..with_tool() }
     };
-    let strict = |name: &str| json!({"name": name, "input_schema": {"type": "object", "properties": {}}, "strict": true});
+    let strict = |name: &str| {
+        json!({"name": name, "strict": true, "input_schema":
+        {"type": "object", "properties": {}, "additionalProperties": false}})
+    };
     let all = json!([strict("f"), strict("g")]);
     let among = || ToolChoice::Among(vec![Name::plain("g")], true);
     let effort: &[&str] = &["effort"];
@@ -190,10 +193,29 @@ fn schemas_are_of_objects_and_keep_their_spelling() {
     for (schema, expected) in rows {
         let mut request = with_tool();
         request.tools[0].schema = schema;
+        request.tools[0].strict = None;
         let told = encode(&request, &able()).unwrap();
         let body = String::from_utf8(told.body).unwrap();
         assert!(body.contains(&format!("\"input_schema\":{expected}")), "{body}");
     }
+}
+
+#[test]
+fn schemas_of_strict_tools_and_answers_are_those_that_anthropic_takes() {
+    let open = r#"{"type":"object","properties":{"a":{"type":"string","minLength":1}}}"#;
+    let schema = |at: &'static str| Schema::written(open.to_owned()).placed(at);
+    let taken = json!({"type": "object", "additionalProperties": false,
+        "properties": {"a": {"type": "string", "description": "{minLength: 1}"}}});
+    let mut request = with_tool();
+    request.tools[0].schema = Some(schema("tool"));
+    let format =
+        Format::JsonSchema { name: None, description: None, schema: schema("form"), strict: None };
+    request.format = Some(Said::new(format, "form"));
+    let told = encode(&request, &able()).unwrap();
+    let body = read(&told.body);
+    assert_eq!(body["tools"][0]["input_schema"], taken);
+    assert_eq!(body["output_config"]["format"]["schema"], taken);
+    assert_eq!(told.dropped, ["form.properties.a.minLength", "tool.properties.a.minLength"]);
 }
 
 #[test]
@@ -216,7 +238,8 @@ fn the_form_of_the_answer_is_asked_for_in_words_where_it_cannot_be_said() {
     let schema = Schema::written(r#"{"type":"object"}"#.to_owned());
     let format = Format::JsonSchema { name: None, description: None, schema, strict: Some(true) };
     let request = Request { format: Some(Said::new(format, "form")), ..hi() };
-    let native = json!({"format": {"type": "json_schema", "schema": {"type": "object"}}});
+    let closed = json!({"type": "object", "additionalProperties": false});
+    let native = json!({"format": {"type": "json_schema", "schema": closed}});
     check(&request, &able(), json!({"output_config": native, "system": null}), &[]);
     let told = encode(&request, &older()).unwrap();
     let system = read(&told.body)["system"][0]["text"].as_str().unwrap().to_owned();

@@ -208,13 +208,15 @@ fn what_is_known_on_both_sides_comes_out_as_it_went_in() {
             ]},
         ],
         "tools": [{"name": "f", "description": "d", "strict": true,
-            "input_schema": {"type": "object", "properties": {"b": {"type": "integer"}}}}],
+            "input_schema": {"type": "object", "additionalProperties": false,
+                "properties": {"b": {"type": "integer"}}}}],
         "tool_choice": {"type": "auto", "disable_parallel_tool_use": true},
         "stop_sequences": ["x"],
         "top_p": 0.97,
         "thinking": {"type": "adaptive", "display": "summarized"},
         "output_config": {"effort": "high", "format":
-            {"type": "json_schema", "schema": {"type": "object"}}},
+            {"type": "json_schema", "schema":
+                {"type": "object", "additionalProperties": false}}},
         "metadata": {"user_id": "u"},
         "stream": true,
     }));
