@@ -26,7 +26,7 @@ pub use error::{MasterKeyError, PasswordError, SealError, SessionError};
 pub use fingerprints::Fingerprints;
 pub use master_key::MasterKey;
 pub use name::{fold_name, name_mark};
-pub use opaque::{Opaque, OpaqueKind};
+pub use opaque::{Opaque, OpaqueKind, Renewals};
 pub use passwords::{Passwords, Verdict};
 pub use role::{Permission, Role};
 pub use sealer::{Place, Sealer};

@@ -11,8 +11,8 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::{
-    AuditChain, Csrf, Fingerprints, MasterKeyError, Passwords, Sealer, ServiceKeys, Sessions,
-    random, sealer::KeyId,
+    AuditChain, Csrf, Fingerprints, MasterKeyError, Passwords, Renewals, Sealer, ServiceKeys,
+    Sessions, random, sealer::KeyId,
 };
 
 /// 32 bytes from which every key of the gateway is derived. Whoever has them and the database has
@@ -32,6 +32,7 @@ enum Label {
     AuditChain,
     ClientIp,
     Fingerprints,
+    SessionRenewal,
     KeyId,
 }
 
@@ -46,6 +47,7 @@ impl Label {
             Label::AuditChain => b"audit-chain",
             Label::ClientIp => b"client-ip",
             Label::Fingerprints => b"fingerprints",
+            Label::SessionRenewal => b"session-renewal",
             Label::KeyId => b"key-id",
         }
     }
@@ -105,6 +107,11 @@ impl MasterKey {
     /// What makes and reads access tokens of the management plane.
     pub fn sessions(&self) -> Sessions {
         Sessions::new(&self.derive(Label::Session))
+    }
+
+    /// Derives the refresh token that follows another.
+    pub fn renewals(&self) -> Renewals {
+        Renewals::new(self.hmac(Label::SessionRenewal))
     }
 
     /// What proves that a cookie-authenticated call comes from our own page.
@@ -190,6 +197,7 @@ mod tests {
             Label::AuditChain,
             Label::ClientIp,
             Label::Fingerprints,
+            Label::SessionRenewal,
             Label::KeyId,
         ];
         let mut derived: Vec<_> = labels.iter().map(|label| *key.derive(*label)).collect();

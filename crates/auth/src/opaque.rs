@@ -1,9 +1,14 @@
 //! Opaque tokens: 256 random bits that mean nothing by themselves. What is stored is their hash.
 
-use ring::digest;
+use std::fmt;
+
+use ring::{digest, hmac};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::random::push_base62;
+use crate::random::{BASE62, push_base62};
+
+/// Random digits of a token: 256 bits in base 62.
+const DIGITS: usize = 43;
 
 /// What a token is for. It stands in front of it, so that one is never taken for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +41,11 @@ impl Opaque {
     /// A new random token.
     pub fn mint(kind: OpaqueKind) -> Self {
         let mut token = kind.prefix().to_owned();
-        push_base62(&mut token, 43);
+        push_base62(&mut token, DIGITS);
+        Self::of(token)
+    }
+
+    fn of(token: String) -> Self {
         let token = SecretString::from(token);
         let digest = sha256(token.expose_secret());
         Self { token, digest }
@@ -46,9 +55,50 @@ impl Opaque {
     /// token. Looking it up by digest tells an attacker's clock nothing about the token.
     pub fn digest_of(kind: OpaqueKind, text: &str) -> Option<[u8; 32]> {
         let random = text.strip_prefix(kind.prefix())?;
-        let well_formed = random.len() == 43 && random.bytes().all(|b| b.is_ascii_alphanumeric());
+        let well_formed =
+            random.len() == DIGITS && random.bytes().all(|b| b.is_ascii_alphanumeric());
         well_formed.then(|| sha256(text))
     }
+}
+
+/// Derives the refresh token that follows another. The same token always has the same successor, on
+/// every instance and after a restart, so nothing but digests is stored; without the key nobody
+/// can tell what follows.
+#[derive(Clone)]
+pub struct Renewals {
+    key: hmac::Key,
+}
+
+impl Renewals {
+    pub(crate) fn new(key: hmac::Key) -> Self {
+        Self { key }
+    }
+
+    /// The refresh token that takes the place of `token`.
+    pub fn successor(&self, token: &str) -> Opaque {
+        let tag = hmac::sign(&self.key, token.as_bytes());
+        let mut number: [u8; 32] = tag.as_ref().try_into().expect("HMAC-SHA-256 gives 32 bytes");
+        let mut text = OpaqueKind::Refresh.prefix().to_owned();
+        text.extend((0..DIGITS).map(|_| char::from(BASE62[usize::from(divide(&mut number))])));
+        Opaque::of(text)
+    }
+}
+
+impl fmt::Debug for Renewals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewals(***)")
+    }
+}
+
+/// Divides a big-endian number by 62 in place and returns the remainder.
+fn divide(number: &mut [u8; 32]) -> u8 {
+    let mut remainder = 0_u16;
+    for byte in number {
+        let part = remainder << 8 | u16::from(*byte);
+        *byte = u8::try_from(part / 62).expect("the remainder is below 62");
+        remainder = part % 62;
+    }
+    u8::try_from(remainder).expect("it is below 62")
 }
 
 fn sha256(text: &str) -> [u8; 32] {
@@ -59,6 +109,7 @@ fn sha256(text: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MasterKey;
 
     #[test]
     fn a_token_is_found_by_its_digest_and_only_as_what_it_is() {
@@ -67,6 +118,30 @@ mod tests {
         assert_eq!(Opaque::digest_of(OpaqueKind::Refresh, text), Some(minted.digest));
         assert_eq!(Opaque::digest_of(OpaqueKind::Setup, text), None);
         assert_ne!(Opaque::mint(OpaqueKind::Refresh).digest, minted.digest);
+    }
+
+    #[test]
+    fn a_token_always_has_the_same_successor_and_only_with_the_key() {
+        let key = MasterKey::generate();
+        let first = Opaque::mint(OpaqueKind::Refresh);
+        let first = first.token.expose_secret();
+        let next = key.renewals().successor(first);
+        assert_eq!(key.renewals().successor(first).digest, next.digest);
+        assert_ne!(MasterKey::generate().renewals().successor(first).digest, next.digest);
+
+        let next = next.token.expose_secret();
+        assert!(Opaque::digest_of(OpaqueKind::Refresh, next).is_some(), "{next}");
+        assert_ne!(key.renewals().successor(next).token.expose_secret(), next);
+    }
+
+    #[test]
+    fn a_number_divides_to_its_digits() {
+        let mut number = [0; 32];
+        number[30..].copy_from_slice(&(62_u16 * 62 + 5).to_be_bytes());
+        assert_eq!([(); 4].map(|()| divide(&mut number)), [5, 0, 1, 0]);
+        let mut largest = [255; 32];
+        (0..DIGITS).for_each(|_| drop(divide(&mut largest)));
+        assert_eq!(largest, [0; 32], "43 digits hold every number of 256 bits");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use auth::{Csrf, MasterKey, Passwords, ServiceKeys, Sessions};
+use auth::{Csrf, MasterKey, Passwords, Renewals, ServiceKeys, Sessions};
 use axum::Router;
 use domain::live::Live;
 use store::Store;
@@ -27,6 +27,8 @@ pub struct Parts {
     pub passwords: Passwords,
     /// What makes access tokens.
     pub sessions: Sessions,
+    /// What derives the refresh tokens of a session.
+    pub renewals: Renewals,
     /// What proves that a call comes from our own page.
     pub csrf: Csrf,
     /// The data plane of this process, where there is one.
@@ -42,6 +44,7 @@ impl Parts {
             service_keys: master_key.service_keys(),
             passwords: master_key.passwords(),
             sessions: master_key.sessions(),
+            renewals: master_key.renewals(),
             csrf: master_key.csrf(),
             live: None,
         }
@@ -59,6 +62,7 @@ pub struct Inner {
     pub(crate) service_keys: ServiceKeys,
     pub(crate) hashing: Hashing,
     pub(crate) sessions: Sessions,
+    pub(crate) renewals: Renewals,
     pub(crate) csrf: Csrf,
     pub(crate) live: Option<Arc<dyn Live>>,
     pub(crate) session_cache: SessionCache,
@@ -74,6 +78,7 @@ impl Management {
             service_keys: parts.service_keys,
             hashing: Hashing::new(parts.passwords),
             sessions: parts.sessions,
+            renewals: parts.renewals,
             csrf: parts.csrf,
             live: parts.live,
             session_cache: SessionCache::default(),

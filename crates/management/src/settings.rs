@@ -19,6 +19,9 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// How long a session lives without being renewed.
     pub session_idle: Duration,
+    /// For how long a refresh cookie that was spent brings the same successor again: tabs of one
+    /// browser renew their session at once, and an answer may get lost. Later it ends the session.
+    pub renewal_grace: Duration,
     /// Most bytes of a request's body.
     pub body_limit: usize,
     /// Most bytes of a request's head.
@@ -42,6 +45,7 @@ impl Default for Settings {
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
             session_idle: Duration::from_secs(7 * 86_400),
+            renewal_grace: Duration::from_secs(10),
             body_limit: 1024 * 1024,
             head_limit: 16 * 1024,
             head_timeout: Duration::from_secs(10),

@@ -11,8 +11,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    LoginFailures, RefreshToken, Result, Spent, Store, StoreError, UserRow, audit, change::What,
-    moment, now_us, uncount, users::read,
+    LoginFailures, RefreshToken, Renewal, Result, Spent, Store, StoreError, UserRow, audit,
+    change::What, moment, now_us, uncount, users::read,
 };
 
 /// After this long without another, failures are forgotten.
@@ -51,25 +51,25 @@ impl Store {
         Ok(id)
     }
 
-    /// Spends the refresh token with this digest and stores `next` in its place. A token that was
+    /// Spends the refresh token that is shown and stores its successor in its place. Of a token
+    /// that was spent within the grace, the successor that is still good stands; one that was
     /// spent before ends its session: somebody has a copy.
-    pub async fn spend_refresh_token(
-        &self,
-        digest: &[u8; 32],
-        next: RefreshToken,
-    ) -> Result<Spent> {
+    pub async fn spend_refresh_token(&self, renewal: Renewal<'_>) -> Result<Spent> {
         let now = now_us();
+        let shown = renewal.shown.to_vec();
         let tx = self.0.db.write().await?;
         // Of two who show the same token at once, one spends it here and the other does not.
         let spent = refresh_tokens::Entity::update_many()
             .col_expr(refresh_tokens::Column::SpentUs, Expr::value(now))
-            .filter(refresh_tokens::Column::Digest.eq(digest.to_vec()))
+            .filter(refresh_tokens::Column::Digest.eq(shown.clone()))
             .filter(refresh_tokens::Column::SpentUs.is_null())
             .exec(&tx)
             .await?;
-        let token = refresh_tokens::Entity::find_by_id(digest.to_vec()).one(&tx).await?;
+        let token = refresh_tokens::Entity::find_by_id(shown).one(&tx).await?;
         let Some(token) = token else { return Ok(Spent::Refused) };
-        if spent.rows_affected == 0 {
+        let first = spent.rows_affected == 1;
+        let grace = i64::try_from(renewal.grace.as_micros()).unwrap_or(i64::MAX);
+        if !first && token.spent_us.is_none_or(|at| now.saturating_sub(at) >= grace) {
             end(&tx, token.session_id, now).await?;
             tx.commit().await?;
             return Ok(Spent::Reused);
@@ -79,14 +79,13 @@ impl Store {
             tx.commit().await?;
             return Ok(Spent::Refused);
         };
-        remember(&tx, token.session_id, next).await?;
-        sessions::Entity::update_many()
-            .col_expr(sessions::Column::ExpiresUs, Expr::value(next.expires_at.timestamp_micros()))
-            .filter(sessions::Column::Id.eq(token.session_id))
-            .exec(&tx)
-            .await?;
+        let successor = match first {
+            true => Some(follow(&tx, token.session_id, &renewal).await?),
+            false => good_successor(&tx, renewal.successors).await?,
+        };
         tx.commit().await?;
-        Ok(Spent::Renewed { user, session: token.session_id })
+        let renewed = |successor| Spent::Renewed { user, session: token.session_id, successor };
+        Ok(successor.map_or(Spent::Refused, renewed))
     }
 
     /// The user of an open session as they are now; none when the session was ended or has
@@ -163,6 +162,32 @@ async fn remember(tx: &DatabaseTransaction, session: Uuid, token: RefreshToken) 
     };
     refresh_tokens::Entity::insert(row).exec_without_returning(tx).await?;
     Ok(())
+}
+
+/// Stores the nearest successor of a token that was just spent, and returns its place.
+async fn follow(tx: &DatabaseTransaction, session: Uuid, renewal: &Renewal<'_>) -> Result<usize> {
+    let expires_at = renewal.expires_at;
+    remember(tx, session, RefreshToken { digest: renewal.successors[0], expires_at }).await?;
+    sessions::Entity::update_many()
+        .col_expr(sessions::Column::ExpiresUs, Expr::value(expires_at.timestamp_micros()))
+        .filter(sessions::Column::Id.eq(session))
+        .exec(tx)
+        .await?;
+    Ok(0)
+}
+
+/// The place of the successor that is stored and not spent, if there is one.
+async fn good_successor(
+    tx: &DatabaseTransaction,
+    successors: &[[u8; 32]],
+) -> Result<Option<usize>> {
+    let digests = successors.iter().map(|digest| digest.to_vec());
+    let good = refresh_tokens::Entity::find()
+        .filter(refresh_tokens::Column::Digest.is_in(digests))
+        .filter(refresh_tokens::Column::SpentUs.is_null())
+        .one(tx)
+        .await?;
+    Ok(good.and_then(|row| successors.iter().position(|digest| row.digest == *digest)))
 }
 
 async fn end(tx: &DatabaseTransaction, session: Uuid, now: i64) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `/api/auth`: signing in, staying signed in, signing out, and the very first start.
 
-use std::net::IpAddr;
+use std::{iter, net::IpAddr};
 
 use ::auth::{
     Actor, Opaque, OpaqueKind, Passwords, Permission, Role as UserRole, Sessions, Verdict,
@@ -14,7 +14,7 @@ use chrono::Utc;
 use domain::Faults;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use store::{NewUser, RefreshToken, Spent, StoreError, UserRow};
+use store::{NewUser, RefreshToken, Renewal, Spent, StoreError, UserRow};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -28,6 +28,9 @@ use crate::{
     throttle::Throttle,
     words::Role,
 };
+
+/// How often a session may be renewed within the grace of one cookie.
+const RENEWALS_IN_GRACE: usize = 16;
 
 /// A sign-in.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -170,7 +173,8 @@ pub(crate) async fn setup(
 }
 
 /// Renew the access token with the refresh cookie. The cookie is good once: each answer brings
-/// the next.
+/// the next. Shown again within ten seconds it brings the same next one, so that two pages may
+/// renew at once; shown again later it ends the session.
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "sign-in", security(("refresh_cookie" = [])),
     params(("x-csrf-token" = String, Header, description = "From the sign-in, or the csrf cookie")),
     responses((status = 200, description = "It is so", body = SessionAnswer), (status = "4XX", description = "Why not", body = Failure)))]
@@ -180,11 +184,24 @@ pub(crate) async fn refresh(
 ) -> Result<(HeaderMap, Answer<SessionAnswer>), ApiError> {
     let (session, token) = app.refresh_cookie(&parts).ok_or(ApiError::Unauthenticated)?;
     app.own_page(&parts, session)?;
-    let digest = Opaque::digest_of(OpaqueKind::Refresh, token).ok_or(ApiError::Unauthenticated)?;
-    let (next, stored) = app.mint_refresh();
-    match app.store.spend_refresh_token(&digest, stored).await? {
-        Spent::Renewed { user, session: of_token } if of_token == session => {
-            Ok(app.session_answer(user, app.secure_cookies(&parts), session, &next))
+    let shown = Opaque::digest_of(OpaqueKind::Refresh, token).ok_or(ApiError::Unauthenticated)?;
+    let first = app.renewals.successor(token);
+    let successors: Vec<Opaque> = iter::successors(Some(first), |last| {
+        Some(app.renewals.successor(last.token.expose_secret()))
+    })
+    .take(RENEWALS_IN_GRACE)
+    .collect();
+    let digests: Vec<[u8; 32]> = successors.iter().map(|next| next.digest).collect();
+    let renewal = Renewal {
+        shown,
+        successors: &digests,
+        expires_at: Utc::now() + app.settings.session_idle,
+        grace: app.settings.renewal_grace,
+    };
+    match app.store.spend_refresh_token(renewal).await? {
+        Spent::Renewed { user, session: of_token, successor } if of_token == session => {
+            let next = &successors[successor].token;
+            Ok(app.session_answer(user, app.secure_cookies(&parts), session, next))
         }
         // A token under another session's name: nobody honest sends that.
         Spent::Renewed { session: of_token, .. } => {

@@ -1,7 +1,7 @@
 //! Users, their credentials and what they did. Password hashes and token digests are made by
 //! `auth`; here they are opaque.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::UserId;
@@ -75,17 +75,33 @@ pub struct RefreshToken {
     pub expires_at: DateTime<Utc>,
 }
 
+/// A refresh token that was shown, and what would take its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal<'a> {
+    /// The digest of the token that was shown.
+    pub shown: [u8; 32],
+    /// The digests of the tokens that follow it, the nearest first; at least one.
+    pub successors: &'a [[u8; 32]],
+    /// From when on the successor is no longer accepted.
+    pub expires_at: DateTime<Utc>,
+    /// For how long a token that was spent may be shown again.
+    pub grace: Duration,
+}
+
 /// What became of a refresh token that was shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spent {
-    /// It was good; the next one of its family is stored in its place.
+    /// It was good, or was spent a moment ago; one of its successors is in its place.
     Renewed {
         /// Whose it is, as they are now.
         user: UserRow,
         /// The session it belongs to.
         session: Uuid,
+        /// Which of the successors is the good one.
+        successor: usize,
     },
-    /// It had been spent before: somebody has a copy. The whole session is ended.
+    /// It was spent longer ago than the grace allows: somebody has a copy. The whole session is
+    /// ended.
     Reused,
     /// It is unknown, expired, or its user may not sign in (any more).
     Refused,

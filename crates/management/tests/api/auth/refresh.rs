@@ -26,13 +26,51 @@ async fn the_cookie_brings_the_next_token_and_the_next_cookie() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_was_spent_ends_the_whole_session() {
+async fn pages_that_renew_at_once_get_the_same_next_cookie() {
     let app = App::start().await;
+    let first = Browser::sign_in(&app, "admin").await;
+    let page = first.page(&app);
+    let (one, two) = tokio::join!(refresh(&page), refresh(&page));
+    let (one, two) = (Browser::of(one), Browser::of(two));
+    assert_eq!(one.cookie, two.cookie);
+    for tab in [&one, &two] {
+        assert_eq!(tab.bearer(&app).get("/api/auth/me").await.status, 200);
+    }
+
+    let third = Browser::of(refresh(&one.page(&app)).await);
+    let late = Browser::of(refresh(&first.page(&app)).await);
+    assert_eq!(late.cookie, third.cookie, "a page that comes late gets the newest cookie");
+    assert_eq!(refresh(&late.page(&app)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_page_may_renew_at_another_instance_or_after_a_restart() {
+    let app = App::start().await;
+    let first = Browser::sign_in(&app, "admin").await;
+    let next = Browser::of(refresh(&first.page(&app)).await);
+    let elsewhere = app.without_data_plane(first.page(&app));
+    assert_eq!(Browser::of(refresh(&elsewhere).await).cookie, next.cookie);
+}
+
+#[tokio::test]
+async fn a_cookie_that_was_spent_before_the_grace_ends_the_whole_session() {
+    let renewal_grace = std::time::Duration::ZERO;
+    let app = App::with(Settings { renewal_grace, ..Default::default() }).await;
+    app.user("admin", auth::Role::Admin).await;
     let first = Browser::sign_in(&app, "admin").await;
     let second = Browser::of(refresh(&first.page(&app)).await);
     assert_eq!(refresh(&first.page(&app)).await.refused(401), "session_expired");
     assert_eq!(refresh(&second.page(&app)).await.refused(401), "session_expired");
     assert_eq!(second.bearer(&app).get("/api/auth/me").await.refused(401), "session_expired");
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_is_not_renewed_within_the_grace() {
+    let app = App::start().await;
+    let first = Browser::sign_in(&app, "admin").await;
+    let second = Browser::of(refresh(&first.page(&app)).await);
+    assert_eq!(second.bearer(&app).post("/api/auth/logout", json!({})).await.status, 204);
+    assert_eq!(refresh(&first.page(&app)).await.refused(401), "session_expired");
 }
 
 #[tokio::test]
