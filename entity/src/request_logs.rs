@@ -86,6 +86,8 @@ pub struct Model {
     pub tags: String,
     /// How long it waited in line.
     pub waited_us: i64,
+    /// Its place in the order of arrival; 0 for entries from before there was one.
+    pub arrival: i64,
 }
 
 /// Rows are joined by hand where that is needed at all.

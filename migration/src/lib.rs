@@ -20,6 +20,7 @@ mod m20261128_000009_rules_and_limits;
 mod m20261128_000010_running;
 mod m20261129_000011_stored_objects;
 mod m20261129_000012_limit_alerts;
+mod m20261129_190300_log_arrival;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000010_running::Migration),
             Box::new(m20261129_000011_stored_objects::Migration),
             Box::new(m20261129_000012_limit_alerts::Migration),
+            Box::new(m20261129_190300_log_arrival::Migration),
         ]
     }
 }

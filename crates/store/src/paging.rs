@@ -92,7 +92,8 @@ where
     };
     if let Some(cursor) = &page.cursor {
         let (value, id) = read_cursor(cursor, page.sort.by)?;
-        select = select.filter(behind(by.zip(value), (E::ID, id.into()), &order));
+        let value = by.map(column).zip(value);
+        select = select.filter(behind(value, (column(E::ID), id.into()), &order));
     }
     if let Some(column) = by {
         select = select.order_by(column, order.clone());
@@ -152,29 +153,34 @@ where
     }
 }
 
-/// What comes after (`value`, `id`) in this order. The first column is bounded on its own too, so
-/// that an index on it is used.
-pub(crate) fn behind<C: ColumnTrait>(
-    value: Option<(C, Value)>,
-    id: (C, Value),
+/// What comes after (`value`, `id`) in this order. The first is bounded on its own too, so that an
+/// index on it is used.
+pub(crate) fn behind(
+    value: Option<(SimpleExpr, Value)>,
+    id: (SimpleExpr, Value),
     order: &Order,
 ) -> Condition {
-    let beyond = |column: C, value: Value| match order {
-        Order::Desc => column.lt(value),
-        _ => column.gt(value),
+    let beyond = |of: SimpleExpr, value: Value| match order {
+        Order::Desc => of.lt(value),
+        _ => of.gt(value),
     };
-    let from = |column: C, value: Value| match order {
-        Order::Desc => column.lte(value),
-        _ => column.gte(value),
+    let from = |of: SimpleExpr, value: Value| match order {
+        Order::Desc => of.lte(value),
+        _ => of.gte(value),
     };
     match value {
         None => Condition::all().add(beyond(id.0, id.1)),
-        Some((column, value)) => Condition::all().add(from(column, value.clone())).add(
+        Some((of, value)) => Condition::all().add(from(of.clone(), value.clone())).add(
             Condition::any()
-                .add(beyond(column, value.clone()))
-                .add(Condition::all().add(column.eq(value)).add(beyond(id.0, id.1))),
+                .add(beyond(of.clone(), value.clone()))
+                .add(Condition::all().add(of.eq(value)).add(beyond(id.0, id.1))),
         ),
     }
+}
+
+/// A column as an expression.
+pub(crate) fn column(column: impl ColumnTrait) -> SimpleExpr {
+    Expr::col(column.as_column_ref())
 }
 
 /// Whether `column` contains `text`, whatever its case.

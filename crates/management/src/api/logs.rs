@@ -7,7 +7,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use domain::{Faults, ProviderKeyId, ServiceKeyId, UpstreamId, UserId, log};
 use serde::{Deserialize, Serialize};
-use store::{LogFilter, LogRow, RecordedBody, StatusClass};
+use store::{LogFilter, LogOrder, LogRow, RecordedBody, StatusClass};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -30,6 +30,10 @@ pub(crate) struct LogEntry {
     request_id: String,
     /// When the call was admitted.
     started_at: DateTime<Utc>,
+    /// When it ended.
+    ended_at: DateTime<Utc>,
+    /// When the entry came into the database.
+    stored_at: DateTime<Utc>,
     service_key_id: i64,
     /// What that key was called then.
     service_key_name: String,
@@ -167,12 +171,22 @@ pub(crate) struct LogsQuery {
     /// At most this many items.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u32>,
+    /// The order. Programs that copy the log read it by `arrival`: whoever goes on from the
+    /// `next_cursor` of the page before misses no entry and gets none twice, whenever it was
+    /// stored and by whichever instance. In this order each page has a `next_cursor`, also an
+    /// empty one, and nothing more is there yet when a page holds fewer items than `limit`.
+    #[param(inline)]
+    sort: Option<LogSort>,
     /// Only entries with these characters in model, path or request id.
     search: Option<String>,
-    /// Not before.
+    /// Only calls that were admitted at this time or later.
     from: Option<DateTime<Utc>>,
-    /// Before.
+    /// Only calls that were admitted before this time.
     to: Option<DateTime<Utc>>,
+    /// Only calls that ended at this time or later.
+    ended_from: Option<DateTime<Utc>>,
+    /// Only calls that ended before this time.
+    ended_to: Option<DateTime<Utc>>,
     upstream_id: Option<i64>,
     provider_key_id: Option<i64>,
     service_key_id: Option<i64>,
@@ -186,6 +200,34 @@ pub(crate) struct LogsQuery {
     outcome: Option<Outcome>,
     /// The answer's `x-request-id`.
     request_id: Option<String>,
+}
+
+/// The order of log entries.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+enum LogSort {
+    /// By admission, the newest first; the usual order.
+    #[serde(rename = "-started_at")]
+    Newest,
+    /// By the end of the call, the latest first.
+    #[serde(rename = "-ended_at")]
+    LatestEnd,
+    /// By the end of the call, the earliest first.
+    #[serde(rename = "ended_at")]
+    EarliestEnd,
+    /// As the entries came into the database, the first first.
+    #[serde(rename = "arrival")]
+    Arrival,
+}
+
+impl From<LogSort> for LogOrder {
+    fn from(sort: LogSort) -> Self {
+        match sort {
+            LogSort::Newest => LogOrder::Newest,
+            LogSort::LatestEnd => LogOrder::LatestEnd,
+            LogSort::EarliestEnd => LogOrder::EarliestEnd,
+            LogSort::Arrival => LogOrder::Arrival,
+        }
+    }
 }
 
 /// Log entries, the newest first.
@@ -250,9 +292,14 @@ impl LogsQuery {
         if self.from.zip(self.to).is_some_and(|(from, to)| from >= to) {
             faults.add("to", "must be later than `from`");
         }
+        if self.ended_from.zip(self.ended_to).is_some_and(|(from, to)| from >= to) {
+            faults.add("ended_to", "must be later than `ended_from`");
+        }
         let filter = LogFilter {
             from: self.from,
             to: self.to,
+            ended_from: self.ended_from,
+            ended_to: self.ended_to,
             upstream: self.upstream_id.map(UpstreamId),
             provider_key: self.provider_key_id.map(ProviderKeyId),
             service_key: self.service_key_id.map(ServiceKeyId),
@@ -261,6 +308,7 @@ impl LogsQuery {
             status,
             outcome: self.outcome.map(Into::into),
             request_id: self.request_id,
+            order: self.sort.map(Into::into).unwrap_or_default(),
         };
         let list =
             ListQuery { cursor: self.cursor, limit: self.limit, search: self.search, sort: None };
@@ -278,6 +326,11 @@ fn status(text: &str) -> Option<StatusClass> {
     }
 }
 
+fn ended_at(entry: &log::LogEntry) -> DateTime<Utc> {
+    let latency = i64::try_from(entry.latency_us).unwrap_or(i64::MAX);
+    DateTime::from_timestamp_micros(entry.started_us.saturating_add(latency)).unwrap_or_default()
+}
+
 fn millis(micros: u64) -> f64 {
     micros as f64 / 1000.0
 }
@@ -285,10 +338,13 @@ fn millis(micros: u64) -> f64 {
 impl From<LogRow> for LogEntry {
     fn from(row: LogRow) -> Self {
         let entry = row.entry;
+        let ended_at = ended_at(&entry);
         Self {
             id: entry.id,
             request_id: entry.request_id,
             started_at: DateTime::from_timestamp_micros(entry.started_us).unwrap_or_default(),
+            ended_at,
+            stored_at: row.stored_at,
             service_key_id: entry.service_key.0,
             service_key_name: entry.service_key_name,
             owner_id: entry.owner.0,

@@ -16,7 +16,9 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{bulk, convert};
-use crate::{JournalPosition, RecordedBody, Result, Store, count, now_us, uncount};
+use crate::{
+    JournalPosition, RecordedBody, Result, Store, change::numbers, count, now_us, uncount,
+};
 
 /// Most rows of one statement: SQLite takes at most 32,766 values.
 const ROWS: usize = 512;
@@ -25,6 +27,8 @@ const FAILED_FROM: u16 = 400;
 /// What one entry may add to a sum: no number that was made up can overflow a column and thereby
 /// keep its batch out for ever. A million tokens cost less than this, a day is shorter.
 pub(crate) const SUMMED_MAX: u64 = Usage::MAX;
+/// The counter of the entries in the order of their arrival.
+pub(super) const ARRIVALS: &str = "log_arrivals";
 const HOUR_US: i64 = 3_600_000_000;
 /// Classes of latency in an octave.
 const CLASSES: f64 = 5.0;
@@ -42,8 +46,14 @@ impl Store {
         // same order.
         let mut batch: Vec<&LogEntry> = batch.iter().collect();
         batch.sort_unstable_by_key(|entry| entry.id);
+        // Until the transaction ends nobody else gets numbers: they become visible in their order.
+        let mut arrival = match batch.len() {
+            0 => 0,
+            len => numbers(&tx, ARRIVALS, len).await?,
+        };
         for entries in even(&batch) {
-            let mut stored = insert(&tx, entries, now).await?;
+            let mut stored = insert(&tx, entries, now, arrival).await?;
+            arrival += count(entries.len() as u64);
             // `remove`: an entry that stands twice in a batch counts once.
             for entry in entries.iter().filter(|entry| stored.remove(&entry.id)) {
                 sums.add(entry);
@@ -99,13 +109,17 @@ fn even<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-/// Inserts entries and returns the ids of those that were not there.
+/// Inserts entries, numbered from `arrival` on, and returns the ids of those that were not there.
 async fn insert(
     tx: &DatabaseTransaction,
     entries: &[&LogEntry],
     now: i64,
+    arrival: i64,
 ) -> Result<HashSet<Uuid>> {
-    let rows = entries.iter().map(|entry| convert::write(entry, now));
+    let row = |(place, entry): (usize, &&LogEntry)| {
+        convert::write(entry, now, arrival + count(place as u64))
+    };
+    let rows = entries.iter().enumerate().map(row);
     let known = "ON CONFLICT (id) DO NOTHING RETURNING id";
     let stored = bulk::insert::<request_logs::Entity>(tx, rows, known).await?;
     Ok(stored.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)

@@ -8,7 +8,7 @@ use domain::{
 };
 use entity::request_logs::Model;
 
-use super::append::failed;
+use super::append::{SUMMED_MAX, failed};
 use crate::{LogRow, count, json, moment, uncount};
 
 /// PostgreSQL's text holds no NUL, and a client may send one.
@@ -16,7 +16,7 @@ pub(crate) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-pub(super) fn write(entry: &LogEntry, now: i64) -> Model {
+pub(super) fn write(entry: &LogEntry, now: i64, arrival: i64) -> Model {
     let text = |text: &Option<String>| text.as_deref().map(clean);
     Model {
         id: entry.id,
@@ -39,7 +39,7 @@ pub(super) fn write(entry: &LogEntry, now: i64) -> Model {
         failed: failed(entry),
         bytes_in: count(entry.bytes_in),
         bytes_out: count(entry.bytes_out),
-        latency_us: count(entry.latency_us),
+        latency_us: count(Ord::min(entry.latency_us, SUMMED_MAX)),
         first_byte_us: entry.first_byte_us.map(count),
         streamed: entry.streamed,
         input_tokens: count(entry.usage.input),
@@ -58,6 +58,7 @@ pub(super) fn write(entry: &LogEntry, now: i64) -> Model {
         stored_us: now,
         tags: json(&entry.tags),
         waited_us: count(entry.waited_us),
+        arrival,
     }
 }
 

@@ -7,7 +7,10 @@ use request_logs::Column;
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use crate::{PastCall, Result, Store, paging};
+use crate::{
+    PastCall, Result, Store,
+    paging::{self, column},
+};
 
 /// Most calls of one page.
 const PAGE_MAX: u64 = 2000;
@@ -21,8 +24,9 @@ impl Store {
             .columns([Column::Id, Column::StartedUs, Column::Attempts])
             .filter(Column::StartedUs.gte(from_us));
         if let Some(last) = last {
-            let at = Some((Column::StartedUs, last.started_us.into()));
-            wanted = wanted.filter(paging::behind(at, (Column::Id, last.id.into()), &Order::Desc));
+            let at = Some((column(Column::StartedUs), last.started_us.into()));
+            let id = (column(Column::Id), last.id.into());
+            wanted = wanted.filter(paging::behind(at, id, &Order::Desc));
         }
         let rows: Vec<(Uuid, i64, String)> = wanted
             .order_by_desc(Column::StartedUs)

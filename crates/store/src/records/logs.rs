@@ -18,13 +18,17 @@ pub struct TimeRange {
     pub to: DateTime<Utc>,
 }
 
-/// Which log entries are wanted; `None` wants all.
+/// Which log entries are wanted, and in which order; `None` wants all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogFilter {
-    /// Not before.
+    /// Admitted not before.
     pub from: Option<DateTime<Utc>>,
-    /// Before.
+    /// Admitted before.
     pub to: Option<DateTime<Utc>>,
+    /// Ended not before.
+    pub ended_from: Option<DateTime<Utc>>,
+    /// Ended before.
+    pub ended_to: Option<DateTime<Utc>>,
     /// Answered by, or last tried at.
     pub upstream: Option<UpstreamId>,
     /// With this provider key.
@@ -41,6 +45,24 @@ pub struct LogFilter {
     pub outcome: Option<Outcome>,
     /// The answer's `x-request-id`.
     pub request_id: Option<String>,
+    /// In which order.
+    pub order: LogOrder,
+}
+
+/// The order of log entries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogOrder {
+    /// By their admission, the newest first.
+    #[default]
+    Newest,
+    /// By the end of the call, the latest first.
+    LatestEnd,
+    /// By the end of the call, the earliest first.
+    EarliestEnd,
+    /// As they came into the database, the first first. Who reads on from the cursor of the page
+    /// before misses no entry and gets none twice, also of entries that several instances write
+    /// at once and of those that come late; so each page has a cursor, an empty one too.
+    Arrival,
 }
 
 /// A class of statuses, or one.

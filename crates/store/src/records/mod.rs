@@ -21,7 +21,7 @@ pub use keys::{
 };
 pub use limits::{LimitFilter, LimitRow, NewLimit};
 pub use logs::{
-    JournalPosition, LogFilter, LogRow, PastCall, RecordedBody, StatusClass, TimeRange,
+    JournalPosition, LogFilter, LogOrder, LogRow, PastCall, RecordedBody, StatusClass, TimeRange,
 };
 pub use paging::{Listed, Page, Sort, SortBy};
 pub use routes::{NewRoute, RouteEdit, RouteRow};
@@ -30,6 +30,6 @@ pub use running::{AlertFilter, AlertRow, AlertState, TransitionRow, TriggerFilte
 pub use tasks::{Aged, LogSize, TaskDue, TaskRow, TaskRun};
 pub use upstreams::{NewUpstream, UpstreamEdit, UpstreamRow};
 pub use users::{
-    AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, RefreshToken, Spent, UserEdit,
-    UserRow,
+    AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, RefreshToken, Renewal, Spent,
+    UserEdit, UserRow,
 };

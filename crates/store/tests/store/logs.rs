@@ -7,7 +7,8 @@ use domain::{
 };
 use rstest::rstest;
 use store::{
-    Dashboard, JournalPosition, LogFilter, Page, RecordedBody, StatusClass, StoreError, TimeRange,
+    Dashboard, JournalPosition, LogFilter, LogOrder, Page, RecordedBody, StatusClass, Store,
+    StoreError, TimeRange,
 };
 use uuid::Uuid;
 
@@ -140,7 +141,10 @@ async fn what_a_client_sends_cannot_spoil_the_batch(#[values(Sqlite, Pg)] on: On
 
     let row = store.log_entry(odd.id).await.unwrap().entry;
     assert_eq!(row.request_id, "a\u{fffd}b'; DROP TABLE request_logs; --");
-    assert_eq!(row.latency_us, i64::MAX as u64);
+    assert_eq!(row.latency_us, 1 << 40);
+    let filter = LogFilter { order: LogOrder::LatestEnd, ..LogFilter::default() };
+    let listed = store.log_entries(filter, Page::default()).await.unwrap();
+    assert_eq!(listed.items[0].entry.id, odd.id);
 }
 
 #[rstest]
@@ -217,6 +221,105 @@ async fn the_cursor_walks_also_through_one_moment(#[values(Sqlite, Pg)] on: On) 
         let refused = store.log_entries(LogFilter::default(), page).await;
         assert_eq!(fields(refused), ["cursor"], "{bad}");
     }
+}
+
+/// Reads the log by arrival from `cursor` to what is its end now.
+async fn arrived(store: &Store, cursor: &mut Option<String>, ids: &mut Vec<Uuid>) {
+    let filter = LogFilter { order: LogOrder::Arrival, ..LogFilter::default() };
+    loop {
+        let page = Page { cursor: cursor.clone(), ..Page::first(7) };
+        let listed = store.log_entries(filter.clone(), page).await.unwrap();
+        *cursor = Some(listed.next_cursor.expect("each page by arrival has a cursor"));
+        ids.extend(listed.items.iter().map(|row| row.entry.id));
+        if listed.items.len() < 7 {
+            return;
+        }
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn who_reads_by_arrival_misses_nothing_and_gets_nothing_twice(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let (mut cursor, mut seen) = (None, Vec::new());
+    arrived(&store, &mut cursor, &mut seen).await;
+    assert!(seen.is_empty());
+
+    // Several instances write at once, in whichever order of time, and each batch comes twice.
+    let mut writers = Vec::new();
+    let mut written = Vec::new();
+    for writer in 0..4_i64 {
+        let other = store.again().await;
+        let batches: Vec<Vec<LogEntry>> = (0..12)
+            .map(|batch| (0..5).map(|i| entry(START - (writer * 60 + batch * 5 + i))).collect())
+            .collect();
+        written.extend(batches.iter().flatten().map(|entry| entry.id));
+        writers.push(tokio::spawn(async move {
+            for batch in batches {
+                for _ in 0..2 {
+                    let journal = format!("node-{writer}");
+                    let position = JournalPosition { journal, segment: 0, offset: 0 };
+                    other.append_log(&batch, position).await.unwrap();
+                }
+            }
+        }));
+    }
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        arrived(&store, &mut cursor, &mut seen).await;
+        tokio::task::yield_now().await;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    arrived(&store, &mut cursor, &mut seen).await;
+
+    seen.sort_unstable();
+    written.sort_unstable();
+    assert_eq!(seen, written);
+}
+
+#[rstest]
+#[tokio::test]
+async fn an_entry_that_comes_late_is_read_by_arrival(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let (new, late) = (entry(START + HOUR), entry(START));
+    let (mut cursor, mut seen) = (None, Vec::new());
+    store.append_log(std::slice::from_ref(&new), at(1)).await.unwrap();
+    arrived(&store, &mut cursor, &mut seen).await;
+    store.append_log(&[late.clone(), new.clone()], at(2)).await.unwrap();
+    arrived(&store, &mut cursor, &mut seen).await;
+    assert_eq!(seen, [new.id, late.id]);
+
+    let filter = LogFilter { order: LogOrder::Arrival, ..LogFilter::default() };
+    let ahead = Page::default().after(format!("a99.{}", Uuid::nil().simple()));
+    assert_eq!(fields(store.log_entries(filter, ahead).await), ["cursor"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn calls_are_found_and_sorted_by_their_end(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let mut calls: Vec<LogEntry> = (0..4).map(|i| entry(START + i)).collect();
+    for (call, latency) in calls.iter_mut().zip([40, 30, 20, 10]) {
+        call.latency_us = latency;
+    }
+    store.append_log(&calls, at(1)).await.unwrap();
+    let ends = async |filter: LogFilter| {
+        let (mut page, mut ends) = (Page::first(1), Vec::new());
+        loop {
+            let listed = store.log_entries(filter.clone(), page.clone()).await.unwrap();
+            ends.extend(listed.items.iter().map(|row| row.entry.started_us - START));
+            match listed.next_cursor {
+                Some(cursor) => page = page.after(cursor),
+                None => return ends,
+            }
+        }
+    };
+    let any = LogFilter::default;
+    assert_eq!(ends(LogFilter { order: LogOrder::LatestEnd, ..any() }).await, [0, 1, 2, 3]);
+    assert_eq!(ends(LogFilter { order: LogOrder::EarliestEnd, ..any() }).await, [3, 2, 1, 0]);
+    let (from, to) = (Some(moment(START + 22)), Some(moment(START + 40)));
+    assert_eq!(ends(LogFilter { ended_from: from, ended_to: to, ..any() }).await, [2, 1]);
 }
 
 #[rstest]
