@@ -24,6 +24,7 @@ pub mod free_form;
 mod gemini;
 mod gleaner;
 mod grammar;
+mod halves;
 mod json;
 mod listener;
 mod naming;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::Value;
+use crate::{Value, halves::mended};
 
 /// A function that the caller runs.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct Schema<'a> {
 impl<'a> Schema<'a> {
     /// A schema that was written anew; `json` is valid JSON.
     pub fn written(json: String) -> Self {
-        Self { json: Cow::Owned(json), at: Cow::Borrowed("") }
+        Self { json: mended(Cow::Owned(json)), at: Cow::Borrowed("") }
     }
 
     /// The same, at its path in the request: what a target cannot take of it is named by that.
@@ -55,7 +55,7 @@ impl<'a> Schema<'a> {
 
 impl<'a> From<&Value<'a>> for Schema<'a> {
     fn from(value: &Value<'a>) -> Self {
-        Self { json: Cow::Borrowed(value.raw()), at: Cow::Borrowed("") }
+        Self { json: mended(Cow::Borrowed(value.raw())), at: Cow::Borrowed("") }
     }
 }
 

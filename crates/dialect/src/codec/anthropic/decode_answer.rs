@@ -6,6 +6,7 @@ use crate::{
     Failure, FailureKind, Names, ProviderError, Seal, Value, Vendor,
     chat::{Answer, Block, Choice, Citation, Finish, Name},
     free_form,
+    halves::mended,
     tokens::Reported,
 };
 
@@ -81,7 +82,7 @@ pub(super) fn input<'a>(input: &Value<'a>, name: &Name<'_>) -> Cow<'a, str> {
     }
     match name.free_form {
         true => free_form::unwrap(input.raw()).into(),
-        false => input.raw().into(),
+        false => mended(input.raw().into()),
     }
 }
 

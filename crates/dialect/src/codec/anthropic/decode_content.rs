@@ -6,6 +6,7 @@ use super::decode_request::{bad, unknown};
 use crate::{
     Failure, Seal, Value, Vendor,
     chat::{Media, MediaKind, Name, Piece, Role, Source, Turn},
+    halves::mended,
 };
 
 /// How a block of Claude Code begins that tells about the client and differs in every request.
@@ -157,7 +158,7 @@ impl<'d> History<'d> {
             "tool_use" => pieces.push(Piece::Call {
                 id: string(block, "id", &path)?,
                 name: Name::plain(string(block, "name", &path)?),
-                input: block.find("input").map_or("", Value::raw).into(),
+                input: mended(block.find("input").map_or("", Value::raw).into()),
                 seal: None,
             }),
             "tool_result" => {

@@ -7,6 +7,7 @@ use crate::{
     DecodeStream, Failure, FailureKind, Names, ProviderError, Seal, Value, Vendor,
     chat::{Event, Finish, Name, Opening},
     free_form::Unwrapper,
+    halves::{Joiner, Mender},
     tokens::Reported,
 };
 
@@ -31,6 +32,7 @@ pub(super) struct Stream {
 struct Block {
     number: u32,
     kind: Kind,
+    half: Joiner,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,7 @@ enum Kind {
     Call {
         whole: String,
         unwrapper: Option<Unwrapper>,
+        mender: Mender,
         fed: bool,
     },
 }
@@ -82,13 +85,14 @@ impl Stream {
         let text = |name: &str| value.get(name).cow().unwrap_or_default();
         let number = self.next;
         let mut given = Cow::Borrowed("");
+        let mut half = Joiner::default();
         let (opening, kind) = match value.get("type").text().unwrap_or_default() {
             "text" => {
-                given = text("text");
+                given = half.join(value.get("text"));
                 (Opening::Text, Kind::Text)
             }
             "thinking" => {
-                given = text("thinking");
+                given = half.join(value.get("thinking"));
                 (Opening::Thinking, Kind::Thinking { signature: text("signature").into_owned() })
             }
             "redacted_thinking" => {
@@ -118,7 +122,7 @@ impl Stream {
         for cite in value.get("citations").items().iter().filter_map(citation) {
             emit(Event::Cite { choice: CHOICE, block: number, citation: cite });
         }
-        self.open.push((index, Block { number, kind }));
+        self.open.push((index, Block { number, kind, half }));
     }
 
     fn block_delta(&mut self, event: &Value<'_>, emit: &mut dyn FnMut(Event<'_>)) {
@@ -133,19 +137,19 @@ impl Stream {
                 emit(Event::Delta { choice: CHOICE, block: number, text });
             }
         };
-        let text = |name: &str| delta.get(name).cow().unwrap_or_default();
+        let half = &mut block.half;
         match (delta.get("type").text().unwrap_or_default(), &mut block.kind) {
-            ("text_delta", Kind::Text) => say(text("text")),
-            ("thinking_delta", Kind::Thinking { .. }) => say(text("thinking")),
+            ("text_delta", Kind::Text) => say(half.join(delta.get("text"))),
+            ("thinking_delta", Kind::Thinking { .. }) => say(half.join(delta.get("thinking"))),
             ("signature_delta", Kind::Thinking { signature }) => {
-                text("signature").as_ref().clone_into(signature);
+                delta.get("signature").text().unwrap_or_default().clone_into(signature);
             }
-            ("input_json_delta", Kind::Call { unwrapper, fed, .. }) => {
-                let piece = text("partial_json");
+            ("input_json_delta", Kind::Call { unwrapper, mender, fed, .. }) => {
+                let piece = half.join(delta.get("partial_json"));
                 *fed |= !piece.is_empty();
                 match unwrapper {
                     Some(unwrapper) => say(unwrapper.push(&piece).into()),
-                    None => say(piece),
+                    None => say(mender.push(&piece)),
                 }
             }
             ("citations_delta", Kind::Text) => {
@@ -159,7 +163,11 @@ impl Stream {
 
     fn block_stop(&mut self, index: u64, emit: &mut dyn FnMut(Event<'_>)) {
         let Some(place) = self.open.iter().position(|(open, _)| *open == index) else { return };
-        let (_, Block { number, kind }) = self.open.remove(place);
+        let (_, Block { number, kind, mut half }) = self.open.remove(place);
+        let lone = half.rest();
+        if !lone.is_empty() && !matches!(kind, Kind::Call { .. }) {
+            emit(Event::Delta { choice: CHOICE, block: number, text: lone.into() });
+        }
         match kind {
             Kind::Text => {}
             Kind::Thinking { signature } => {
@@ -168,10 +176,10 @@ impl Stream {
                     emit(Event::Seal { choice: CHOICE, block: number, seal });
                 }
             }
-            Kind::Call { whole, unwrapper, fed } => {
+            Kind::Call { whole, unwrapper, mut mender, fed } => {
                 let rest = match unwrapper {
-                    Some(mut unwrapper) if fed => unwrapper.finish(),
-                    _ if fed => String::new(),
+                    Some(mut unwrapper) if fed => unwrapper.push(lone) + &unwrapper.finish(),
+                    _ if fed => mender.push(lone).into_owned() + &mender.rest(),
                     _ => whole,
                 };
                 if !rest.is_empty() {
@@ -261,5 +269,6 @@ fn call(value: &Value<'_>, name: &Name<'_>) -> Kind {
     let empty = value.members().is_empty();
     let whole = if empty { Cow::Borrowed("") } else { input(value, name) };
     let unwrapper = name.free_form.then(Unwrapper::default);
-    Kind::Call { whole: whole.into_owned(), unwrapper, fed: false }
+    let whole = whole.into_owned();
+    Kind::Call { whole, unwrapper, mender: Mender::default(), fed: false }
 }

@@ -10,6 +10,7 @@ use crate::{
     Failure, FailureKind, Names, ProviderError, Seal, Value,
     chat::{Answer, Block, Choice, Finish},
     free_form,
+    halves::mended,
     tokens::Reported,
 };
 
@@ -76,7 +77,7 @@ fn choice<'a>(
                 let name = names.back(name);
                 let input = match name.free_form {
                     true => Cow::Owned(free_form::unwrap(args)),
-                    false => Cow::Borrowed(args),
+                    false => mended(Cow::Borrowed(args)),
                 };
                 choice.blocks.push(Block::Call { id: ids.next(id), name, input, seal });
             }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Failure, Seal, Value, Vendor,
     chat::{Media, MediaKind, Piece, Source},
+    halves::mended,
     write,
 };
 
@@ -92,6 +93,7 @@ fn call<'a>(call: &Value<'a>, path: &str, seal: Option<Seal<'a>>) -> Result<Part
     let name = call.get("name").cow().filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| wrong(&format!("{path}.name"), "the name of a function"))?;
     let input = call.find("args").map_or(Cow::Borrowed(""), |args| write::legible(args.raw()));
+    let input = mended(input);
     Ok(Part::Call { id, name, input, seal })
 }
 

@@ -13,6 +13,7 @@ use crate::{
     DecodeStream, Failure, FailureKind, Names, ProviderError, Seal, Tokens, Value,
     chat::{Event, Opening},
     free_form,
+    halves::{Joiner, mended},
     tokens::Reported,
 };
 
@@ -37,6 +38,7 @@ struct Candidate {
     index: u32,
     /// The block that is open, and whether it is a thought.
     open: Option<(u32, bool)>,
+    half: Joiner,
     blocks: u32,
     calls: bool,
     content: bool,
@@ -116,7 +118,7 @@ impl Decoder {
         for part in value.get("content").get("parts").items() {
             match AnswerPart::read(part) {
                 Some(AnswerPart::Text { text, thought, seal }) => {
-                    self.text(place, text, thought, seal, emit);
+                    self.text(place, part.get("text"), &text, thought, seal, emit);
                 }
                 Some(AnswerPart::Call { id, name, args, seal }) => {
                     self.begin(emit);
@@ -124,7 +126,7 @@ impl Decoder {
                     let name = self.names.back(name);
                     let input = match name.free_form {
                         true => Cow::Owned(free_form::unwrap(args)),
-                        false => Cow::Borrowed(args),
+                        false => mended(Cow::Borrowed(args)),
                     };
                     let opening = Opening::Call { id, name };
                     let known = &mut self.candidates[place];
@@ -154,7 +156,8 @@ impl Decoder {
     fn text(
         &mut self,
         place: usize,
-        text: Cow<'_, str>,
+        written: &Value<'_>,
+        text: &str,
         thought: bool,
         seal: Option<Seal<'_>>,
         emit: &mut dyn FnMut(Event<'_>),
@@ -178,11 +181,13 @@ impl Decoder {
         if !goes_on {
             known.open = Some((block, thought));
         }
+        known.content |= !thought && !text.is_empty();
+        let text = known.half.join(written);
         if !text.is_empty() {
-            known.content |= !thought;
             emit(Event::Delta { choice, block, text });
         }
         if let Some(seal) = seal {
+            known.flush(emit);
             emit(Event::Seal { choice, block, seal });
             known.close(emit);
         }
@@ -199,7 +204,16 @@ impl Candidate {
         block
     }
 
+    /// Tells of half a character whose other half did not come.
+    fn flush(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        let rest = self.half.rest();
+        if let (Some((block, _)), false) = (self.open, rest.is_empty()) {
+            emit(Event::Delta { choice: self.index, block, text: rest.into() });
+        }
+    }
+
     fn close(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
+        self.flush(emit);
         if let Some((block, _)) = self.open.take() {
             emit(Event::Close { choice: self.index, block });
         }

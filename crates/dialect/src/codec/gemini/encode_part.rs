@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::{
     Failure, Value,
     chat::{self, MediaKind, Source},
+    halves::mended,
     write::{self, Object},
 };
 
@@ -34,7 +35,7 @@ pub(super) fn response(texts: &[Cow<'_, str>], is_error: bool) -> String {
     let is_object = |text: &str| text.starts_with('{') && Value::of(text).is_ok();
     match text.trim_ascii() {
         _ if is_error => write::object_text(|o| o.text("error", &text)),
-        object if is_object(object) => object.to_owned(),
+        object if is_object(object) => mended(object.into()).into_owned(),
         _ => write::object_text(|o| o.text("output", &text)),
     }
 }
@@ -137,6 +138,7 @@ mod tests {
         let cases = [
             (&["x"][..], false, r#"{"output":"x"}"#),
             (&[r#" {"a": 1.0} "#], false, r#"{"a": 1.0}"#),
+            (&[r#"{"a":"\ud83d"}"#], false, r#"{"a":"\ufffd"}"#),
             (&[r#"{"a":1"#], false, r#"{"output":"{\"a\":1"}"#),
             (&["[1]"], false, r#"{"output":"[1]"}"#),
             (&["null"], false, r#"{"output":"null"}"#),

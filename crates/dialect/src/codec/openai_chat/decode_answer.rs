@@ -8,6 +8,7 @@ use crate::{
     chat::{Answer, Block, Choice, Citation, Finish, Logprob, Piece},
     codec::openai,
     free_form,
+    halves::mended,
     tokens::Reported,
 };
 
@@ -174,7 +175,7 @@ fn function_block<'a>(function: &Value<'a>, id: Cow<'a, str>, names: &Names) -> 
     let arguments = arguments(function.get("arguments"));
     let input = match name.free_form {
         true => free_form::unwrap(&arguments).into(),
-        false => arguments,
+        false => mended(arguments),
     };
     Some(Block::Call { id, name, input, seal: None })
 }

@@ -10,6 +10,7 @@ use crate::{
     Failure, Seal, Value, Vendor,
     chat::{Media, MediaKind, Name, Piece, Request, Role, Source, Turn},
     data_url::{self, Address},
+    halves::mended,
 };
 
 /// What a message may have besides what its role asks for.
@@ -221,7 +222,7 @@ fn function<'a>(inner: &Value<'a>, id: Cow<'a, str>, path: &str) -> Result<Piece
             arguments.cow().ok_or_else(|| wrong(format!("{path}.arguments"), "a string"))?
         }
     };
-    Ok(Piece::Call { id, name: name(inner, path)?, input, seal: None })
+    Ok(Piece::Call { id, name: name(inner, path)?, input: mended(input), seal: None })
 }
 
 /// Google's way to send a signature along.
@@ -242,15 +243,21 @@ pub(super) fn thoughts<'a>(message: &Value<'a>) -> Vec<Piece<'a>> {
     }
 }
 
-fn signed_thoughts<'a>(message: &Value<'a>) -> Vec<Signed<'a>> {
+pub(super) fn signed_thoughts<'a>(message: &Value<'a>) -> Vec<Signed<'a>> {
     message.get("thinking_blocks").items().iter().filter_map(signed).collect()
 }
 
 /// A thought without a proof.
 fn plain_thought<'a>(message: &Value<'a>) -> Vec<Piece<'a>> {
-    let plain = message.get("reasoning_content").cow().or_else(|| message.get("reasoning").cow());
-    let plain = plain.filter(|text| !text.is_empty());
+    let plain = unsigned_thought(message).and_then(Value::cow);
     plain.map(|text| Piece::Thinking { text, seal: None }).into_iter().collect()
+}
+
+/// The text of a thought without a proof; some servers say it twice.
+pub(super) fn unsigned_thought<'v, 'a>(message: &'v Value<'a>) -> Option<&'v Value<'a>> {
+    let text = |name| message.find(name).filter(|value: &&Value<'a>| value.text().is_some());
+    let found = text("reasoning_content").or_else(|| text("reasoning"));
+    found.filter(|value| value.text() != Some(""))
 }
 
 fn signed<'a>(block: &Value<'a>) -> Option<Signed<'a>> {

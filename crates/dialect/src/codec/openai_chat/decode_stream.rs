@@ -2,12 +2,14 @@
 
 use super::{
     decode_answer::{self, Content, annotations, finish, has_error, logprobs, made_id},
-    decode_content::{signature, thoughts},
+    decode_content::{signature, signed_thoughts, unsigned_thought},
+    layout::Signed,
     streamed_call::{Call, Place},
 };
 use crate::{
     DecodeStream, Names, Seal, Value,
-    chat::{Block, Event, Opening, Piece},
+    chat::{Event, Opening, Piece},
+    halves::Joiner,
     tokens::Reported,
 };
 
@@ -135,6 +137,7 @@ struct Choice {
     next: u32,
     /// What is being said, besides calls.
     open: Option<(Kind, u32)>,
+    half: Joiner,
     calls: Vec<Call>,
     content: Content,
 }
@@ -174,70 +177,83 @@ impl Choice {
     }
 
     fn thoughts(&mut self, delta: &Value<'_>, way: &mut Way<'_, '_>) {
-        for piece in thoughts(delta) {
-            let Piece::Thinking { text, seal } = piece else { continue };
-            match seal {
-                None => self.say(Kind::Thinking, &text, way),
-                Some(seal) => {
-                    if seal.redacted {
-                        self.shut(way);
-                    }
-                    // The proof ends its block; the text may have come before, in other chunks.
-                    let begun = matches!(self.open, Some((Kind::Thinking, _)));
-                    let block = self.opened(Kind::Thinking, way);
-                    if !begun && !text.is_empty() {
-                        (way.emit)(Event::Delta { choice: way.choice, block, text });
-                    }
-                    (way.emit)(Event::Seal { choice: way.choice, block, seal });
-                    self.open = None;
-                    (way.emit)(Event::Close { choice: way.choice, block });
-                }
+        let signed = signed_thoughts(delta);
+        if let Some(text) = unsigned_thought(delta).filter(|_| signed.is_empty()) {
+            self.say(Kind::Thinking, text, way);
+        }
+        for piece in signed.into_iter().map(Signed::into_piece) {
+            let Piece::Thinking { text, seal: Some(seal) } = piece else { continue };
+            if seal.redacted {
+                self.shut(way);
             }
+            // The proof ends its block; the text may have come before, in other chunks.
+            let begun = matches!(self.open, Some((Kind::Thinking, _)));
+            let block = self.opened(Kind::Thinking, way);
+            self.flush(way);
+            if !begun && !text.is_empty() {
+                (way.emit)(Event::Delta { choice: way.choice, block, text });
+            }
+            (way.emit)(Event::Seal { choice: way.choice, block, seal });
+            self.open = None;
+            (way.emit)(Event::Close { choice: way.choice, block });
         }
     }
 
     fn texts(&mut self, delta: &Value<'_>, way: &mut Way<'_, '_>) {
         let content = delta.get("content");
-        if let Some(text) = content.text() {
-            self.answer(text, way);
-        }
-        let parts = if content.is_array() { decode_answer::content(content) } else { Vec::new() };
-        for block in parts {
-            match block {
-                Block::Text { text, .. } => self.answer(&text, way),
-                Block::Thinking { text, .. } => self.say(Kind::Thinking, &text, way),
-                Block::Refusal(text) => self.refuse(&text, way),
-                Block::Call { .. } => {}
+        self.answer(content, way);
+        for part in content.items() {
+            match part.get("type").text() {
+                Some("refusal") => self.refuse(part.get("refusal"), way),
+                Some("thinking") => {
+                    let thought = part.get("thinking");
+                    self.say(Kind::Thinking, thought, way);
+                    for inner in thought.items() {
+                        self.say(Kind::Thinking, inner.get("text"), way);
+                    }
+                }
+                _ => self.answer(part.get("text"), way),
             }
         }
-        if let Some(text) = delta.get("refusal").text() {
-            self.refuse(text, way);
-        }
+        self.refuse(delta.get("refusal"), way);
         if let Some((Kind::Text, block)) = self.open {
             for citation in annotations(delta) {
                 (way.emit)(Event::Cite { choice: way.choice, block, citation });
             }
             if let Some(seal) = signature(delta) {
+                self.flush(way);
                 (way.emit)(Event::Seal { choice: way.choice, block, seal });
                 self.shut(way);
             }
         }
     }
 
-    fn answer(&mut self, text: &str, way: &mut Way<'_, '_>) {
-        self.content.text |= !text.is_empty();
+    fn answer(&mut self, text: &Value<'_>, way: &mut Way<'_, '_>) {
+        self.content.text |= text.text().is_some_and(|text| !text.is_empty());
         self.say(Kind::Text, text, way);
     }
 
-    fn refuse(&mut self, text: &str, way: &mut Way<'_, '_>) {
-        self.content.refusal |= !text.is_empty();
+    fn refuse(&mut self, text: &Value<'_>, way: &mut Way<'_, '_>) {
+        self.content.refusal |= text.text().is_some_and(|text| !text.is_empty());
         self.say(Kind::Refusal, text, way);
     }
 
-    fn say(&mut self, kind: Kind, text: &str, way: &mut Way<'_, '_>) {
+    fn say(&mut self, kind: Kind, text: &Value<'_>, way: &mut Way<'_, '_>) {
+        if text.text().is_none_or(str::is_empty) {
+            return;
+        }
+        let block = self.opened(kind, way);
+        let text = self.half.join(text);
         if !text.is_empty() {
-            let block = self.opened(kind, way);
-            (way.emit)(Event::Delta { choice: way.choice, block, text: text.into() });
+            (way.emit)(Event::Delta { choice: way.choice, block, text });
+        }
+    }
+
+    /// Tells of half a character whose other half did not come.
+    fn flush(&mut self, way: &mut Way<'_, '_>) {
+        let rest = self.half.rest();
+        if let (Some((_, block)), false) = (self.open, rest.is_empty()) {
+            (way.emit)(Event::Delta { choice: way.choice, block, text: rest.into() });
         }
     }
 
@@ -264,6 +280,7 @@ impl Choice {
 
     /// Closes what is open besides calls. Thoughts that came without a proof are marked so.
     fn shut(&mut self, way: &mut Way<'_, '_>) {
+        self.flush(way);
         if let Some((kind, block)) = self.open.take() {
             if kind == Kind::Thinking {
                 let seal = Seal::unsigned();
@@ -325,9 +342,8 @@ impl Choice {
 
     fn fragment(&mut self, at: usize, inner: &Value<'_>, input: &str, way: &mut Way<'_, '_>) {
         self.calls[at].named(inner.get("name").text().unwrap_or_default(), input == "input");
-        let piece = arguments(inner, input);
         let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
-        self.calls[at].add(piece, &mut place, way.emit);
+        self.calls[at].input(inner.get(input), &mut place, way.emit);
         self.settle_calls(self.calls.len() - 1, way);
     }
 

@@ -7,9 +7,10 @@
 use std::borrow::Cow;
 
 use crate::{
-    Names, Seal,
+    Names, Seal, Value,
     chat::{Event, Opening},
     free_form::Unwrapper,
+    halves::{Joiner, Mender},
 };
 
 /// A call on its way.
@@ -39,6 +40,8 @@ struct Input {
     held: String,
     whole: Whole,
     unwrapper: Option<Unwrapper>,
+    half: Joiner,
+    mender: Mender,
 }
 
 impl Call {
@@ -85,13 +88,23 @@ impl Call {
         self.seal.get_or_insert(seal);
     }
 
-    /// More of the input.
-    pub(super) fn add(
+    /// More of the input: text, or the object itself.
+    pub(super) fn input(
         &mut self,
-        piece: &str,
+        value: &Value<'_>,
         place: &mut Place<'_>,
         emit: &mut dyn FnMut(Event<'_>),
     ) {
+        match value.is_object() {
+            true => self.add(value.raw(), place, emit),
+            false => {
+                let piece = self.input.half.join(value);
+                self.add(&piece, place, emit);
+            }
+        }
+    }
+
+    fn add(&mut self, piece: &str, place: &mut Place<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         if self.closed {
             return;
         }
@@ -110,7 +123,8 @@ impl Call {
         let block = self.open(place, emit);
         let text = match &mut self.input.unwrapper {
             Some(unwrapper) => Cow::Owned(unwrapper.push(piece)),
-            None => Cow::Borrowed(piece),
+            None if self.custom => Cow::Borrowed(piece),
+            None => self.input.mender.push(piece),
         };
         if !text.is_empty() {
             emit(Event::Delta { choice: place.choice, block, text });
@@ -152,14 +166,22 @@ impl Call {
 
     /// Nothing more will come of it.
     pub(super) fn close(&mut self, place: &mut Place<'_>, emit: &mut dyn FnMut(Event<'_>)) {
-        if std::mem::replace(&mut self.closed, true) {
+        if self.closed {
             return;
         }
+        let half = self.input.half.rest();
+        if !half.is_empty() {
+            self.add(half, place, emit);
+        }
+        self.closed = true;
         if self.name.is_empty() {
             return; // What has no name cannot be called.
         }
         let block = self.open(place, emit);
-        let rest = self.input.unwrapper.as_mut().map(Unwrapper::finish).unwrap_or_default();
+        let rest = match &mut self.input.unwrapper {
+            Some(unwrapper) => unwrapper.finish(),
+            None => self.input.mender.rest(),
+        };
         if !rest.is_empty() {
             emit(Event::Delta { choice: place.choice, block, text: rest.into() });
         }

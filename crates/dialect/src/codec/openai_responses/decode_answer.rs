@@ -6,6 +6,7 @@ use super::failed;
 use crate::{
     Failure, Names, Seal, Tokens, Value, Vendor,
     chat::{Answer, Block, Choice, Citation, Finish, Logprob, Name},
+    halves::mended,
     tokens::Reported,
 };
 
@@ -36,7 +37,10 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
                 choice.blocks.push(Block::Call {
                     id: call_id(item, nth, names),
                     name: name(item, names, free_form),
-                    input: input.unwrap_or_default(),
+                    input: match free_form {
+                        true => input.unwrap_or_default(),
+                        false => mended(input.unwrap_or_default()),
+                    },
                     seal: None,
                 });
             }

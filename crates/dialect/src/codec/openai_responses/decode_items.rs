@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Failure, Seal, Value, Vendor,
     chat::{Name, Piece, Role, Turn},
+    halves::mended,
 };
 
 /// Members of the items that are read, and those that are only bookkeeping.
@@ -92,7 +93,7 @@ impl<'a> History<'a> {
                     Some(object) if object.is_object() => object.raw().into(),
                     _ => item.text("arguments")?.unwrap_or_default(),
                 };
-                self.call(item, input, false)?;
+                self.call(item, mended(input), false)?;
             }
             "custom_tool_call" => {
                 self.call(item, item.text("input")?.unwrap_or_default(), true)?;

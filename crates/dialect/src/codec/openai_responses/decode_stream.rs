@@ -6,7 +6,7 @@
 
 mod item;
 
-use item::{Item, Kind, Thought};
+use item::{Call, Item, Kind, Thought};
 
 use super::{
     decode_answer::{call_id, citation, finish, logprobs, name, usage},
@@ -73,7 +73,7 @@ impl Reader {
                     name: name(value, &self.names, kind == "custom_tool_call"),
                 };
                 emit(Event::Open { choice: 0, block, opening });
-                Kind::Call { block, told: false, open: true }
+                Kind::Call(Call::new(block, kind == "custom_tool_call"))
             }
             // Hosted tools and what is not known.
             _ => Kind::Other,
@@ -131,7 +131,7 @@ impl Reader {
         let mut next = self.next;
         let index = event.get("content_index").u64().unwrap_or(0);
         if let Some(item) = self.item(event) {
-            let text = event.get(member).cow().unwrap_or_default();
+            let text = event.get(member);
             let list = logprobs(event.get("logprobs"));
             item.part(index, opening, text, whole, list, &mut next, emit);
         }
@@ -148,7 +148,7 @@ impl Reader {
             (false, true) => ["content_index", "text"],
         };
         let index = event.get(place).u64().unwrap_or(0);
-        let text = event.get(member).cow().or_else(|| event.get("part").get("text").cow());
+        let text = event.find(member).or_else(|| event.get("part").find("text"));
         if let (Some(item), Some(text)) = (self.item(event), text) {
             item.thought((summary, index), text, whole, &mut next, emit);
         }
@@ -204,7 +204,7 @@ impl Reader {
             "response.reasoning_text.done" => self.thought(event, false, true, emit),
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 if let Some(item) = self.item(event) {
-                    item.input(event.get("delta").cow().unwrap_or_default(), false, emit);
+                    item.input(event.get("delta"), false, emit);
                 }
             }
             "response.function_call_arguments.done" => self.input_done(event, "arguments", emit),
@@ -215,7 +215,7 @@ impl Reader {
 
     fn input_done(&mut self, event: &Value<'_>, member: &str, emit: Emit<'_>) {
         if let Some(item) = self.item(event) {
-            item.input(event.get(member).cow().unwrap_or_default(), true, emit);
+            item.input(event.get(member), true, emit);
             item.close(emit);
         }
     }

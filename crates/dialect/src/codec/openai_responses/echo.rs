@@ -1,6 +1,6 @@
 //! What an answer repeats of its question: the SDKs' types require it.
 
-use crate::{Value, write::compact};
+use crate::{Value, halves::mended, write::compact};
 
 /// Members of the question that stand in the answer, and what they are where the client is silent.
 const ECHOED: [(&str, &str); 18] = [
@@ -27,7 +27,7 @@ const ECHOED: [(&str, &str); 18] = [
 /// The members of `body` that its answer repeats, as JSON in one line.
 pub(super) fn echo(body: &Value<'_>) -> Vec<(&'static str, String)> {
     let said = |name, usual: &str| match body.find(name) {
-        Some(value) => compact(value.raw()),
+        Some(value) => compact(&mended(value.raw().into())),
         None => usual.to_owned(),
     };
     ECHOED.iter().map(|&(name, usual)| (name, said(name, usual))).collect()

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     Value,
     chat::{Citation, Event, Logprob, Opening},
+    halves::{Joiner, Mender},
 };
 
 /// An item that was begun.
@@ -27,8 +28,20 @@ pub(super) struct Item {
 pub(super) enum Kind {
     Message(Vec<Part>),
     Thinking(Thought),
-    Call { block: u32, told: bool, open: bool },
+    Call(Call),
     Other,
+}
+
+/// A call.
+#[derive(Debug)]
+pub(super) struct Call {
+    block: u32,
+    /// Whether any of its input was told.
+    told: bool,
+    open: bool,
+    half: Joiner,
+    /// Of input that is JSON.
+    mender: Option<Mender>,
 }
 
 /// A part of a message that has said something.
@@ -38,6 +51,7 @@ pub(super) struct Part {
     block: u32,
     cited: bool,
     open: bool,
+    half: Joiner,
 }
 
 /// A thought.
@@ -47,6 +61,7 @@ pub(super) struct Thought {
     /// Where the text stood that came last: in the summary or not, and in which part of it.
     last: Option<(bool, u64)>,
     closed: bool,
+    half: Joiner,
 }
 
 impl Item {
@@ -56,27 +71,26 @@ impl Item {
         &mut self,
         index: u64,
         opening: Opening<'_>,
-        text: Cow<'_, str>,
+        text: &Value<'_>,
         whole: bool,
         logprobs: Vec<Logprob<'_>>,
         next: &mut u32,
         emit: Emit<'_>,
     ) {
         let Kind::Message(parts) = &mut self.kind else { return };
-        let known = parts.iter().find(|part| part.index == index);
-        if text.is_empty() || (known.is_some() && whole) || known.is_some_and(|part| !part.open) {
+        let known = parts.iter().position(|part| part.index == index);
+        let done = known.is_some_and(|nth| whole || !parts[nth].open);
+        if done || text.text().is_none_or(str::is_empty) {
             return;
         }
-        let block = match known {
-            Some(part) => part.block,
-            None => {
-                let block = take(next);
-                emit(Event::Open { choice: 0, block, opening });
-                parts.push(Part { index, block, cited: false, open: true });
-                block
-            }
-        };
-        emit(Event::Delta { choice: 0, block, text });
+        let nth = known.unwrap_or_else(|| {
+            let block = take(next);
+            emit(Event::Open { choice: 0, block, opening });
+            parts.push(Part { index, block, cited: false, open: true, half: Joiner::default() });
+            parts.len() - 1
+        });
+        let part = &mut parts[nth];
+        tell(part.block, part.half.join(text), emit);
         if !logprobs.is_empty() {
             emit(Event::Logprobs { choice: 0, logprobs });
         }
@@ -95,8 +109,15 @@ impl Item {
             Some("refusal") => (Opening::Refusal, "refusal"),
             _ => return,
         };
-        let text = part.get(member).cow().unwrap_or_default();
-        self.part(index, opening, text, true, logprobs(part.get("logprobs")), next, emit);
+        self.part(
+            index,
+            opening,
+            part.get(member),
+            true,
+            logprobs(part.get("logprobs")),
+            next,
+            emit,
+        );
         let Kind::Message(parts) = &mut self.kind else { return };
         let Some(known) = parts.iter_mut().find(|known| known.index == index) else { return };
         if !known.open {
@@ -123,7 +144,7 @@ impl Item {
     pub(super) fn thought(
         &mut self,
         place: (bool, u64),
-        text: Cow<'_, str>,
+        text: &Value<'_>,
         whole: bool,
         next: &mut u32,
         emit: Emit<'_>,
@@ -132,25 +153,28 @@ impl Item {
         // A thought that is told in full and as a summary is told once.
         let other = thought.last.is_some_and(|last| last.0 != place.0);
         let known = thought.last.is_some_and(|last| last.1 >= place.1);
-        if text.is_empty() || thought.closed || other || (whole && known) {
+        let empty = text.text().is_none_or(str::is_empty);
+        if empty || thought.closed || other || (whole && known) {
             return;
         }
         let block = thought.open(next, emit);
         if thought.last.is_some_and(|last| last.1 != place.1) {
+            tell(block, thought.half.rest().into(), emit);
             emit(Event::Delta { choice: 0, block, text: "\n\n".into() });
         }
         thought.last = Some(place);
-        emit(Event::Delta { choice: 0, block, text });
+        tell(block, thought.half.join(text), emit);
     }
 
     /// More of the input of a call, or all of it.
-    pub(super) fn input(&mut self, text: Cow<'_, str>, whole: bool, emit: Emit<'_>) {
-        let Kind::Call { block, told, open } = &mut self.kind else { return };
-        if text.is_empty() || !*open || (*told && whole) {
+    pub(super) fn input(&mut self, text: &Value<'_>, whole: bool, emit: Emit<'_>) {
+        let Kind::Call(call) = &mut self.kind else { return };
+        if text.text().is_none_or(str::is_empty) || !call.open || (call.told && whole) {
             return;
         }
-        *told = true;
-        emit(Event::Delta { choice: 0, block: *block, text });
+        call.told = true;
+        let text = call.half.join(text);
+        call.tell(&text, emit);
     }
 
     /// The item is whole: says what was not said yet.
@@ -172,12 +196,13 @@ impl Item {
                 }
                 if let Some(seal) = seal {
                     let block = known.open(next, emit);
+                    tell(block, known.half.rest().into(), emit);
                     emit(Event::Seal { choice: 0, block, seal });
                 }
             }
-            Kind::Call { .. } => {
-                let input = value.get("arguments").cow().or_else(|| value.get("input").cow());
-                self.input(input.unwrap_or_default(), true, emit);
+            Kind::Call(_) => {
+                let input = value.find("arguments").unwrap_or(value.get("input"));
+                self.input(input, true, emit);
             }
             Kind::Thinking(_) | Kind::Other => {}
         }
@@ -190,15 +215,12 @@ impl Item {
             Kind::Message(parts) => parts.iter_mut().for_each(|part| part.close(emit)),
             Kind::Thinking(thought) => {
                 if let (Some(block), false) = (thought.block, thought.closed) {
+                    tell(block, thought.half.rest().into(), emit);
                     emit(Event::Close { choice: 0, block });
                 }
                 thought.closed = true;
             }
-            Kind::Call { block, open, .. } => {
-                if std::mem::replace(open, false) {
-                    emit(Event::Close { choice: 0, block: *block });
-                }
-            }
+            Kind::Call(call) => call.close(emit),
             Kind::Other => {}
         }
     }
@@ -207,8 +229,41 @@ impl Item {
 impl Part {
     fn close(&mut self, emit: Emit<'_>) {
         if std::mem::replace(&mut self.open, false) {
+            tell(self.block, self.half.rest().into(), emit);
             emit(Event::Close { choice: 0, block: self.block });
         }
+    }
+}
+
+impl Call {
+    /// A call that was opened; `free_form` where its input is plain text.
+    pub(super) fn new(block: u32, free_form: bool) -> Self {
+        let mender = (!free_form).then(Mender::default);
+        Self { block, told: false, open: true, half: Joiner::default(), mender }
+    }
+
+    fn tell(&mut self, text: &str, emit: Emit<'_>) {
+        match &mut self.mender {
+            Some(mender) => tell(self.block, mender.push(text), emit),
+            None => tell(self.block, text.into(), emit),
+        }
+    }
+
+    fn close(&mut self, emit: Emit<'_>) {
+        if std::mem::replace(&mut self.open, false) {
+            let lone = self.half.rest();
+            self.tell(lone, emit);
+            let rest = self.mender.as_mut().map(Mender::rest).unwrap_or_default();
+            tell(self.block, rest.into(), emit);
+            emit(Event::Close { choice: 0, block: self.block });
+        }
+    }
+}
+
+/// Tells more of a block, if that is anything.
+fn tell(block: u32, text: Cow<'_, str>, emit: Emit<'_>) {
+    if !text.is_empty() {
+        emit(Event::Delta { choice: 0, block, text });
     }
 }
 
