@@ -1,7 +1,8 @@
 //! A rule: what is to happen when calls of an upstream meet conditions.
 //!
 //! What an administrator may write stands in [`compile`] and [`read`], what a call must be like in
-//! [`judge`]. How often a rule fired, and what was done then, is the data plane's business.
+//! [`judge`], and how often that must happen in [`tally`]. What is done then is the data plane's
+//! business.
 
 mod compile;
 mod judge;
@@ -24,7 +25,7 @@ pub use compile::CompiledRule;
 pub use reading::Reading;
 pub use ready::ReadyMade;
 pub use ruleset::Ruleset;
-pub use tally::Tally;
+pub use tally::{Attempted, Tallies};
 
 /// What is to happen when calls meet conditions.
 #[derive(Debug, Clone, PartialEq)]

@@ -424,6 +424,7 @@ impl Permit {
     /// Writes the entry. `going` is how many bytes of the body are about to go out. What comes
     /// after this is not entered any more.
     pub(crate) async fn close(&mut self, outcome: Outcome, sent: impl Into<Sent>, going: u64) {
+        self.judge_the_rest();
         let Some(mut entry) = self.entry.take() else { return };
         let sent = sent.into();
         entry.outcome = outcome;
@@ -435,6 +436,13 @@ impl Permit {
         if let Err(error) = self.gateway.journal.settle(&entry).await {
             // The journal itself says when it fails and when it is back; this is one of many.
             tracing::debug!(entry.id = %entry.id, "a log entry waits in memory: {error}");
+        }
+    }
+
+    /// Rules that wait for more of an answer judge what came of it.
+    fn judge_the_rest(&mut self) {
+        if let Some(judge) = self.judge.take() {
+            judge.cut_short(self);
         }
     }
 
@@ -469,6 +477,7 @@ impl Drop for Permit {
         if let Some(recorded) = self.recorded.take() {
             self.gateway.recorder.put(*recorded);
         }
+        self.judge_the_rest();
         let latency_us = self.elapsed_us();
         if let Some(mut entry) = self.entry.take() {
             entry.latency_us = latency_us;

@@ -3,52 +3,24 @@
 //!
 //! What a rule then does to keys and upstreams is not done here.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    CompiledRule, ErrorClass, Event, Evidence, Observation, ProviderKeyId, Raised, Reading,
-    Severity, Trigger, UpstreamId,
-    rule::{Action, Per, Threshold},
+    CompiledRule, ErrorClass, Event, Evidence, Observation, ProviderKeyId, Raised, Severity,
+    Trigger, UpstreamId,
+    rule::{Action, Attempted, Tallies},
 };
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-/// Most keys and upstreams of which all rules together remember something.
-const TALLIES_MAX: usize = 100_000;
 /// Calls at once seldom wait for each other.
 const SHARDS: usize = 16;
 
-/// What is remembered of rules: how often their conditions held, and when they fired.
+/// What is remembered of rules: how often their conditions were met, and when they fired.
 #[derive(Debug)]
 pub(crate) struct RuleBook {
-    shards: [Mutex<HashMap<Place, Tally>>; SHARDS],
-}
-
-/// What one tally is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Place {
-    rule: i64,
-    version: i64,
-    /// A key, or an upstream where the calls of all its keys count together.
-    about: (bool, i64),
-}
-
-/// How often a rule's conditions held for one key or upstream.
-#[derive(Debug, Default)]
-struct Tally {
-    /// Of the last calls, whether they held; or none, where a window counts.
-    last: VecDeque<bool>,
-    /// How many of those are.
-    held: u32,
-    /// When they held, in microseconds; at most as many as the threshold.
-    times: VecDeque<i64>,
-    /// Until when the rule is quiet.
-    quiet_until: i64,
-    touched: i64,
+    shards: [Mutex<Tallies>; SHARDS],
 }
 
 /// Whose call is judged.
@@ -76,141 +48,62 @@ impl Fired {
     pub(crate) fn actions(&self) -> &[Action] {
         if self.shadow { &[] } else { &self.rule.rule.actions }
     }
+
+    /// Whether the rules after it are not judged. One that only tells what it would have done must
+    /// not keep others from doing it.
+    pub(crate) fn stops(&self) -> bool {
+        self.rule.rule.stops && !self.shadow
+    }
 }
 
 impl Default for RuleBook {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()) }
+        let shard = |_| Mutex::new(Tallies::new(Tallies::MOST / SHARDS));
+        Self { shards: std::array::from_fn(shard) }
     }
 }
 
 impl RuleBook {
-    /// Which of `rules`, in this order, fire on a call of which `seen` is known.
+    /// Which of `rules`, in this order, fire on an attempt of this status and class; `met` says
+    /// whether it meets the conditions of one. Each rule must be asked once about an attempt.
     pub(crate) fn judge<'a>(
         &self,
         rules: impl IntoIterator<Item = &'a Arc<CompiledRule>>,
-        seen: &Observation<'_>,
+        (status, class): (Option<u16>, Option<ErrorClass>),
+        mut met: impl FnMut(&CompiledRule) -> bool,
         who: &Seen<'_>,
         now_us: i64,
     ) -> Vec<Fired> {
-        let reading = Reading::of(*seen);
         let mut fired = Vec::new();
         for rule in rules {
-            if !rule.concerns(seen.status, seen.class) {
+            if !rule.concerns(status, class) {
                 continue;
             }
-            let may = rule.may_fire(seen.status, seen.class);
-            let holds = may && rule.judge_reading(&reading);
-            if !self.counts(rule, holds, who, now_us) {
+            let met = rule.may_fire(status, class) && met(rule);
+            if !self.fires(rule, met, who, now_us) {
                 continue;
             }
             let lasts = rule.rule.actions.iter().filter_map(|action| rule.rule.lasts(*action));
             let until = lasts.max().and_then(|lasts| after(now_us, lasts.as_micros()));
-            let (shadow, stops) = (rule.rule.shadow, rule.rule.stops);
-            fired.push(Fired { rule: rule.clone(), until, shadow });
-            // One that only tells what it would have done must not keep others from doing it.
-            if stops && !shadow {
+            let one = Fired { rule: rule.clone(), until, shadow: rule.rule.shadow };
+            let stops = one.stops();
+            fired.push(one);
+            if stops {
                 break;
             }
         }
         fired
     }
 
-    /// Whether it is enough that the conditions held, or did not, for a rule to fire.
-    fn counts(&self, compiled: &CompiledRule, holds: bool, who: &Seen<'_>, now: i64) -> bool {
-        let rule = &compiled.rule;
-        if rule.threshold.is_none() && rule.cool_down.is_zero() {
-            return holds;
+    /// Counts one attempt, where there is anything to count.
+    fn fires(&self, rule: &CompiledRule, met: bool, who: &Seen<'_>, now_us: i64) -> bool {
+        let rule = &rule.rule;
+        if !rule.counts() || (!met && !rule.counts_misses()) {
+            return met;
         }
-        let per = rule.threshold.map_or(Per::Key, |threshold| threshold.per);
-        let place = |per| Place {
-            rule: rule.id.0,
-            version: rule.version,
-            about: match (per, who.key) {
-                (Per::Key, Some(key)) => (true, key.0),
-                _ => (false, who.upstream.0),
-            },
-        };
-        let at = place(per);
-        let reached = match &rule.threshold {
-            // A window counts only those that met the conditions.
-            Some(Threshold { last: None, .. }) if !holds => false,
-            Some(threshold) => {
-                let mut shard = self.shard(at);
-                // Calls that say nothing of a key that said nothing yet need not be remembered.
-                if !holds && !shard.contains_key(&at) {
-                    return false;
-                }
-                tally(&mut shard, at, now).reached(threshold, holds, now)
-            }
-            None => holds,
-        };
-        if !reached || rule.cool_down.is_zero() {
-            return reached;
-        }
-        // It is quiet about the key, whoever's calls count together.
-        let about = place(Per::Key);
-        let mut shard = self.shard(about);
-        let tally = tally(&mut shard, about, now);
-        let quiet = now < tally.quiet_until;
-        if !quiet {
-            let micros = i64::try_from(rule.cool_down.as_micros()).unwrap_or(i64::MAX);
-            tally.quiet_until = now.saturating_add(micros);
-        }
-        !quiet
-    }
-
-    fn shard(&self, place: Place) -> parking_lot::MutexGuard<'_, HashMap<Place, Tally>> {
-        let at = place.rule.wrapping_mul(31).wrapping_add(place.about.1) as usize % SHARDS;
-        self.shards[at].lock()
-    }
-}
-
-/// The tally of a place. When there is no more room, what was touched longest ago goes.
-fn tally(shard: &mut HashMap<Place, Tally>, place: Place, now: i64) -> &mut Tally {
-    if shard.len() >= TALLIES_MAX / SHARDS && !shard.contains_key(&place) {
-        let mut touched: Vec<i64> = shard.values().map(|tally| tally.touched).collect();
-        let middle = touched.len() / 2;
-        let (_, median, _) = touched.select_nth_unstable(middle);
-        let median = *median;
-        let mut left = middle;
-        shard.retain(|_, tally| {
-            let goes = tally.touched <= median && left > 0;
-            left -= usize::from(goes);
-            !goes
-        });
-    }
-    let tally = shard.entry(place).or_default();
-    tally.touched = now;
-    tally
-}
-
-impl Tally {
-    /// Notes a call, and says whether the threshold is reached by it. Then it is counted anew.
-    fn reached(&mut self, threshold: &Threshold, holds: bool, now: i64) -> bool {
-        let held = if let Some(last) = threshold.last {
-            self.last.push_back(holds);
-            self.held += u32::from(holds);
-            while self.last.len() > last as usize {
-                self.held -= u32::from(self.last.pop_front().unwrap_or_default());
-            }
-            self.held
-        } else {
-            if holds {
-                self.times.push_back(now);
-            }
-            let window = threshold.window.unwrap_or_default().as_micros();
-            let start = now.saturating_sub(i64::try_from(window).unwrap_or(i64::MAX));
-            while self.times.front().is_some_and(|at| *at <= start) {
-                self.times.pop_front();
-            }
-            self.times.len() as u32
-        };
-        let reached = holds && held >= threshold.count;
-        if reached {
-            (self.last, self.times, self.held) = (VecDeque::new(), VecDeque::new(), 0);
-        }
-        reached
+        let of = Attempted { upstream: who.upstream, key: who.key };
+        let shard = of.together(rule) as usize % SHARDS;
+        self.shards[shard].lock().observe(rule, of, met, now_us)
     }
 }
 
@@ -296,7 +189,11 @@ fn alert(
 mod tests {
     use std::time::Duration;
 
-    use domain::{Condition, Rule, RuleId, UserId};
+    use domain::{
+        Condition, Rule, RuleId, UserId,
+        rule::{Per, Threshold},
+    };
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -333,13 +230,23 @@ mod tests {
         Seen { upstream, key, model: Some("m"), log: Uuid::nil() }
     }
 
+    fn judge(
+        book: &RuleBook,
+        rules: &[Arc<CompiledRule>],
+        key: i64,
+        status: u16,
+        us: i64,
+    ) -> Vec<Fired> {
+        let seen = Observation { status: Some(status), ..Observation::default() };
+        book.judge(rules, (Some(status), None), |rule| rule.judge(&seen), &who(key), us)
+    }
+
     /// Whether one rule fires on calls: with which key, of which status, at which second.
     fn fires(rule: &Arc<CompiledRule>, calls: &[(i64, u16, i64)]) -> Vec<bool> {
         let book = RuleBook::default();
         let rules = [rule.clone()];
         let call = |&(key, status, at): &(i64, u16, i64)| {
-            let seen = Observation { status: Some(status), ..Observation::default() };
-            !book.judge(&rules, &seen, &who(key), at * SECOND).is_empty()
+            !judge(&book, &rules, key, status, at * SECOND).is_empty()
         };
         calls.iter().map(call).collect()
     }
@@ -381,10 +288,9 @@ mod tests {
 
     #[test]
     fn one_may_stop_those_after_it_but_not_where_it_only_tells() {
-        let seen = Observation { status: Some(429), ..Observation::default() };
         let other = rule(&is_429(), |r| r.id = RuleId(2));
         let judge = |first: Arc<CompiledRule>| {
-            let fired = RuleBook::default().judge(&[first, other.clone()], &seen, &who(1), 0);
+            let fired = judge(&RuleBook::default(), &[first, other.clone()], 1, 429, 0);
             fired.iter().map(|one| (one.rule.rule.id.0, one.actions().len())).collect::<Vec<_>>()
         };
         assert_eq!(judge(rule(&is_429(), |r| r.stops = true)), [(1, 2)]);
@@ -396,7 +302,7 @@ mod tests {
     fn what_fired_is_told_with_its_evidence_and_until_when() {
         let rule = rule(&is_429(), |r| r.auto_enable_delay = Some(Duration::from_secs(86_400)));
         let seen = Observation { status: Some(429), ..Observation::default() };
-        let fired = RuleBook::default().judge(&[rule], &seen, &who(7), 0);
+        let fired = judge(&RuleBook::default(), &[rule], 7, 429, 0);
         let now = DateTime::UNIX_EPOCH;
         let events = events(&fired, &who(7), &seen, Some("insufficient_quota"), "429", now);
         let [Event::Trigger(trigger), Event::Alert(alert)] = events.as_slice() else {
@@ -410,15 +316,51 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
+    fn what_is_remembered_is_bounded() {
         let rule = rule(&is_429(), |r| r.cool_down = Duration::from_secs(3600));
         let (book, rules) = (RuleBook::default(), [rule]);
-        let seen = Observation { status: Some(429), ..Observation::default() };
-        let keys = TALLIES_MAX as i64 + 1000;
+        let keys = Tallies::MOST as i64 + 1000;
         for key in 0..keys {
-            assert_eq!(book.judge(&rules, &seen, &who(key), key).len(), 1);
+            assert_eq!(judge(&book, &rules, key, 429, key).len(), 1);
         }
-        assert!(book.shards.iter().map(|shard| shard.lock().len()).sum::<usize>() <= TALLIES_MAX);
-        assert!(book.judge(&rules, &seen, &who(keys - 1), keys).is_empty());
+        let remembered = book.shards.iter().map(|shard| shard.lock().len());
+        assert!(remembered.sum::<usize>() <= Tallies::MOST);
+        assert!(judge(&book, &rules, keys - 1, 429, keys).is_empty());
+    }
+
+    fn any_threshold() -> impl Strategy<Value = Option<Threshold>> {
+        let per = prop::sample::select(vec![Per::Key, Per::Upstream]);
+        let length = prop_oneof![
+            (0..4_u32).prop_map(|more| (Some(more), None)),
+            (1..20_u64).prop_map(|seconds| (None, Some(seconds))),
+        ];
+        prop::option::of((1..4_u32, length, per).prop_map(|(count, (more, seconds), per)| {
+            let (last, window) = (more.map(|more| count + more), seconds.map(Duration::from_secs));
+            Threshold { count, last, window, per }
+        }))
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_attempts_fire_live_as_they_do_when_they_are_replayed(
+            threshold in any_threshold(),
+            cool_down in 0..10_u64,
+            attempts in prop::collection::vec((1..4_i64, any::<bool>(), 0..5_i64), 1..80),
+        ) {
+            let rule = rule(&is_429(), |r| {
+                (r.threshold, r.cool_down) = (threshold, Duration::from_secs(cool_down));
+            });
+            let mut at = 0;
+            let calls: Vec<_> = attempts.iter().map(|(key, met, pause)| {
+                at += pause;
+                (*key, if *met { 429 } else { 200 }, at)
+            }).collect();
+            let past = calls.iter().map(|(key, status, at)| {
+                let who = who(*key);
+                let of = Attempted { upstream: who.upstream, key: who.key };
+                (of, *status == 429, at * SECOND)
+            });
+            prop_assert_eq!(fires(&rule, &calls), Tallies::replay(&rule.rule, past));
+        }
     }
 }

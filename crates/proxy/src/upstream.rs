@@ -303,7 +303,7 @@ impl Round<'_> {
         if let Some(class) = answer.class() {
             permit.classed(class);
         }
-        if judge::answered(self, permit, slot, &mut answer, latency) && call.repeatable() {
+        if judge::answered(self, permit, slot, &mut answer, latency, call.repeatable()) {
             permit.attempted("rule", Some(answer.status()));
             let (entry, slot) = (self.target.entry.clone(), slot.cloned());
             let party = if slot.is_some() { Party::Key } else { Party::Upstream };

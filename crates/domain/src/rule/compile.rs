@@ -64,8 +64,7 @@ impl CompiledRule {
     /// Whether a call of this status and class is anything to it: it may fire, or counts the calls
     /// about which it does not.
     pub fn concerns(&self, status: Option<u16>, class: Option<ErrorClass>) -> bool {
-        let counts = self.rule.threshold.is_some_and(|threshold| threshold.last.is_some());
-        counts || self.may_fire(status, class)
+        self.rule.counts_misses() || self.may_fire(status, class)
     }
 
     /// Whether the conditions hold for what is known of a call. What is not known does not hold.

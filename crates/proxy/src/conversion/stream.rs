@@ -35,6 +35,8 @@ pub(crate) struct Flow {
     pub(super) fields: Vec<u8>,
     reader: StreamReader,
     voice: Voice,
+    /// What came until there was something to say, for rules that look at the events.
+    pub(crate) first: Vec<Bytes>,
     /// Nothing more is to be read.
     drained: bool,
 }
@@ -83,6 +85,7 @@ impl Flow {
             fields,
             reader: StreamReader::new(wording.target, wording.names.clone()),
             voice: Voice::new(encoder),
+            first: Vec::new(),
             drained: false,
         }
     }
@@ -91,6 +94,7 @@ impl Flow {
     pub(super) async fn begun(mut self, client: &mut Client<'_>, within: Duration) -> Began {
         let wait = async {
             loop {
+                self.first.extend_from_slice(&self.answer.incoming.ready);
                 self.read();
                 if self.voice.began {
                     return None;

@@ -19,6 +19,7 @@ mod model_routes;
 mod pools;
 mod relay;
 mod routing;
+mod rules;
 mod uploads;
 mod vendor;
 mod websocket;

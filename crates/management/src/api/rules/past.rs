@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
     CompiledRule, Condition, ErrorClass, Fault, Observation, RuleId, UpstreamId,
     log::Attempt,
-    rule::{Per, Subject, Tally},
+    rule::{Attempted, Subject, Tallies},
 };
 use serde::{Deserialize, Serialize};
 use store::{PastCall, Store, StoreError};
@@ -154,13 +154,10 @@ impl PastQuery {
     }
 }
 
-/// Whose key an attempt had.
-type Who = (UpstreamId, Option<i64>);
-
 /// An attempt that was judged.
 struct Judged {
     at_us: i64,
-    who: Who,
+    of: Attempted,
     log: Uuid,
     met: bool,
 }
@@ -170,7 +167,7 @@ struct Search {
     rule: Arc<CompiledRule>,
     bodies: bool,
     judged: Vec<Judged>,
-    names: HashMap<Who, String>,
+    names: HashMap<Attempted, String>,
     calls: u64,
     body_unknown: u64,
 }
@@ -244,7 +241,7 @@ impl Search {
 
     /// Judges the attempts of a call, of which only the last can have given `answer`.
     fn call(&mut self, call: &PastCall, answer: Option<&[u8]>) {
-        let all_count = self.rule.rule.threshold.is_some_and(|t| t.last.is_some());
+        let all_count = self.rule.rule.counts_misses();
         for (i, attempt) in call.attempts.iter().enumerate() {
             if !self.concerns(attempt) {
                 continue;
@@ -264,14 +261,14 @@ impl Search {
                 self.body_unknown += 1;
             }
             if met || all_count {
-                let who = (attempt.upstream, attempt.provider_key.map(|id| id.0));
+                let of = Attempted { upstream: attempt.upstream, key: attempt.provider_key };
                 if let (true, Some(name)) = (met, &attempt.provider_key_name) {
-                    self.names.entry(who).or_insert_with(|| name.clone());
+                    self.names.entry(of).or_insert_with(|| name.clone());
                 }
                 let after = attempt.started_us.saturating_add(attempt.duration_us);
                 let after = i64::try_from(after).unwrap_or(i64::MAX);
                 let at_us = call.started_us.saturating_add(after);
-                self.judged.push(Judged { at_us, who, log: call.id, met });
+                self.judged.push(Judged { at_us, of, log: call.id, met });
             }
         }
     }
@@ -280,32 +277,21 @@ impl Search {
     fn told(mut self) -> Past {
         self.judged.sort_by_key(|judged| judged.at_us);
         let rule = &self.rule.rule;
-        let cool_down = i64::try_from(rule.cool_down.as_micros()).unwrap_or(i64::MAX);
-        let mut tallies = HashMap::<Who, Tally>::new();
-        let mut quiet_until = HashMap::<Who, i64>::new();
-        let mut counts = BTreeMap::<Who, u64>::new();
+        let observed = self.judged.iter().map(|judged| (judged.of, judged.met, judged.at_us));
+        let firings = Tallies::replay(rule, observed);
+        let mut counts = BTreeMap::<Attempted, u64>::new();
         let mut fired = Vec::<(i64, Uuid)>::new();
-        for Judged { at_us, who, log, met } in &self.judged {
-            let reached = rule.threshold.map_or(*met, |threshold| {
-                let together = match threshold.per {
-                    Per::Key => *who,
-                    Per::Upstream => (who.0, None),
-                };
-                tallies.entry(together).or_default().note(&threshold, *met, *at_us)
-            });
-            if reached && quiet_until.get(who).is_none_or(|until| until <= at_us) {
-                quiet_until.insert(*who, at_us.saturating_add(cool_down));
-                *counts.entry(*who).or_default() += 1;
-                fired.push((*at_us, *log));
-            }
+        for (judged, _) in self.judged.iter().zip(firings).filter(|(_, fires)| *fires) {
+            *counts.entry(judged.of).or_default() += 1;
+            fired.push((judged.at_us, judged.log));
         }
         let mut keys: Vec<_> = counts.into_iter().collect();
-        keys.sort_by_key(|(who, count)| (std::cmp::Reverse(*count), *who));
+        keys.sort_by_key(|(of, count)| (std::cmp::Reverse(*count), *of));
         keys.truncate(KEYS_MAX);
-        let key = |(who, count): (Who, u64)| FiredKey {
-            id: who.1,
-            name: self.names.get(&who).cloned(),
-            upstream_id: who.0.0,
+        let key = |(of, count): (Attempted, u64)| FiredKey {
+            id: of.key.map(|key| key.0),
+            name: self.names.get(&of).cloned(),
+            upstream_id: of.upstream.0,
             count,
         };
         let mut shown = HashSet::new();
