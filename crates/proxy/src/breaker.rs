@@ -21,6 +21,8 @@ const BUCKETS: usize = 10;
 const OPEN_MAX_US: i64 = 600_000_000;
 /// Closed for so long, it has forgotten how often it opened.
 const FORGETS_US: i64 = 600_000_000;
+/// So many calls in a row that fail here and are answered elsewhere are enough.
+const ALONE_MAX: u32 = 3;
 /// Who meets a breaker that another call tries comes back after this.
 const TRIAL_US: i64 = 1_000_000;
 
@@ -175,6 +177,46 @@ impl Circuit {
             }
         };
         Some(self.open(&mut inner, policy.open_for, asked, now_us, &words))
+    }
+
+    /// Notes a call that failed here and was answered elsewhere. That is no outage, so it takes fewer
+    /// of them in a row to open.
+    pub(crate) fn failed_alone(
+        &self,
+        policy: &policy::Breaker,
+        now_us: i64,
+        why: &str,
+    ) -> Option<BreakerStep> {
+        if !policy.enabled {
+            return None;
+        }
+        let mut inner = self.inner.lock();
+        let words = match inner.state {
+            State::Open => return None,
+            State::Trying => format!("the call that tried failed as well ({why})"),
+            State::Closed => {
+                inner.count(policy, now_us, true);
+                let row = inner.row;
+                if row < ALONE_MAX.min(policy.failures_in_a_row) {
+                    return None;
+                }
+                format!(
+                    "{row} calls in a row failed here and were answered with another key, the last with {why}"
+                )
+            }
+        };
+        Some(self.open(&mut inner, policy.open_for, None, now_us, &words))
+    }
+
+    /// Whether the last call that ended was one that failed.
+    pub(crate) fn fails(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.row > 0 || inner.state != State::Closed
+    }
+
+    /// Whether one call tries now whether it may close.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.open_us.load(Ordering::Acquire) != 0 && self.inner.lock().state == State::Trying
     }
 
     /// Opens it, whatever was counted; twice as long as the last time, within bounds.

@@ -27,7 +27,19 @@ pub(crate) struct Turn {
     /// None where the upstream needs no key.
     picked: Option<Picked>,
     reserved: Reserved,
-    admitted: Admitted,
+    /// None where the call is admitted already.
+    admitted: Option<Admitted>,
+}
+
+/// The keys that a call was tried with at one upstream, and why they did not do.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    /// Those at fault: they are not tried again.
+    pub(crate) at_fault: Vec<ProviderKeyId>,
+    /// Those with which the upstream failed: others are tried before them.
+    pub(crate) failed_with: Vec<ProviderKeyId>,
+    /// Only keys that were not tried yet will do, and none is waited for.
+    pub(crate) only_fresh: bool,
 }
 
 /// Why there is no turn.
@@ -53,7 +65,9 @@ impl Turn {
         let slot = self.picked.as_ref().map(|picked| picked.slot.clone());
         permit.stake.key = self.reserved;
         permit.stake.picked = self.picked;
-        permit.stake.admitted = Some(self.admitted);
+        if let Some(admitted) = self.admitted {
+            permit.stake.admitted = Some(admitted);
+        }
         slot
     }
 }
@@ -64,13 +78,20 @@ impl Round<'_> {
         &self,
         client: &mut Client<'_>,
         permit: &mut Permit,
-        tried: &[ProviderKeyId],
+        tried: &Tried,
         deadline: Instant,
     ) -> Result<Turn, NoTurn> {
-        let patience = self.target.entry.upstream.policy.queue_timeout;
+        let patience = match tried.only_fresh {
+            true => Duration::ZERO,
+            false => self.target.entry.upstream.policy.queue_timeout,
+        };
         let until = deadline.min(Instant::now() + patience);
         let began = Instant::now();
-        let admitted = self.admitted()?;
+        // A call that tries a breaker goes on until it has an answer or is given up.
+        let admitted = match permit.stake.admitted {
+            Some(_) => None,
+            None => Some(self.admitted()?),
+        };
         let turn = async {
             self.line_up(permit, until).await?;
             self.key(permit, tried, until).await
@@ -123,12 +144,14 @@ impl Round<'_> {
     async fn key(
         &self,
         permit: &Permit,
-        tried: &[ProviderKeyId],
+        tried: &Tried,
         until: Instant,
     ) -> Result<(Option<Picked>, Reserved), NoTurn> {
         let (gateway, pool) = (self.asking.gateway, &self.running.pool);
+        let mut avoided = tried.failed_with.len();
         // Those that were tried, and those that have no room for a call as large as this one.
-        let mut passed = tried.to_vec();
+        let mut passed = [&tried.failed_with[..], &tried.at_fault[..]].concat();
+        let out = tried.at_fault.len();
         let mut room_us: Option<i64> = None;
         let mut too_large = false;
         loop {
@@ -140,6 +163,12 @@ impl Round<'_> {
             let changed = self.running.queue.changed();
             let none = match pool.pick(&hint) {
                 Err(NoKey::NotNeeded) => return Ok((None, Reserved::default())),
+                Err(_) if avoided > 0 && !tried.only_fresh => {
+                    // There is no other: one with which the upstream failed may do now.
+                    passed.drain(..avoided);
+                    avoided = 0;
+                    continue;
+                }
                 Err(none) => none,
                 Ok(mut picked) => {
                     gateway.teller.tell(picked.step.take().map(Event::Breaker));
@@ -158,7 +187,7 @@ impl Round<'_> {
                             too_large = true;
                         }
                     }
-                    if passed.len() < tried.len() + PASSED_MAX {
+                    if passed.len() < avoided + out + PASSED_MAX {
                         continue;
                     }
                     NoKey::AllResting { until_us: now_us }
@@ -174,7 +203,7 @@ impl Round<'_> {
             if !wait(changed, until_us - now_us, until).await {
                 return Err(NoTurn::Busy { until_us: Some(until_us) });
             }
-            passed.truncate(tried.len());
+            passed.truncate(avoided + out);
         }
     }
 

@@ -86,7 +86,9 @@ pub(crate) fn answered(case: &Case<'_>, latency: Duration) -> Vec<Event> {
     events
 }
 
-/// Draws the consequences of a failure.
+/// Draws the consequences of a failed attempt for its key. What is not the key's own fault is held
+/// against the upstream when the call ends without an answer ([`unanswered`]), and against the key
+/// when another key answered it ([`failed_alone`]).
 pub(crate) fn heed(case: &Case<'_>, verdict: &Verdict) -> Vec<Event> {
     let policy = &case.upstream.policy.breaker;
     match case.key {
@@ -97,22 +99,60 @@ pub(crate) fn heed(case: &Case<'_>, verdict: &Verdict) -> Vec<Event> {
             events.extend(against_the_key(case, key, health, verdict));
             events
         }
-        key => {
-            let said = (verdict.class, verdict.retry_after);
-            let id = case.upstream.id;
-            let steps = case.health.failed(id, case.model, said, policy, case.now_us);
-            let mut events = told(steps);
-            if let Some((key, health)) = key
-                && matches!(verdict.class, ErrorClass::StreamError | ErrorClass::Unknown)
-            {
+        None => {
+            case.health.figures.failed();
+            Vec::new()
+        }
+        Some((key, health)) => {
+            case.health.figures.failed();
+            let counts = matches!(verdict.class, ErrorClass::StreamError | ErrorClass::Unknown);
+            if counts {
                 health.figures.failed();
-                let breaker = health.breaker(|| guarded(case, key));
-                let why = verdict.class.as_str();
-                events.extend(breaker.failed(policy, case.now_us, why, None).map(Event::Breaker));
             }
-            events
+            if !counts && !health.known_breaker().is_some_and(|breaker| breaker.is_tried()) {
+                return Vec::new();
+            }
+            let breaker = health.breaker(|| guarded(case, key));
+            let why = verdict.class.as_str();
+            let step = breaker.failed(policy, case.now_us, why, None);
+            step.map(Event::Breaker).into_iter().collect()
         }
     }
+}
+
+/// Whether one key may have a failure of this class where the others of its pool do not, although
+/// it says nothing of keys.
+pub(crate) fn may_be_one_keys(class: ErrorClass) -> bool {
+    use ErrorClass::{Overloaded, ServerFault, StreamError, Timeout, Unknown};
+    matches!(class, ServerFault | Overloaded | Timeout | StreamError | Unknown)
+}
+
+/// Draws the consequences for the upstream of a call that it did not answer: this was one of the
+/// failures on the way, and not because of a key.
+pub(crate) fn unanswered(
+    case: &Case<'_>,
+    class: ErrorClass,
+    asked: Option<Duration>,
+) -> Vec<Event> {
+    let policy = &case.upstream.policy.breaker;
+    let (id, said) = (case.upstream.id, (class, asked));
+    told(case.health.failed(id, case.model, said, policy, case.now_us))
+}
+
+/// Draws the consequences for the key of a call that failed with it and was answered with another:
+/// the upstream is well.
+pub(crate) fn failed_alone(case: &Case<'_>, class: ErrorClass) -> Vec<Event> {
+    let Some((key, health)) = case.key else { return Vec::new() };
+    // Those were counted when they happened.
+    let counted = matches!(class, ErrorClass::StreamError | ErrorClass::Unknown);
+    if counted || !may_be_one_keys(class) {
+        return Vec::new();
+    }
+    health.figures.failed();
+    let breaker = health.breaker(|| guarded(case, key));
+    let policy = &case.upstream.policy.breaker;
+    let step = breaker.failed_alone(policy, case.now_us, class.as_str());
+    step.map(Event::Breaker).into_iter().collect()
 }
 
 /// Takes a key out of use, or lets it back, for all models or for one; and nothing else.

@@ -83,16 +83,18 @@ impl Stake {
         self.upstream = aside.upstream;
     }
 
-    /// The attempt is over without an answer: its key and what was reserved of it are free again.
+    /// The attempt is over without an answer: its key and what was reserved of it are free again. A
+    /// call that tries a breaker of the upstream goes on trying it.
     pub(crate) fn attempt_failed(&mut self) {
         self.key.settle(None);
         self.picked = None;
-        self.admitted = None;
+        self.admitted.take_if(|admitted| !admitted.tries());
     }
 
     /// The target is given up: the next one has a line of its own.
     pub(crate) fn target_failed(&mut self) {
         self.attempt_failed();
+        self.admitted = None;
         self.upstream.settle(None);
         self.ticket = None;
     }

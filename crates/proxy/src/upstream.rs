@@ -2,8 +2,12 @@
 //!
 //! A fault of a key moves on to the next one at once, and does not count against `retry_count`: it
 //! says nothing of the upstream, and a pool with eleven dead keys and a live one must answer. A
-//! fault of the upstream counts, and is followed by a pause that grows. The client's own faults
-//! are its answer. What follows for the key and the upstream is said by `health`.
+//! fault of the upstream counts, and is followed by a pause that grows; while its last call ended
+//! well, more keys are tried than that. The client's own faults are its answer.
+//!
+//! What follows for the key and the upstream is said by `health`. Whether the upstream failed is
+//! known when the call is answered or given up: what fails with one key and not with another is
+//! that key's fault.
 
 use std::{
     sync::Arc,
@@ -18,7 +22,7 @@ use crate::{
     admission::Permit,
     attempt::{Answer, Try},
     balancer::Slot,
-    choice::NoTurn,
+    choice::{NoTurn, Tried},
     client::Client,
     conversion::{self, Conversion, Converted, Worded, Wording},
     failed::{Failed, Party},
@@ -36,6 +40,8 @@ use crate::{
 
 /// Most keys of one upstream that are tried for one call.
 const KEYS_MAX: usize = 64;
+/// Most failures of one upstream that one call meets while other keys may do better.
+const FAULTS_MAX: u32 = 8;
 /// The pause before the second attempt at an upstream lasts up to this, and doubles.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -159,6 +165,18 @@ impl Declined {
     }
 }
 
+/// A failed attempt that is no key's own fault.
+struct Fault {
+    /// With which key.
+    slot: Option<Arc<Slot>>,
+    class: ErrorClass,
+    /// How long the provider asked to be left alone.
+    asked: Option<Duration>,
+}
+
+/// What an attempt is called whose answer a rule did not want.
+const BY_RULE: &str = "rule";
+
 /// All attempts at one upstream.
 pub(crate) struct Round<'a> {
     pub(crate) asking: Asking<'a>,
@@ -176,13 +194,28 @@ impl Round<'_> {
         permit: &mut Permit,
         tally: &mut Tally,
     ) -> Option<Result<Reached, Refusal>> {
+        let mut faults = Vec::new();
+        let answered = self.attempts(client, permit, tally, &mut faults).await;
+        self.conclude(permit, faults, matches!(answered, Some(Ok(_))));
+        answered
+    }
+
+    /// One attempt after the other. What fails and is no key's own fault is noted in `faults`.
+    async fn attempts(
+        &self,
+        client: &mut Client<'_>,
+        permit: &mut Permit,
+        tally: &mut Tally,
+        faults: &mut Vec<Fault>,
+    ) -> Option<Result<Reached, Refusal>> {
         let upstream = &self.target.entry.upstream;
         let deadline = client.started + upstream.timeouts.total;
-        let (mut faults, mut tried) = (0, Vec::new());
+        let (mut failed_times, mut tried) = (0, Tried::default());
         loop {
             let turn = match self.turn(client, permit, &tried, deadline).await {
                 Ok(turn) => turn,
                 Err(NoTurn::Gone) => return Some(Err(Refusal::ClientGone)),
+                Err(_) if tried.only_fresh => return None,
                 Err(none) => {
                     permit.passed_over(&upstream.name, &none.reason());
                     tally.none = Some((upstream.name.clone(), none));
@@ -196,22 +229,73 @@ impl Round<'_> {
                 Err(failed) => failed,
             };
             let (party, refusal) = (failed.party, failed.refusal.take());
+            let (class, asked) = (failed.verdict.class, failed.verdict.retry_after);
+            let of_rule = failed.result == BY_RULE;
             tally.failed = Some(failed);
+            let key = slot.as_ref().map(|slot| slot.key.id);
             match party {
                 Party::Client => {
                     return Some(Err(refusal.map_or(Refusal::ClientGone, |refusal| *refusal)));
                 }
-                Party::Key => tried.extend(slot.map(|slot| slot.key.id)),
-                Party::Upstream => faults += 1,
+                Party::Key => tried.at_fault.extend(key),
+                Party::Upstream => {
+                    failed_times += 1;
+                    tried.failed_with.extend(key.filter(|key| !tried.failed_with.contains(key)));
+                    if !of_rule {
+                        faults.push(Fault { slot, class, asked });
+                    }
+                }
             }
             permit.stake.attempt_failed();
-            let spent = faults > upstream.retry_count || tried.len() >= KEYS_MAX;
+            if party == Party::Upstream && failed_times > upstream.retry_count {
+                tried.only_fresh = true;
+                if !self.others_may_do_better(failed_times, class, key.is_some()) {
+                    return None;
+                }
+            }
+            let spent = tried.at_fault.len() >= KEYS_MAX;
             if spent || Instant::now() >= deadline || !self.asking.call.repeatable() {
                 return None;
             }
-            if party == Party::Upstream && !pause(client, faults, deadline).await {
+            // With another key the call need not wait as for the same one again.
+            let others = u32::try_from(tried.failed_with.len().saturating_sub(1)).unwrap_or(0);
+            let again = failed_times.saturating_sub(others).max(1);
+            if party == Party::Upstream && !pause(client, again, deadline).await {
                 return Some(Err(Refusal::ClientGone));
             }
+        }
+    }
+
+    /// Whether keys that were not tried yet may do although the upstream failed as often as it may:
+    /// its last call ended well, so this may be the trouble of a few keys.
+    fn others_may_do_better(&self, failed_times: u32, class: ErrorClass, keyed: bool) -> bool {
+        let answers = class != ErrorClass::Timeout && health::may_be_one_keys(class);
+        let retries = self.target.entry.upstream.retry_count > 0;
+        let model = self.target.model.as_deref();
+        keyed
+            && retries
+            && answers
+            && failed_times < FAULTS_MAX
+            && !self.running.health.fails(model)
+    }
+
+    /// Draws the consequences of what failed and is no key's own fault: where the call was answered
+    /// the upstream is well, and what failed with other keys is theirs.
+    fn conclude(&self, permit: &Permit, faults: Vec<Fault>, answered: bool) {
+        if faults.is_empty() {
+            return;
+        }
+        let gateway = self.asking.gateway;
+        let (model, now_us) = (self.target.model.as_deref(), gateway.settings.clock.now_us());
+        let good = permit.stake.picked.as_ref().map(|picked| picked.slot.key.id);
+        for Fault { slot, class, asked } in faults {
+            let case = self.running.case(slot.as_ref(), model, permit.id(), now_us);
+            let other = slot.as_ref().is_some_and(|slot| Some(slot.key.id) != good);
+            gateway.teller.tell(match answered {
+                true if other => health::failed_alone(&case, class),
+                true => Vec::new(),
+                false => health::unanswered(&case, class, asked),
+            });
         }
     }
 
@@ -304,14 +388,14 @@ impl Round<'_> {
             permit.classed(class);
         }
         if judge::answered(self, permit, slot, &mut answer, latency, call.repeatable()) {
-            permit.attempted("rule", Some(answer.status()));
+            permit.attempted(BY_RULE, Some(answer.status()));
             let (entry, slot) = (self.target.entry.clone(), slot.cloned());
             let party = if slot.is_some() { Party::Key } else { Party::Upstream };
             let (model, stake) = (self.target.model.clone(), permit.stake.set_aside());
             tally.declined = Some(Declined { answer, entry, slot, model, stake });
             return Err(Failed {
                 party,
-                ..Failed::upstream("rule", "a rule wants another answer")
+                ..Failed::upstream(BY_RULE, "a rule wants another answer")
             });
         }
         Ok(answer)

@@ -100,6 +100,15 @@ fn verdict(class: ErrorClass) -> Verdict {
     }
 }
 
+/// A call that failed, and had no other attempt.
+fn heed(case: &Case<'_>, verdict: &Verdict) -> Vec<Event> {
+    let mut events = super::heed(case, verdict);
+    if !verdict.class.is_the_keys() && verdict.class != ErrorClass::ClientFault {
+        events.extend(unanswered(case, verdict.class, verdict.retry_after));
+    }
+    events
+}
+
 fn transitions(events: &[Event]) -> Vec<(i64, &'static str, &'static str, String)> {
     let steps = events.iter().filter_map(|event| match event {
         Event::Transition(t) => {
@@ -479,6 +488,38 @@ proptest! {
         for id in 1..=3 {
             let out = stage.health(ProviderKeyId(id)).unwrap().out(Some("m"), later);
             prop_assert!(out.is_none_or(|out| out.until_us <= later + S), "{out:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_fault_that_stays_with_one_key_opens_the_breaker_of_that_key() {
+    let stage = Stage::with(3);
+    for n in 0..3 {
+        let now = T0 + n * S;
+        let bad = stage.case(1, n as u128, Some("m"), now);
+        assert!(super::heed(&bad, &verdict(ErrorClass::ServerFault)).is_empty());
+        // The same call is answered with another key.
+        answered(&stage.case(2, n as u128, Some("m"), now), Duration::from_millis(1));
+        let steps = failed_alone(&bad, ErrorClass::ServerFault);
+        assert_eq!(steps.len(), usize::from(n == 2), "the third in a row opens it");
+    }
+    let key = |id| stage.health(ProviderKeyId(id)).unwrap();
+    assert!(key(1).out(Some("m"), T0 + 3 * S).is_some());
+    assert_eq!(key(2).out(Some("m"), T0 + 3 * S), None);
+    assert!(stage.health.enter(Some("m"), T0 + 3 * S).is_ok(), "the upstream is well");
+    assert_eq!(stage.status(1, None, T0 + 3 * S), KeyStatus::Active, "its state is as it was");
+}
+
+#[test]
+fn an_answer_with_the_key_between_two_faults_ends_the_row() {
+    let stage = Stage::with(2);
+    for n in 0..12 {
+        let bad = stage.case(1, n as u128, None, T0);
+        super::heed(&bad, &verdict(ErrorClass::Overloaded));
+        assert!(failed_alone(&bad, ErrorClass::Overloaded).is_empty());
+        if n % 2 == 1 {
+            answered(&stage.case(1, 100 + n as u128, None, T0), Duration::from_millis(1));
         }
     }
 }

@@ -50,9 +50,16 @@ pub(crate) struct UpstreamHealth {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     health: Arc<UpstreamHealth>,
-    _claims: [Option<Claim>; 2],
+    claims: [Option<Claim>; 2],
     /// The steps of breakers that this call tries first.
     pub(crate) steps: Vec<BreakerStep>,
+}
+
+impl Admitted {
+    /// Whether it is the call that tries a breaker.
+    pub(crate) fn tries(&self) -> bool {
+        self.claims.iter().any(Option::is_some)
+    }
 }
 
 /// The failures of one class that came close together, none of them followed by an answer.
@@ -102,7 +109,7 @@ impl UpstreamHealth {
             }
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(Admitted { health: self.clone(), _claims: claims, steps })
+        Ok(Admitted { health: self.clone(), claims, steps })
     }
 
     /// Until when no call for `model` passes, and why, if none does; changes nothing.
@@ -148,6 +155,12 @@ impl UpstreamHealth {
         circuits.filter_map(|circuit| circuit.reached(policy, now_us)).collect()
     }
 
+    /// Whether the last call for `model` that ended was not answered.
+    pub(crate) fn fails(&self, model: Option<&str>) -> bool {
+        let circuits = [self.whole.get().cloned(), self.of_model(model)];
+        circuits.into_iter().flatten().any(|circuit| circuit.fails())
+    }
+
     /// Notes that a call failed, and not because of its key. What says nothing of a model is held
     /// against all of the upstream.
     pub(crate) fn failed(
@@ -158,7 +171,6 @@ impl UpstreamHealth {
         policy: &policy::Breaker,
         now_us: i64,
     ) -> Vec<BreakerStep> {
-        self.figures.failed();
         let circuit = match model.filter(|_| class != ErrorClass::Network) {
             Some(model) => self.for_model(upstream, model, now_us),
             None => self.whole(upstream).clone(),

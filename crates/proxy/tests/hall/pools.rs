@@ -144,6 +144,7 @@ async fn a_call_that_asks_for_too_much_takes_no_key_from_the_others() {
         let large = r#"{"model":"m","max_tokens":100000,"messages":[]}"#;
         let reply = hall.ask(hall.post("/v1/chat/completions", large)).await;
         assert_eq!((reply.status, reply.code().as_str()), (429, "key_limit_exceeded"));
+        assert_eq!(reply.header("x-should-retry"), Some("false"), "it will never fit");
         for id in [101, 102] {
             assert_eq!(hall.standing(id), None);
         }
@@ -284,6 +285,76 @@ async fn a_storm_of_limits_rests_the_upstream_and_not_the_keys() {
     assert!(report.rests.is_some());
     let cooling = (1..=30).filter(|n| hall.standing(100 + n).is_some()).count();
     assert_eq!(cooling, 0, "keys of calls that ended after the storm began are well, too");
+}
+
+#[tokio::test]
+async fn a_pool_of_which_one_key_is_good_answers_every_call() {
+    let vendor = Vendor::answering(|seen| match seen.key() {
+        "sk-401-1" | "sk-401-2" => json(401, r#"{"error":{"code":"invalid_api_key"}}"#),
+        "sk-403-1" | "sk-403-2" => json(403, "{}"),
+        "sk-429-1" | "sk-429-2" => json(429, r#"{"error":{"code":"rate_limit_exceeded"}}"#),
+        "sk-good" => said("ok"),
+        key if key.starts_with("sk-500") => json(500, r#"{"error":{"message":"sorry"}}"#),
+        _ => json(503, r#"{"error":{"message":"overloaded"}}"#),
+    })
+    .await;
+    let bad = ["sk-401-1", "sk-401-2", "sk-403-1", "sk-403-2", "sk-429-1", "sk-429-2"];
+    let faulty = ["sk-500-1", "sk-500-2", "sk-500-3", "sk-503-1", "sk-503-2"];
+    for strategy in [Strategy::RoundRobin, Strategy::Random, Strategy::ConsistentHash] {
+        let mut setup = Setup::new();
+        let keys = [&bad[..], &faulty[..], &["sk-good"]].concat();
+        setup.upstream("up", vendor.addr, &keys, |up| {
+            up.strategy = strategy;
+            // A loaded machine may be slow: what opens must stay open.
+            up.policy.breaker.window = Duration::from_secs(3600);
+            up.policy.breaker.open_for = Duration::from_secs(3600);
+        });
+        let hall = setup.start().await;
+        let before = vendor.seen().len();
+        for call in 0..60 {
+            let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
+            assert_eq!(reply.status, 200, "{strategy:?}, call {call}: {}", reply.text());
+        }
+        let report = hall.gateway.upstream(UpstreamId(1)).unwrap();
+        assert_eq!((report.rests, report.breakers), (None, vec![]), "{strategy:?}");
+        // The faulty ones are left alone after three calls that were answered without them.
+        let seen = vendor.seen();
+        let faults = seen[before..].iter().filter(|seen| faulty.contains(&seen.key()));
+        assert!(faults.count() <= 3 * faulty.len(), "{strategy:?}");
+    }
+}
+
+#[tokio::test]
+async fn faults_that_another_attempt_makes_good_do_not_open_the_breaker_of_the_upstream() {
+    let odd = AtomicUsize::new(0);
+    let vendor = Vendor::answering(move |_| match odd.fetch_add(1, Ordering::SeqCst) % 2 {
+        0 => json(500, "{}"),
+        _ => said("ok"),
+    })
+    .await;
+    let hall = Setup::with(vendor.addr).start().await;
+    for call in 0..30 {
+        let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
+        assert_eq!(reply.status, 200, "call {call}");
+    }
+    assert_eq!(hall.gateway.upstream(UpstreamId(1)).unwrap().breakers, []);
+}
+
+#[tokio::test]
+async fn an_outage_is_met_with_no_more_attempts_than_it_may_once_a_call_has_failed() {
+    let vendor = Vendor::saying(json(500, "{}")).await;
+    let keys: Vec<String> = (0..20).map(|n| format!("sk-{n}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mut setup = Setup::new();
+    setup.upstream("up", vendor.addr, &keys, |up| up.retry_count = 1);
+    let hall = setup.start().await;
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        let before = vendor.seen().len();
+        assert_eq!(hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await.status, 500);
+        asked.push(vendor.seen().len() - before);
+    }
+    assert_eq!(asked, [8, 2, 2, 2], "only the first looks whether other keys do better");
 }
 
 #[tokio::test]
