@@ -94,6 +94,7 @@ pub(crate) struct Proxy {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) mask_ip: String,
     pub(crate) snapshot_max_age: Duration,
+    pub(crate) retry_wait_max: Duration,
     pub(crate) limits: Limits,
     pub(crate) buffer_request: u64,
     pub(crate) buffer_total: u64,
@@ -315,6 +316,7 @@ impl Reader {
             trusted_proxies: self.networks("proxy.trusted_proxies"),
             mask_ip: self.text("proxy.mask_ip"),
             snapshot_max_age: self.duration("proxy.snapshot_max_age"),
+            retry_wait_max: self.duration("proxy.retry_wait_max"),
             limits: Limits {
                 head: self.number("proxy.limits.head"),
                 target: self.number("proxy.limits.target"),
@@ -390,6 +392,9 @@ impl Reader {
         }
         if both && proxy.port() == management.port() && proxy.port() != 0 {
             self.fault("management.addr", "has the port of proxy.addr; the planes need one each");
+        }
+        if config.proxy.retry_wait_max > Duration::from_secs(120) {
+            self.fault("proxy.retry_wait_max", "is more than 2m: some clients sleep for as long");
         }
         if config.proxy.buffer_request > config.proxy.buffer_total {
             self.fault("proxy.buffers.request", "is more than proxy.buffers.total");

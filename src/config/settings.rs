@@ -158,6 +158,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "15m",
         "How old the last confirmed configuration may be before calls are refused with 503.",
     ),
+    row(
+        "proxy.retry_wait_max",
+        Kind::Duration,
+        "60s",
+        "The longest wait after which clients retry by themselves; beyond it they are told not to. At most 2m.",
+    ),
     row("proxy.limits.head", Kind::Size(KIB..=MIB), "32KiB", "Longest request head."),
     row("proxy.limits.target", Kind::Size(256..=64 * KIB), "8KiB", "Longest request target."),
     row("proxy.limits.fields", Kind::Count(8..=256), "100", "Most header fields."),

@@ -325,7 +325,8 @@ fn is(names: &[&str], name: &[u8]) -> bool {
     names.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
 }
 
-fn begins(families: &[&str], name: &[u8]) -> bool {
+/// Whether a line or a name begins with one of these.
+pub(crate) fn begins(families: &[&str], name: &[u8]) -> bool {
     families
         .iter()
         .any(|f| name.len() >= f.len() && name[..f.len()].eq_ignore_ascii_case(f.as_bytes()))

@@ -44,6 +44,7 @@ mod recording;
 mod refusal;
 mod refused;
 mod relay;
+mod retry;
 mod road;
 mod routing;
 mod rules;

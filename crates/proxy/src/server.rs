@@ -21,13 +21,14 @@ use pingora_core::{
 use uuid::Uuid;
 
 use crate::{
-    client::{Client, push_number},
+    client::Client,
     connections::{Connections, Counted},
     door::Door,
     gateway::Gateway,
     http1::{Conn, ReadError, RequestHead, peer_ip},
     inbound, pipeline,
     refusal::Refusal,
+    retry,
 };
 
 /// How long the last words of a connection may take.
@@ -151,7 +152,7 @@ impl Front {
             counted.known();
         }
         if let Err(refusal) = outcome
-            && render(&mut client, &refusal).await.is_err()
+            && render(&mut client, &refusal, self.gateway.settings.retry_wait_max).await.is_err()
         {
             return After::Abort;
         }
@@ -192,32 +193,26 @@ fn hop_ip(hop: &str) -> Option<IpAddr> {
 }
 
 /// Says no in the client's dialect.
-async fn render(client: &mut Client<'_>, refusal: &Refusal) -> Result<(), Refusal> {
+async fn render(
+    client: &mut Client<'_>,
+    refusal: &Refusal,
+    longest_wait: Duration,
+) -> Result<(), Refusal> {
     if client.began() || matches!(refusal, Refusal::ClientGone) {
         return Err(Refusal::ClientGone);
     }
     if refusal.closes() {
         client.keep = false;
     }
-    let grammar = Door::of(&client.head).map_or(dialect::PLAIN, |door| door.grammar());
+    let door = Door::of(&client.head);
+    let grammar = door.as_ref().map_or(dialect::PLAIN, |door| door.grammar());
+    let dialect = door.ok().and_then(|door| door.dialect());
     let (mut fields, body) = refusal.answer(grammar, &client.request_id);
-    push_retry_after(&mut fields, refusal);
+    retry::push_advice(&mut fields, refusal.again(), dialect, longest_wait);
     if let Refusal::Limited(limited) = refusal {
-        let dialect = Door::of(&client.head).ok().and_then(|door| door.dialect());
         limited.headers(dialect, &mut fields);
     }
     client.answer(refusal.status(), &fields, body).await
-}
-
-/// In whole seconds, rounded up, and in milliseconds for clients that know them.
-fn push_retry_after(fields: &mut Vec<u8>, refusal: &Refusal) {
-    let Some(after) = refusal.retry_after() else { return };
-    let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-    fields.extend_from_slice(b"retry-after: ");
-    push_number(fields, millis.div_ceil(1000).max(1));
-    fields.extend_from_slice(b"\r\nretry-after-ms: ");
-    push_number(fields, millis);
-    fields.extend_from_slice(b"\r\n");
 }
 
 /// Says no to a request whose head could not be read.

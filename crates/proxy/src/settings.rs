@@ -39,6 +39,9 @@ pub struct Settings {
     /// A converted stream that is silent for so long says something harmless, in dialects that have
     /// it.
     pub stream_keep_alive: Duration,
+    /// The longest wait after which a client is to try a refused call again by itself; at most two
+    /// minutes.
+    pub retry_wait_max: Duration,
     /// A file with the authorities that providers' certificates are checked against; the
     /// system's where none is named.
     pub ca_file: Option<String>,
@@ -74,6 +77,7 @@ impl Settings {
             snapshot_max_age: Duration::from_secs(900),
             idle_connections: 1024,
             stream_keep_alive: Duration::from_secs(15),
+            retry_wait_max: Duration::from_secs(60),
             ca_file: None,
             clock: Arc::new(Clock::system()),
             timezone: Tz::UTC,

@@ -61,6 +61,11 @@ impl LimitRefused {
         }
     }
 
+    /// Whether a call like this one never has room.
+    pub(crate) fn never_fits(&self) -> bool {
+        matches!(self.why, Why::Over { until_us: None, may_end: false, .. } | Why::Unpriced)
+    }
+
     /// The header lines that clients of this dialect know.
     pub(crate) fn headers(&self, dialect: Option<Dialect>, fields: &mut Vec<u8>) {
         let Why::Over { used, until_us, .. } = self.why else { return };

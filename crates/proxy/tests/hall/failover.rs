@@ -399,3 +399,35 @@ async fn a_key_whose_secret_is_replaced_is_rested_no_more() {
     });
     assert_eq!(hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await.status, 200);
 }
+
+#[tokio::test]
+async fn nobody_is_made_to_wait_until_a_far_reset() {
+    let (paths, far) = (["/v1/chat/completions", "/v1/messages", "/v1/responses"], 86_400);
+    for path in paths {
+        let dialect = match path {
+            "/v1/messages" => domain::Dialect::AnthropicMessages,
+            "/v1/responses" => domain::Dialect::OpenaiResponses,
+            _ => domain::Dialect::OpenaiChat,
+        };
+        let after = format!("retry-after: {far}");
+        let vendor = Vendor::saying(answer(429, &[&after, "x-should-retry: true"], "{}")).await;
+        let mut setup = Setup::new();
+        setup.upstream("up", vendor.addr, &["sk-1"], |up| up.dialects = vec![dialect]);
+        let hall = setup.start().await;
+        let body = r#"{"model":"m","max_tokens":9,"input":"hi","messages":[{"role":"user","content":"hi"}]}"#;
+        // The provider's own refusal, and then ours.
+        for call in 0..2 {
+            let reply = hall.ask(hall.post(path, body)).await;
+            assert_eq!(
+                (reply.status, reply.header("x-should-retry")),
+                (429, Some("false")),
+                "{path} {call}"
+            );
+            let told = reply.header("retry-after").map(|wait| wait.parse::<u64>().unwrap());
+            match path {
+                "/v1/responses" => assert_eq!((told, reply.header("retry-after-ms")), (None, None)),
+                _ => assert!(told.is_some_and(|wait| wait > 60 && wait <= far), "{path}: {told:?}"),
+            }
+        }
+    }
+}
