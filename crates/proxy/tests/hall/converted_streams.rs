@@ -216,10 +216,15 @@ async fn a_silent_stream_is_kept_alive_as_the_dialect_has_it() {
     for (path, body, sign) in [
         ("/v1/messages", ask(), "event: ping\n"),
         ("/v1/chat/completions", chat_stream("m"), "\n:"),
+        (
+            "/v1/responses",
+            r#"{"model":"m","stream":true,"input":"x"}"#.to_owned(),
+            "event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":",
+        ),
     ] {
         let goes_on = Arc::new(Notify::new());
         let wait = goes_on.clone();
-        let chat = path == "/v1/messages";
+        let chat = path != "/v1/chat/completions";
         let vendor = Vendor::talking(move |mut talk| {
             let wait = wait.clone();
             async move {
@@ -237,7 +242,10 @@ async fn a_silent_stream_is_kept_alive_as_the_dialect_has_it() {
         let mut setup = Setup::new();
         setup.settings.stream_keep_alive = Duration::from_millis(20);
         let provider = if chat { Provider::Custom } else { Provider::Anthropic };
-        setup.upstream("up", vendor.addr, &["sk-1"], of(provider));
+        setup.upstream("up", vendor.addr, &["sk-1"], |up| {
+            of(provider)(up);
+            up.dialects.truncate(1);
+        });
         let hall = setup.start().await;
         let mut peer = hall.connect().await;
         peer.send(hall.post(path, &body)).await;

@@ -75,9 +75,11 @@ impl EncodeStream for Writer {
     }
 
     fn keep_alive(&mut self, out: &mut Vec<u8>) {
-        // The SDK's readers skip comments as long as no event has an id, and ours have none.
+        // A comment is no life for every client: Codex counts events. This one is OpenAI's own, and
+        // all SDKs pass over it.
         if !self.told.ended {
-            out.extend_from_slice(b": keep-alive\n\n");
+            self.told.start(out);
+            send(out, &mut self.told.number, "keepalive", |_| {});
         }
     }
 }

@@ -40,6 +40,7 @@ impl Reader {
             self.ids.insert(response.get("id").str().to_owned());
         }
         match kind {
+            "keepalive" => {}
             "response.created" | "response.in_progress" => {
                 items.check(response.get("status").str() == "in_progress", n, "not in progress");
                 items.check(response.get("output").items().is_empty(), n, "output at the start");

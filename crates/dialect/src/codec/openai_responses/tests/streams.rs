@@ -211,13 +211,17 @@ fn written(steps: Vec<Event<'_>>) -> Vec<Json> {
         encoder.keep_alive(&mut out);
     }
     let text = String::from_utf8(out).unwrap();
-    let mut events = Vec::new();
-    for block in text.split_terminator("\n\n").filter(|block| !block.starts_with(':')) {
+    let (mut events, mut number) = (Vec::new(), 0);
+    for block in text.split_terminator("\n\n") {
         let (name, data) = block.split_once('\n').unwrap();
         let event: Json = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
         assert_eq!(name.strip_prefix("event: "), event["type"].as_str());
-        assert_eq!(event["sequence_number"], events.len());
-        events.push(event);
+        assert_eq!(event["sequence_number"], number);
+        number += 1;
+        match name {
+            "event: keepalive" => assert_eq!(event.as_object().unwrap().len(), 2, "{event}"),
+            _ => events.push(event),
+        }
     }
     events
 }
