@@ -104,19 +104,23 @@ pub enum Outcome {
     ClientGone,
     /// A deadline passed.
     TimedOut,
+    /// What the call was let in by was withdrawn while it ran: its service key, its upstream or its
+    /// provider key.
+    Revoked,
     /// The process ended first; what is known is from the intent.
     Interrupted,
 }
 
 impl Outcome {
     /// All outcomes, in the order in which they are listed to people.
-    pub const ALL: [Outcome; 7] = [
+    pub const ALL: [Outcome; 8] = [
         Outcome::Completed,
         Outcome::Refused,
         Outcome::Failed,
         Outcome::UpstreamBroke,
         Outcome::ClientGone,
         Outcome::TimedOut,
+        Outcome::Revoked,
         Outcome::Interrupted,
     ];
 
@@ -129,6 +133,7 @@ impl Outcome {
             Outcome::UpstreamBroke => "upstream_broke",
             Outcome::ClientGone => "client_gone",
             Outcome::TimedOut => "timed_out",
+            Outcome::Revoked => "revoked",
             Outcome::Interrupted => "interrupted",
         }
     }

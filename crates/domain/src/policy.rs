@@ -41,6 +41,15 @@ pub struct PoolPolicy {
     /// How long an answer is read on for its usage after the client left; zero counts what was
     /// sent.
     pub drain: Duration,
+    /// How long a running stream may go on after its service key or its provider key was withdrawn;
+    /// it may finish where nothing is set. Sockets close at once.
+    pub revocation_grace: Option<Duration>,
+    /// Whether redirects (301 to 308) of the provider pass to the client under `/proxy/`; on model
+    /// routes they never do.
+    pub pass_redirects: bool,
+    /// Within which time after its arrival a call must have an answer that begins, over all attempts;
+    /// the total timeout alone bounds it where nothing is set.
+    pub answer_timeout: Option<Duration>,
 }
 
 impl Default for PoolPolicy {
@@ -59,6 +68,9 @@ impl Default for PoolPolicy {
             prices: Vec::new(),
             header_script: None,
             drain: Duration::ZERO,
+            revocation_grace: None,
+            pass_redirects: false,
+            answer_timeout: None,
         }
     }
 }
@@ -106,6 +118,13 @@ impl PoolPolicy {
         }
         if self.drain > Duration::from_secs(600) {
             faults.add("drain", "must be at most 10 minutes");
+        }
+        if self.revocation_grace.is_some_and(|time| time > Duration::from_secs(3600)) {
+            faults.add("revocation_grace", "must be at most 1 hour");
+        }
+        let day = Duration::from_secs(86_400);
+        if self.answer_timeout.is_some_and(|time| time.is_zero() || time > day) {
+            faults.add("answer_timeout", "must be more than 0 seconds and at most a day");
         }
         if self.max_in_flight == Some(0) {
             faults.add("max_in_flight", "must be at least 1");

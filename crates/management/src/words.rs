@@ -155,6 +155,7 @@ words! {
         UpstreamBroke = "upstream_broke",
         ClientGone = "client_gone",
         TimedOut = "timed_out",
+        Revoked = "revoked",
         Interrupted = "interrupted",
     }
     /// Who counted the tokens.

@@ -29,6 +29,7 @@ use crate::{
     inbound::Call,
     journal::{Health, Intent},
     judge::Judge,
+    lease::{Grant, Lease},
     limits::{self, Estimate, LimitRefused, Who},
     origins::{Learning, Maker},
     recording::Recorded,
@@ -319,6 +320,32 @@ impl Permit {
     /// How long its answer is read on after the client left.
     pub(crate) fn drains(&self) -> Duration {
         self.asked.as_ref().map_or(Duration::ZERO, |entry| entry.upstream.policy.drain)
+    }
+
+    /// What let the call in, as far as it can be withdrawn while it runs. `public_id` is the part of
+    /// the service key by which it is found.
+    pub(crate) fn grant(&self, public_id: String, client: &Client<'_>) -> Grant {
+        Grant {
+            public_id,
+            ip: client.ip,
+            method: client.head.method().to_owned(),
+            model: self.entry.as_ref().and_then(|entry| entry.model_asked.clone()),
+            upstream: self.asked.as_ref().map(|entry| entry.upstream.id),
+            slot: self.stake.picked.as_ref().map(|picked| picked.slot.clone()),
+        }
+    }
+
+    /// The lease of a stream, where its upstream does not let it finish once it is withdrawn.
+    pub(crate) fn stream_lease(
+        &self,
+        streams: bool,
+        gateway: &Arc<Gateway>,
+        public_id: impl FnOnce() -> String,
+        client: &Client<'_>,
+    ) -> Option<Lease> {
+        let asked = self.asked.as_ref().filter(|_| streams)?;
+        let grace = asked.upstream.policy.revocation_grace?;
+        Some(gateway.lease(self.grant(public_id(), client), grace))
     }
 
     /// The permit for whoever goes on with the call; this one is done with.

@@ -81,7 +81,9 @@ pub(crate) struct Try<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) slot: Option<&'a Slot>,
     pub(crate) outgoing: &'a Outgoing,
+    /// When all of the call must be over, and when its answer must have begun.
     pub(crate) deadline: Instant,
+    pub(crate) answer_by: Instant,
     /// The answer is to be said again in another dialect: it is not read on the side.
     pub(crate) converts: bool,
 }
@@ -135,6 +137,9 @@ impl Try<'_> {
             let words = "the provider switched protocols unasked";
             return Err(Broken::Failed(Failed::upstream("reset", words)));
         }
+        if redirects(&head) && !(self.upstream.policy.pass_redirects && is_opaque(call)) {
+            return Err(Broken::Failed(Failed::redirected(head.status)));
+        }
         let framing = framing(&head, &self.outgoing.method);
         let (grammar, form) = match &call.door {
             _ if self.converts => (dialect::PLAIN, Form::Opaque),
@@ -171,8 +176,7 @@ impl Try<'_> {
         let mut answer =
             Answer { head, incoming, upload, wr, line, hides_usage, unpacks, verdict: None };
         if answer.head.status >= 400 {
-            let opaque = matches!(call.door, Door::Opaque { .. });
-            answer = self.judged(answer, opaque).await.map_err(Broken::Failed)?;
+            answer = self.judged(answer, is_opaque(call)).await.map_err(Broken::Failed)?;
         }
         let readable = form != Form::Opaque || (call.model.is_some() && answer.incoming.finished);
         let telling = answer.head.status == 200 && self.outgoing.method != "HEAD";
@@ -282,7 +286,7 @@ impl Try<'_> {
     }
 
     fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.answer_by.saturating_duration_since(Instant::now())
     }
 }
 
@@ -343,6 +347,15 @@ impl Incoming {
     /// When all of this must be over.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// Why the answer ends in its middle, where reading on met `error`.
+    pub(crate) fn broke(&self, error: &ReadError) -> Refusal {
+        match error {
+            ReadError::TimedOut if self.deadline <= Instant::now() => Refusal::TookTooLong,
+            ReadError::TimedOut => Refusal::FellSilent,
+            _ => Refusal::BrokeOff,
+        }
     }
 
     /// Whether the body is here to its end.
@@ -410,6 +423,19 @@ async fn read_head(rd: &mut Reader) -> Result<ResponseHead, Broken> {
         }
     }
     Err(Broken::Failed(Failed::upstream("reset", "the provider sent too many interim answers")))
+}
+
+/// Whether an answer sends the client elsewhere. 308 without an address is how Google says that more
+/// of an upload is to come.
+fn redirects(head: &ResponseHead) -> bool {
+    match head.status {
+        308 => head.get("location").is_some(),
+        status => matches!(status, 300..=303 | 305..=307),
+    }
+}
+
+fn is_opaque(call: &Call) -> bool {
+    matches!(call.door, Door::Opaque { .. })
 }
 
 /// How the body of an answer ends.

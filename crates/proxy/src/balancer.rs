@@ -18,8 +18,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use domain::{
-    BreakerStep, KeyState, KeyStatus, ProviderKey, ProviderKeyId, Quota, Strategy, UpstreamEntry,
-    policy::Sticky,
+    BreakerStep, ErrorClass, KeyState, KeyStatus, ProviderKey, ProviderKeyId, Quota, Strategy,
+    UpstreamEntry, policy::Sticky,
 };
 use parking_lot::{Mutex, RwLock};
 use secrecy::ExposeSecret;
@@ -240,6 +240,17 @@ impl Pool {
         let some = (0..turn.len().min(SAMPLE)).filter_map(|place| turn.at(place));
         let found = some.filter_map(|index| self.slots[index as usize].health.out(model, now_us));
         found.map(|out| out.until_us).chain(known).min()
+    }
+
+    /// Why its keys are out of use: the class of the failure, where no key that was looked at is out
+    /// for a limit or has room.
+    pub(crate) fn failing(&self, model: Option<&str>, now_us: i64) -> Option<ErrorClass> {
+        let step = self.slots.len().div_ceil(SAMPLE).max(1);
+        let mut found = None;
+        for slot in self.slots.iter().step_by(step) {
+            found = Some(slot.health.fails(model, now_us)?);
+        }
+        found
     }
 
     /// Whether no key may be used now, as far as is known.

@@ -291,6 +291,11 @@ async fn wait(changed: impl Future<Output = ()>, free_us: i64, until: Instant) -
 }
 
 impl NoTurn {
+    /// Whether keys rest, and nothing else keeps the call.
+    pub(crate) fn is_resting(&self) -> bool {
+        matches!(self, NoTurn::NoKey(NoKey::AllResting { .. }))
+    }
+
     /// For people, in the decision of a log entry.
     pub(crate) fn reason(&self) -> String {
         match self {

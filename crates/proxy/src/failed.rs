@@ -10,6 +10,9 @@ use crate::{
     refusal::{LastAnswer, Refusal},
 };
 
+/// The result of an attempt that was answered with a redirect.
+pub(crate) const REDIRECTED: &str = "redirected";
+
 /// Why an attempt is no answer.
 #[derive(Debug)]
 pub(crate) struct Failed {
@@ -63,7 +66,7 @@ impl Failed {
         let class = match result {
             "timeout" | "connect_timeout" => ErrorClass::Timeout,
             "empty" | "stream_error" => ErrorClass::StreamError,
-            "too_large" | "busy" | "client_gone" => ErrorClass::Unknown,
+            "too_large" | "busy" | "client_gone" | REDIRECTED => ErrorClass::Unknown,
             _ => ErrorClass::Network,
         };
         Self {
@@ -81,6 +84,12 @@ impl Failed {
     pub(crate) fn client(refusal: Refusal) -> Self {
         let (party, words) = (Party::Client, refusal.to_string());
         Self { party, refusal: Some(Box::new(refusal)), ..Self::upstream("client_gone", words) }
+    }
+
+    /// The provider sends the client elsewhere. Asking again changes nothing.
+    pub(crate) fn redirected(status: u16) -> Self {
+        let refusal = Refusal::Redirected(status);
+        Self { status: Some(status), ..Self::upstream(REDIRECTED, refusal.to_string()) }
     }
 
     /// A deadline passed.

@@ -26,6 +26,7 @@ use crate::{
     balancer::{Candidate, Pool, RouteChooser, Slot, TargetState},
     health::{self, Case, Keys, UpstreamHealth},
     journal::Journal,
+    lease::Leases,
     limits::{self, BudgetAlerts, LimitsIndex},
     line::{Connector, Line},
     memory::{BodyMemory, Held, Holders},
@@ -56,6 +57,8 @@ pub struct Gateway {
     pub(crate) teller: Teller,
     /// Which keys made what.
     pub(crate) origins: Origins,
+    /// What lets long calls run on.
+    pub(crate) leases: Leases,
     world: ArcSwap<World>,
     /// The memory for bodies that are held.
     memory: Arc<BodyMemory>,
@@ -131,6 +134,7 @@ impl Gateway {
             scripts: Scripts,
             teller: Teller::new(),
             origins: Origins::default(),
+            leases: Leases::default(),
             service_keys,
             journal,
             world: ArcSwap::from_pointee(World::nothing(empty)),

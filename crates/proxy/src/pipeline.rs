@@ -16,6 +16,7 @@ use crate::{
     refusal::Refusal,
     relay,
     routing::{self, Chance},
+    tunnel,
     upstream::{self, Asking, Reached},
 };
 
@@ -70,13 +71,22 @@ async fn answered(
 ) -> Result<(), Refusal> {
     let asking = Asking { gateway, world, caller, shown_key, call };
     let answer = upstream::first_answer(asking, client, plan, permit).await?; // who does answer
+    // Long answers are watched over by the part of the key that is no secret.
+    let public_id = || {
+        let shown = gateway.service_keys.present(shown_key);
+        shown.map(|shown| shown.public_id().to_owned()).unwrap_or_default()
+    };
     call.let_go(); // an answer may take an hour; the question is not needed any more
     match answer {
-        Reached::Converted(answer) => conversion::deliver(gateway, client, answer, permit).await,
-        Reached::AsItIs(answer) if answer.head.status == 101 => {
-            relay::tunnel(client, *answer, permit).await
+        Reached::Converted(answer) => {
+            conversion::deliver(gateway, public_id, client, answer, permit).await
         }
-        Reached::AsItIs(answer) => relay::stream(gateway, client, call, *answer, permit).await,
+        Reached::AsItIs(answer) if answer.head.status == 101 => {
+            tunnel::tunnel(gateway, public_id(), client, *answer, permit).await
+        }
+        Reached::AsItIs(answer) => {
+            relay::stream(gateway, public_id, client, call, *answer, permit).await
+        }
     } // in the caller's own dialect
 }
 
@@ -135,6 +145,7 @@ async fn close(permit: &mut Permit, client: &Client<'_>, refusal: &Refusal) {
         Refusal::TimedOut => Outcome::TimedOut,
         Refusal::NoUsableKey(_)
         | Refusal::AllKeysRest { .. }
+        | Refusal::AllKeysFail { .. }
         | Refusal::UpstreamRests { .. }
         | Refusal::UpstreamBusy { .. }
         | Refusal::Limited(_)

@@ -62,6 +62,10 @@ async fn exchange(
     let raw = conn.rd.head_now(HEAD_MAX).await.map_err(|_| broken())?;
     let head = ResponseHead::parse(raw, FIELDS_MAX).map_err(|bad| format!("malformed: {bad}"))?;
     let body = body(&mut conn, &head).await;
+    if (300..400).contains(&head.status) {
+        // Whoever sends us elsewhere has not looked at the key.
+        return Ok((head.status, Some(ErrorClass::Unknown)));
+    }
     if head.status < 400 {
         return Ok((head.status, None));
     }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialect::{ErrorWords, Failure, Grammar, Malformed};
+use domain::ErrorClass;
 
 use crate::{
-    headers::push, http1::BadHead, journal::JournalError, limits::LimitRefused, local::JSON,
+    headers::push, http1::BadHead, journal::JournalError, lease::Revoked, limits::LimitRefused,
+    local::JSON,
 };
 
 /// Why a call got no answer.
@@ -73,6 +75,8 @@ pub(crate) enum Refusal {
     NoUsableKey(String),
     #[error("every key of the upstream `{upstream}` rests; try again in {} s", retry_after.as_secs().max(1))]
     AllKeysRest { upstream: String, retry_after: Duration },
+    #[error("every key of the upstream `{upstream}` is out of use ({class}){}", again(*retry_after))]
+    AllKeysFail { upstream: String, class: ErrorClass, retry_after: Option<Duration> },
     #[error("the upstream `{upstream}` rests; try again in {} s", retry_after.as_secs().max(1))]
     UpstreamRests { upstream: String, retry_after: Duration },
     #[error("the upstream `{upstream}` has as many calls as it may; try again in {} s", retry_after.as_secs().max(1))]
@@ -95,6 +99,19 @@ pub(crate) enum Refusal {
     Unanswered(String),
     #[error("no provider answered in time")]
     TimedOut,
+    #[error(
+        "the provider answered with a redirect ({0}), which is not passed on: the prompt would go to another host; \
+         the upstream's base URL may have to change"
+    )]
+    Redirected(u16),
+    #[error("the provider broke off in the middle of its answer")]
+    BrokeOff,
+    #[error("the provider fell silent in the middle of its answer")]
+    FellSilent,
+    #[error("the answer took longer than a call to this upstream may")]
+    TookTooLong,
+    #[error("{0}")]
+    Revoked(Revoked),
     #[error("the provider refused the call")]
     Provider(Box<LastAnswer>),
     #[error(
@@ -148,6 +165,12 @@ impl Refusal {
             Refusal::UpstreamOff(_) => "upstream_disabled",
             Refusal::NoUsableKey(_) => "no_usable_key",
             Refusal::AllKeysRest { .. } => "all_keys_resting",
+            Refusal::AllKeysFail { class, .. } => match class {
+                ErrorClass::Auth => "all_keys_resting_auth",
+                ErrorClass::ServerFault => "all_keys_resting_server_fault",
+                ErrorClass::StreamError => "all_keys_resting_stream_error",
+                _ => "all_keys_resting_unknown",
+            },
             Refusal::UpstreamRests { .. } => "upstream_resting",
             Refusal::UpstreamBusy { .. } => "upstream_busy",
             Refusal::TooLargeForKeys(_) => "key_limit_exceeded",
@@ -157,7 +180,10 @@ impl Refusal {
             Refusal::Journal(_) => "journal_unavailable",
             Refusal::Stale => "stale_configuration",
             Refusal::Unanswered(_) => "no_upstream_answered",
-            Refusal::TimedOut => "upstream_timeout",
+            Refusal::TimedOut | Refusal::FellSilent | Refusal::TookTooLong => "upstream_timeout",
+            Refusal::BrokeOff => "upstream_broke_off",
+            Refusal::Redirected(_) => "upstream_redirected",
+            Refusal::Revoked(_) => "access_revoked",
             Refusal::Provider(_) => "provider_error",
             Refusal::Internal => "internal_error",
             Refusal::ClientGone => "client_gone",
@@ -186,12 +212,15 @@ impl Refusal {
             Refusal::Method { .. } => 405,
             Refusal::AllKeysRest { .. } | Refusal::TooLargeForKeys(_) => 429,
             Refusal::Limited(refused) => refused.status(),
-            Refusal::UpstreamRests { .. } | Refusal::UpstreamBusy { .. } => 503,
+            Refusal::UpstreamRests { .. }
+            | Refusal::UpstreamBusy { .. }
+            | Refusal::AllKeysFail { .. } => 503,
             Refusal::Script => 500,
             Refusal::UpstreamOff(_) | Refusal::NoUsableKey(_) => 503,
             Refusal::Busy | Refusal::Journal(_) | Refusal::Stale => 503,
-            Refusal::Unanswered(_) => 502,
-            Refusal::TimedOut => 504,
+            Refusal::Unanswered(_) | Refusal::BrokeOff | Refusal::Redirected(_) => 502,
+            Refusal::TimedOut | Refusal::FellSilent | Refusal::TookTooLong => 504,
+            Refusal::Revoked(why) => why.status(),
             // A provider that does not take our key is our trouble, not the client's.
             Refusal::Provider(last) if matches!(last.status, 401 | 403 | 407) => 502,
             // Errors that came as the first event of a stream have no status of their own.
@@ -208,6 +237,7 @@ impl Refusal {
             Refusal::AllKeysRest { retry_after, .. } => Some(*retry_after),
             Refusal::UpstreamRests { retry_after, .. }
             | Refusal::UpstreamBusy { retry_after, .. } => Some(*retry_after),
+            Refusal::AllKeysFail { retry_after, .. } => *retry_after,
             Refusal::Limited(refused) => refused.retry_after(),
             Refusal::Provider(last) => last.retry_after,
             Refusal::Busy | Refusal::Journal(_) => Some(Duration::from_secs(1)),
@@ -251,6 +281,14 @@ impl Refusal {
     /// What the client's dialect has to say.
     pub(crate) fn words<'a>(&self, message: &'a str, request_id: &'a str) -> ErrorWords<'a> {
         ErrorWords { status: self.status(), code: self.code(), message, request_id }
+    }
+}
+
+/// When to try again, where that is known.
+fn again(after: Option<Duration>) -> String {
+    match after {
+        Some(after) => format!("; try again in {} s", after.as_secs().max(1)),
+        None => "; none of them comes back by itself".to_owned(),
     }
 }
 

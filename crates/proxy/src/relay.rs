@@ -3,14 +3,10 @@
 //! The log entry is written before the last of the answer goes out: whoever got an answer whole
 //! is in the journal. When the client leaves, the provider's connection is dropped with it.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::log::Outcome;
-use pingora_timeout::sleep;
 
 use crate::{
     admission::Permit,
@@ -20,9 +16,10 @@ use crate::{
     drain::{self, Source},
     gateway::Gateway,
     headers,
-    http1::{Conn, Framing, ReadError, Reader, Writer},
+    http1::ReadError,
     inbound::Call,
     judge,
+    lease::{Lease, Revoked},
     refusal::Refusal,
     upload::UploadFault,
     usage,
@@ -34,11 +31,14 @@ pub(crate) enum Next {
     End,
     Broken(ReadError),
     Gone,
+    /// The caller may not go on.
+    Revoked(Revoked),
 }
 
 /// Passes `answer` to the client.
 pub(crate) async fn stream(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
+    public_id: impl FnOnce() -> String,
     client: &mut Client<'_>,
     call: &Call,
     mut answer: Answer,
@@ -48,7 +48,9 @@ pub(crate) async fn stream(
     headers::to_client(&mut fields, &answer.head, answer.unpacks);
     fields.extend_from_slice(&permit.fields);
     client.begin(answer.head.status, &fields, answer.framing());
-    permit.answering(answer.head.is_event_stream());
+    let streams = answer.head.is_event_stream();
+    permit.answering(streams);
+    let lease = permit.stream_lease(streams, gateway, public_id, client);
     loop {
         let pieces = std::mem::take(&mut answer.incoming.ready);
         let cut_off = call.generates_text() && answer.incoming.was_cut_off();
@@ -72,12 +74,18 @@ pub(crate) async fn stream(
             break;
         }
         if cut_off {
-            return broken(client, call, answer, permit, ReadError::Closed).await;
+            return broken(client, call, answer, permit, Refusal::BrokeOff).await;
         }
-        match next(client, &mut answer).await {
+        match next(client, &mut answer, lease.as_ref()).await {
             Next::Some | Next::End => {}
             Next::Gone => return Err(drain::left(client, Source::of(call, answer), permit)),
-            Next::Broken(error) => return broken(client, call, answer, permit, error).await,
+            Next::Broken(error) => {
+                let refusal = answer.incoming.broke(&error);
+                return broken(client, call, answer, permit, refusal).await;
+            }
+            Next::Revoked(why) => {
+                return broken(client, call, answer, permit, Refusal::Revoked(why)).await;
+            }
         }
     }
     let line = answer.line.clone();
@@ -87,9 +95,17 @@ pub(crate) async fn stream(
     Ok(())
 }
 
-/// Waits for more of the answer, while the client may leave or still be sending. May be dropped at
-/// any time.
-pub(crate) async fn next(client: &mut Client<'_>, answer: &mut Answer) -> Next {
+/// Waits for more of the answer, while the client may leave or still be sending, and until `lease`
+/// is over. May be dropped at any time.
+pub(crate) async fn next(
+    client: &mut Client<'_>,
+    answer: &mut Answer,
+    lease: Option<&Lease>,
+) -> Next {
+    // Asked for at once: where more of the answer is always there nobody would wait for it.
+    if let Some(why) = lease.and_then(Lease::over) {
+        return Next::Revoked(why);
+    }
     // An answer whose first piece is slow to come shows its head meanwhile.
     let flush = client.has_unsent();
     let Answer { incoming, upload, wr, .. } = answer;
@@ -107,8 +123,13 @@ pub(crate) async fn next(client: &mut Client<'_>, answer: &mut Answer) -> Next {
                 // The provider wants no more of it; its answer is what counts.
                 Err(UploadFault::Provider) => return came(incoming.pull().await),
             },
+            Some(why) = ends(lease), if lease.is_some() => return Next::Revoked(why),
         }
     }
+}
+
+async fn ends(lease: Option<&Lease>) -> Option<Revoked> {
+    Some(lease?.ends().await)
 }
 
 fn came(more: Result<bool, ReadError>) -> Next {
@@ -132,13 +153,13 @@ async fn enter(client: &Client<'_>, answer: &Answer, permit: &mut Permit, going:
     permit.close(outcome, client, going).await;
 }
 
-/// The provider broke off in the middle of its answer.
+/// The answer ends before it is whole: the client reads why in its dialect.
 async fn broken(
     client: &mut Client<'_>,
     call: &Call,
     mut answer: Answer,
     permit: &mut Permit,
-    error: ReadError,
+    refusal: Refusal,
 ) -> Result<(), Refusal> {
     // What came together with the end is still the client's.
     let mut pieces = std::mem::take(&mut answer.incoming.ready);
@@ -147,9 +168,10 @@ async fn broken(
         answer.head.status,
         usage::so_far(client.bytes_in, call.generates_text(), &answer),
     );
-    let (refusal, outcome) = match error {
-        ReadError::TimedOut => (Refusal::TimedOut, Outcome::TimedOut),
-        error => (Refusal::Unanswered(error.to_string()), Outcome::UpstreamBroke),
+    let outcome = match refusal {
+        Refusal::Revoked(_) => Outcome::Revoked,
+        Refusal::FellSilent | Refusal::TookTooLong => Outcome::TimedOut,
+        _ => Outcome::UpstreamBroke,
     };
     permit.noted(refusal.to_string());
     let message = refusal.to_string();
@@ -170,92 +192,4 @@ async fn broken(
 
 fn size(pieces: &[Bytes]) -> u64 {
     pieces.iter().map(|piece| piece.len() as u64).sum()
-}
-
-/// Passes a WebSocket's frames both ways until one side ends it.
-pub(crate) async fn tunnel(
-    client: &mut Client<'_>,
-    mut answer: Answer,
-    permit: &mut Permit,
-) -> Result<(), Refusal> {
-    let mut fields = b"connection: Upgrade\r\nupgrade: websocket\r\n".to_vec();
-    headers::to_client(&mut fields, &answer.head, false);
-    client.begin(101, &fields, Framing::Empty);
-    client.flush().await?;
-    permit.answering(true);
-    client.keep = false;
-    let idle = Beat::new(answer.incoming.idle(), answer.incoming.deadline());
-    let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
-    let Conn { rd, wr } = client.conn();
-    let ended = tokio::select! {
-        end = pump(&mut answer.incoming.rd, wr, &idle, &down) => match end {
-            End::Read(ReadError::Closed) => Outcome::Completed,
-            End::Read(_) => Outcome::UpstreamBroke,
-            End::Write => Outcome::ClientGone,
-        },
-        end = pump(rd, &mut answer.wr, &idle, &up) => match end {
-            End::Read(ReadError::Closed) => Outcome::Completed,
-            End::Read(_) => Outcome::ClientGone,
-            End::Write => Outcome::UpstreamBroke,
-        },
-        () = idle.stops() => Outcome::TimedOut,
-    };
-    client.bytes_in += up.into_inner();
-    client.bytes_out += down.into_inner();
-    permit.close(ended, &*client, 0).await;
-    client.send(&[], true).await
-}
-
-/// How one direction of a tunnel ended.
-enum End {
-    Read(ReadError),
-    Write,
-}
-
-async fn pump(from: &mut Reader, to: &mut Writer, idle: &Beat, passed: &AtomicU64) -> End {
-    loop {
-        if !from.buf.is_empty() {
-            let frames = from.buf.split();
-            if to.send(&[&frames]).await.is_err() {
-                return End::Write;
-            }
-            passed.fetch_add(frames.len() as u64, Ordering::Relaxed);
-            idle.beat();
-        }
-        if let Err(error) = from.fill().await {
-            return End::Read(error);
-        }
-    }
-}
-
-/// Whether anything still moves in a tunnel, whichever way.
-struct Beat {
-    idle: Duration,
-    deadline: Instant,
-    began: Instant,
-    /// Milliseconds after `began`.
-    last: AtomicU64,
-}
-
-impl Beat {
-    fn new(idle: Duration, deadline: Instant) -> Self {
-        Self { idle, deadline, began: Instant::now(), last: AtomicU64::new(0) }
-    }
-
-    fn beat(&self) {
-        self.last.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
-    }
-
-    /// Waits until nothing has moved for too long, or the time of the call is up.
-    async fn stops(&self) {
-        loop {
-            let last = self.began + Duration::from_millis(self.last.load(Ordering::Relaxed));
-            let end = self.deadline.min(last + self.idle);
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            sleep(left).await;
-        }
-    }
 }

@@ -26,7 +26,7 @@ use crate::{
     door::Door,
     gateway::Gateway,
     http1::{Conn, ReadError, RequestHead, peer_ip},
-    inbound, pipeline,
+    inbound, lease, pipeline,
     refusal::Refusal,
     retry,
 };
@@ -60,7 +60,10 @@ impl ServerApp for Front {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        self.sweeping.call_once(|| drop(tokio::spawn(sweep(Arc::downgrade(&self.gateway)))));
+        self.sweeping.call_once(|| {
+            drop(tokio::spawn(sweep(Arc::downgrade(&self.gateway))));
+            drop(tokio::spawn(check_leases(Arc::downgrade(&self.gateway))));
+        });
         let ip = peer_ip(&stream);
         let counted_ip = self.gateway.settings.counted(ip);
         let counted = self.connections.open(counted_ip, &self.gateway.settings.limits)?;
@@ -249,5 +252,14 @@ async fn sweep(gateway: std::sync::Weak<Gateway>) {
         pingora_timeout::sleep(SWEEP).await;
         let Some(gateway) = gateway.upgrade() else { return };
         gateway.sweep();
+    }
+}
+
+/// Looks through the leases of long calls for as long as there is a gateway.
+async fn check_leases(gateway: std::sync::Weak<Gateway>) {
+    loop {
+        pingora_timeout::sleep(lease::LOOK).await;
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.check_leases();
     }
 }

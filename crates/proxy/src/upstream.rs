@@ -25,7 +25,7 @@ use crate::{
     choice::{NoTurn, Tried},
     client::Client,
     conversion::{self, Conversion, Converted, Worded, Wording},
-    failed::{Failed, Party},
+    failed::{Failed, Party, REDIRECTED},
     gateway::{Gateway, Running, World},
     health,
     inbound::Call,
@@ -45,6 +45,8 @@ const FAULTS_MAX: u32 = 8;
 /// The pause before the second attempt at an upstream lasts up to this, and doubles.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// A key that is out for longer does not come back by itself.
+const AGAIN_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// Who answered, and how it goes on.
 #[derive(Debug)]
@@ -177,6 +179,13 @@ struct Fault {
 /// What an attempt is called whose answer a rule did not want.
 const BY_RULE: &str = "rule";
 
+/// When all of a call must be over, and when its answer must have begun.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    deadline: Instant,
+    answer_by: Instant,
+}
+
 /// All attempts at one upstream.
 pub(crate) struct Round<'a> {
     pub(crate) asking: Asking<'a>,
@@ -210,9 +219,12 @@ impl Round<'_> {
     ) -> Option<Result<Reached, Refusal>> {
         let upstream = &self.target.entry.upstream;
         let deadline = client.started + upstream.timeouts.total;
+        let answer_timeout = upstream.policy.answer_timeout;
+        let answer_by = answer_timeout.map_or(deadline, |most| deadline.min(client.started + most));
+        let times = Times { deadline, answer_by };
         let (mut failed_times, mut tried) = (0, Tried::default());
         loop {
-            let turn = match self.turn(client, permit, &tried, deadline).await {
+            let turn = match self.turn(client, permit, &tried, answer_by).await {
                 Ok(turn) => turn,
                 Err(NoTurn::Gone) => return Some(Err(Refusal::ClientGone)),
                 Err(_) if tried.only_fresh => return None,
@@ -223,7 +235,7 @@ impl Round<'_> {
                 }
             };
             let slot = turn.hold(permit);
-            let attempt = self.attempt(client, permit, tally, slot.as_ref(), deadline);
+            let attempt = self.attempt(client, permit, tally, slot.as_ref(), times);
             let mut failed = match attempt.await {
                 Ok(answer) => return Some(Ok(answer)),
                 Err(failed) => failed,
@@ -231,6 +243,7 @@ impl Round<'_> {
             let (party, refusal) = (failed.party, failed.refusal.take());
             let (class, asked) = (failed.verdict.class, failed.verdict.retry_after);
             let of_rule = failed.result == BY_RULE;
+            let final_word = failed.result == REDIRECTED;
             tally.failed = Some(failed);
             let key = slot.as_ref().map(|slot| slot.key.id);
             match party {
@@ -241,7 +254,8 @@ impl Round<'_> {
                 Party::Upstream => {
                     failed_times += 1;
                     tried.failed_with.extend(key.filter(|key| !tried.failed_with.contains(key)));
-                    if !of_rule {
+                    // Many providers serve everything but sockets: it says nothing of other calls.
+                    if !of_rule && !self.asking.call.websocket {
                         faults.push(Fault { slot, class, asked });
                     }
                 }
@@ -254,13 +268,14 @@ impl Round<'_> {
                 }
             }
             let spent = tried.at_fault.len() >= KEYS_MAX;
-            if spent || Instant::now() >= deadline || !self.asking.call.repeatable() {
+            let late = Instant::now() >= answer_by;
+            if spent || late || final_word || !self.asking.call.repeatable() {
                 return None;
             }
             // With another key the call need not wait as for the same one again.
             let others = u32::try_from(tried.failed_with.len().saturating_sub(1)).unwrap_or(0);
             let again = failed_times.saturating_sub(others).max(1);
-            if party == Party::Upstream && !pause(client, again, deadline).await {
+            if party == Party::Upstream && !pause(client, again, answer_by).await {
                 return Some(Err(Refusal::ClientGone));
             }
         }
@@ -305,7 +320,7 @@ impl Round<'_> {
         permit: &mut Permit,
         tally: &mut Tally,
         slot: Option<&Arc<Slot>>,
-        deadline: Instant,
+        Times { deadline, answer_by }: Times,
     ) -> Result<Reached, Failed> {
         let Asking { gateway, shown_key, call, .. } = self.asking;
         let entry = &self.target.entry;
@@ -329,6 +344,7 @@ impl Round<'_> {
             slot: key,
             outgoing: &outgoing,
             deadline,
+            answer_by,
             converts: self.wording.is_some(),
         };
         let began = Instant::now();
@@ -443,7 +459,15 @@ impl Tally {
             return match self.none {
                 Some((upstream, none)) => {
                     let now_us = asking.gateway.settings.clock.now_us();
-                    none.refusal(upstream, now_us, soonest(asking, plan))
+                    let failing = none.is_resting().then(|| failing(asking, plan)).flatten();
+                    match failing {
+                        Some(class) => {
+                            let retry_after =
+                                soonest(asking, plan).filter(|wait| *wait < AGAIN_MAX);
+                            Refusal::AllKeysFail { upstream, class, retry_after }
+                        }
+                        None => none.refusal(upstream, now_us, soonest(asking, plan)),
+                    }
                 }
                 None => Refusal::Unanswered("the plan was empty".to_owned()),
             };
@@ -457,9 +481,23 @@ impl Tally {
                 Refusal::Provider(Box::new(LastAnswer { retry_after, ..*said }))
             }
             None if failed.result == "timeout" => Refusal::TimedOut,
+            None if failed.result == REDIRECTED => {
+                Refusal::Redirected(failed.status.unwrap_or_default())
+            }
             None => Refusal::Unanswered(failed.words),
         }
     }
+}
+
+/// Why the keys of the plan's pools are out of use, where none of them is out for a limit.
+fn failing(asking: Asking<'_>, plan: &Plan) -> Option<ErrorClass> {
+    let now_us = asking.gateway.settings.clock.now_us();
+    let mut found = None;
+    for target in &plan.targets {
+        let Some(running) = asking.world.running(target.entry.upstream.id) else { continue };
+        found = Some(running.pool.failing(target.model.as_deref(), now_us)?);
+    }
+    found
 }
 
 /// When the first resting key of the plan's pools is back.

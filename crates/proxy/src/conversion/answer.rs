@@ -179,11 +179,11 @@ async fn whole(
         if answer.incoming.is_finished() {
             break;
         }
-        match next(client, answer).await {
+        match next(client, answer, None).await {
             Next::Some | Next::End => {}
             Next::Gone => return Err(Failed::client(Refusal::ClientGone)),
             Next::Broken(ReadError::TimedOut) => return Err(Failed::too_slow()),
-            Next::Broken(_) => return Err(reset()),
+            Next::Broken(_) | Next::Revoked(_) => return Err(reset()),
         }
     }
     drop(budget);

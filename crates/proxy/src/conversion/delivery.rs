@@ -34,13 +34,14 @@ const TAIL: Duration = Duration::from_secs(2);
 /// Sends an answer to the client, as it comes.
 pub(crate) async fn deliver(
     gateway: &Arc<Gateway>,
+    public_id: impl FnOnce() -> String,
     client: &mut Client<'_>,
     answer: Converted,
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
     match answer {
         Converted::Whole(answer) => whole(client, answer, permit).await,
-        Converted::Stream(flow) => stream(gateway, client, flow, permit).await,
+        Converted::Stream(flow) => stream(gateway, public_id, client, flow, permit).await,
     }
 }
 
@@ -58,6 +59,7 @@ async fn whole(client: &mut Client<'_>, answer: Whole, permit: &mut Permit) -> R
 
 async fn stream(
     gateway: &Arc<Gateway>,
+    public_id: impl FnOnce() -> String,
     client: &mut Client<'_>,
     mut flow: Box<Flow>,
     permit: &mut Permit,
@@ -65,6 +67,7 @@ async fn stream(
     flow.fields.extend_from_slice(&permit.fields);
     client.begin(200, &flow.fields, Framing::Chunked);
     permit.answering(true);
+    let lease = permit.stream_lease(true, gateway, public_id, client);
     let silence = gateway.settings.stream_keep_alive;
     let mut spoke = Instant::now();
     loop {
@@ -73,7 +76,13 @@ async fn stream(
         let ended = flow.ended();
         judge::passing(permit, &mut flow.answer.incoming, ended);
         if let Some(ending) = flow.ending() {
-            let outcome = outcome(ending, permit);
+            let outcome = match flow.was_revoked() {
+                true => Outcome::Revoked,
+                false => outcome(ending),
+            };
+            if let Ending::Failed(failure) = ending {
+                permit.noted(failure.message.clone());
+            }
             permit.close(outcome, &*client, out[0].len() as u64).await;
         }
         permit.passing(&out);
@@ -89,13 +98,14 @@ async fn stream(
         let quiet = silence.saturating_sub(spoke.elapsed());
         tokio::select! {
             biased;
-            next = next(client, &mut flow.answer) => match next {
+            next = next(client, &mut flow.answer, lease.as_ref()) => match next {
                 Next::Some | Next::End => flow.read(),
                 Next::Gone => return Err(drain::left(client, Source::Converted(flow), permit)),
                 Next::Broken(error) => {
                     flow.read();
                     flow.broken(error);
                 }
+                Next::Revoked(why) => flow.revoked(why),
             },
             () = sleep(quiet) => {
                 flow.keep_alive();
@@ -103,14 +113,15 @@ async fn stream(
             }
         }
     }
-    give_back(gateway, flow.answer);
+    if !flow.was_revoked() {
+        give_back(gateway, flow.answer);
+    }
     Ok(())
 }
 
 /// How a stream that ended so is entered.
-fn outcome(ending: &Ending, permit: &mut Permit) -> Outcome {
+fn outcome(ending: &Ending) -> Outcome {
     let Ending::Failed(failure) = ending else { return Outcome::Completed };
-    permit.noted(failure.message.clone());
     match failure.kind {
         FailureKind::Timeout => Outcome::TimedOut,
         _ => Outcome::UpstreamBroke,

@@ -19,6 +19,7 @@ use crate::{
     client::Client,
     failed::{Failed, reset},
     http1::ReadError,
+    lease::Revoked,
     refusal::Refusal,
     relay::{Next, next},
     usage::BYTES_PER_TOKEN,
@@ -72,6 +73,8 @@ struct Voice {
     /// Bytes of text so far.
     spoken: u64,
     ending: Option<Ending>,
+    /// Why the caller may not go on, where that ended it.
+    revoked: Option<Revoked>,
 }
 
 impl Flow {
@@ -105,13 +108,13 @@ impl Flow {
                         Ending::Whole => Began::Broken(empty()),
                     });
                 }
-                match next(client, &mut self.answer).await {
+                match next(client, &mut self.answer, None).await {
                     Next::Some | Next::End => {}
                     Next::Gone => return Some(Began::Broken(Failed::client(Refusal::ClientGone))),
                     Next::Broken(ReadError::TimedOut) => {
                         return Some(Began::Broken(Failed::too_slow()));
                     }
-                    Next::Broken(_) => return Some(Began::Broken(reset())),
+                    Next::Broken(_) | Next::Revoked(_) => return Some(Began::Broken(reset())),
                 }
             }
         };
@@ -136,10 +139,22 @@ impl Flow {
     /// The provider broke off: as the dialect tells whether that was all.
     pub(super) fn broken(&mut self, error: ReadError) {
         if let ReadError::TimedOut = error {
-            let words = "the provider fell silent in the middle of its answer";
+            let words = self.answer.incoming.broke(&error).to_string();
             self.voice.hear(Event::Failed(Failure::new(FailureKind::Timeout, words)));
         }
         self.end();
+    }
+
+    /// The caller may not go on: the answer ends here.
+    pub(super) fn revoked(&mut self, why: Revoked) {
+        self.voice.revoked = Some(why);
+        let kind = match why.status() {
+            401 => FailureKind::Unauthenticated,
+            403 => FailureKind::Forbidden,
+            _ => FailureKind::BadGateway,
+        };
+        self.voice.hear(Event::Failed(Failure::new(kind, why.to_string())));
+        self.drained = true;
     }
 
     fn end(&mut self) {
@@ -149,7 +164,7 @@ impl Flow {
         let voice = &mut self.voice;
         self.reader.finish(&mut |event| voice.hear(event));
         if voice.ending.is_none() {
-            let words = "the provider broke off in the middle of its answer";
+            let words = Refusal::BrokeOff.to_string();
             voice.hear(Event::Failed(Failure::new(FailureKind::BadGateway, words)));
         }
     }
@@ -173,6 +188,11 @@ impl Flow {
     pub(crate) fn unheard(&mut self) {
         self.read();
         self.voice.out.clear();
+    }
+
+    /// Whether it ended because the caller may not go on.
+    pub(super) fn was_revoked(&self) -> bool {
+        self.voice.revoked.is_some()
     }
 
     /// How it ended, if it did.
@@ -215,6 +235,7 @@ impl Voice {
             usage: None,
             spoken: 0,
             ending: None,
+            revoked: None,
         }
     }
 
@@ -241,7 +262,8 @@ impl Voice {
         };
         let event = match event {
             Event::Failed(failure) => {
-                let failure = if self.began { told(failure) } else { failure };
+                let ours = self.revoked.is_some();
+                let failure = if self.began && !ours { told(failure) } else { failure };
                 self.ending = Some(Ending::Failed(failure.clone()));
                 Event::Failed(failure)
             }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use domain::{BreakerState, BreakerStep, Evidence, Guarded, KeyStatus, Standing};
+use domain::{BreakerState, BreakerStep, ErrorClass, Evidence, Guarded, KeyStatus, Standing};
 use parking_lot::Mutex;
 
 use super::figures::Figures;
@@ -81,6 +81,18 @@ impl KeyHealth {
             return None;
         }
         self.inner.lock().more(model, now_us)
+    }
+
+    /// The class of the failure for which it is out of use; none where it is not, or is for a limit.
+    pub(crate) fn fails(&self, model: Option<&str>, now_us: i64) -> Option<ErrorClass> {
+        let out = self.out(model, now_us).filter(|out| !out.busy)?;
+        let of_model = model.filter(|_| out.of_model);
+        match self.standing(of_model, super::moment(now_us)) {
+            // Nothing but its circuit breaker keeps it.
+            None => Some(ErrorClass::ServerFault),
+            Some(Standing { status: KeyStatus::Cooling(_) | KeyStatus::Exhausted(_), .. }) => None,
+            Some(standing) => Some(standing.evidence.class.unwrap_or(ErrorClass::Unknown)),
+        }
     }
 
     /// How it stands for all models, or where `model` is named for that one alone.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use domain::{Provider, UpstreamId, log::Outcome};
 
 use crate::{
-    harness::{PATIENCE, Setup, chat, chat_stream},
+    harness::{PATIENCE, Setup, chat, chat_stream, until},
     vendor::{STREAM, Vendor, answer, chunk, delta, json, said, stream_of},
 };
 
@@ -338,30 +338,77 @@ async fn nothing_is_tried_again_after_the_first_byte() {
     let reply = hall.ask(hall.post("/v1/chat/completions", &chat_stream("m"))).await;
     assert_eq!(reply.status, 200);
     assert!(reply.text().starts_with(&delta("half")));
-    assert!(reply.text().contains("no_upstream_answered"), "an event tells: {}", reply.text());
+    let told = "\"the provider broke off in the middle of its answer\"";
+    assert!(reply.text().contains(told), "an event tells: {}", reply.text());
+    assert!(reply.text().contains("upstream_broke_off") && !reply.text().contains("os error"));
     assert_eq!(vendor.seen().len(), 1);
     let entry = hall.entry().await;
     assert_eq!((entry.outcome, entry.status), (Outcome::UpstreamBroke, 200));
-    assert!(entry.error.is_some());
+    assert_eq!(entry.error.as_deref(), Some("the provider broke off in the middle of its answer"));
 }
 
 #[tokio::test]
-async fn attempts_end_with_the_time_of_the_call() {
-    let vendor = failing("no answer").await;
+async fn attempts_end_with_the_time_of_the_call_or_with_that_for_its_answer() {
+    for answer_timeout in [None, Some(Duration::from_millis(400))] {
+        let vendor = failing("no answer").await;
+        let mut setup = Setup::new();
+        let mut targets = Vec::new();
+        for name in ["one", "two"] {
+            let up = setup.upstream(name, vendor.addr, &["sk-1"], |up| {
+                up.retry_count = 10;
+                up.timeouts.first_byte = Duration::from_millis(80);
+                up.timeouts.total = Duration::from_millis(match answer_timeout {
+                    Some(_) => 3_600_000,
+                    None => 400,
+                });
+                up.policy.answer_timeout = answer_timeout;
+            });
+            targets.push((up, Some("m")));
+        }
+        setup.route("m", &targets);
+        let hall = setup.start().await;
+        let began = Instant::now();
+        let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
+        assert_eq!((reply.status, reply.code().as_str()), (504, "upstream_timeout"));
+        assert!(began.elapsed() < PATIENCE / 4, "took {:?}", began.elapsed());
+        let entry = hall.entry().await;
+        assert_eq!((entry.outcome, entry.status), (Outcome::TimedOut, 504));
+        assert!(!entry.attempts.is_empty() && entry.attempts.len() <= 6, "{:?}", entry.attempts);
+    }
+}
+
+#[tokio::test]
+async fn the_time_for_an_answer_is_not_the_time_for_all_of_it() {
+    let over = std::sync::Arc::new(tokio::sync::Notify::new());
+    let end = over.clone();
+    let vendor = Vendor::talking(move |mut talk| {
+        let end = end.clone();
+        async move {
+            talk.request().await;
+            talk.send(STREAM).await;
+            talk.send(chunk(delta("one"))).await;
+            end.notified().await;
+            talk.send(chunk("data: [DONE]\n\n")).await;
+            talk.send("0\r\n\r\n").await;
+        }
+    })
+    .await;
     let mut setup = Setup::new();
-    setup.upstream("up", vendor.addr, &["sk-1"], |up| {
-        up.retry_count = 10;
-        up.timeouts.first_byte = Duration::from_millis(80);
-        up.timeouts.total = Duration::from_millis(400);
-    });
+    let most = Duration::from_millis(200);
+    setup.upstream("up", vendor.addr, &["sk-1"], |up| up.policy.answer_timeout = Some(most));
     let hall = setup.start().await;
     let began = Instant::now();
-    let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
-    assert_eq!((reply.status, reply.code().as_str()), (504, "upstream_timeout"));
-    assert!(began.elapsed() < PATIENCE / 4, "took {:?}", began.elapsed());
-    let entry = hall.entry().await;
-    assert_eq!((entry.outcome, entry.status), (Outcome::TimedOut, 504));
-    assert!(!entry.attempts.is_empty() && entry.attempts.len() <= 6, "{:?}", entry.attempts);
+    let mut peer = hall.connect().await;
+    peer.send(hall.post("/v1/chat/completions", &chat_stream("m"))).await;
+    peer.head().await.unwrap();
+    until("the time for the answer is over", || began.elapsed() > most).await;
+    over.notify_one();
+    let mut got = Vec::new();
+    while let Some(chunk) = peer.chunk().await.filter(|chunk| !chunk.is_empty()) {
+        got.extend(chunk);
+    }
+    assert!(String::from_utf8(got).unwrap().ends_with("data: [DONE]\n\n"));
+    assert_eq!(hall.entry().await.outcome, Outcome::Completed);
 }
 
 #[tokio::test]

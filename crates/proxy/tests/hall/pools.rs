@@ -624,7 +624,7 @@ async fn what_was_known_of_keys_is_known_after_a_restart() {
         })
         .await;
     let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
-    assert_eq!((reply.status, reply.code().as_str()), (429, "all_keys_resting"));
+    assert_eq!((reply.status, reply.code().as_str()), (503, "all_keys_resting_auth"));
     assert!(matches!(hall.standing(101).unwrap().status, KeyStatus::DisabledAuto(_)));
     assert_eq!(vendor.seen().len(), 0);
     assert_eq!(hall.entry().await.outcome, Outcome::Refused);

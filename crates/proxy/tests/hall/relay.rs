@@ -231,7 +231,9 @@ async fn a_provider_that_falls_silent_is_given_up() {
         talk.until_gone().await;
     })
     .await;
-    for (idle, total) in [(60, 10_000), (10_000, 150)] {
+    for (idle, total, words) in
+        [(60, 10_000, "fell silent in the middle"), (10_000, 150, "took longer than a call")]
+    {
         let mut setup = Setup::new();
         setup.upstream("up", vendor.addr, &["sk-1"], |up| {
             up.timeouts.idle = Duration::from_millis(idle);
@@ -239,7 +241,8 @@ async fn a_provider_that_falls_silent_is_given_up() {
         });
         let hall = setup.start().await;
         let reply = hall.ask(hall.post("/v1/chat/completions", &chat_stream("m"))).await;
-        assert!(reply.text().contains("upstream_timeout"), "{}", reply.text());
+        let told = reply.text();
+        assert!(told.contains("upstream_timeout") && told.contains(words), "{told}");
         assert_eq!(hall.entry().await.outcome, Outcome::TimedOut);
     }
 }

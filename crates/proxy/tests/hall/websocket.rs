@@ -7,15 +7,15 @@ use crate::{
     vendor::{Vendor, json},
 };
 
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-const HANDSHAKE: [&str; 4] = [
+pub(crate) const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+pub(crate) const HANDSHAKE: [&str; 4] = [
     "connection: keep-alive, Upgrade",
     "upgrade: websocket",
     "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
     "sec-websocket-version: 13",
 ];
 
-async fn echo() -> Vendor {
+pub(crate) async fn echo() -> Vendor {
     Vendor::talking(|mut talk| async move {
         talk.request().await;
         talk.send(SWITCH).await;

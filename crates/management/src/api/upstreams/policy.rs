@@ -45,6 +45,15 @@ pub(crate) struct Policy {
     /// Seconds for which an answer is read on for its usage after the client left; 0 counts what
     /// was sent.
     drain: Seconds,
+    /// Seconds that a running stream may go on after its service key or its provider key was
+    /// withdrawn; `null` lets it finish. WebSockets close at once.
+    revocation_grace: Option<Seconds>,
+    /// Whether redirects of the provider (301 to 308) pass to the client under `/proxy/`. On model
+    /// routes they never do: an SDK would follow them and hand the prompt to another host.
+    pass_redirects: bool,
+    /// Seconds within which an answer must have begun, over all attempts; `null` leaves it to
+    /// `total_timeout`.
+    answer_timeout: Option<Seconds>,
 }
 
 /// How the pool of an upstream is to be used: each field that is given replaces the whole of what
@@ -92,6 +101,16 @@ pub(crate) struct EditPolicy {
     /// At most 600.
     #[serde(deserialize_with = "given")]
     drain: Option<Seconds>,
+    /// At most 3600; `null` lets running streams finish.
+    #[serde(deserialize_with = "nullable")]
+    #[schema(value_type = Option<Seconds>)]
+    revocation_grace: Option<Option<Seconds>>,
+    #[serde(deserialize_with = "given")]
+    pass_redirects: Option<bool>,
+    /// More than 0 and at most 86400; `null` leaves it to `total_timeout`.
+    #[serde(deserialize_with = "nullable")]
+    #[schema(value_type = Option<Seconds>)]
+    answer_timeout: Option<Option<Seconds>>,
 }
 
 /// For fields that cannot be set to `null`.
@@ -103,6 +122,7 @@ impl EditPolicy {
     /// The policy that this makes of `now`.
     pub(super) fn onto(self, now: of::PoolPolicy) -> of::PoolPolicy {
         let zone = |zone: Option<Zone>| zone.map(|zone| zone.0);
+        let time = |time: Option<Seconds>| time.map(|time| time.0);
         of::PoolPolicy {
             timezone: self.timezone.map_or(now.timezone, zone),
             error_rules: self.error_rules.map_or(now.error_rules, all),
@@ -119,6 +139,9 @@ impl EditPolicy {
                 .header_script
                 .map_or(now.header_script, |script| script.map(Into::into)),
             drain: self.drain.map_or(now.drain, |time| time.0),
+            revocation_grace: self.revocation_grace.map_or(now.revocation_grace, time),
+            pass_redirects: self.pass_redirects.unwrap_or(now.pass_redirects),
+            answer_timeout: self.answer_timeout.map_or(now.answer_timeout, time),
         }
     }
 
@@ -144,6 +167,9 @@ impl From<of::PoolPolicy> for Policy {
             prices: all(policy.prices),
             header_script: policy.header_script.map(Into::into),
             drain: Seconds(policy.drain),
+            revocation_grace: policy.revocation_grace.map(Seconds),
+            pass_redirects: policy.pass_redirects,
+            answer_timeout: policy.answer_timeout.map(Seconds),
         }
     }
 }
