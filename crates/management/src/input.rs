@@ -3,6 +3,7 @@
 
 pub(crate) mod form;
 pub(crate) mod nul;
+pub(crate) mod patch;
 
 use std::time::Duration;
 
@@ -29,9 +30,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a body can be.
 pub(crate) trait Input: DeserializeOwned + PartialSchema {
-    /// The fields that `null` empties. None where `null` says as much as leaving a field out; in
-    /// an edit that could be meant either way, so every other `null` is refused there.
+    /// The fields that `null` empties. None where `null` says as much as leaving a field out.
     const NULLABLE: Option<&'static [&'static str]> = None;
+    /// The fields that a patch cannot remove: nothing is usual in their place.
+    const REQUIRED: &'static [&'static str] = &[];
+    /// The fields that are objects of further fields, each of which an edit may leave out.
+    const PARTS: &'static [&'static str] = &[];
     /// The fields that are judged line by line: a U+0000 in them is a fault of its line.
     const BY_THE_LINE: &'static [&'static str] = &[];
 
@@ -50,7 +54,7 @@ impl<T: Input> FromRequest<Management> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Management) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
+        if !is_json(request.headers(), &["application/json"]) {
             return Err(ApiError::NotJson);
         }
         let body = whole(request, app.settings.body_limit).await?;
@@ -73,12 +77,16 @@ pub(crate) async fn whole(request: Request, limit: usize) -> Result<Bytes, ApiEr
 
 /// Reads a body in JSON.
 pub(crate) fn object<T: Input>(body: &[u8]) -> Result<T, ApiError> {
-    let value =
-        serde_json::from_slice(body).map_err(|error| ApiError::Malformed(error.to_string()))?;
-    let Value::Object(fields) = value else {
-        return Err(ApiError::Malformed("an object is expected".to_owned()));
-    };
-    read_body(fields).map_err(ApiError::Invalid)
+    read_body(fields_of(body)?).map_err(ApiError::Invalid)
+}
+
+/// The fields of a body in JSON.
+fn fields_of(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(ApiError::Malformed("an object is expected".to_owned())),
+        Err(error) => Err(ApiError::Malformed(error.to_string())),
+    }
 }
 
 /// The fields of the query.
@@ -132,10 +140,10 @@ pub(crate) fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is_json(headers: &HeaderMap, kinds: &[&str]) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    kinds.iter().any(|kind| essence.eq_ignore_ascii_case(kind))
 }
 
 /// Reads a body, or tells every field at fault.

@@ -17,7 +17,9 @@ use crate::router;
         title = "Tollgate management API",
         description = "Upstreams, keys, routes, the request log and the dashboard of the gateway. \
             Sign in with `POST /api/auth/login` and send the access token as `Authorization: Bearer`. \
-            Every refusal has one shape, `Failure`; match on its `code`.",
+            Every refusal has one shape, `Failure`; match on its `code`. The body of a `PATCH` is a JSON \
+            merge patch (RFC 7396): what it does not name stays, in objects too; `null` puts a field back \
+            to what it is usually; a list takes the place of the whole list.",
     ),
     security(("access_token" = [])),
     modifiers(&SecuritySchemes),

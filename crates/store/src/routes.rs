@@ -54,13 +54,21 @@ impl Store {
         Ok(RouteId(row.id))
     }
 
-    /// Changes what `edit` names and leaves the rest.
-    pub async fn edit_route(&self, by: &Actor, id: RouteId, edit: RouteEdit) -> Result<Revision> {
+    /// Changes what `edit` names and leaves the rest. It is asked inside the change, with the route
+    /// as it is then. What of it cannot be read is as usual for `edit`: it is mended by a new value,
+    /// else the catalog tells of it.
+    pub async fn edit_route(
+        &self,
+        by: &Actor,
+        id: RouteId,
+        edit: impl FnOnce(&Route) -> Result<RouteEdit, Faults> + Send,
+    ) -> Result<Revision> {
         let change = self.begin(by).await?;
         let before = find(&change, id).await?;
         let old = targets(change.tx(), &[id.0]).await?.remove(&id.0).unwrap_or_default();
-        // Targets that cannot be read are mended by new ones; else the catalog tells of them.
-        let old = read(&before, old).map(|route| route.targets).unwrap_or_default();
+        let (route, _) = readable(&before, old);
+        let edit = edit(&route)?;
+        let old = route.targets;
         let mut row = before.clone();
         if let Some(name) = edit.name {
             row.name = name;
@@ -186,6 +194,12 @@ pub(crate) fn read(
     row: &routes::Model,
     targets: Vec<route_targets::Model>,
 ) -> Result<Route, Faults> {
+    let (route, faults) = readable(row, targets);
+    faults.none_or(route)
+}
+
+/// The route of a row as far as this program can read it, and the columns that it cannot.
+fn readable(row: &routes::Model, targets: Vec<route_targets::Model>) -> (Route, Faults) {
     let mut faults = Faults::default();
     let conversion = Conversion::from_str(&row.conversion);
     let conversion = conversion.map_err(|fault| faults.0.push(fault)).unwrap_or_default();
@@ -217,7 +231,7 @@ pub(crate) fn read(
             profile: profile.transpose().map_err(|_| blame("profile")).unwrap_or_default(),
         });
     }
-    faults.none_or(Route {
+    let route = Route {
         id: RouteId(row.id),
         owner: UserId(row.owner_id),
         name: row.name.clone(),
@@ -227,7 +241,8 @@ pub(crate) fn read(
         sticky,
         matching,
         targets: read,
-    })
+    };
+    (route, faults)
 }
 
 async fn whole(rows: Vec<routes::Model>, db: &impl ConnectionTrait) -> Result<Vec<RouteRow>> {

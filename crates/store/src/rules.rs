@@ -47,11 +47,18 @@ impl Store {
         Ok(RuleId(row.id))
     }
 
-    /// Changes what `edit` names and leaves the rest. The rule has another version then.
-    pub async fn edit_rule(&self, by: &Actor, id: RuleId, edit: RuleEdit) -> Result<Revision> {
+    /// Changes what `edit` names and leaves the rest. It is asked inside the change, with the rule as
+    /// it is then. The rule has another version afterwards.
+    pub async fn edit_rule(
+        &self,
+        by: &Actor,
+        id: RuleId,
+        edit: impl FnOnce(&Rule) -> Result<RuleEdit, Faults> + Send,
+    ) -> Result<Revision> {
         let change = self.begin(by).await?;
         let before = find(&change, id).await?;
         let mut rule = read(before.clone())?;
+        let edit = edit(&rule)?;
         apply(&mut rule, edit);
         rule.version += 1;
         let row = write(&rule, &change, before.created_us);

@@ -44,7 +44,9 @@ impl Store {
         Ok(id)
     }
 
-    /// Changes what `edit` names and leaves the rest.
+    /// Changes what `edit` names and leaves the rest. It is asked inside the change, with the
+    /// upstream as it is then: nobody else changes it in between. An address that cannot be read is
+    /// shown to it as one that leads nowhere.
     ///
     /// Provider keys only ever go where they were entered for. So an address with another scheme,
     /// host or port is refused while the pool holds keys, unless the edit says with `clear_keys`
@@ -53,14 +55,19 @@ impl Store {
         &self,
         by: &Actor,
         id: UpstreamId,
-        edit: UpstreamEdit,
+        edit: impl FnOnce(&Upstream) -> Result<UpstreamEdit, Faults> + Send,
     ) -> Result<Revision> {
+        let change = self.begin(by).await?;
+        let before = find(&change, id).await?;
+        let mut readable = before.clone();
+        if BaseUrl::parse(&before.base_url).is_err() {
+            readable.base_url = nowhere().to_string();
+        }
+        let edit = edit(&read(readable)?)?;
         let mut faults = Faults::default();
         known(&mut faults, edit.preset.iter().flatten().map(String::as_str).next());
         let base_url = edit.base_url.as_deref().map(|text| self.entered(text)).transpose();
         let base_url = base_url.map_err(|refused| faults.0.extend(refused.0)).unwrap_or_default();
-        let change = self.begin(by).await?;
-        let before = find(&change, id).await?;
         if !faults.0.is_empty() {
             let mut rest = before;
             rest.base_url = nowhere().to_string();

@@ -6,7 +6,7 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use domain::{Faults, LimitId, live::LimitUse};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{LimitFilter, LimitRow};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Input, Json, Query, nullable},
+    input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageRules, ReadServiceKeys, With},
     render::Failure,
@@ -115,7 +115,8 @@ pub(crate) struct NewLimit {
     enabled: Option<bool>,
 }
 
-/// What to change of a limit; what is not given stays.
+/// What to change of a limit, as a JSON merge patch (RFC 7396): what is not given stays; `null` puts a
+/// field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditLimit {
@@ -126,14 +127,21 @@ pub(crate) struct EditLimit {
     #[schema(value_type = Option<ScopeId>)]
     scope_id: Option<Option<ScopeId>>,
     unit: Option<Unit>,
-    algorithm: Option<Algorithm>,
+    /// `null` for what follows from unit and period.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Algorithm>)]
+    algorithm: Option<Option<Algorithm>>,
     limit: Option<Amount>,
-    window: Option<Stretch>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Stretch>)]
+    window: Option<Option<Stretch>>,
     /// `null` for as much as the limit.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Amount>)]
     burst: Option<Option<Amount>>,
-    period: Option<Period>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Period>)]
+    period: Option<Option<Period>>,
     /// `null` for that of the gateway.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
@@ -232,15 +240,17 @@ pub(crate) async fn read_limit(
 
 /// Change a limit. What was counted by it stays counted, as long as scope, unit and algorithm do.
 #[utoipa::path(patch, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path)),
-    request_body = EditLimit,
+    request_body(content((EditLimit = "application/json"), (EditLimit = "application/merge-patch+json"))),
     responses((status = 200, description = "It is so", body = Limit), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_limit(
     actor: With<ManageRules>,
     State(app): State<Management>,
     Id(id): Id,
-    Json(edit): Json<EditLimit>,
+    patch: Patch<EditLimit>,
 ) -> Result<Answer<Limit>, ApiError> {
     let id = LimitId(id);
+    // No field is an object: what the patch comes to does not hang on what the limit is now.
+    let edit = patch.onto(&Value::Null, &usual()).map_err(ApiError::Invalid)?;
     app.store.edit_limit(&actor, id, |limit| edit.apply(limit)).await?;
     Ok(Answer(app.store.limit(id, &LimitFilter::default()).await?.into()))
 }
@@ -255,6 +265,14 @@ pub(crate) async fn delete_limit(
 ) -> Result<StatusCode, ApiError> {
     app.store.delete_limit(&actor, LimitId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a patch finds in the place of what it removes.
+fn usual() -> Value {
+    json!({
+        "name": "", "scope_id": null, "algorithm": null, "window": null, "burst": null,
+        "period": null, "timezone": null, "alert_percent": null, "enabled": true,
+    })
 }
 
 impl NewLimit {
@@ -286,9 +304,11 @@ impl EditLimit {
             faults.add("limit", "is required with this other unit");
             return Err(faults);
         }
-        let algorithm = self.algorithm.or(self.period.map(|_| Algorithm::Calendar));
-        if let Some(algorithm) = algorithm {
-            terms.count_by(algorithm);
+        match (self.algorithm, self.period) {
+            (Some(Some(algorithm)), _) => terms.count_by(algorithm),
+            (Some(None), _) => terms.algorithm = None,
+            (None, Some(Some(_))) => terms.count_by(Algorithm::Calendar),
+            (None, _) => {}
         }
         if let Some(scope) = self.scope.filter(|scope| *scope != terms.scope) {
             if self.scope_id.is_none() {
@@ -302,9 +322,9 @@ impl EditLimit {
         terms.scope_id = self.scope_id.unwrap_or(terms.scope_id);
         terms.unit = self.unit.unwrap_or(terms.unit);
         terms.limit = self.limit.unwrap_or(terms.limit);
-        terms.window = self.window.or(terms.window);
+        terms.window = self.window.unwrap_or(terms.window);
         terms.burst = self.burst.unwrap_or(terms.burst);
-        terms.period = self.period.or(terms.period);
+        terms.period = self.period.unwrap_or(terms.period);
         terms.timezone = self.timezone.unwrap_or(terms.timezone);
         terms.alert_percent = self.alert_percent.or(terms.alert_percent);
         let known = terms.read()?;
@@ -329,7 +349,8 @@ impl Input for NewLimit {
 
 impl Input for EditLimit {
     const NULLABLE: Option<&'static [&'static str]> =
-        Some(&["scope_id", "burst", "timezone", "alert_percent"]);
+        Some(&["scope_id", "algorithm", "window", "burst", "period", "timezone", "alert_percent"]);
+    const REQUIRED: &'static [&'static str] = &["scope", "unit", "limit"];
 }
 
 impl From<LimitRow> for Limit {

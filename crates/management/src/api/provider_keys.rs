@@ -17,13 +17,14 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use domain::{Faults, ProviderKeyId, UpstreamId, UserId};
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Created, quotas::Quota, values::all, visible};
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Input, Json, Query, nullable},
+    input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageProviderKeys, ReadProviderKeys, With},
     render::Failure,
@@ -60,7 +61,8 @@ pub(crate) struct NewProviderKey {
     note: String,
 }
 
-/// What to change of a provider key; what is not given stays.
+/// What to change of a provider key, as a JSON merge patch (RFC 7396): what is not given stays;
+/// `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditProviderKey {
@@ -151,15 +153,17 @@ pub(crate) async fn read_provider_key(
 
 /// Change a provider key.
 #[utoipa::path(patch, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
-    request_body = EditProviderKey,
+    request_body(content((EditProviderKey = "application/json"), (EditProviderKey = "application/merge-patch+json"))),
     responses((status = 200, description = "It is so", body = ProviderKey), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
     Id(id): Id,
-    Json(edit): Json<EditProviderKey>,
+    patch: Patch<EditProviderKey>,
 ) -> Result<Answer<ProviderKey>, ApiError> {
     let id = ProviderKeyId(id);
+    // No field is an object: what the patch comes to does not hang on what the key is now.
+    let edit = patch.onto(&Value::Null, &usual()).map_err(ApiError::Invalid)?;
     app.store.edit_provider_key(&actor, id, edit.into()).await?;
     Ok(Answer(app.show(app.store.provider_key(id).await?).await?))
 }
@@ -176,6 +180,14 @@ pub(crate) async fn delete_provider_key(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What a patch finds in the place of what it removes.
+fn usual() -> Value {
+    json!({
+        "state": "active", "weight": 1, "enable_quota": false, "quota_total": null, "quotas": [],
+        "quota_group": null, "note": "",
+    })
+}
+
 impl Input for NewProviderKey {
     fn faults(&self) -> Faults {
         judged(Some(&self.name), Some(&self.key_value), self.weight, &self.quotas)
@@ -184,6 +196,7 @@ impl Input for NewProviderKey {
 
 impl Input for EditProviderKey {
     const NULLABLE: Option<&'static [&'static str]> = Some(&["quota_total", "quota_group"]);
+    const REQUIRED: &'static [&'static str] = &["name", "key_value"];
 
     fn faults(&self) -> Faults {
         let quotas = self.quotas.as_deref().unwrap_or_default();

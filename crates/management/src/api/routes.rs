@@ -4,14 +4,17 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use domain::{Faults, RouteId, UpstreamId, UserId};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use store::RouteRow;
 use utoipa::ToSchema;
 
-use super::{Created, matching::Matching, profiles::ModelProfile, sticky::Sticky, visible};
+use super::{
+    Created, matching::Matching, profiles::ModelProfile, sticky::Sticky, values::all, visible,
+};
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Input, Json, Query, nullable},
+    input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
     render::Failure,
@@ -79,7 +82,8 @@ pub(crate) struct NewRoute {
     targets: Vec<Target>,
 }
 
-/// What to change of a route; what is not given stays.
+/// What to change of a route, as a JSON merge patch (RFC 7396): what is not given stays, in objects
+/// too; `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditRoute {
@@ -91,7 +95,7 @@ pub(crate) struct EditRoute {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Sticky>)]
     sticky: Option<Option<Sticky>>,
-    /// All of it anew; `null` leaves only the calls that ask for its name.
+    /// `null` leaves only the calls that ask for its name.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Matching>)]
     matching: Option<Option<Matching>>,
@@ -150,26 +154,16 @@ pub(crate) async fn read_route(
 
 /// Change a route.
 #[utoipa::path(patch, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
-    request_body = EditRoute,
+    request_body(content((EditRoute = "application/json"), (EditRoute = "application/merge-patch+json"))),
     responses((status = 200, description = "It is so", body = Route), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_route(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
     Id(id): Id,
-    Json(edit): Json<EditRoute>,
+    patch: Patch<EditRoute>,
 ) -> Result<Answer<Route>, ApiError> {
     let id = RouteId(id);
-    let targets = edit.targets.map(|targets| targets.into_iter().map(Into::into).collect());
-    let conversion = edit.conversion.map(Into::into);
-    let edit = store::RouteEdit {
-        name: edit.name,
-        enabled: edit.enabled,
-        conversion,
-        strategy: edit.strategy.map(Into::into),
-        sticky: edit.sticky.map(|sticky| sticky.map(Into::into)),
-        matching: edit.matching.map(|matching| matching.map(Into::into)),
-        targets,
-    };
+    let edit = |now: &domain::Route| Ok(patch.onto(&shown(now), &usual())?.into());
     app.store.edit_route(&actor, id, edit).await?;
     Ok(Answer(app.store.route(id).await?.into()))
 }
@@ -186,6 +180,34 @@ pub(crate) async fn delete_route(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// A route as a patch sees it.
+fn shown(route: &domain::Route) -> Route {
+    let time = DateTime::UNIX_EPOCH;
+    RouteRow { route: route.clone(), created_at: time, updated_at: time }.into()
+}
+
+/// What a patch finds in the place of what it removes.
+fn usual() -> Value {
+    json!({
+        "enabled": true, "conversion": "allow", "strategy": "weighted", "sticky": null,
+        "matching": null,
+    })
+}
+
+impl From<EditRoute> for store::RouteEdit {
+    fn from(edit: EditRoute) -> Self {
+        Self {
+            name: edit.name,
+            enabled: edit.enabled,
+            conversion: edit.conversion.map(Into::into),
+            strategy: edit.strategy.map(Into::into),
+            sticky: edit.sticky.map(|sticky| sticky.map(Into::into)),
+            matching: edit.matching.map(|matching| matching.map(Into::into)),
+            targets: edit.targets.map(all),
+        }
+    }
+}
+
 const fn one() -> u32 {
     1
 }
@@ -200,6 +222,7 @@ impl Input for NewRoute {
 
 impl Input for EditRoute {
     const NULLABLE: Option<&'static [&'static str]> = Some(&["sticky", "matching"]);
+    const REQUIRED: &'static [&'static str] = &["name", "targets"];
 
     fn faults(&self) -> Faults {
         let sticky = self.sticky.iter().flatten().next();

@@ -9,7 +9,7 @@ use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use domain::{Faults, RuleId, UpstreamId};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{RuleEdit, RuleRow};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,7 +18,7 @@ use super::{Created, values::Seconds, visible};
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Input, Json, Query, nullable},
+    input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageRules, ReadUpstreams, With},
     render::Failure,
@@ -101,7 +101,8 @@ pub(crate) struct NewRule {
     enabled: Option<bool>,
 }
 
-/// What to change of a rule; what is not given stays.
+/// What to change of a rule, as a JSON merge patch (RFC 7396): what is not given stays, in objects
+/// too; `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditRule {
@@ -110,7 +111,8 @@ pub(crate) struct EditRule {
     #[schema(value_type = Option<i64>)]
     upstream_id: Option<Option<i64>>,
     name: Option<String>,
-    /// All conditions anew.
+    /// Conditions of another kind (another `type`, or `all`, `any` or `not` where there was none)
+    /// take the place of the whole.
     #[schema(value_type = Option<Object>)]
     conditions: Option<Value>,
     /// `null` for every time.
@@ -197,17 +199,23 @@ pub(crate) async fn read_rule(
 
 /// Change a rule. It has another version then.
 #[utoipa::path(patch, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path)),
-    request_body = EditRule,
+    request_body(content((EditRule = "application/json"), (EditRule = "application/merge-patch+json"))),
     responses((status = 200, description = "It is so", body = Rule), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_rule(
     actor: With<ManageRules>,
     State(app): State<Management>,
     Id(id): Id,
-    Json(edit): Json<EditRule>,
+    patch: Patch<EditRule>,
 ) -> Result<Answer<Rule>, ApiError> {
     let id = RuleId(id);
-    let seconds = edit.auto_enable_delay_seconds.is_some();
-    let edit = edit.read().map_err(ApiError::Invalid)?;
+    let seconds = patch.get("auto_enable_delay_seconds").is_some();
+    let edit = |now: &domain::Rule| {
+        let mut now = shown(now);
+        if patch.get("conditions").is_some_and(|new| shape::other_kind(new, &now.conditions)) {
+            now.conditions = Value::Null;
+        }
+        patch.onto(&now, &usual())?.read()
+    };
     let edited = app.store.edit_rule(&actor, id, edit).await;
     edited.map_err(|refused| named(refused, seconds))?;
     Ok(Answer(app.store.rule(id).await?.into()))
@@ -223,6 +231,21 @@ pub(crate) async fn delete_rule(
 ) -> Result<StatusCode, ApiError> {
     app.store.delete_rule(&actor, RuleId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A rule as a patch sees it.
+fn shown(rule: &domain::Rule) -> Rule {
+    let time = DateTime::UNIX_EPOCH;
+    RuleRow { rule: rule.clone(), created_at: time, updated_at: time }.into()
+}
+
+/// What a patch finds in the place of what it removes.
+fn usual() -> Value {
+    json!({
+        "upstream_id": null, "threshold": null, "auto_enable_delay_hours": null,
+        "auto_enable_delay_seconds": null, "cool_down_seconds": 0, "priority": 0, "stop": false,
+        "shadow": false, "enabled": true,
+    })
 }
 
 impl NewRule {
@@ -289,6 +312,7 @@ impl Input for NewRule {
 impl Input for EditRule {
     const NULLABLE: Option<&'static [&'static str]> =
         Some(&["upstream_id", "threshold", "auto_enable_delay_hours", "auto_enable_delay_seconds"]);
+    const REQUIRED: &'static [&'static str] = &["name", "conditions", "actions"];
 }
 
 impl From<RuleRow> for Rule {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::{Faults, ServiceKeyId, UpstreamId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
 use store::ServiceKeyRow;
 use utoipa::ToSchema;
 
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Input, Json, Query, nullable},
+    input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageServiceKeys, ReadServiceKeys, With},
     render::Failure,
@@ -88,7 +89,8 @@ pub(crate) struct NewServiceKey {
     allowed_hours: Vec<Hours>,
 }
 
-/// What to change of a service key; what is not given stays.
+/// What to change of a service key, as a JSON merge patch (RFC 7396): what is not given stays;
+/// `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditServiceKey {
@@ -192,15 +194,17 @@ pub(crate) async fn read_service_key(
 
 /// Change a service key.
 #[utoipa::path(patch, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
-    request_body = EditServiceKey,
+    request_body(content((EditServiceKey = "application/json"), (EditServiceKey = "application/merge-patch+json"))),
     responses((status = 200, description = "It is so", body = ServiceKey), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,
     Id(id): Id,
-    Json(edit): Json<EditServiceKey>,
+    patch: Patch<EditServiceKey>,
 ) -> Result<Answer<ServiceKey>, ApiError> {
     let id = ServiceKeyId(id);
+    // No field is an object: what the patch comes to does not hang on what the key is now.
+    let edit = patch.onto(&Value::Null, &usual()).map_err(ApiError::Invalid)?;
     app.store.edit_service_key(&actor, id, edit.into()).await?;
     Ok(Answer(app.store.service_key(id).await?.into()))
 }
@@ -241,6 +245,14 @@ pub(crate) async fn delete_service_key(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What a patch finds in the place of what it removes.
+fn usual() -> Value {
+    json!({
+        "enabled": true, "expires_at": null, "allowed_upstreams": [], "allowed_models": [],
+        "allowed_ips": [], "allowed_methods": [], "allowed_hours": [],
+    })
+}
+
 fn in_clear<S: Serializer>(key: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(key.expose_secret())
 }
@@ -278,6 +290,7 @@ impl Input for NewServiceKey {
 
 impl Input for EditServiceKey {
     const NULLABLE: Option<&'static [&'static str]> = Some(&["expires_at"]);
+    const REQUIRED: &'static [&'static str] = &["name"];
 
     fn faults(&self) -> Faults {
         let list = |given: &Option<Vec<String>>| given.clone().unwrap_or_default();

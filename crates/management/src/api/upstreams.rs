@@ -8,8 +8,12 @@ use policy::{EditPolicy, Policy};
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use domain::{BaseUrl, Faults, PoolPolicy, Timeouts, UpstreamId, UserId};
+use domain::{
+    BaseUrl, Faults, PoolPolicy, Timeouts, UpstreamId, UserId,
+    policy::{HeaderScript, ScriptError},
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use store::UpstreamRow;
 use utoipa::ToSchema;
 
@@ -22,7 +26,7 @@ use super::{
 use crate::{
     app::Management,
     error::ApiError,
-    input::{Id, Input, Json, Query, nullable},
+    input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
     render::Failure,
@@ -123,7 +127,8 @@ pub(crate) struct NewUpstream {
     policy: Option<EditPolicy>,
 }
 
-/// What to change of an upstream; what is not given stays.
+/// What to change of an upstream, as a JSON merge patch (RFC 7396): what is not given stays, in
+/// `policy` and its parts too; `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EditUpstream {
@@ -156,7 +161,6 @@ pub(crate) struct EditUpstream {
     query: Option<Vec<QueryField>>,
     model_profiles: Option<Vec<ProfileRule>>,
     ask_usage: Option<bool>,
-    /// Only those of its fields that are given change.
     policy: Option<EditPolicy>,
 }
 
@@ -203,19 +207,21 @@ pub(crate) async fn read_upstream(
 
 /// Change an upstream. The data plane serves the change within a second.
 #[utoipa::path(patch, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
-    request_body = EditUpstream,
+    request_body(content((EditUpstream = "application/json"), (EditUpstream = "application/merge-patch+json"))),
     responses((status = 200, description = "It is so", body = Upstream), (status = "4XX", description = "Why not", body = Failure)))]
 pub(crate) async fn edit_upstream(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
     Id(id): Id,
-    Json(edit): Json<EditUpstream>,
+    patch: Patch<EditUpstream>,
 ) -> Result<Answer<Upstream>, ApiError> {
     let id = UpstreamId(id);
-    let now = app.store.upstream(id).await?;
-    let now = visible(&actor, now.upstream.owner, "upstream", now)?;
-    app.try_script(edit.policy.as_ref().and_then(EditPolicy::script))?;
-    let edit = edit.onto(now.upstream.timeouts, now.upstream.policy);
+    app.try_script(script(&patch))?;
+    let edit = |now: &domain::Upstream| {
+        let usual = usual(now, patch.get("provider"));
+        let edit = patch.onto(&shown(now), &shown(&usual))?;
+        Ok(edit.onto(now.timeouts, now.policy.clone()))
+    };
     app.store.edit_upstream(&actor, id, edit).await?;
     Ok(Answer(app.store.upstream(id).await?.into()))
 }
@@ -230,6 +236,33 @@ pub(crate) async fn delete_upstream(
 ) -> Result<StatusCode, ApiError> {
     app.store.delete_upstream(&actor, UpstreamId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The script that a patch brings, if it does.
+fn script(patch: &Patch<EditUpstream>) -> Option<HeaderScript> {
+    let source = patch.get("policy")?.get("header_script")?.get("source")?.as_str()?.to_owned();
+    Some(HeaderScript { source, on_error: ScriptError::default() })
+}
+
+/// An upstream as a patch sees it.
+fn shown(upstream: &domain::Upstream) -> Upstream {
+    let time = DateTime::UNIX_EPOCH;
+    UpstreamRow { upstream: upstream.clone(), keys: 0, created_at: time, updated_at: time }.into()
+}
+
+/// An upstream in this one's place of which nothing else was said; `provider` is what a patch says
+/// of its provider.
+fn usual(now: &domain::Upstream, provider: Option<&Value>) -> domain::Upstream {
+    let (name, base_url) = (now.name.clone(), now.base_url.clone());
+    let mut usual = domain::Upstream::new(now.id, now.owner, name, base_url);
+    let provider = match provider {
+        Some(Value::Null) => usual.provider,
+        Some(named) => Provider::deserialize(named).map_or(now.provider, Into::into),
+        None => now.provider,
+    };
+    usual.dialects = provider.dialects();
+    usual.key_placement = provider.key_placement();
+    usual
 }
 
 impl From<UpstreamRow> for Upstream {
@@ -297,6 +330,8 @@ impl Input for NewUpstream {
 
 impl Input for EditUpstream {
     const NULLABLE: Option<&'static [&'static str]> = Some(&["preset"]);
+    const REQUIRED: &'static [&'static str] = &["name", "base_url"];
+    const PARTS: &'static [&'static str] = &["policy"];
 
     fn faults(&self) -> Faults {
         let preset = self.preset.iter().flatten().next().map(|id| domain::Preset::named(id));

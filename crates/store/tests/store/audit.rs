@@ -27,7 +27,7 @@ async fn a_change_tells_who_what_and_from_where(#[values(Sqlite, Pg)] on: On) {
         ..UpstreamEdit::default()
     };
 
-    store.edit_upstream(&lin, upstream, edit).await.unwrap();
+    store.edit_upstream(&lin, upstream, |_| Ok(edit)).await.unwrap();
 
     let line = store.audit(Page::first(1)).await.unwrap().items.remove(0);
     assert_eq!((line.id, line.user, line.actor.as_str()), (2, Some(UserId(7)), "somebody"));
@@ -67,7 +67,7 @@ async fn a_refused_change_leaves_no_line(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
     let edit = UpstreamEdit { retry_count: Some(99), ..UpstreamEdit::default() };
-    store.edit_upstream(&admin(), upstream, edit).await.unwrap_err();
+    store.edit_upstream(&admin(), upstream, |_| Ok(edit)).await.unwrap_err();
     assert_eq!(store.audit(Page::default()).await.unwrap().items.len(), 1);
 }
 

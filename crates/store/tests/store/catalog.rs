@@ -71,7 +71,7 @@ async fn another_process_sees_every_kind_of_change(#[values(Sqlite, Pg)] on: On)
     assert!(catalog.owners[&lin].active && catalog.owners[&lin].uses_all_upstreams);
 
     let edit = UpstreamEdit { enabled: Some(false), ..UpstreamEdit::default() };
-    store.edit_upstream(&admin(), one, edit).await.unwrap();
+    store.edit_upstream(&admin(), one, |_| Ok(edit)).await.unwrap();
     store.delete_provider_key(&admin(), a).await.unwrap();
     let edit = ProviderKeyEdit { state: Some(KeyState::Banned), ..ProviderKeyEdit::default() };
     store.edit_provider_key(&admin(), b, edit).await.unwrap();

@@ -36,7 +36,7 @@ async fn every_order_is_walked_to_its_end(#[values(Sqlite, Pg)] on: On) {
     sorted.sort_unstable();
     let reversed = |names: &[&str]| names.iter().rev().map(|n| n.to_string()).collect::<Vec<_>>();
     let first = domain::UpstreamId(1);
-    store.edit_upstream(&admin(), first, UpstreamEdit::default()).await.unwrap();
+    store.edit_upstream(&admin(), first, |_| Ok(UpstreamEdit::default())).await.unwrap();
 
     let up = |by| Sort { by, descending: false };
     let down = |by| Sort { by, descending: true };

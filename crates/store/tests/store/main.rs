@@ -6,6 +6,7 @@
 
 mod audit;
 mod catalog;
+mod edits;
 mod faults;
 mod fixture;
 mod keys;

@@ -301,13 +301,13 @@ async fn a_route_keeps_how_it_chooses(#[values(Sqlite, Pg)] on: On) {
         sticky: Some(sticky),
         ..RouteEdit::default()
     };
-    store.edit_route(&admin(), id, edit(Some(Sticky::default()))).await.unwrap();
+    store.edit_route(&admin(), id, |_| Ok(edit(Some(Sticky::default())))).await.unwrap();
     let route = store.load_catalog().await.unwrap().routes[&id].clone();
     assert_eq!(
         (route.strategy, route.sticky.clone()),
         (Strategy::LeastLatency, Some(Sticky::default()))
     );
     let odd = Sticky { ttl: Duration::ZERO, ..Sticky::default() };
-    let refused = store.edit_route(&admin(), id, edit(Some(odd))).await;
+    let refused = store.edit_route(&admin(), id, |_| Ok(edit(Some(odd)))).await;
     assert_eq!(fields(refused), ["sticky.ttl"]);
 }

@@ -44,10 +44,10 @@ async fn a_route_is_changed_as_a_whole_or_in_parts(#[values(Sqlite, Pg)] on: On)
     let id = store.create_route(&admin(), new).await.unwrap();
 
     let edit = RouteEdit { name: Some("b".into()), enabled: Some(false), ..RouteEdit::default() };
-    store.edit_route(&admin(), id, edit).await.unwrap();
+    store.edit_route(&admin(), id, |_| Ok(edit)).await.unwrap();
     assert_eq!(store.route(id).await.unwrap().route.targets, targets);
     let edit = RouteEdit { targets: Some(targets[1..].to_vec()), ..RouteEdit::default() };
-    store.edit_route(&admin(), id, edit).await.unwrap();
+    store.edit_route(&admin(), id, |_| Ok(edit)).await.unwrap();
 
     let route = store.route(id).await.unwrap().route;
     assert_eq!((route.name.as_str(), route.enabled), ("b", false));
@@ -79,7 +79,7 @@ async fn a_route_says_what_may_be_converted_and_what_its_targets_are(#[values(Sq
     assert_eq!((route.conversion, &route.targets), (Conversion::Strict, &targets));
     assert_eq!(store.load_catalog().await.unwrap().routes[&id].as_ref(), &route);
     let edit = RouteEdit { conversion: Some(Conversion::Never), ..RouteEdit::default() };
-    store.edit_route(&admin(), id, edit).await.unwrap();
+    store.edit_route(&admin(), id, |_| Ok(edit)).await.unwrap();
     let route = store.route(id).await.unwrap().route;
     assert_eq!((route.conversion, route.targets), (Conversion::Never, targets));
 
@@ -89,13 +89,13 @@ async fn a_route_says_what_may_be_converted_and_what_its_targets_are(#[values(Sq
         Target { dialect: Some(Dialect::Gemini), profile: Some(bad), ..told },
     ];
     let edit = RouteEdit { targets: Some(bad), ..RouteEdit::default() };
-    let refused = store.edit_route(&admin(), id, edit).await;
+    let refused = store.edit_route(&admin(), id, |_| Ok(edit)).await;
     assert_eq!(fields(refused), ["targets[1].profile.default_max_tokens", "targets[1].dialect"]);
     let silent = store::UpstreamEdit {
         dialects: Some(vec![Dialect::OpenaiChat]),
         ..store::UpstreamEdit::default()
     };
-    let needed = store.edit_upstream(&admin(), upstream, silent).await;
+    let needed = store.edit_upstream(&admin(), upstream, |_| Ok(silent)).await;
     assert_eq!(fields(needed), ["routes[1].targets[0].dialect"]);
 }
 
@@ -145,10 +145,10 @@ async fn a_route_takes_calls_by_what_they_are_like(#[values(Sqlite, Pg)] on: On)
     assert_eq!(taking("gpt-5", "bronze").await, None);
 
     let edit = RouteEdit { strategy: Some(Strategy::Random), ..RouteEdit::default() };
-    store.edit_route(&admin(), gpt, edit).await.unwrap();
+    store.edit_route(&admin(), gpt, |_| Ok(edit)).await.unwrap();
     assert_eq!(store.route(gpt).await.unwrap().route.matching, route.matching);
     let edit = RouteEdit { sticky: Some(None), matching: Some(None), ..RouteEdit::default() };
-    store.edit_route(&admin(), gpt, edit).await.unwrap();
+    store.edit_route(&admin(), gpt, |_| Ok(edit)).await.unwrap();
     let route = store.route(gpt).await.unwrap().route;
     assert_eq!((route.strategy, route.sticky, route.matching), (Strategy::Random, None, None));
     assert_eq!(taking("gpt-5", "gold").await, Some(any));
@@ -221,7 +221,7 @@ async fn a_deleted_route_is_gone(#[values(Sqlite, Pg)] on: On) {
 
     assert!(matches!(store.route(id).await, Err(StoreError::NotFound("route"))));
     assert!(matches!(store.delete_route(&admin(), id).await, Err(StoreError::NotFound("route"))));
-    let edited = store.edit_route(&admin(), id, RouteEdit::default()).await;
+    let edited = store.edit_route(&admin(), id, |_| Ok(RouteEdit::default())).await;
     assert!(matches!(edited, Err(StoreError::NotFound("route"))));
     store.delete_upstream(&admin(), upstream).await.unwrap();
 }

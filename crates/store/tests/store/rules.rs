@@ -78,7 +78,7 @@ async fn a_rule_is_kept_as_it_is_and_grows_a_version_with_every_change(
         shadow: Some(true),
         ..RuleEdit::default()
     };
-    store.edit_rule(&admin(), id, edit).await.unwrap();
+    store.edit_rule(&admin(), id, |_| Ok(edit)).await.unwrap();
     let kept = store.rule(id).await.unwrap().rule;
     assert_eq!((kept.upstream, kept.threshold, kept.version), (None, None, 2));
     assert_eq!((&kept.conditions, kept.shadow), (&status(503), true));
@@ -108,7 +108,7 @@ async fn a_rule_that_cannot_be_judged_is_not_kept(#[values(Sqlite, Pg)] on: On) 
         let twice = store.create_rule(&admin(), rule("a", of)).await;
         assert!(matches!(twice, Err(StoreError::Conflict { field: "name", .. })));
         let edit = RuleEdit { actions: Some(Vec::new()), ..RuleEdit::default() };
-        assert_eq!(fields(store.edit_rule(&admin(), id, edit).await), ["actions"]);
+        assert_eq!(fields(store.edit_rule(&admin(), id, |_| Ok(edit)).await), ["actions"]);
         assert_eq!(store.rule(id).await.unwrap().rule.version, 1);
     }
 }

@@ -148,12 +148,15 @@ async fn another_preset_brings_only_what_is_known_of_models(#[values(Sqlite, Pg)
         ..UpstreamEdit::default()
     };
 
-    store.edit_upstream(&admin(), id, to(Some("deepseek"))).await.unwrap();
+    store.edit_upstream(&admin(), id, |_| Ok(to(Some("deepseek")))).await.unwrap();
     let after = store.upstream(id).await.unwrap().upstream;
     assert_eq!(after.profile("deepseek-v4", None).reasoning_content, Some(true));
     assert_eq!(domain::Upstream { preset: None, ..after }, before);
-    assert_eq!(fields(store.edit_upstream(&admin(), id, to(Some("nobody"))).await), ["preset"]);
-    store.edit_upstream(&admin(), id, to(None)).await.unwrap();
+    assert_eq!(
+        fields(store.edit_upstream(&admin(), id, |_| Ok(to(Some("nobody")))).await),
+        ["preset"]
+    );
+    store.edit_upstream(&admin(), id, |_| Ok(to(None))).await.unwrap();
     assert_eq!(store.upstream(id).await.unwrap().upstream, before);
 }
 
@@ -167,7 +170,7 @@ async fn what_is_known_of_models_reaches_the_catalog(#[values(Sqlite, Pg)] on: O
         ask_usage: Some(false),
         ..UpstreamEdit::default()
     };
-    store.edit_upstream(&admin(), id, edit).await.unwrap();
+    store.edit_upstream(&admin(), id, |_| Ok(edit)).await.unwrap();
 
     let catalog = store.load_catalog().await.unwrap();
     let upstream = &catalog.upstreams[&id].upstream;
@@ -185,7 +188,7 @@ async fn what_is_known_of_models_reaches_the_catalog(#[values(Sqlite, Pg)] on: O
         "model_profiles[1].pattern",
         "model_profiles[2].pattern",
     ];
-    assert_eq!(fields(store.edit_upstream(&admin(), id, bad).await), expected);
+    assert_eq!(fields(store.edit_upstream(&admin(), id, |_| Ok(bad)).await), expected);
 }
 
 #[rstest]
@@ -196,7 +199,7 @@ async fn an_edit_changes_what_it_names_and_leaves_the_rest(#[values(Sqlite, Pg)]
     let before = store.upstream(id).await.unwrap();
 
     let edit = UpstreamEdit { retry_count: Some(0), ..UpstreamEdit::default() };
-    let revision = store.edit_upstream(&admin(), id, edit).await.unwrap();
+    let revision = store.edit_upstream(&admin(), id, |_| Ok(edit)).await.unwrap();
 
     let after = store.upstream(id).await.unwrap();
     assert_eq!(revision, Revision(2));
@@ -213,7 +216,7 @@ async fn another_provider_brings_its_own_dialects_and_key_placement(#[values(Sql
     let id = store.add_upstream("openai").await;
 
     let edit = UpstreamEdit { provider: Some(Provider::Gemini), ..UpstreamEdit::default() };
-    store.edit_upstream(&admin(), id, edit).await.unwrap();
+    store.edit_upstream(&admin(), id, |_| Ok(edit)).await.unwrap();
 
     let upstream = store.upstream(id).await.unwrap().upstream;
     assert_eq!(upstream.dialects, [Dialect::Gemini]);
@@ -232,7 +235,7 @@ async fn a_change_that_cannot_be_served_is_not_kept(#[values(Sqlite, Pg)] on: On
         retry_count: Some(11),
         ..UpstreamEdit::default()
     };
-    let refused = store.edit_upstream(&admin(), id, bad).await;
+    let refused = store.edit_upstream(&admin(), id, |_| Ok(bad)).await;
 
     assert_eq!(fields(refused), ["name", "retry_count"]);
     assert_eq!(store.upstream(id).await.unwrap().upstream.name, "openai");
@@ -247,7 +250,11 @@ async fn an_address_is_checked_when_it_is_entered(#[values(Sqlite, Pg)] on: On) 
     let id = store.add_upstream("openai").await;
     for bad in ["ftp://nowhere", "https://u:p@host", "http://10.0.0.1", "http://169.254.169.254"] {
         let edit = UpstreamEdit { base_url: Some(bad.into()), ..UpstreamEdit::default() };
-        assert_eq!(fields(store.edit_upstream(&admin(), id, edit).await), ["base_url"], "{bad}");
+        assert_eq!(
+            fields(store.edit_upstream(&admin(), id, |_| Ok(edit)).await),
+            ["base_url"],
+            "{bad}"
+        );
         assert_eq!(fields(store.create_upstream(&admin(), named("x", bad)).await), ["base_url"]);
     }
 }
@@ -264,7 +271,7 @@ async fn a_refused_address_does_not_hide_what_else_is_at_fault(#[values(Sqlite, 
     };
     let new = named("Not A Name", "ftp://nowhere");
 
-    assert_eq!(fields(store.edit_upstream(&admin(), id, edit).await), ["base_url", "name"]);
+    assert_eq!(fields(store.edit_upstream(&admin(), id, |_| Ok(edit)).await), ["base_url", "name"]);
     assert_eq!(fields(store.create_upstream(&admin(), new).await), ["base_url", "name"]);
 }
 
@@ -277,7 +284,7 @@ async fn a_name_is_given_once(#[values(Sqlite, Pg)] on: On) {
 
     let again = store.create_upstream(&admin(), named("openai", "https://host")).await;
     let edit = UpstreamEdit { name: Some("openai".into()), ..UpstreamEdit::default() };
-    let renamed = store.edit_upstream(&admin(), other, edit).await;
+    let renamed = store.edit_upstream(&admin(), other, |_| Ok(edit)).await;
 
     assert!(matches!(again, Err(StoreError::Conflict { field: "name", .. })), "{again:?}");
     assert!(matches!(renamed, Err(StoreError::Conflict { field: "name", .. })), "{renamed:?}");
@@ -307,14 +314,14 @@ async fn keys_do_not_follow_to_another_host(#[values(Sqlite, Pg)] on: On) {
     };
 
     for elsewhere in ["https://evil.example", "https://api.openai.com:8443"] {
-        let refused = store.edit_upstream(&admin(), id, moved(elsewhere, false)).await;
+        let refused = store.edit_upstream(&admin(), id, |_| Ok(moved(elsewhere, false))).await;
         assert_eq!(fields(refused), ["base_url"], "{elsewhere}");
     }
     let same_place = moved("https://API.openai.com/v1", true);
-    store.edit_upstream(&admin(), id, same_place).await.unwrap();
+    store.edit_upstream(&admin(), id, |_| Ok(same_place)).await.unwrap();
     assert!(store.provider_key(key).await.is_ok());
 
-    store.edit_upstream(&admin(), id, moved("https://other.example", true)).await.unwrap();
+    store.edit_upstream(&admin(), id, |_| Ok(moved("https://other.example", true))).await.unwrap();
     assert!(matches!(store.provider_key(key).await, Err(StoreError::NotFound(_))));
     let catalog = store.load_catalog().await.unwrap();
     assert!(catalog.upstreams[&id].keys.is_empty());
@@ -347,7 +354,7 @@ async fn who_is_confined_sees_no_thing_of_others(#[values(Sqlite, Pg)] on: On) {
     let lin = actor(lin, Role::Developer);
 
     let edit = UpstreamEdit { enabled: Some(false), ..UpstreamEdit::default() };
-    let edited = store.edit_upstream(&lin, id, edit).await;
+    let edited = store.edit_upstream(&lin, id, |_| Ok(edit)).await;
     let deleted = store.delete_upstream(&lin, id).await;
     let given = NewUpstream { owner: Some(UserId(99)), ..named("x", "https://host") };
     let given = store.create_upstream(&lin, given).await;

@@ -65,6 +65,17 @@ pub(super) fn read(conditions: &Value) -> Result<Condition, Faults> {
     Condition::read(&written)
 }
 
+/// Whether `new` conditions are of another kind than those that are `now`: they have another shape,
+/// so that nothing of the old ones has a place in them.
+pub(super) fn other_kind(new: &Value, now: &Value) -> bool {
+    let shapes = ["all", "any", "not", "type"];
+    let mut named = shapes.iter().filter(|shape| new.get(*shape).is_some_and(|it| !it.is_null()));
+    named.any(|shape| match *shape {
+        "type" => new["type"] != now["type"],
+        shape => now.get(shape).is_none(),
+    })
+}
+
 /// Conditions as the API shows them.
 pub(super) fn shown(conditions: &Condition) -> Value {
     serde_json::to_value(conditions).expect("conditions are plain values")

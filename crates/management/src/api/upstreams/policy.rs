@@ -3,7 +3,7 @@
 mod parts;
 
 use domain::policy as of;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use parts::{AuthFailure, Breaker, ErrorRule, HeaderScript, KeyLimit, Price, Probe};
@@ -56,8 +56,8 @@ pub(crate) struct Policy {
     answer_timeout: Option<Seconds>,
 }
 
-/// How the pool of an upstream is to be used: each field that is given replaces the whole of what
-/// it was, the others stay.
+/// How the pool of an upstream is to be used. In an edit what is not given stays, in objects too;
+/// a list takes the place of the whole list, and `null` stands for what is usual.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EditPolicy {
@@ -66,40 +66,31 @@ pub(crate) struct EditPolicy {
     #[schema(value_type = Option<Zone>)]
     timezone: Option<Option<Zone>>,
     /// At most 256.
-    #[serde(deserialize_with = "given")]
     error_rules: Option<Vec<ErrorRule>>,
-    #[serde(deserialize_with = "given")]
     on_auth_failure: Option<AuthFailure>,
     /// At most 32.
-    #[serde(deserialize_with = "given")]
     key_limits: Option<Vec<KeyLimit>>,
     /// At most 8.
-    #[serde(deserialize_with = "given")]
     key_quotas: Option<Vec<Quota>>,
     /// `null` lets go of it.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<Sticky>)]
     sticky: Option<Option<Sticky>>,
     /// At most 600.
-    #[serde(deserialize_with = "given")]
     queue_timeout: Option<Seconds>,
     /// `null` for any number.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<u32>)]
     max_in_flight: Option<Option<u32>>,
-    #[serde(deserialize_with = "given")]
     breaker: Option<Breaker>,
-    #[serde(deserialize_with = "given")]
     probe: Option<Probe>,
     /// At most 1000.
-    #[serde(deserialize_with = "given")]
     prices: Option<Vec<Price>>,
     /// `null` for none.
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<HeaderScript>)]
     header_script: Option<Option<HeaderScript>>,
     /// At most 600.
-    #[serde(deserialize_with = "given")]
     drain: Option<Seconds>,
     /// At most 3600; `null` lets running streams finish.
     #[serde(deserialize_with = "nullable")]
@@ -111,11 +102,6 @@ pub(crate) struct EditPolicy {
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<Seconds>)]
     answer_timeout: Option<Option<Seconds>>,
-}
-
-/// For fields that cannot be set to `null`.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
 }
 
 impl EditPolicy {

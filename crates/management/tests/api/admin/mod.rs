@@ -2,6 +2,7 @@
 
 mod alerts;
 mod dashboard;
+mod edits;
 mod imports;
 mod key_states;
 mod keys;

@@ -75,7 +75,7 @@ async fn a_route_says_what_it_takes_and_how_it_chooses() {
     let admin = app.admin().await;
     let id = app.upstream(&admin, "openai").await;
     let matching = json!({
-        "model": "gpt-.*|o[0-9]", "path": "/v1/.*", "priority": -5,
+        "model": "gpt-.*|o[0-9]", "path": "/v2/.*", "priority": -5,
         "headers": [{"name": "x-tier", "value": "gold"}],
     });
     let sticky = json!({"by": "header:x-session-id", "ttl": 60, "max_load_percent": 200});
@@ -91,7 +91,8 @@ async fn a_route_says_what_it_takes_and_how_it_chooses() {
     assert_eq!((&target["weight"], &target["priority"]), (&json!(5), &json!(2)));
     let path = format!("{PATH}/{}", made["id"]);
     let edited = admin.patch(&path, json!({"matching": {"path": "/v1/.*"}})).await.expect(200);
-    let told = json!({"model": null, "path": "/v1/.*", "headers": [], "priority": 0});
+    let mut told = matching.clone();
+    told["path"] = json!("/v1/.*");
     assert_eq!((&edited["matching"], &edited["sticky"]), (&told, &sticky));
     let edit = json!({"matching": null, "sticky": null, "strategy": "weighted"});
     let edited = admin.patch(&path, edit).await.expect(200);
