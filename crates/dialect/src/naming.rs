@@ -25,6 +25,8 @@ pub struct Names {
     /// Letters and digits that no other answer has, set by whoever makes the call: decoders make
     /// ids of it where the provider gives none.
     pub unique: String,
+    /// The model as its target calls it, where an answer has to remember whose it is.
+    pub model: String,
     told: Vec<(String, Name<'static>)>,
     /// Where in `told` a name stands: by what was told, and by its own text (of one text there may
     /// be several, in namespaces).
@@ -33,6 +35,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// No names yet, for a call to `model`.
+    pub(crate) fn of_model(model: &str) -> Self {
+        Self { model: model.to_owned(), ..Self::default() }
+    }
+
     /// What the target is told instead of `name`. A namespace becomes `<namespace>__<name>`, other
     /// characters become `_`, and what is too long, or would be told for two names, is cut to its
     /// first `max - 9` characters, `_` and eight hexadecimal digits of the SHA-256 of all of it.

@@ -22,6 +22,8 @@ pub enum Vendor {
     Anthropic,
     /// Google: `thoughtSignature`.
     Gemini,
+    /// An OpenAI-compatible server's, as JSON: `reasoning_details`.
+    Compatible,
     /// Nobody's: the thoughts came without one (`reasoning_content` of compatible servers).
     Unsigned,
 }
@@ -33,10 +35,21 @@ pub struct Seal<'a> {
     pub vendor: Vendor,
     /// The proof as the vendor wrote it.
     pub data: Cow<'a, str>,
-    /// The id of the item, where the vendor wants it back (OpenAI).
+    /// The id of the item, where the vendor wants it back (OpenAI), or how it was sent ([`Via`]).
     pub id: Option<Cow<'a, str>>,
     /// Whether the thoughts themselves are hidden in it (Anthropic's `redacted_thinking`).
     pub redacted: bool,
+}
+
+/// How a proof came from a server that serves another vendor's models in OpenAI's dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Via<'s> {
+    /// The name under which it stood, where the place has several.
+    pub(crate) place: &'s str,
+    /// The call that it is of, where it came too late to stand in front of it.
+    pub(crate) call: Option<&'s str>,
+    /// The model that sent it, as its upstream calls it.
+    pub(crate) model: &'s str,
 }
 
 impl<'a> Seal<'a> {
@@ -60,6 +73,28 @@ impl<'a> Seal<'a> {
         }
     }
 
+    /// The same, as a compatible server sent it.
+    pub(crate) fn sent_by(self, via: Via<'_>) -> Self {
+        let id = format!("{}\n{}\n{}", via.place, via.call.unwrap_or_default(), via.model);
+        Self { id: Some(Cow::Owned(id)), ..self }
+    }
+
+    /// How a compatible server sent it; none where its vendor did itself.
+    pub(crate) fn via(&self) -> Option<Via<'_>> {
+        if !matches!(self.vendor, Vendor::Gemini | Vendor::Compatible) {
+            return None;
+        }
+        let (place, rest) = self.id.as_deref()?.split_once('\n')?;
+        let (call, model) = rest.split_once('\n')?;
+        Some(Via { place, call: (!call.is_empty()).then_some(call), model })
+    }
+
+    /// Whether it is a proof of the call behind it, for clients whose dialect signs no calls.
+    pub(crate) fn is_of_next_call(&self) -> bool {
+        matches!(self.vendor, Vendor::Gemini | Vendor::Compatible)
+            && self.via().is_none_or(|via| via.call.is_none())
+    }
+
     /// How it travels in another vendor's field: standard base64.
     pub fn wrapped(&self) -> String {
         let vendor = match (self.vendor, self.redacted) {
@@ -67,6 +102,7 @@ impl<'a> Seal<'a> {
             (Vendor::Anthropic, false) => 'a',
             (Vendor::Anthropic, true) => 'r',
             (Vendor::Gemini, _) => 'g',
+            (Vendor::Compatible, _) => 'c',
             (Vendor::Unsigned, _) => 'u',
         };
         let id = self.id.as_deref().unwrap_or_default();
@@ -85,6 +121,7 @@ impl<'a> Seal<'a> {
             'a' => (Vendor::Anthropic, false),
             'r' => (Vendor::Anthropic, true),
             'g' => (Vendor::Gemini, false),
+            'c' => (Vendor::Compatible, false),
             'u' => (Vendor::Unsigned, false),
             _ => return None,
         };
@@ -139,6 +176,20 @@ mod tests {
                 assert_eq!(Seal::read(url_safe.trim_end_matches('='), Vendor::Gemini), Some(seal));
             }
         }
+    }
+
+    #[test]
+    fn a_proof_knows_which_server_sent_it() {
+        for call in [None, Some("call_1")] {
+            let via = Via { place: "vertex", call, model: "google/gemini-3" };
+            let wrapped = Seal::new(Vendor::Gemini, "c2ln").sent_by(via).wrapped();
+            let seal = Seal::read(&wrapped, Vendor::Anthropic).unwrap();
+            assert_eq!((seal.via(), &*seal.data), (Some(via), "c2ln"));
+            assert_eq!(seal.is_of_next_call(), call.is_none());
+        }
+        assert_eq!(Seal::new(Vendor::Gemini, "c2ln").via(), None);
+        let item = Seal { id: Some("a\nb\nc".into()), ..Seal::new(Vendor::Openai, "x") };
+        assert!(item.via().is_none() && !item.is_of_next_call());
     }
 
     #[test]

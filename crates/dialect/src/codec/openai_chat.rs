@@ -14,6 +14,7 @@ mod encode_messages;
 mod encode_request;
 mod encode_stream;
 mod layout;
+mod proofs;
 mod seals;
 mod streamed_call;
 #[cfg(test)]

@@ -298,7 +298,7 @@ fn seals_to_calls(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
     for mut piece in pieces {
         if let Piece::Call { seal, .. } = &mut piece
             && let Some(Piece::Thinking { seal: thought, text }) = placed.last_mut()
-            && thought.as_ref().is_some_and(|seal| seal.vendor == Vendor::Gemini)
+            && thought.as_ref().is_some_and(Seal::is_of_next_call)
         {
             *seal = thought.take();
             if text.is_empty() {

@@ -92,10 +92,13 @@ pub(super) fn is_proof(seal: &Seal<'_>) -> bool {
     seal.vendor != Vendor::Unsigned
 }
 
-/// `thoughtSignature`: Gemini's own as it is, those of others wrapped.
+/// `thoughtSignature`: Gemini's own as it is; wrapped are those of others, and those that came by
+/// another way and must go back by that.
 pub(super) fn write_seal(o: &mut Object<'_>, seal: Option<&Seal<'_>>) {
     match seal.filter(|seal| is_proof(seal)) {
-        Some(seal) if seal.vendor == Vendor::Gemini => o.text("thoughtSignature", &seal.data),
+        Some(seal) if seal.vendor == Vendor::Gemini && seal.via().is_none() => {
+            o.text("thoughtSignature", &seal.data);
+        }
         Some(seal) => o.text("thoughtSignature", &seal.wrapped()),
         None => {}
     }

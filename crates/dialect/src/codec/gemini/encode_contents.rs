@@ -303,5 +303,7 @@ fn says_something(turn: &Turn<'_>) -> bool {
 
 /// Gemini's own proof; what others signed is nothing to it.
 fn own<'s>(seal: Option<&'s Seal<'_>>) -> Option<&'s str> {
-    seal.filter(|seal| seal.vendor == Vendor::Gemini).map(|seal| &*seal.data)
+    // One that names its call stands apart from it, and nobody else's place is right for it.
+    let mine = |seal: &&Seal<'_>| seal.vendor == Vendor::Gemini && seal.is_of_next_call();
+    seal.filter(mine).map(|seal| &*seal.data)
 }

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::decode_content::{signature, thoughts};
+use super::{
+    decode_content::{signed_thoughts, thoughts, unsigned_thought},
+    proofs::{self, Details},
+};
 use crate::{
     Failure, FailureKind, Kind, Names, ProviderError, Seal, Value,
     chat::{Answer, Block, Choice, Citation, Finish, Logprob, Piece},
@@ -62,9 +65,14 @@ fn choice<'a>(one: &Value<'a>, at: u64, names: &Names) -> Choice<'a> {
     let message = one.get("message");
     let mut blocks = thinking(message);
     blocks.extend(content(message.get("content")));
+    let called = message.find("function_call").is_some()
+        || message.get("tool_calls").items().iter().any(Value::is_object);
+    let mut own = proofs::signed_by(message, &names.model, None);
     if let Some(Block::Text { citations, seal, .. }) = blocks.last_mut() {
         *citations = annotations(message).collect();
-        *seal = signature(message);
+        if !called {
+            *seal = own.take();
+        }
     }
     if let Some(text) = message.get("refusal").cow().filter(|text| !text.is_empty()) {
         blocks.push(Block::Refusal(text));
@@ -74,6 +82,12 @@ fn choice<'a>(one: &Value<'a>, at: u64, names: &Names) -> Choice<'a> {
     }
     if let Some(function) = message.find("function_call") {
         blocks.extend(function_block(function, made_id(names, at, 0).into(), names));
+    }
+    // What the message is signed with is the first call's proof.
+    let details = Details::of(message).seal(&names.model);
+    let first = blocks.iter_mut().find(|block| matches!(block, Block::Call { .. }));
+    if let Some(Block::Call { seal, .. }) = first {
+        *seal = seal.take().or(own).or(details);
     }
     let label = one.get("finish_reason").text().unwrap_or_default();
     let finish = finish(label, Content::of(&blocks));
@@ -116,6 +130,14 @@ pub(super) fn made_id(names: &Names, choice: u64, nth: usize) -> String {
 }
 
 fn thinking<'a>(message: &Value<'a>) -> Vec<Block<'a>> {
+    let told = signed_thoughts(message).is_empty() && unsigned_thought(message).is_none();
+    let detailed: String = match told {
+        true => proofs::thoughts(message).filter_map(Value::text).collect(),
+        false => String::new(),
+    };
+    if !detailed.is_empty() {
+        return vec![Block::Thinking { text: detailed.into(), seal: Some(Seal::unsigned()) }];
+    }
     let pieces = thoughts(message).into_iter();
     let blocks = pieces.filter_map(|piece| match piece {
         Piece::Thinking { text, seal } => {
@@ -165,7 +187,7 @@ fn block<'a>(call: &Value<'a>, made: &str, names: &Names) -> Option<Block<'a>> {
     }
     let mut block = function_block(call.get("function"), id, names)?;
     if let Block::Call { seal, .. } = &mut block {
-        *seal = signature(call);
+        *seal = proofs::signed_by(call, &names.model, None);
     }
     Some(block)
 }

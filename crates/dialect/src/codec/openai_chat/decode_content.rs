@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use super::{
     decode_request::{missing, unknown, wrong},
     layout::{self, Signed},
+    proofs,
 };
 use crate::{
-    Failure, Seal, Value, Vendor,
+    Failure, Seal, Value,
     chat::{Media, MediaKind, Name, Piece, Request, Role, Source, Turn},
     data_url::{self, Address},
     halves::mended,
@@ -226,12 +227,8 @@ fn function<'a>(inner: &Value<'a>, id: Cow<'a, str>, path: &str) -> Result<Piece
 }
 
 /// Google's way to send a signature along.
-pub(super) fn signature<'a>(holder: &Value<'a>) -> Option<Seal<'a>> {
-    let google = holder.get("extra_content").get("google");
-    match google.get("thought_signature").cow()? {
-        Cow::Borrowed(text) => Seal::read(text, Vendor::Gemini),
-        Cow::Owned(text) => Seal::read(&text, Vendor::Gemini).map(Seal::into_owned),
-    }
+fn signature<'a>(holder: &Value<'a>) -> Option<Seal<'a>> {
+    proofs::signature(holder).map(|(_, seal)| seal)
 }
 
 /// What the model thought: signed in `thinking_blocks`, or as plain text.

@@ -2,8 +2,9 @@
 
 use super::{
     decode_answer::{self, Content, annotations, finish, has_error, logprobs, made_id},
-    decode_content::{signature, signed_thoughts, unsigned_thought},
+    decode_content::{signed_thoughts, unsigned_thought},
     layout::Signed,
+    proofs::{self, Details},
     streamed_call::{Call, Place},
 };
 use crate::{
@@ -138,6 +139,11 @@ struct Choice {
     /// What is being said, besides calls.
     open: Option<(Kind, u32)>,
     half: Joiner,
+    details: Details,
+    /// Whether thoughts come as plain text, whatever else tells of them.
+    plain_thought: bool,
+    /// A proof that came before the call that it is of.
+    seal: Option<Seal<'static>>,
     calls: Vec<Call>,
     content: Content,
 }
@@ -158,8 +164,10 @@ impl Choice {
         // A server that does not stream sends it all as a message.
         let whole = one.find("message").filter(|_| first);
         let delta = one.find("delta").or(whole).unwrap_or(one.get("delta"));
+        self.details.add(delta);
         self.thoughts(delta, way);
         self.texts(delta, way);
+        self.sign(delta, way);
         for call in delta.get("tool_calls").items() {
             self.call(call, way);
         }
@@ -178,8 +186,14 @@ impl Choice {
 
     fn thoughts(&mut self, delta: &Value<'_>, way: &mut Way<'_, '_>) {
         let signed = signed_thoughts(delta);
-        if let Some(text) = unsigned_thought(delta).filter(|_| signed.is_empty()) {
-            self.say(Kind::Thinking, text, way);
+        match unsigned_thought(delta) {
+            _ if !signed.is_empty() => {}
+            Some(text) => {
+                self.plain_thought = true;
+                self.say(Kind::Thinking, text, way);
+            }
+            None if self.plain_thought => {}
+            None => proofs::thoughts(delta).for_each(|text| self.say(Kind::Thinking, text, way)),
         }
         for piece in signed.into_iter().map(Signed::into_piece) {
             let Piece::Thinking { text, seal: Some(seal) } = piece else { continue };
@@ -220,12 +234,55 @@ impl Choice {
             for citation in annotations(delta) {
                 (way.emit)(Event::Cite { choice: way.choice, block, citation });
             }
-            if let Some(seal) = signature(delta) {
+        }
+    }
+
+    /// The proof that stands on the delta itself. It is that of the text, or of the first call: of
+    /// the one that comes next where there is none yet.
+    fn sign(&mut self, delta: &Value<'_>, way: &mut Way<'_, '_>) {
+        let Some(seal) = proofs::signed_by(delta, &way.names.model, None) else { return };
+        let calls =
+            !self.calls.is_empty() || delta.get("tool_calls").items().iter().any(Value::is_object);
+        match self.open {
+            Some((Kind::Text, block)) if !calls => {
                 self.flush(way);
                 (way.emit)(Event::Seal { choice: way.choice, block, seal });
                 self.shut(way);
             }
+            _ if self.calls.is_empty() => {
+                self.seal.get_or_insert(seal.into_owned());
+            }
+            _ => {
+                let unsigned = self.calls.iter().position(|call| !call.is_sealed());
+                self.seal_call(unsigned.unwrap_or(0), delta, way);
+            }
         }
+    }
+
+    /// Gives a call the proof in `holder`. Where the call was told of already, the proof follows in
+    /// a block of its own, which names the call.
+    fn seal_call(&mut self, at: usize, holder: &Value<'_>, way: &mut Way<'_, '_>) {
+        let call = &mut self.calls[at];
+        let late = call.is_told().then(|| call.told_id().to_owned());
+        let Some(seal) = proofs::signed_by(holder, &way.names.model, late.as_deref()) else {
+            return;
+        };
+        if call.is_sealed() {
+            return;
+        }
+        call.sealed(seal.clone().into_owned());
+        if late.is_some() {
+            self.proof(seal, way);
+        }
+    }
+
+    /// A block that is nothing but a proof.
+    fn proof(&mut self, seal: Seal<'_>, way: &mut Way<'_, '_>) {
+        let (choice, block) = (way.choice, self.next);
+        self.next += 1;
+        (way.emit)(Event::Open { choice, block, opening: Opening::Thinking });
+        (way.emit)(Event::Seal { choice, block, seal });
+        (way.emit)(Event::Close { choice, block });
     }
 
     fn answer(&mut self, text: &Value<'_>, way: &mut Way<'_, '_>) {
@@ -307,9 +364,7 @@ impl Choice {
         if !id.is_empty() && self.calls[at].id.is_empty() {
             self.calls[at].id.push_str(id);
         }
-        if let Some(seal) = signature(call) {
-            self.calls[at].sealed(seal.into_owned());
-        }
+        self.seal_call(at, call, way);
         self.fragment(at, inner, input, way);
     }
 
@@ -336,15 +391,29 @@ impl Choice {
         self.shut(way);
         self.settle_calls(self.calls.len(), way);
         let made = made_id(way.names, way.choice.into(), self.calls.len());
-        self.calls.push(Call::new(index, made));
+        let mut call = Call::new(index, made);
+        if let Some(seal) = self.seal.take() {
+            call.sealed(seal);
+        }
+        self.calls.push(call);
         self.calls.len() - 1
     }
 
     fn fragment(&mut self, at: usize, inner: &Value<'_>, input: &str, way: &mut Way<'_, '_>) {
+        self.detail(way);
         self.calls[at].named(inner.get("name").text().unwrap_or_default(), input == "input");
         let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
         self.calls[at].input(inner.get(input), &mut place, way.emit);
         self.settle_calls(self.calls.len() - 1, way);
+    }
+
+    /// Gives the first call what the message tells of its thoughts, as long as it was not told of.
+    fn detail(&mut self, way: &Way<'_, '_>) {
+        if let Some(first) = self.calls.first_mut().filter(|call| call.may_be_sealed())
+            && let Some(seal) = self.details.seal(&way.names.model)
+        {
+            first.sealed(seal);
+        }
     }
 
     /// Something else than the first `count` calls has begun.
@@ -365,6 +434,11 @@ impl Choice {
             call.close(&mut place, way.emit);
         }
         self.content.calls = self.calls.iter().any(Call::is_told);
+        if self.content.calls
+            && let Some(seal) = self.details.seal(&way.names.model)
+        {
+            self.proof(seal, way);
+        }
         let finish = finish(label, self.content);
         (way.emit)(Event::Finish { choice: way.choice, finish });
     }

@@ -6,8 +6,9 @@
 
 use std::{borrow::Cow, fmt::Write};
 
+use super::proofs::Proofs;
 use crate::{
-    Failure, NameRule, Names, Profile, SystemRole, Vendor,
+    Failure, NameRule, Names, Profile, SystemRole, Target, Vendor,
     chat::{Media, MediaKind, Piece, Role, Source, Turn},
     free_form,
     write::{Array, Object},
@@ -19,11 +20,11 @@ const ATTRIBUTION: &str = "x-anthropic-billing-header:";
 
 pub(super) fn encode(
     turns: &[Turn<'_>],
-    profile: &Profile,
+    Target { model, profile }: Target<'_>,
     names: &mut Names,
     list: &mut Array<'_>,
 ) -> Result<(), Failure> {
-    let mut writer = Writer { profile, names, list };
+    let mut writer = Writer { model, profile, names, list };
     let mut rest = turns;
     while let Some(first) = rest.first() {
         let mine = first.role == Role::Assistant;
@@ -40,6 +41,7 @@ pub(super) fn encode(
 }
 
 struct Writer<'w, 'l> {
+    model: &'w str,
     profile: &'w Profile,
     names: &'w mut Names,
     list: &'w mut Array<'l>,
@@ -163,6 +165,7 @@ impl Writer<'_, '_> {
         if text.is_empty() && refusal.is_empty() && calls.is_empty() {
             return Ok(());
         }
+        let proofs = Proofs::of(pieces, self.model, self.profile);
         self.list.object(|o| {
             o.text("role", "assistant");
             match text.is_empty() {
@@ -176,10 +179,14 @@ impl Writer<'_, '_> {
                 o.text("reasoning_content", &thought);
             }
             if !calls.is_empty() {
+                proofs.write_message(o);
                 o.array("tool_calls", |list| {
                     for (id, name, input) in calls {
                         let told = self.names.tell(name, NameRule::Openai);
-                        list.object(|o| call(o, id, &told, &arguments(input, name.free_form)));
+                        list.object(|o| {
+                            call(o, id, &told, &arguments(input, name.free_form));
+                            proofs.write_call(o, id);
+                        });
                     }
                 });
             }

@@ -17,8 +17,9 @@ const MAX_USER: usize = 128;
 pub(super) fn encode(request: &Request<'_>, target: Target<'_>) -> Result<Encoded, Failure> {
     let mut writer = Writer {
         request,
+        target,
         profile: target.profile,
-        names: Names::default(),
+        names: Names::of_model(target.model),
         dropped: request.dropped.clone(),
     };
     let mut body = Vec::with_capacity(1024);
@@ -48,6 +49,7 @@ pub(super) fn encode(request: &Request<'_>, target: Target<'_>) -> Result<Encode
 
 struct Writer<'r, 'a> {
     request: &'r Request<'a>,
+    target: Target<'r>,
     profile: &'r Profile,
     names: Names,
     dropped: Vec<String>,
@@ -62,7 +64,7 @@ impl Writer<'_, '_> {
         let mut result = Ok(());
         o.array("messages", |list| {
             let turns = &self.request.turns;
-            result = encode_messages::encode(turns, self.profile, &mut self.names, list);
+            result = encode_messages::encode(turns, self.target, &mut self.names, list);
         });
         result
     }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    Names, Seal, Value,
+    Names, Seal, Value, Vendor,
     chat::{Event, Opening},
     free_form::Unwrapper,
     halves::{Joiner, Mender},
@@ -26,6 +26,7 @@ pub(super) struct Call {
     /// Whether the server itself says that its input is plain text.
     custom: bool,
     seal: Option<Seal<'static>>,
+    is_sealed: bool,
     input: Input,
     /// Its block, as soon as it was told of.
     block: Option<u32>,
@@ -53,6 +54,7 @@ impl Call {
             name: String::new(),
             custom: false,
             seal: None,
+            is_sealed: false,
             input: Input::default(),
             block: None,
             closed: false,
@@ -83,9 +85,28 @@ impl Call {
         self.block.is_some()
     }
 
-    /// Google's proof.
+    /// The proof of the call. One that comes when the call was told of is told by whoever found it.
     pub(super) fn sealed(&mut self, seal: Seal<'static>) {
-        self.seal.get_or_insert(seal);
+        self.is_sealed = true;
+        if self.block.is_none() {
+            self.seal = Some(seal);
+        }
+    }
+
+    /// Whether there is a proof of it.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    /// Whether a proof could stand in front of it, and what it has is no signature of its own.
+    pub(super) fn may_be_sealed(&self) -> bool {
+        let own = self.seal.as_ref().is_some_and(|seal| seal.vendor == Vendor::Gemini);
+        self.block.is_none() && !own
+    }
+
+    /// The id under which it was told of.
+    pub(super) fn told_id(&self) -> &str {
+        if self.id.is_empty() { &self.made_id } else { &self.id }
     }
 
     /// More of the input: text, or the object itself.
@@ -155,8 +176,7 @@ impl Call {
             self.input.unwrapper = Some(Unwrapper::default());
         }
         name.free_form |= self.custom;
-        let id = if self.id.is_empty() { &self.made_id } else { &self.id };
-        let opening = Opening::Call { id: Cow::Borrowed(id), name };
+        let opening = Opening::Call { id: Cow::Borrowed(self.told_id()), name };
         emit(Event::Open { choice: place.choice, block, opening });
         if let Some(seal) = self.seal.take() {
             emit(Event::Seal { choice: place.choice, block, seal });

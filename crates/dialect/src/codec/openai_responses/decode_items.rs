@@ -218,7 +218,7 @@ impl<'a> History<'a> {
 /// SIG-3: a proof of Gemini's directly in front of a call is the proof of that call.
 fn take_seal<'a>(pieces: &mut Vec<Piece<'a>>) -> Option<Seal<'a>> {
     let Some(Piece::Thinking { text, seal }) = pieces.last_mut() else { return None };
-    let taken = seal.take_if(|seal| seal.vendor == Vendor::Gemini)?;
+    let taken = seal.take_if(|seal| seal.is_of_next_call())?;
     if text.is_empty() {
         pieces.pop();
     }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What a server may put into a delta.
-const DELTAS: &str = r#"|"content":"a"|"content":""|"content":\[\{"type":"text","text":"b"\}\]|"reasoning_content":"t"|"refusal":"r"|"thinking_blocks":\[\{"thinking":"t","signature":"s"\}\]|"thinking_blocks":\[\{"type":"redacted_thinking","data":"d"\}\]|"function_call":\{"name":"o","arguments":"\{\}"\}|"extra_content":\{"google":\{"thought_signature":"g"\}\}"#;
+const DELTAS: &str = r#"|"content":"a"|"content":""|"content":\[\{"type":"text","text":"b"\}\]|"reasoning_content":"t"|"refusal":"r"|"thinking_blocks":\[\{"thinking":"t","signature":"s"\}\]|"thinking_blocks":\[\{"type":"redacted_thinking","data":"d"\}\]|"function_call":\{"name":"o","arguments":"\{\}"\}|"extra_content":\{"google":\{"thought_signature":"g"\}\}|"reasoning_details":\[\{"type":"reasoning.text","text":"t"\}\]"#;
 
 /// What it may put into a fragment of a call.
 const CALLS: &str = r#"("index":[01],)?("id":"[ab]",)?("extra_content":\{"google":\{"thought_signature":"g"\}\},)?"function":\{("name":"[fg]",)?"arguments":"(|\{|\}|\{\}|1)"\}"#;

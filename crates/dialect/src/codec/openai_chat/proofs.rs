@@ -1,0 +1,254 @@
+//! Proofs of servers that serve other vendors' models in this dialect, and how they go back.
+//!
+//! Google's models sign calls in `extra_content`, and OpenRouter tells of thoughts and their proofs
+//! in `reasoning_details`. Either is refused or forgotten unless it comes back as it was sent, and
+//! it comes back only to the model that sent it: others refuse members that they do not know. An
+//! upstream whose profile says that it wants signatures gets those of Google's own dialect as well.
+//! <https://ai.google.dev/gemini-api/docs/thought-signatures#openai>
+//! <https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks>
+
+use std::borrow::Cow;
+
+use crate::{
+    Profile, Seal, Value, Vendor,
+    chat::Piece,
+    halves::mended,
+    seal::Via,
+    write::{self, Array, Object},
+};
+
+/// What stands for the proof of a call that the model did not make.
+const NO_PROOF: &str = "skip_thought_signature_validator";
+
+/// Whose names a signature may stand under in `extra_content`.
+const PLACES: [&str; 2] = ["google", "vertex"];
+
+/// Most bytes of `reasoning_details` that are kept.
+const MAX_DETAILS: usize = 4 << 20;
+
+/// The signature of a call or a message, and under which name it stands.
+pub(super) fn signature<'a>(holder: &Value<'a>) -> Option<(&'static str, Seal<'a>)> {
+    let extra = holder.get("extra_content");
+    PLACES.into_iter().find_map(|place| {
+        let seal = match extra.get(place).get("thought_signature").cow()? {
+            Cow::Borrowed(text) => Seal::read(text, Vendor::Gemini)?,
+            Cow::Owned(text) => Seal::read(&text, Vendor::Gemini)?.into_owned(),
+        };
+        Some((place, seal))
+    })
+}
+
+/// The signature of a call in an answer of `model`; `call` names the call where the signature
+/// comes too late to stand in front of it.
+pub(super) fn signed_by<'a>(
+    holder: &Value<'a>,
+    model: &str,
+    call: Option<&str>,
+) -> Option<Seal<'a>> {
+    let (place, seal) = signature(holder)?;
+    Some(seal.sent_by(Via { place, call, model }))
+}
+
+/// The `reasoning_details` of one message, which a stream tells in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Details {
+    all: Vec<Detail>,
+    size: usize,
+    /// How much of them was told of.
+    told: usize,
+}
+
+/// One of them: its members as they were written.
+#[derive(Debug)]
+struct Detail {
+    members: Vec<(String, String)>,
+}
+
+impl Details {
+    /// Those of a whole message.
+    pub(super) fn of(message: &Value<'_>) -> Self {
+        let mut details = Self::default();
+        details.add(message);
+        details
+    }
+
+    /// More of them.
+    pub(super) fn add(&mut self, delta: &Value<'_>) {
+        for value in delta.get("reasoning_details").items().iter().filter(|it| it.is_object()) {
+            self.size += value.raw().len();
+            if self.size > MAX_DETAILS {
+                return self.all.clear();
+            }
+            let goes_on = self.all.last().is_some_and(|last| last.takes(value));
+            match self.all.last_mut().filter(|_| goes_on) {
+                Some(last) => last.extend(value),
+                None => self.all.push(Detail {
+                    members: value
+                        .members()
+                        .iter()
+                        .map(|(name, value)| (name.to_string(), value.raw().to_owned()))
+                        .collect(),
+                }),
+            }
+        }
+    }
+
+    /// All of them as a proof of `model`; none where there are none, or no more than were told.
+    pub(super) fn seal(&mut self, model: &str) -> Option<Seal<'static>> {
+        if self.all.is_empty() || self.told == self.size {
+            return None;
+        }
+        self.told = self.size;
+        let mut json = Vec::new();
+        write::array(&mut json, |a: &mut Array<'_>| {
+            for detail in &self.all {
+                a.object(|o| detail.members.iter().for_each(|(name, raw)| o.raw(name, raw)));
+            }
+        });
+        let json = mended(String::from_utf8(json).ok()?.into()).into_owned();
+        Some(Seal::new(Vendor::Compatible, json).sent_by(Via { place: "", call: None, model }))
+    }
+}
+
+impl Detail {
+    fn raw(&self, name: &str) -> Option<&str> {
+        self.members.iter().find(|(known, _)| known == name).map(|(_, raw)| &**raw)
+    }
+
+    /// Whether `value` is the next piece of this one: of the same kind and number, and of text.
+    fn takes(&self, value: &Value<'_>) -> bool {
+        let same = |name| self.raw(name) == value.find(name).map(Value::raw);
+        let text = ["text", "summary", "signature"];
+        let says = text.iter().any(|name| value.find(name).is_some());
+        same("type") && same("index") && says
+    }
+
+    fn extend(&mut self, value: &Value<'_>) {
+        for (name, value) in value.members().iter().filter(|(_, value)| !value.is_null()) {
+            let known = self.members.iter_mut().find(|(known, _)| known == name);
+            let grows = matches!(&**name, "text" | "summary") && value.text().is_some();
+            match known {
+                // Two strings as they were written, without the quotes between them.
+                Some((_, raw)) if grows && raw.ends_with('"') => {
+                    raw.pop();
+                    raw.push_str(&value.raw()[1..]);
+                }
+                Some((_, raw)) => value.raw().clone_into(raw),
+                None => self.members.push((name.to_string(), value.raw().to_owned())),
+            }
+        }
+    }
+}
+
+/// The thought in a piece of `reasoning_details`, for servers that tell it nowhere else.
+pub(super) fn thoughts<'v, 'a>(message: &'v Value<'a>) -> impl Iterator<Item = &'v Value<'a>> {
+    message.get("reasoning_details").items().iter().filter_map(|detail| {
+        match detail.get("type").text()? {
+            "reasoning.text" => detail.find("text"),
+            "reasoning.summary" => detail.find("summary"),
+            _ => None,
+        }
+    })
+}
+
+/// The proofs that go back with a message of the model.
+#[derive(Debug, Default)]
+pub(super) struct Proofs<'p> {
+    /// The signature of each call by its id, and where it stands.
+    calls: Vec<(&'p str, &'p str, &'p str)>,
+    details: Option<&'p str>,
+}
+
+impl<'p> Proofs<'p> {
+    /// Those that `model` may have back of the message that consists of `pieces`.
+    pub(super) fn of(pieces: &[&'p Piece<'_>], model: &str, profile: &Profile) -> Self {
+        let mut proofs = Self::default();
+        // A signature in front of a call, where the client's dialect has no place for it.
+        let mut before: Option<&'p Seal<'_>> = None;
+        let mut first = None;
+        for piece in pieces {
+            match piece {
+                Piece::Thinking { seal: Some(seal), .. } => match seal.via().and_then(|it| it.call)
+                {
+                    Some(call) => proofs.add(call, seal, model, profile),
+                    None if seal.vendor == Vendor::Compatible => {
+                        proofs.add("", seal, model, profile);
+                    }
+                    None => before = Some(seal),
+                },
+                Piece::Call { id, seal, .. } => {
+                    first = first.or(Some(&**id));
+                    for seal in seal.as_ref().into_iter().chain(before.take()) {
+                        proofs.add(id, seal, model, profile);
+                    }
+                }
+                _ => {}
+            }
+        }
+        match first {
+            Some(id) if profile.thought_signatures && !proofs.calls.iter().any(|it| it.0 == id) => {
+                proofs.calls.push((id, PLACES[0], NO_PROOF));
+            }
+            _ => {}
+        }
+        proofs
+    }
+
+    fn add(&mut self, call: &'p str, seal: &'p Seal<'_>, model: &str, profile: &Profile) {
+        let via = seal.via();
+        let own = via.is_some_and(|via| via.model == model);
+        match seal.vendor {
+            // What was told last is all of it.
+            Vendor::Compatible if own => self.details = Some(&seal.data),
+            Vendor::Gemini if own || profile.thought_signatures => {
+                let place = via.filter(|_| own).map_or(PLACES[0], |via| via.place);
+                if !self.calls.iter().any(|(known, ..)| *known == call) {
+                    self.calls.push((call, place, &seal.data));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes the signature of a call.
+    pub(super) fn write_call(&self, o: &mut Object<'_>, id: &str) {
+        if let Some((_, place, data)) = self.calls.iter().find(|(known, ..)| *known == id) {
+            o.object("extra_content", |o| {
+                o.object(place, |o| o.text("thought_signature", data));
+            });
+        }
+    }
+
+    /// Writes what stands on the message itself.
+    pub(super) fn write_message(&self, o: &mut Object<'_>) {
+        o.raw_if("reasoning_details", self.details);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_details_are_put_together_as_they_were_written() {
+        let deltas = [
+            r#"{"reasoning_details":[{"type":"reasoning.text","text":"a \ud83d","index":0,"format":null}]}"#,
+            r#"{"reasoning_details":[{"type":"reasoning.text","text":"\ude00","index":0}]}"#,
+            r#"{"reasoning_details":[{"type":"reasoning.text","signature":"S","index":0,"format":"f"},
+                {"type":"reasoning.encrypted","data":"D","id":"c","index":1}]}"#,
+            r#"{"reasoning_details":[{"type":"reasoning.encrypted","data":"E","id":"d","index":1}]}"#,
+        ];
+        let mut details = Details::default();
+        for delta in deltas {
+            details.add(&Value::of(delta).unwrap());
+        }
+        let seal = details.seal("m").unwrap();
+        assert_eq!(
+            &*seal.data,
+            r#"[{"type":"reasoning.text","text":"a \ud83d\ude00","index":0,"format":"f","signature":"S"},{"type":"reasoning.encrypted","data":"D","id":"c","index":1},{"type":"reasoning.encrypted","data":"E","id":"d","index":1}]"#
+        );
+        assert_eq!(details.seal("m"), None, "all of it was told");
+        details.add(&Value::of(deltas[3]).unwrap());
+        assert!(details.seal("m").is_some());
+    }
+}
