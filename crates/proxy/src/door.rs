@@ -39,6 +39,8 @@ pub(crate) enum Operation {
     Chat,
     /// Anthropic Messages, OpenAI Responses.
     Converse,
+    /// OpenAI Responses over a WebSocket: the gateway is its other side.
+    Socket,
     /// How many tokens a question would have.
     Count,
     /// OpenAI's embeddings.
@@ -108,6 +110,11 @@ impl Door {
             Door::Model(endpoint) => Some(endpoint.dialect),
             _ => None,
         }
+    }
+
+    /// Whether the gateway is the other side of the WebSocket that is asked for.
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self, Door::Model(Endpoint { operation: Operation::Socket, .. }))
     }
 
     /// How errors are said to who came to this door.
@@ -244,6 +251,7 @@ fn endpoint(head: &RequestHead) -> Option<Endpoint> {
         "messages/count_tokens" if is_post => (Dialect::AnthropicMessages, Operation::Count),
         "complete" if is_post => (Dialect::AnthropicMessages, Operation::Text),
         "responses" if is_post => (Dialect::OpenaiResponses, Operation::Converse),
+        "responses" if head.asks_for_websocket() => (Dialect::OpenaiResponses, Operation::Socket),
         "responses/input_tokens" if is_post => (Dialect::OpenaiResponses, Operation::Count),
         "completions" if is_post => (shared, Operation::Text),
         _ if starts(rest, "messages") || rest == "complete" => {

@@ -53,6 +53,7 @@ mod script;
 mod scripting;
 mod server;
 mod settings;
+mod socket;
 mod stake;
 mod telling;
 mod tunnel;

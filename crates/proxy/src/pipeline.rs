@@ -16,7 +16,7 @@ use crate::{
     refusal::Refusal,
     relay,
     routing::{self, Chance},
-    tunnel,
+    socket, tunnel,
     upstream::{self, Asking, Reached},
 };
 
@@ -35,6 +35,11 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
     if let Some(what) = caller.kept_out(client.ip, method, now) {
         return refuse(gateway, client, &caller, &door, None, Refusal::KeptOut(what)).await;
     }
+    if door.is_socket() {
+        drop(world); // a socket lives for long, and each of its calls takes a view of its own
+        let public_id = public_id(gateway, &key);
+        return socket::serve(gateway, &caller, (public_id, &key), client).await;
+    }
     let kept = door.clone();
     let mut call = match inbound::call(gateway, client, &caller, door).await {
         Ok(call) => call, // what is asked
@@ -52,7 +57,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
     // may they, now
     let mut permit = admission::admit(gateway, &world, client, &caller, &call, &plan).await?;
 
-    let asked = (&world, &*caller, key.as_str());
+    let asked = (world, &*caller, key.as_str());
     let outcome = answered(gateway, asked, client, &mut call, &plan, &mut permit).await;
 
     if let Err(refusal) = &outcome {
@@ -63,19 +68,16 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
 
 async fn answered(
     gateway: &Arc<Gateway>,
-    (world, caller, shown_key): (&Arc<World>, &Caller, &str),
+    (world, caller, shown_key): (Arc<World>, &Caller, &str),
     client: &mut Client<'_>,
     call: &mut Call,
     plan: &routing::Plan,
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
-    let asking = Asking { gateway, world, caller, shown_key, call };
+    let asking = Asking { gateway, world: &world, caller, shown_key, call };
     let answer = upstream::first_answer(asking, client, plan, permit).await?; // who does answer
-    // Long answers are watched over by the part of the key that is no secret.
-    let public_id = || {
-        let shown = gateway.service_keys.present(shown_key);
-        shown.map(|shown| shown.public_id().to_owned()).unwrap_or_default()
-    };
+    drop(world); // an answer may outlive many changes of the configuration
+    let public_id = || public_id(gateway, shown_key);
     call.let_go(); // an answer may take an hour; the question is not needed any more
     match answer {
         Reached::Converted(answer) => {
@@ -88,6 +90,12 @@ async fn answered(
             relay::stream(gateway, public_id, client, call, *answer, permit).await
         }
     } // in the caller's own dialect
+}
+
+/// The part of a key by which it is found: what watches over long answers.
+fn public_id(gateway: &Gateway, shown_key: &str) -> String {
+    let shown = gateway.service_keys.present(shown_key);
+    shown.map(|shown| shown.public_id().to_owned()).unwrap_or_default()
 }
 
 /// Who could answer.

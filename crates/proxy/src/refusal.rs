@@ -69,6 +69,8 @@ pub(crate) enum Refusal {
     Unsayable(Box<Failure>),
     #[error("no upstream takes this over a WebSocket; ask without one")]
     NoWebSocket,
+    #[error("a WebSocket needs `sec-websocket-version: 13` and a `sec-websocket-key`")]
+    BadHandshake,
     #[error("the upstream `{0}` is switched off")]
     UpstreamOff(String),
     #[error("every key of the upstream `{0}` is switched off")]
@@ -162,6 +164,7 @@ impl Refusal {
             Refusal::OtherDialect { .. } => "dialect_not_served",
             Refusal::Unsayable(failure) => failure.kind.code(),
             Refusal::NoWebSocket => "websocket_not_served",
+            Refusal::BadHandshake => "bad_websocket_handshake",
             Refusal::UpstreamOff(_) => "upstream_disabled",
             Refusal::NoUsableKey(_) => "no_usable_key",
             Refusal::AllKeysRest { .. } => "all_keys_resting",
@@ -202,6 +205,7 @@ impl Refusal {
             Refusal::OtherDialect { .. } => 404,
             Refusal::Unsayable(failure) => failure.kind.status(),
             Refusal::NoWebSocket => 426,
+            Refusal::BadHandshake => 400,
             Refusal::TooSlow => 408,
             Refusal::BodyTooLarge(_) => 413,
             Refusal::Compressed => 415,

@@ -70,6 +70,8 @@ impl Refusal {
     fn never_fits(&self) -> bool {
         match self {
             Refusal::TooLargeForKeys(_) | Refusal::UpstreamOff(_) | Refusal::NoUsableKey(_) => true,
+            // None of them comes back by itself.
+            Refusal::AllKeysFail { retry_after: None, .. } => true,
             Refusal::Limited(refused) => refused.never_fits(),
             _ => false,
         }

@@ -5,11 +5,13 @@
 use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
+use bytes::BytesMut;
 use futures_util::FutureExt;
 use pingora_core::{
     apps::ServerApp,
@@ -146,17 +148,11 @@ impl Front {
         let ip = peer.map(|peer| self.client_ip(peer, &head));
         let mut client = Client::new(conn, head, ip, request_id, self.gateway.settings.limits);
         client.keep &= !last && !self.gateway.is_draining();
-        let handled = AssertUnwindSafe(pipeline::handle(&self.gateway, &mut client)).catch_unwind();
-        let outcome = handled.await.unwrap_or_else(|_| {
-            tracing::error!(request_id = client.request_id, "a call broke our own rules");
-            Err(Refusal::Internal)
-        });
+        let answered = answer(&self.gateway, &mut client).await;
         if client.known {
             counted.known();
         }
-        if let Err(refusal) = outcome
-            && render(&mut client, &refusal, self.gateway.settings.retry_wait_max).await.is_err()
-        {
+        if answered.is_err() {
             return After::Abort;
         }
         match (client.answered(), client.keep && client.body_done()) {
@@ -187,6 +183,39 @@ impl Front {
         }
         client
     }
+}
+
+/// Answers a call, with a refusal where it is refused; an error where the connection is to be cut.
+async fn answer(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {
+    let handled = AssertUnwindSafe(pipeline::handle(gateway, client)).catch_unwind();
+    let outcome = handled.await.unwrap_or_else(|_| {
+        tracing::error!(request_id = client.request_id, "a call broke our own rules");
+        Err(Refusal::Internal)
+    });
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(refusal) => render(client, &refusal, gateway.settings.retry_wait_max).await,
+    }
+}
+
+/// Answers one call that has no connection of its own: its body is here, and the answer goes into
+/// `stream`, whose end is the end of it.
+pub(crate) fn answer_call(
+    gateway: Arc<Gateway>,
+    stream: Stream,
+    body: BytesMut,
+    head: RequestHead,
+    ip: Option<IpAddr>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let mut conn = Conn::new(stream);
+        conn.rd.buf = body;
+        let request_id = Uuid::now_v7().to_string();
+        let mut client = Client::new(&mut conn, head, ip, request_id, gateway.settings.limits);
+        client.keep = false;
+        // An answer that is cut off ends before its framing says so.
+        let _ = answer(&gateway, &mut client).await;
+    })
 }
 
 /// A hop of `X-Forwarded-For`: an address, which some write with the port.

@@ -432,7 +432,10 @@ impl Round<'_> {
         permit.classed(failed.verdict.class);
         let (model, now_us) = (self.target.model.as_deref(), gateway.settings.clock.now_us());
         let case = self.running.case(slot, model, permit.id(), now_us);
-        gateway.teller.tell(health::heed(&case, &failed.verdict));
+        // Many providers serve everything but sockets: that says nothing of their keys either.
+        if failed.party == Party::Key || !self.asking.call.websocket {
+            gateway.teller.tell(health::heed(&case, &failed.verdict));
+        }
         judge::failed(self, permit, slot, failed, latency);
     }
 }

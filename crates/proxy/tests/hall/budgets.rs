@@ -18,7 +18,13 @@ use crate::{
 /// What one answer of the vendor uses.
 const TOKENS_OF_ONE: u64 = 10;
 
-fn limit(setup: &mut Setup, scope: Scope, unit: Unit, algorithm: Algorithm, limit: u64) -> LimitId {
+pub(crate) fn limit(
+    setup: &mut Setup,
+    scope: Scope,
+    unit: Unit,
+    algorithm: Algorithm,
+    limit: u64,
+) -> LimitId {
     let id = LimitId(setup.catalog.limits.len() as i64 + 1);
     let name = format!("limit {id}");
     let calendar = matches!(algorithm, Algorithm::Calendar { .. });
@@ -34,7 +40,7 @@ fn a_day() -> Algorithm {
     Algorithm::Calendar { period: Period::Day, timezone: Some(Tz::UTC) }
 }
 
-fn an_hour() -> Algorithm {
+pub(crate) fn an_hour() -> Algorithm {
     Algorithm::SlidingWindow { window: Duration::from_secs(3600) }
 }
 

@@ -19,6 +19,7 @@ mod model_routes;
 mod pools;
 mod redirects;
 mod relay;
+mod responses_socket;
 mod revocation;
 mod routing;
 mod rules;

@@ -97,7 +97,7 @@ async fn what_cannot_be_converted_is_not_found_there() {
         assert_eq!((reply.status, reply.json()["error"].is_object()), (404, true), "{path}");
     }
     let upgrade = ["connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13"];
-    let reply = hall.ask(hall.request("GET", "/v1/responses", &upgrade, "")).await;
+    let reply = hall.ask(hall.request("GET", "/v1/realtime", &upgrade, "")).await;
     assert_eq!((reply.status, reply.code().as_str()), (426, "websocket_not_served"));
     assert!(vendor.seen().is_empty());
 }

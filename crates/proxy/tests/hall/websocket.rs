@@ -107,3 +107,24 @@ async fn a_refused_handshake_is_an_answer_like_any_other() {
     let reply = hall.ask(hall.request("GET", "/proxy/up/ws", &HANDSHAKE, "")).await;
     assert_eq!((reply.status, reply.text()), (404, "{\"error\":\"no such socket\"}"));
 }
+
+#[tokio::test]
+async fn a_socket_that_cannot_be_opened_is_no_failure_of_the_upstream_or_its_key() {
+    let vendor = Vendor::answering(|seen| match seen.method.as_str() {
+        "GET" => json(500, "{}"),
+        _ => crate::vendor::said("ok"),
+    })
+    .await;
+    let mut setup = Setup::new();
+    setup.upstream("up", vendor.addr, &["sk-1"], |up| {
+        up.retry_count = 0;
+        up.policy.breaker.failures_in_a_row = 1;
+    });
+    let hall = setup.start().await;
+    for _ in 0..3 {
+        let reply = hall.ask(hall.request("GET", "/proxy/up/ws", &HANDSHAKE, "")).await;
+        assert_eq!(reply.status, 500);
+    }
+    let chat = hall.post("/v1/chat/completions", &crate::harness::chat("m"));
+    assert_eq!(hall.ask(chat).await.status, 200);
+}
