@@ -96,7 +96,6 @@ pub(crate) struct EditPolicy {
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<Seconds>)]
     revocation_grace: Option<Option<Seconds>>,
-    #[serde(deserialize_with = "given")]
     pass_redirects: Option<bool>,
     /// More than 0 and at most 86400; `null` leaves it to `total_timeout`.
     #[serde(deserialize_with = "nullable")]
