@@ -101,7 +101,7 @@ fn whole(text: &str) -> Result<Regex, String> {
             error => {
                 let words = error.to_string();
                 let last = words.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                format!("is no regular expression: {last}")
+                format!("is not a valid regular expression: {last}")
             }
         })
     };

@@ -23,7 +23,8 @@ impl BaseUrl {
         if text.len() > 2048 || text.bytes().any(|b| !(0x21..=0x7e).contains(&b)) {
             return Err("must be at most 2048 visible ASCII characters".into());
         }
-        let url = Url::parse(text).map_err(|e| format!("is not an address: {e}"))?;
+        let url =
+            Url::parse(text).map_err(|_| "must be an address such as https://api.openai.com")?;
         let tls = match url.scheme() {
             "https" => true,
             "http" => false,

@@ -82,9 +82,9 @@ impl Caller {
     /// Why the key is not accepted at `now`, if it is not.
     pub fn refused_at(&self, now: DateTime<Utc>) -> Option<&'static str> {
         if !self.key.enabled || !self.owner_active {
-            Some("disabled")
+            Some("is disabled")
         } else if self.key.expires_at.is_some_and(|end| end <= now) {
-            Some("expired")
+            Some("has expired")
         } else {
             None
         }

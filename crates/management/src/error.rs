@@ -32,12 +32,14 @@ pub(crate) enum ApiError {
     NoSuchPath,
     #[error("the address does not take this method")]
     MethodNotAllowed,
-    #[error("some fields cannot be as they are")]
+    #[error("the request has invalid fields")]
     Invalid(Faults),
-    #[error("another one is like that already")]
+    #[error("the request conflicts with what is there already")]
     Conflict(Faults),
     #[error("the body is not valid JSON: {0}")]
     Malformed(String),
+    #[error("the body must be a JSON object")]
+    NotAnObject,
     #[error("the body must be JSON, with `content-type: application/json`")]
     NotJson,
     #[error("the body is larger than {0} bytes")]
@@ -83,6 +85,7 @@ impl ApiError {
             Self::Invalid(_) => "invalid",
             Self::Conflict(_) => "conflict",
             Self::Malformed(_) => "malformed_json",
+            Self::NotAnObject => "not_an_object",
             Self::NotJson => "not_json",
             Self::TooLarge(_) => "too_large",
             Self::BodyTimeout => "body_timeout",
@@ -109,7 +112,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::NotAnObject => StatusCode::BAD_REQUEST,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,

@@ -14,7 +14,7 @@ use axum::{
 };
 use domain::Faults;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, error::Category};
 use utoipa::{
     PartialSchema,
     openapi::{RefOr, Schema},
@@ -84,9 +84,24 @@ pub(crate) fn object<T: Input>(body: &[u8]) -> Result<T, ApiError> {
 fn fields_of(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(ApiError::Malformed("an object is expected".to_owned())),
-        Err(error) => Err(ApiError::Malformed(error.to_string())),
+        Ok(_) => Err(ApiError::NotAnObject),
+        Err(error) => Err(malformed(body, &error)),
     }
+}
+
+/// Why a body is not JSON, and where.
+fn malformed(body: &[u8], error: &serde_json::Error) -> ApiError {
+    let (line, column) = (error.line(), error.column());
+    let words = match error.classify() {
+        _ if body.trim_ascii().is_empty() => "it is empty".to_owned(),
+        Category::Eof => "it ends too early".to_owned(),
+        _ if std::str::from_utf8(body).is_err() => "it is not UTF-8".to_owned(),
+        _ if error.to_string().starts_with("recursion limit") => {
+            "it is nested more than 128 levels deep".to_owned()
+        }
+        _ => format!("see line {line}, column {column}"),
+    };
+    ApiError::Malformed(words)
 }
 
 /// The fields of the query.

@@ -35,7 +35,7 @@ const SHARDS: usize = 16;
 pub(crate) enum Revoked {
     #[error("the service key was deleted or rotated")]
     KeyGone,
-    #[error("the service key is {0}")]
+    #[error("the service key {0}")]
     KeyRefused(&'static str),
     #[error("the service key is not accepted {0}")]
     KeptOut(&'static str),

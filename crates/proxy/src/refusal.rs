@@ -34,7 +34,7 @@ pub(crate) enum Refusal {
     KeyMissing,
     #[error("the service key is unknown")]
     KeyUnknown,
-    #[error("the service key is {0}")]
+    #[error("the service key {0}")]
     KeyRefused(&'static str),
     #[error("this service key is not accepted {0}")]
     KeptOut(&'static str),

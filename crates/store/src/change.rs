@@ -80,7 +80,7 @@ impl Change<'_> {
             return Ok(own);
         }
         if self.by.confined_to().is_some() {
-            return Err(StoreError::fault("owner_id", "must be yourself"));
+            return Err(StoreError::fault("owner_id", "must be your own id"));
         }
         match users::Entity::find_by_id(named).one(&self.tx).await? {
             Some(_) => Ok(named),

@@ -206,7 +206,7 @@ pub(crate) fn read(row: limits::Model) -> Result<Limit, Faults> {
         [("scope", scope.is_some()), ("unit", unit.is_some()), ("algorithm", algorithm.is_some())]
     {
         if !known {
-            faults.add(field, "is not one that this version can read");
+            faults.add(field, "cannot be read by this version");
         }
     }
     let limit = (|| {

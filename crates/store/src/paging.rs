@@ -216,7 +216,7 @@ pub(crate) fn numbered<T>(mut rows: Vec<T>, page: &Page, number: impl Fn(&T) -> 
 }
 
 pub(crate) fn bad_cursor() -> StoreError {
-    StoreError::fault("cursor", "is not one that this list gave in this order")
+    StoreError::fault("cursor", "is not a cursor of this list in this order")
 }
 
 fn write_cursor((id, name, updated): (i64, &str, i64), by: SortBy) -> String {

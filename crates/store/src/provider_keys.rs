@@ -352,7 +352,7 @@ fn read(row: &provider_keys::Model, secret: SecretString) -> Result<ProviderKey,
 /// The quotas that are not given in the short form.
 fn quotas(row: &provider_keys::Model) -> Result<Vec<Quota>, Fault> {
     let quotas = serde_json::from_str(&row.quotas);
-    quotas.map_err(|_| Fault::new("quotas", "is not one that this version can read"))
+    quotas.map_err(|_| Fault::new("quotas", "cannot be read by this version"))
 }
 
 /// Whether it says what the short form says.

@@ -207,18 +207,18 @@ fn readable(row: &routes::Model, targets: Vec<route_targets::Model>) -> (Route, 
     let strategy = strategy.map_err(|fault| faults.0.push(fault)).unwrap_or(Strategy::Weighted);
     let sticky = row.sticky.as_deref().map(serde_json::from_str::<Sticky>).transpose();
     let sticky = sticky.unwrap_or_else(|_| {
-        faults.add("sticky", "is not one that this version can read");
+        faults.add("sticky", "cannot be read by this version");
         None
     });
     let matching = row.matching.as_deref().map(serde_json::from_str::<Matching>).transpose();
     let matching = matching.unwrap_or_else(|_| {
-        faults.add("matching", "is not one that this version can read");
+        faults.add("matching", "cannot be read by this version");
         None
     });
     let mut read = Vec::with_capacity(targets.len());
     for (i, target) in targets.into_iter().enumerate() {
         let mut blame = |field: &str| {
-            faults.add(format!("targets[{i}].{field}"), "is not one that this version can read");
+            faults.add(format!("targets[{i}].{field}"), "cannot be read by this version");
         };
         let dialect = target.dialect.as_deref().map(Dialect::from_str).transpose();
         let profile = target.profile.as_deref().map(serde_json::from_str::<ModelProfile>);

@@ -173,7 +173,7 @@ fn write(rule: &Rule, change: &Change<'_>, created_us: i64) -> rules::Model {
 pub(crate) fn read(row: rules::Model) -> Result<Rule, Faults> {
     fn column<T: DeserializeOwned>(faults: &mut Faults, field: &str, text: &str) -> Option<T> {
         let read = serde_json::from_str(text);
-        read.map_err(|_| faults.add(field, "is not one that this version can read")).ok()
+        read.map_err(|_| faults.add(field, "cannot be read by this version")).ok()
     }
     let mut faults = Faults::default();
     let conditions: Option<Condition> = column(&mut faults, "conditions", &row.conditions);

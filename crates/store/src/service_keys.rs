@@ -212,7 +212,7 @@ pub(crate) fn read(row: service_keys::Model) -> Result<ServiceKey, Faults> {
     let allowed_models = list(&mut faults, "allowed_models", &row.allowed_models);
     let access = serde_json::from_str::<Access>(&row.access);
     if access.is_err() {
-        faults.add("access", "is not one that this version can read");
+        faults.add("access", "cannot be read by this version");
     }
     let previous = previous(&row).map_err(|fault| faults.0.push(fault));
     let digest = <[u8; 32]>::try_from(row.digest.as_slice());

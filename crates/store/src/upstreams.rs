@@ -344,7 +344,7 @@ pub(crate) fn read(row: upstreams::Model) -> Result<Upstream, Faults> {
     let model_profiles: Option<Vec<ProfileRule>> =
         list(&mut faults, "model_profiles", &row.model_profiles);
     let policy = serde_json::from_str::<PoolPolicy>(&row.policy)
-        .map_err(|_| Fault::new("policy", "is not one that this version can read"));
+        .map_err(|_| Fault::new("policy", "cannot be read by this version"));
     let policy = note(&mut faults, policy);
     let ms = |value: i64| Duration::from_millis(uncount(value));
     let upstream = (|| {
@@ -391,5 +391,5 @@ pub(crate) fn list<T: DeserializeOwned>(
     text: &str,
 ) -> Option<Vec<T>> {
     let read = serde_json::from_str(text);
-    note(faults, read.map_err(|_| Fault::new(field, "is not one that this version can read")))
+    note(faults, read.map_err(|_| Fault::new(field, "cannot be read by this version")))
 }

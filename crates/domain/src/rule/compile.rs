@@ -149,7 +149,7 @@ impl Compiler {
     fn node(&mut self, condition: &Condition, place: &str, depth: usize) -> Node {
         if depth > Condition::DEPTH_MAX {
             let most = Condition::DEPTH_MAX;
-            self.faults.add(place, format!("is nested too deep: at most {most}"));
+            self.faults.add(place, format!("must be nested at most {most} levels deep"));
             return Node::Is(nothing());
         }
         match condition {
@@ -350,12 +350,12 @@ fn pattern(pattern: &str) -> Result<Regex, Wrong> {
     match builder.size_limit(REGEX_MAX).dfa_size_limit(REGEX_MAX).nest_limit(64).build() {
         Ok(regex) => Ok(regex),
         Err(regex::Error::CompiledTooBig(_)) => {
-            wrong("value", "is too large a regular expression: its repetitions explode")
+            wrong("value", "is too large a regular expression when compiled; repeat less")
         }
         Err(error) => {
             let words = error.to_string();
             let last = words.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            wrong("value", format!("is no regular expression: {last}"))
+            wrong("value", format!("is not a valid regular expression: {last}"))
         }
     }
 }
@@ -403,6 +403,6 @@ fn path(path: &str) -> Result<JsonPath, Wrong> {
     }
     match JsonPath::parse(path) {
         Ok(path) => Ok(path),
-        Err(error) => wrong("name", format!("is no JSON path (RFC 9535): {error}")),
+        Err(error) => wrong("name", format!("is not a valid JSON path (RFC 9535): {error}")),
     }
 }

@@ -25,7 +25,7 @@ fn condition(value: &Value, place: &str, depth: usize) -> Result<Condition, Faul
         return Err(Fault::new(place, words));
     };
     if depth > Condition::DEPTH_MAX {
-        let words = format!("is nested too deep: at most {}", Condition::DEPTH_MAX);
+        let words = format!("must be nested at most {} levels deep", Condition::DEPTH_MAX);
         return Err(Fault::new(place, words));
     }
     let Some(word) = ["all", "any", "not"].into_iter().find(|word| members.contains_key(*word))
@@ -76,7 +76,11 @@ fn word<T: DeserializeOwned>(value: &Value, place: &str, member: &str) -> Result
     let place = format!("{place}.{member}");
     let word = &value[member];
     if !word.is_string() {
-        return Err(Fault::new(place, "is missing, or no text"));
+        return Err(Fault::new(place, "is required, as a text"));
     }
-    T::deserialize(word).map_err(|e| Fault::new(place, e.to_string()))
+    T::deserialize(word).map_err(|error| {
+        let said = error.to_string();
+        let words = said.rsplit_once(", expected ").map_or("", |(_, words)| words);
+        Fault::new(place, format!("must be {words}"))
+    })
 }

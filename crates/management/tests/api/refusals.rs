@@ -64,8 +64,19 @@ async fn a_body_that_is_no_json_object_is_refused_by_what_it_is() {
     let admin = app.admin().await;
     let path = "/api/admin/upstreams";
     let post = |body: &str| admin.send(Method::POST, path, Some(body.to_owned()));
-    for body in ["", "{", "[]", "3", "{\"name\": }"] {
-        assert_eq!(post(body).await.refused(400), "malformed_json", "{body}");
+    for (body, words) in [
+        ("", "it is empty"),
+        ("{", "it ends too early"),
+        ("{\"name\": }", "see line 1, column 10"),
+        ("{\n\"name\": sk-secret}", "see line 2, column 9"),
+    ] {
+        let refusal = post(body).await.expect(400);
+        assert_eq!(refusal["error"]["code"], "malformed_json", "{body}");
+        let message = format!("the body is not valid JSON: {words}");
+        assert_eq!(refusal["error"]["message"], message, "{body}");
+    }
+    for body in ["[]", "3", "null", "\"{}\""] {
+        assert_eq!(post(body).await.refused(400), "not_an_object", "{body}");
     }
     let deep = format!("{}{}", "{\"a\":".repeat(200), "}".repeat(200));
     assert_eq!(post(&deep).await.refused(400), "malformed_json");

@@ -119,14 +119,20 @@ pub(super) fn amount(unit: Unit, amount: u64) -> String {
     match unit {
         Unit::Cost => {
             let text = format!("{}.{:09}", amount / 1_000_000_000, amount % 1_000_000_000);
-            format!("{} dollars", text.trim_end_matches('0').trim_end_matches('.'))
+            let text = text.trim_end_matches('0').trim_end_matches('.');
+            format!("{text} dollar{}", if text == "1" { "" } else { "s" })
         }
-        Unit::Requests => format!("{amount} requests"),
-        Unit::TokensIn => format!("{amount} input tokens"),
-        Unit::TokensOut => format!("{amount} output tokens"),
-        Unit::Tokens => format!("{amount} tokens"),
-        Unit::Concurrency => format!("{amount} calls at once"),
+        Unit::Requests => counted(amount, "request"),
+        Unit::TokensIn => counted(amount, "input token"),
+        Unit::TokensOut => counted(amount, "output token"),
+        Unit::Tokens => counted(amount, "token"),
+        Unit::Concurrency => format!("{} at once", counted(amount, "call")),
     }
+}
+
+/// So many of a thing; one stands in the singular.
+fn counted(amount: u64, thing: &str) -> String {
+    format!("{amount} {thing}{}", if amount == 1 { "" } else { "s" })
 }
 
 /// How much a limit allows, in words.

@@ -151,7 +151,7 @@ impl Store {
         let rows = meant(filter)?.order_by_asc(Column::Id).limit(most + 1);
         let rows = rows.all(&self.0.db.reader().await?).await?;
         if rows.len() > Self::KEYS_AT_ONCE {
-            return Err(StoreError::fault("filter", "must mean at most 100000 keys"));
+            return Err(StoreError::fault("filter", "must match at most 100000 keys"));
         }
         Ok(rows)
     }

@@ -31,8 +31,11 @@ const TESTS_TIMEOUT: Duration = Duration::from_secs(25);
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyFilter {
+    /// Only keys of this upstream's pool.
     pub(super) upstream_id: Option<i64>,
+    /// Only keys that stand so now.
     pub(super) state: Option<KeyStateNow>,
+    /// Only keys of this quota group.
     pub(super) quota_group: Option<String>,
     /// Only keys with these characters in their name.
     pub(super) search: Option<String>,
@@ -60,6 +63,7 @@ pub(crate) struct ChangeManyKeys {
     ids: Option<Vec<i64>>,
     /// All keys that are so. Either this or `ids`.
     filter: Option<KeyFilter>,
+    /// What is done with them.
     action: Bulk,
 }
 
@@ -99,6 +103,7 @@ pub(crate) struct ManyKeysChanged {
 /// What a provider says of one of many keys.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TestedKey {
+    /// Its id.
     id: i64,
     #[serde(flatten)]
     test: KeyTest,
@@ -111,6 +116,7 @@ pub(crate) struct KeyTest {
     accepted: Option<bool>,
     /// The provider's status, where one came.
     status: Option<u16>,
+    /// How long the provider took to answer, in milliseconds.
     latency_ms: f64,
     /// Why not, or why nobody knows.
     message: Option<String>,
@@ -137,7 +143,7 @@ impl From<domain::live::KeyTest> for KeyTest {
 
 /// Enable, disable, ban, delete or test many keys. Each is one change: of all of them, or of none.
 #[utoipa::path(post, path = "/api/admin/keys/bulk", tag = "provider keys", request_body = ChangeManyKeys,
-    responses((status = 200, description = "It was done", body = ManyKeysChanged), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "What became of the keys", body = ManyKeysChanged)))]
 pub(crate) async fn change_many_keys(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
@@ -163,9 +169,9 @@ pub(crate) async fn change_many_keys(
 }
 
 /// Ask the provider whether it accepts a key, with a question that costs nothing.
-#[utoipa::path(post, path = "/api/admin/keys/{id}/test", tag = "provider keys", params(("id" = i64, Path)),
-    responses((status = 200, description = "It was asked", body = KeyTest), (status = "4XX", description = "Why not", body = Failure),
-        (status = 503, description = "No data plane runs here", body = Failure)))]
+#[utoipa::path(post, path = "/api/admin/keys/{id}/test", tag = "provider keys", params(("id" = i64, Path, description = "The id of the provider key")),
+    responses((status = 200, description = "What the provider said", body = KeyTest),
+        (status = 503, description = "No data plane runs in this process, or the database is not available", body = Failure)))]
 pub(crate) async fn test_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
@@ -197,7 +203,7 @@ async fn test_many(
     many: ChangeManyKeys,
 ) -> Result<ManyKeysChanged, ApiError> {
     let live = app.data_plane()?;
-    let too_many = |field: &str| ApiError::field(field, "must mean at most 1000 keys");
+    let too_many = |field: &str| ApiError::field(field, "must match at most 1000 keys");
     let (matched, rows) = match (many.ids, many.filter) {
         (Some(ids), _) if ids.len() > TESTED_MAX => return Err(too_many("ids")),
         (Some(ids), _) => {
