@@ -8,6 +8,7 @@ mod api;
 mod app;
 mod cookies;
 mod error;
+mod etags;
 mod first_start;
 mod gate;
 mod hashing;

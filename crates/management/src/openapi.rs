@@ -1,5 +1,11 @@
-//! The description of the API: made from the handlers, kept as a snapshot by a test.
+//! The description of the API: made from the handlers, kept as a snapshot by a test. What all
+//! operations have in common is added here once.
 
+mod examples;
+mod refusals;
+mod shapes;
+
+use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -8,7 +14,7 @@ use utoipa::{
     },
 };
 
-use crate::router;
+use crate::{render::Failure, router};
 
 /// What stands above the list of paths.
 #[derive(OpenApi)]
@@ -19,8 +25,12 @@ use crate::router;
             Sign in with `POST /api/auth/login` and send the access token as `Authorization: Bearer`. \
             Every refusal has one shape, `Failure`; match on its `code`. The body of a `PATCH` is a JSON \
             merge patch (RFC 7396): what it does not name stays, in objects too; `null` puts a field back \
-            to what it is usually; a list takes the place of the whole list.",
+            to what it is usually; a list takes the place of the whole list. Money is in dollars as \
+            decimal text (`\"0.0125\"`), exact to the billionth; where money is sent, numbers are taken \
+            too. Answers to `GET` carry an `ETag`: with `If-None-Match` an answer that has not changed is \
+            a 304 without a body.",
     ),
+    components(schemas(Failure)),
     security(("access_token" = [])),
     modifiers(&SecuritySchemes),
     tags(
@@ -60,6 +70,15 @@ impl Modify for SecuritySchemes {
 }
 
 /// The description of everything that the management plane answers.
-pub fn document() -> openapi::OpenApi {
-    router::described().1
+pub fn document() -> Value {
+    finished(&router::described().1)
+}
+
+/// The description that was made from the handlers, with what all operations have in common.
+pub(crate) fn finished(made: &openapi::OpenApi) -> Value {
+    let mut document = serde_json::to_value(made).expect("descriptions are plain values");
+    shapes::mend(&mut document);
+    refusals::describe(&mut document);
+    examples::add(&mut document);
+    document
 }

@@ -23,6 +23,7 @@ use crate::{app::Management, error::ApiError};
 /// Why a request was refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Failure {
+    /// What is wrong.
     error: FailureDetail,
 }
 

@@ -6,11 +6,18 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
     middleware,
     routing::get,
 };
-use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, Predicate, SizeAbove},
+    },
+    set_header::SetResponseHeaderLayer,
+};
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -22,7 +29,8 @@ use crate::{
     },
     app::Management,
     error::ApiError,
-    openapi::Head,
+    etags,
+    openapi::{self as description, Head},
     permit, render,
 };
 
@@ -109,7 +117,7 @@ pub(crate) fn described() -> (Router<Management>, openapi::OpenApi) {
 /// The whole plane.
 pub(crate) fn router(app: Management) -> Router {
     let (routes, document) = described_with(Some(&app));
-    let document = Arc::new(document);
+    let document = Arc::new(description::finished(&document));
     let json = get(move || {
         let document = document.clone();
         async move { Json(document.as_ref().clone()) }
@@ -119,9 +127,12 @@ pub(crate) fn router(app: Management) -> Router {
         .route("/api/openapi.json", json)
         .merge(docs())
         .fallback(|| async { ApiError::NoSuchPath })
+        .layer(middleware::from_fn(etags::tag))
         .layer(DefaultBodyLimit::max(app.settings.body_limit))
         .layer(CatchPanicLayer::custom(render::panicked))
         .layer(middleware::from_fn_with_state(app.clone(), render::render))
+        .layer(compression())
+        .layer(middleware::map_response(etags::tell_coding))
         .layer(unless_set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
         .layer(unless_set(header::CACHE_CONTROL, "no-store"))
         .layer(unless_set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -151,6 +162,16 @@ fn docs() -> Router<Management> {
     let config = Config::from("/api/openapi.json").try_it_out_enabled(true).validator_url("none");
     let pages: Router<Management> = SwaggerUi::new("/api/docs").config(config).into();
     pages.layer(unless_set(header::CONTENT_SECURITY_POLICY, DOCS_POLICY))
+}
+
+/// Compresses larger answers, but for those that set cookies: their length must not tell anything
+/// of the secrets in them.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let open = |_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions| {
+        !headers.contains_key(header::SET_COOKIE)
+    };
+    CompressionLayer::new()
+        .compress_when(DefaultPredicate::new().and(SizeAbove::new(1024)).and(open))
 }
 
 fn unless_set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

@@ -40,8 +40,11 @@ pub(crate) struct Hours {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     days: Vec<Day>,
+    /// The time of the day from which on it may be used.
     #[schema(value_type = String, example = "08:00")]
     from: Time,
+    /// The time of the day from which on it may not be used any more; before `from` it is the next
+    /// day's.
     #[schema(value_type = String, example = "18:30")]
     to: Time,
     /// By the clock of which zone; UTC where none is named.

@@ -14,18 +14,20 @@ use crate::{
     input::{Id, Query},
     listing::{ListOf, PageQuery},
     permit::{ManageRules, ReadUpstreams, With},
-    render::Failure,
     words::{AlertState, Severity},
 };
 
 /// Something a person should look at. What belongs together is one alert until it is over.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Alert {
+    /// Its id.
     id: i64,
     /// What belongs together.
     #[schema(example = "rule:7:key:12")]
     group: String,
+    /// Whether anybody has looked at it.
     state: AlertState,
+    /// How much it matters.
     severity: Severity,
     /// What it is, in a line.
     title: String,
@@ -45,9 +47,11 @@ pub(crate) struct Alert {
     last_at: DateTime<Utc>,
     /// Who took it on.
     acknowledged_by: Option<String>,
+    /// When somebody took it on.
     acknowledged_at: Option<DateTime<Utc>>,
     /// Who said that it is over: a person, or `gateway`.
     resolved_by: Option<String>,
+    /// When it was over.
     resolved_at: Option<DateTime<Utc>>,
 }
 
@@ -75,7 +79,7 @@ pub(crate) struct AlertsQuery {
 
 /// Alerts, the newest first.
 #[utoipa::path(get, path = "/api/admin/alerts", tag = "alerts", params(AlertsQuery),
-    responses((status = 200, description = "It is so", body = ListOf<Alert>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of alerts", body = ListOf<Alert>)))]
 pub(crate) async fn list_alerts(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -93,8 +97,8 @@ pub(crate) async fn list_alerts(
 }
 
 /// One alert.
-#[utoipa::path(get, path = "/api/admin/alerts/{id}", tag = "alerts", params(("id" = i64, Path)),
-    responses((status = 200, description = "It is so", body = Alert), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(get, path = "/api/admin/alerts/{id}", tag = "alerts", params(("id" = i64, Path, description = "The id of the alert")),
+    responses((status = 200, description = "The alert", body = Alert)))]
 pub(crate) async fn read_alert(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -106,8 +110,8 @@ pub(crate) async fn read_alert(
 
 /// Say that you have taken an alert on. One that somebody took on before, or that is over, stays
 /// as it is.
-#[utoipa::path(post, path = "/api/admin/alerts/{id}/acknowledge", tag = "alerts", params(("id" = i64, Path)),
-    responses((status = 200, description = "It is so", body = Alert), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(post, path = "/api/admin/alerts/{id}/acknowledge", tag = "alerts", params(("id" = i64, Path, description = "The id of the alert")),
+    responses((status = 200, description = "The alert", body = Alert)))]
 pub(crate) async fn acknowledge_alert(
     actor: With<ManageRules>,
     State(app): State<Management>,
@@ -119,8 +123,8 @@ pub(crate) async fn acknowledge_alert(
 }
 
 /// Say that an alert is over. If it is raised again, that is a new one.
-#[utoipa::path(post, path = "/api/admin/alerts/{id}/resolve", tag = "alerts", params(("id" = i64, Path)),
-    responses((status = 200, description = "It is so", body = Alert), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(post, path = "/api/admin/alerts/{id}/resolve", tag = "alerts", params(("id" = i64, Path, description = "The id of the alert")),
+    responses((status = 200, description = "The alert", body = Alert)))]
 pub(crate) async fn resolve_alert(
     actor: With<ManageRules>,
     State(app): State<Management>,

@@ -37,7 +37,9 @@ const RENEWALS_IN_GRACE: usize = 16;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "admin", "password": "…"}))]
 pub(crate) struct Login {
+    /// The user name, in any case of letters.
     username: String,
+    /// The password.
     #[schema(value_type = String)]
     password: SecretString,
 }
@@ -62,21 +64,27 @@ pub(crate) struct Setup {
 pub(crate) struct SessionAnswer {
     /// To be sent as `Authorization: Bearer …`.
     access_token: String,
+    /// The kind of `access_token`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// Seconds until a new one is needed.
     expires_in: i64,
     /// To be sent as `x-csrf-token` to `/api/auth/refresh` and `/api/auth/logout`.
     csrf_token: String,
+    /// Who is signed in.
     user: Me,
 }
 
 /// Whoever is signed in.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Me {
+    /// The id of the user.
     id: i64,
+    /// The name to sign in with.
     username: String,
+    /// Where to write to.
     email: Option<String>,
+    /// What the user is.
     role: Role,
     /// What the role allows.
     #[schema(value_type = Vec<String>, example = json!(["upstream.read"]))]
@@ -85,7 +93,9 @@ pub(crate) struct Me {
 
 /// Sign in. The answer carries an access token, and in a cookie what renews it.
 #[utoipa::path(post, path = "/api/auth/login", tag = "sign-in", request_body = Login, security(()),
-    responses((status = 200, description = "It is so", body = SessionAnswer), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The session", body = SessionAnswer),
+        (status = 401, description = "The user name or the password is wrong", body = Failure),
+        (status = 429, description = "Too many failed attempts; see `Retry-After`", body = Failure)))]
 pub(crate) async fn login(
     caller: Caller,
     State(app): State<Management>,
@@ -132,7 +142,9 @@ async fn sign_in(
 
 /// Make the first administrator with the one-time token, and sign them in.
 #[utoipa::path(post, path = "/api/auth/setup", tag = "sign-in", request_body = Setup, security(()),
-    responses((status = 201, description = "It was made", body = SessionAnswer), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 201, description = "The administrator was created and is signed in", body = SessionAnswer),
+        (status = 403, description = "The setup token is wrong, used or expired", body = Failure),
+        (status = 429, description = "Too many failed attempts; see `Retry-After`", body = Failure)))]
 pub(crate) async fn setup(
     caller: Caller,
     State(app): State<Management>,
@@ -177,7 +189,8 @@ pub(crate) async fn setup(
 /// renew at once; shown again later it ends the session.
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "sign-in", security(("refresh_cookie" = [])),
     params(("x-csrf-token" = String, Header, description = "From the sign-in, or the csrf cookie")),
-    responses((status = 200, description = "It is so", body = SessionAnswer), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The session", body = SessionAnswer),
+        (status = 403, description = "The call does not come from a page of this gateway", body = Failure)))]
 pub(crate) async fn refresh(
     State(app): State<Management>,
     parts: Parts,
@@ -221,7 +234,8 @@ pub(crate) async fn refresh(
 /// Sign out: the session ends at once, with its access token and its cookie.
 #[utoipa::path(post, path = "/api/auth/logout", tag = "sign-in",
     security(("access_token" = []), ("refresh_cookie" = [])),
-    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 204, description = "Signed out"),
+        (status = 403, description = "The call does not come from a page of this gateway", body = Failure)))]
 pub(crate) async fn logout(
     State(app): State<Management>,
     parts: Parts,
@@ -245,7 +259,7 @@ pub(crate) async fn logout(
 
 /// Who is signed in, and what they may do.
 #[utoipa::path(get, path = "/api/auth/me", tag = "sign-in",
-    responses((status = 200, description = "It is so", body = Me), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The user who is signed in", body = Me)))]
 pub(crate) async fn me(who: SignedIn) -> Answer<Me> {
     Answer(who.user.into())
 }

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use store::{Dashboard, TimeRange};
 use utoipa::{IntoParams, ToSchema};
 
+use super::money::Cost;
 use crate::{
     app::Management,
     error::ApiError,
     input::Query,
     permit::{ReadStats, With},
-    render::Failure,
 };
 
 /// What happened in a range of whole hours.
@@ -21,6 +21,7 @@ pub(crate) struct Stats {
     from: DateTime<Utc>,
     /// The moment after the last.
     to: DateTime<Utc>,
+    /// Everything together.
     totals: Totals,
     /// Half of the calls took at most this long, within a tenth.
     latency_p50_ms: Option<f64>,
@@ -28,11 +29,15 @@ pub(crate) struct Stats {
     latency_p95_ms: Option<f64>,
     /// The busiest first, as everywhere below.
     upstreams: Vec<Share>,
+    /// The share of each provider key.
     provider_keys: Vec<Share>,
+    /// The share of each service key.
     service_keys: Vec<Share>,
+    /// The share of each model, as used.
     models: Vec<Share>,
     /// Hours without a call are left out.
     hours: Vec<Hour>,
+    /// How many there are now.
     counts: Counts,
     /// The data plane, where it runs in this process.
     live: Option<LiveStats>,
@@ -41,19 +46,22 @@ pub(crate) struct Stats {
 /// Sums.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Totals {
+    /// Calls.
     requests: u64,
     /// Calls that were not answered well.
     errors: u64,
     /// Of each hundred calls, those answered well; `null` without calls.
     success_percent: Option<f64>,
+    /// Tokens that went in.
     input_tokens: u64,
     /// Part of `input_tokens`.
     cached_tokens: u64,
+    /// Tokens that came out.
     output_tokens: u64,
     /// Part of `output_tokens`.
     reasoning_tokens: u64,
-    /// In billionths of a dollar.
-    cost_nano: i64,
+    /// What they cost in dollars, where a price was known.
+    cost: Cost,
     /// The mean; `null` without calls.
     latency_ms: Option<f64>,
 }
@@ -61,7 +69,9 @@ pub(crate) struct Totals {
 /// The share of one upstream, key or model.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Share {
+    /// Its id; `null` for models, and for calls that reached nobody.
     id: Option<i64>,
+    /// Its name; of what was deleted, the last one. `null` for calls that reached nobody.
     name: Option<String>,
     #[serde(flatten)]
     totals: Totals,
@@ -79,16 +89,22 @@ pub(crate) struct Hour {
 /// How many there are now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Counts {
+    /// How many upstreams there are.
     upstreams: u64,
+    /// How many service keys there are.
     service_keys: u64,
+    /// How many provider keys there are, by state.
     provider_keys: KeyCounts,
 }
 
 /// Provider keys by state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyCounts {
+    /// In use.
     active: u64,
+    /// Switched off by a person.
     disabled_manual: u64,
+    /// Given up.
     banned: u64,
 }
 
@@ -97,6 +113,7 @@ pub(crate) struct KeyCounts {
 pub(crate) struct LiveStats {
     /// The revision of the configuration that is served.
     revision: i64,
+    /// Calls that are being answered now.
     calls_in_flight: u64,
     /// Log entries on their way to the database.
     journal_len: u64,
@@ -118,7 +135,7 @@ const LONGEST: Duration = Duration::days(92);
 
 /// Numbers for the dashboard.
 #[utoipa::path(get, path = "/api/admin/dashboard/stats", tag = "dashboard", params(StatsQuery),
-    responses((status = 200, description = "It is so", body = Stats), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The numbers", body = Stats)))]
 pub(crate) async fn dashboard_stats(
     actor: With<ReadStats>,
     State(app): State<Management>,
@@ -196,7 +213,7 @@ impl From<store::Totals> for Totals {
             cached_tokens: sums.cached_tokens,
             output_tokens: sums.output_tokens,
             reasoning_tokens: sums.reasoning_tokens,
-            cost_nano: sums.cost_nano,
+            cost: Cost(sums.cost_nano),
             latency_ms: some.then(|| millis(sums.latency_us / sums.requests.max(1))),
         }
     }

@@ -13,6 +13,7 @@ pub(crate) struct Evidence {
     status: Option<u16>,
     /// The provider's code of the error.
     code: Option<String>,
+    /// The class of the failure.
     class: Option<ErrorClass>,
     /// The rule that decided.
     rule_id: Option<i64>,

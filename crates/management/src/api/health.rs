@@ -16,7 +16,7 @@ pub(crate) struct Health {
 
 /// The process lives.
 #[utoipa::path(get, path = "/livez", tag = "health", security(()),
-    responses((status = 200, description = "It is so", body = Health)))]
+    responses((status = 200, description = "The state of the process", body = Health)))]
 pub(crate) async fn livez() -> Answer<Health> {
     Answer(Health { status: "ok" })
 }
@@ -24,7 +24,7 @@ pub(crate) async fn livez() -> Answer<Health> {
 /// Requests may be sent here. That does not say that the database answers: who may not ask it
 /// now can still be told so.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
-    responses((status = 200, description = "It is so", body = Health), (status = 503, description = "Not now", body = Health)))]
+    responses((status = 200, description = "The state of the process", body = Health), (status = 503, description = "The process is ending", body = Health)))]
 pub(crate) async fn readyz(State(app): State<Management>) -> (StatusCode, Answer<Health>) {
     if app.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, Answer(Health { status: "draining" }))
@@ -35,7 +35,7 @@ pub(crate) async fn readyz(State(app): State<Management>) -> (StatusCode, Answer
 
 /// The same as `/readyz`.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()),
-    responses((status = 200, description = "It is so", body = Health), (status = 503, description = "Not now", body = Health)))]
+    responses((status = 200, description = "The state of the process", body = Health), (status = 503, description = "The process is ending", body = Health)))]
 pub(crate) async fn healthz(app: State<Management>) -> (StatusCode, Answer<Health>) {
     readyz(app).await
 }

@@ -21,7 +21,6 @@ use crate::{
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageRules, ReadServiceKeys, With},
-    render::Failure,
     words::{Period, Unit},
 };
 
@@ -31,22 +30,27 @@ const USES_MAX: usize = 100;
 /// How much may be used, by whom.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Limit {
+    /// Its id.
     id: i64,
     /// Who made it.
     owner_id: i64,
+    /// What people call it; may be empty.
     name: String,
+    /// Whose calls count together.
     scope: ScopeName,
     /// Who exactly; with `null` each has a count of their own.
     scope_id: Option<ScopeId>,
+    /// What is counted.
     unit: Unit,
+    /// How it is counted.
     algorithm: Algorithm,
     /// Dollars where the unit is `cost`.
-    #[schema(value_type = f64)]
+    #[schema(value_type = Amount)]
     limit: Value,
     /// Of `token_bucket` and `sliding_window`.
     window: Option<Stretch>,
     /// Of `token_bucket`: how much it holds; the limit where nothing is said.
-    #[schema(value_type = Option<f64>)]
+    #[schema(value_type = Option<Amount>)]
     burst: Option<Value>,
     /// Of `calendar`.
     period: Option<Period>,
@@ -56,8 +60,11 @@ pub(crate) struct Limit {
     /// Of `calendar`: from how many percent used an alert is raised; `null` for never.
     #[schema(minimum = 1, maximum = 100)]
     alert_percent: Option<u8>,
+    /// Whether it is in use.
     enabled: bool,
+    /// When it was created.
     created_at: DateTime<Utc>,
+    /// When it was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -76,7 +83,7 @@ pub(crate) struct Use {
     /// The id, address or model that is counted by; `all` where everybody counts together.
     subject: String,
     /// What is reserved for calls under way included.
-    #[schema(value_type = f64)]
+    #[schema(value_type = Amount)]
     used: Value,
     /// When there is room again, or the period ends.
     resets_at: Option<DateTime<Utc>>,
@@ -90,10 +97,13 @@ pub(crate) struct Use {
     "algorithm": "sliding_window", "limit": 50, "window": "1h",
 }))]
 pub(crate) struct NewLimit {
+    /// What people call it, at most 128 bytes.
     name: Option<String>,
+    /// Whose calls count together.
     scope: ScopeName,
     /// An id, a network or address, a model; none for each.
     scope_id: Option<ScopeId>,
+    /// What is counted.
     unit: Unit,
     /// `calendar` when not given and a period is, `concurrency` for that unit.
     algorithm: Option<Algorithm>,
@@ -112,6 +122,7 @@ pub(crate) struct NewLimit {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 100)]
     alert_percent: Option<Option<u8>>,
+    /// Whether it is in use; true when not given.
     enabled: Option<bool>,
 }
 
@@ -119,19 +130,25 @@ pub(crate) struct NewLimit {
 /// field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"limit": 100}))]
 pub(crate) struct EditLimit {
+    /// Another name.
     name: Option<String>,
+    /// Whose calls count together.
     scope: Option<ScopeName>,
     /// `null` for each. Required with another scope.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<ScopeId>)]
     scope_id: Option<Option<ScopeId>>,
+    /// What is counted.
     unit: Option<Unit>,
     /// `null` for what follows from unit and period.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Algorithm>)]
     algorithm: Option<Option<Algorithm>>,
+    /// How much may be used. Dollars where the unit is `cost`.
     limit: Option<Amount>,
+    /// Of `token_bucket` and `sliding_window`: the length of the window.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Stretch>)]
     window: Option<Option<Stretch>>,
@@ -139,6 +156,7 @@ pub(crate) struct EditLimit {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Amount>)]
     burst: Option<Option<Amount>>,
+    /// Of `calendar`: the period.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Period>)]
     period: Option<Option<Period>>,
@@ -150,6 +168,7 @@ pub(crate) struct EditLimit {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<u8>, minimum = 1, maximum = 100)]
     alert_percent: Option<Option<u8>>,
+    /// Whether it is in use.
     enabled: Option<bool>,
 }
 
@@ -158,6 +177,7 @@ pub(crate) struct EditLimit {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LimitsQuery {
+    /// Only limits of this scope.
     #[param(inline)]
     scope: Option<ScopeName>,
     /// Only those of this id, network or model.
@@ -177,7 +197,7 @@ pub(crate) struct LimitsQuery {
 /// Limits, a page at a time. Who sees only their own sees those that they or their keys are held
 /// to by name.
 #[utoipa::path(get, path = "/api/admin/limits", tag = "limits", params(LimitsQuery),
-    responses((status = 200, description = "It is so", body = ListOf<Limit>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of limits", body = ListOf<Limit>)))]
 pub(crate) async fn list_limits(
     actor: With<ReadServiceKeys>,
     State(app): State<Management>,
@@ -195,7 +215,7 @@ pub(crate) async fn list_limits(
 
 /// Make a limit. It holds within a second.
 #[utoipa::path(post, path = "/api/admin/limits", tag = "limits", request_body = NewLimit,
-    responses((status = 201, description = "It was made", body = Limit), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 201, description = "The limit was created", body = Limit)))]
 pub(crate) async fn create_limit(
     actor: With<ManageRules>,
     State(app): State<Management>,
@@ -218,8 +238,8 @@ pub(crate) async fn create_limit(
 }
 
 /// One limit, and how much of it is used.
-#[utoipa::path(get, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path)),
-    responses((status = 200, description = "It is so", body = LimitInUse), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(get, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path, description = "The id of the limit")),
+    responses((status = 200, description = "The limit and how much of it is used", body = LimitInUse)))]
 pub(crate) async fn read_limit(
     actor: With<ReadServiceKeys>,
     State(app): State<Management>,
@@ -239,9 +259,9 @@ pub(crate) async fn read_limit(
 }
 
 /// Change a limit. What was counted by it stays counted, as long as scope, unit and algorithm do.
-#[utoipa::path(patch, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path)),
+#[utoipa::path(patch, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path, description = "The id of the limit")),
     request_body(content((EditLimit = "application/json"), (EditLimit = "application/merge-patch+json"))),
-    responses((status = 200, description = "It is so", body = Limit), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The limit", body = Limit)))]
 pub(crate) async fn edit_limit(
     actor: With<ManageRules>,
     State(app): State<Management>,
@@ -256,8 +276,8 @@ pub(crate) async fn edit_limit(
 }
 
 /// Delete a limit. It holds no longer within a second.
-#[utoipa::path(delete, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path)),
-    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(delete, path = "/api/admin/limits/{id}", tag = "limits", params(("id" = i64, Path, description = "The id of the limit")),
+    responses((status = 204, description = "The limit was deleted")))]
 pub(crate) async fn delete_limit(
     actor: With<ManageRules>,
     State(app): State<Management>,

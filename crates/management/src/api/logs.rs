@@ -11,20 +11,20 @@ use store::{LogFilter, LogOrder, LogRow, RecordedBody, StatusClass};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{rules::triggers::RuleTrigger, visible};
+use super::{money::Cost, rules::triggers::RuleTrigger, visible};
 use crate::{
     app::Management,
     error::ApiError,
     input::Query,
     listing::{ListOf, ListQuery},
     permit::{ReadBodies, ReadLogs, With},
-    render::Failure,
     words::{Dialect, ErrorClass, Outcome, UsageSource},
 };
 
 /// What one admitted call did. Times are in milliseconds.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LogEntry {
+    /// Its id; that of the call.
     id: Uuid,
     /// The `x-request-id` of the answer.
     request_id: String,
@@ -34,6 +34,7 @@ pub(crate) struct LogEntry {
     ended_at: DateTime<Utc>,
     /// When the entry came into the database.
     stored_at: DateTime<Utc>,
+    /// The service key that the call was made with.
     service_key_id: i64,
     /// What that key was called then.
     service_key_name: String,
@@ -47,28 +48,39 @@ pub(crate) struct LogEntry {
     provider_key_id: Option<i64>,
     /// What that provider key was called then.
     provider_key: Option<String>,
+    /// The model that the client asked for.
     model_asked: Option<String>,
+    /// The model that the last attempt went to.
     model_used: Option<String>,
     /// The dialect that the client spoke; none on `/proxy/…`.
     dialect: Option<Dialect>,
+    /// The method of the request.
     method: String,
+    /// The path of the request, without its query.
     path: String,
     /// The status that went to the client; 0 when none did.
     status: u16,
+    /// How the call ended.
     outcome: Outcome,
+    /// Bytes of the request's body.
     bytes_in: u64,
+    /// Bytes of the answer's body.
     bytes_out: u64,
+    /// From admission to the end of the answer, in milliseconds.
     latency_ms: f64,
     /// To the first byte of the answer.
     first_byte_ms: Option<f64>,
     /// Whether the answer was an event stream.
     streamed: bool,
+    /// The tokens that it used.
     usage: Usage,
+    /// Who counted the tokens.
     usage_source: UsageSource,
-    /// In billionths of a dollar, where a price is known.
-    cost_nano: Option<i64>,
+    /// What it cost in dollars, where a price is known.
+    cost: Option<Cost>,
     /// Every try at a provider, in order.
     attempts: Vec<Attempt>,
+    /// Why it failed, where it did.
     error: Option<String>,
     /// The client's address, masked as configured.
     client_ip: Option<String>,
@@ -112,12 +124,17 @@ pub(crate) struct Usage {
 /// One try at one upstream with one provider key.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Attempt {
+    /// The upstream that was asked.
     upstream_id: i64,
+    /// What that upstream was called then.
     upstream: String,
+    /// The provider key that was used; `null` where none was chosen.
     provider_key_id: Option<i64>,
+    /// What that provider key was called then.
     provider_key: Option<String>,
     /// When it began, after the call did.
     started_ms: f64,
+    /// How long it took, in milliseconds.
     duration_ms: f64,
     /// The provider's status, where one came.
     status: Option<u16>,
@@ -133,19 +150,23 @@ pub(crate) struct Attempt {
 /// One place that could have answered.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Considered {
+    /// The name of the upstream, with its model where it has another.
     candidate: String,
+    /// Why it was not asked; `null` where it was.
     passed_over: Option<String>,
 }
 
 /// The bodies of a call, where its upstream records them: the request's, then the answer's.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Bodies {
+    /// At most two.
     items: Vec<Body>,
 }
 
 /// A recorded body, capped and masked when it was recorded.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Body {
+    /// Whose body it is.
     of: Side,
     /// What is no text is shown as `�`.
     text: String,
@@ -187,8 +208,11 @@ pub(crate) struct LogsQuery {
     ended_from: Option<DateTime<Utc>>,
     /// Only calls that ended before this time.
     ended_to: Option<DateTime<Utc>>,
+    /// Only calls that this upstream answered, or was the last to be asked.
     upstream_id: Option<i64>,
+    /// Only calls whose last attempt used this provider key.
     provider_key_id: Option<i64>,
+    /// Only calls with this service key.
     service_key_id: Option<i64>,
     /// Only calls with service keys of this user.
     owner_id: Option<i64>,
@@ -196,6 +220,7 @@ pub(crate) struct LogsQuery {
     model: Option<String>,
     /// `200`, `4xx` or `errors`.
     status: Option<String>,
+    /// Only calls that ended so.
     #[param(inline)]
     outcome: Option<Outcome>,
     /// The answer's `x-request-id`.
@@ -232,7 +257,7 @@ impl From<LogSort> for LogOrder {
 
 /// Log entries, the newest first.
 #[utoipa::path(get, path = "/api/admin/logs", tag = "logs", params(LogsQuery),
-    responses((status = 200, description = "It is so", body = ListOf<LogEntry>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of log entries", body = ListOf<LogEntry>)))]
 pub(crate) async fn list_logs(
     actor: With<ReadLogs>,
     State(app): State<Management>,
@@ -248,8 +273,8 @@ pub(crate) async fn list_logs(
 }
 
 /// One log entry, with the rules that fired about it.
-#[utoipa::path(get, path = "/api/admin/logs/{id}", tag = "logs", params(("id" = Uuid, Path)),
-    responses((status = 200, description = "It is so", body = LogEntryInFull), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(get, path = "/api/admin/logs/{id}", tag = "logs", params(("id" = Uuid, Path, description = "The id of the log entry")),
+    responses((status = 200, description = "The log entry", body = LogEntryInFull)))]
 pub(crate) async fn read_log(
     actor: With<ReadLogs>,
     State(app): State<Management>,
@@ -263,8 +288,8 @@ pub(crate) async fn read_log(
 }
 
 /// The recorded bodies of a call.
-#[utoipa::path(get, path = "/api/admin/logs/{id}/bodies", tag = "logs", params(("id" = Uuid, Path)),
-    responses((status = 200, description = "It is so", body = Bodies), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(get, path = "/api/admin/logs/{id}/bodies", tag = "logs", params(("id" = Uuid, Path, description = "The id of the log entry")),
+    responses((status = 200, description = "The recorded bodies", body = Bodies)))]
 pub(crate) async fn read_bodies(
     actor: With<ReadBodies>,
     State(app): State<Management>,
@@ -366,7 +391,7 @@ impl From<LogRow> for LogEntry {
             streamed: entry.streamed,
             usage: entry.usage.into(),
             usage_source: entry.usage_source.into(),
-            cost_nano: entry.cost_nano,
+            cost: entry.cost_nano.map(Cost),
             attempts: entry.attempts.into_iter().map(Attempt::from).collect(),
             error: entry.error,
             client_ip: entry.client_ip,

@@ -12,6 +12,7 @@ pub(crate) mod home;
 pub(crate) mod limits;
 pub(crate) mod logs;
 mod matching;
+mod money;
 pub(crate) mod presets;
 mod profiles;
 pub(crate) mod provider_keys;

@@ -12,7 +12,6 @@ use crate::{
     error::ApiError,
     listing::ListOf,
     permit::{ReadUpstreams, With},
-    render::Failure,
     words::{Dialect, PathStyle, Provider},
 };
 
@@ -23,17 +22,24 @@ pub(crate) struct Preset {
     id: &'static str,
     /// What people call it.
     name: &'static str,
+    /// Whose API it has.
     provider: Provider,
     /// Where it is. A part in braces differs from customer to customer: then a new upstream must
     /// give its own `base_url`.
     base_url: &'static str,
     /// The vendor's page that this follows.
     docs: &'static str,
+    /// The dialects that it speaks.
     dialects: Vec<Dialect>,
+    /// Where the provider key goes.
     key_placement: KeyPlacement,
+    /// How paths are joined to the base URL.
     paths: PathStyle,
+    /// What every call on a model route has in its query beside the client's own fields.
     query: Vec<QueryField>,
+    /// Steps after the header policy.
     header_rules: Vec<HeaderRule>,
+    /// Whether streams of Chat Completions are asked for their usage although the client did not.
     ask_usage: bool,
     /// Another preset whose models are served here too.
     models_of: Option<&'static str>,
@@ -43,7 +49,7 @@ pub(crate) struct Preset {
 
 /// All presets, on one page.
 #[utoipa::path(get, path = "/api/admin/presets", tag = "upstreams",
-    responses((status = 200, description = "It is so", body = ListOf<Preset>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of presets", body = ListOf<Preset>)))]
 pub(crate) async fn list_presets(
     _: With<ReadUpstreams>,
 ) -> Result<Answer<ListOf<Preset>>, ApiError> {

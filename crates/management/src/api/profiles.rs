@@ -78,6 +78,7 @@ pub(crate) struct ProfileRule {
     /// A model's exact name, or how names begin followed by `*`; `*` alone is every model.
     #[schema(example = "gpt-5*")]
     pattern: String,
+    /// What is known of these models.
     profile: ModelProfile,
 }
 

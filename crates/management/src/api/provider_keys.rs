@@ -27,7 +27,6 @@ use crate::{
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageProviderKeys, ReadProviderKeys, With},
-    render::Failure,
     words::KeyState,
 };
 
@@ -39,15 +38,18 @@ use crate::{
     "enable_quota": true, "quota_total": 1000,
 }))]
 pub(crate) struct NewProviderKey {
+    /// The upstream whose pool gets it.
     upstream_id: i64,
     /// Unique in the pool.
     name: String,
     /// The secret; it is never shown again.
     #[schema(value_type = String)]
     key_value: SecretString,
+    /// What people decide about it; `active` when not given.
     state: Option<KeyState>,
     /// 1 to 1000.
     weight: Option<u32>,
+    /// Whether `quota_total` counts.
     #[serde(default)]
     enable_quota: bool,
     /// How many requests it may make a day.
@@ -57,6 +59,7 @@ pub(crate) struct NewProviderKey {
     quotas: Vec<Quota>,
     /// Keys of one account or project share limits: they name the same group.
     quota_group: Option<String>,
+    /// A remark, at most 4096 bytes.
     #[serde(default)]
     note: String,
 }
@@ -65,13 +68,18 @@ pub(crate) struct NewProviderKey {
 /// `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"weight": 5, "note": "of the team account"}))]
 pub(crate) struct EditProviderKey {
+    /// Another name, unique in the pool.
     name: Option<String>,
     /// Another secret in place of the old one.
     #[schema(value_type = Option<String>)]
     key_value: Option<SecretString>,
+    /// What people decide about it. `active` also takes back what was concluded of it.
     state: Option<KeyState>,
+    /// Its share under `weighted`, 1 to 1000.
     weight: Option<u32>,
+    /// Whether `quota_total` counts.
     enable_quota: Option<bool>,
     /// `null` forgets the number.
     #[serde(default, deserialize_with = "nullable")]
@@ -83,6 +91,7 @@ pub(crate) struct EditProviderKey {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     quota_group: Option<Option<String>>,
+    /// A remark, at most 4096 bytes.
     note: Option<String>,
 }
 
@@ -112,7 +121,7 @@ pub(crate) struct ProviderKeysQuery {
 
 /// Provider keys, a page at a time.
 #[utoipa::path(get, path = "/api/admin/keys", tag = "provider keys", params(ProviderKeysQuery),
-    responses((status = 200, description = "It is so", body = ListOf<ProviderKey>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of provider keys", body = ListOf<ProviderKey>)))]
 pub(crate) async fn list_provider_keys(
     actor: With<ReadProviderKeys>,
     State(app): State<Management>,
@@ -128,7 +137,7 @@ pub(crate) async fn list_provider_keys(
 
 /// Enter a provider key.
 #[utoipa::path(post, path = "/api/admin/keys", tag = "provider keys", request_body = NewProviderKey,
-    responses((status = 201, description = "It was made", body = ProviderKey), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 201, description = "The provider key was created", body = ProviderKey)))]
 pub(crate) async fn create_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
@@ -140,8 +149,8 @@ pub(crate) async fn create_provider_key(
 }
 
 /// One provider key.
-#[utoipa::path(get, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
-    responses((status = 200, description = "It is so", body = ProviderKey), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(get, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path, description = "The id of the provider key")),
+    responses((status = 200, description = "The provider key", body = ProviderKey)))]
 pub(crate) async fn read_provider_key(
     actor: With<ReadProviderKeys>,
     State(app): State<Management>,
@@ -152,9 +161,9 @@ pub(crate) async fn read_provider_key(
 }
 
 /// Change a provider key.
-#[utoipa::path(patch, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
+#[utoipa::path(patch, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path, description = "The id of the provider key")),
     request_body(content((EditProviderKey = "application/json"), (EditProviderKey = "application/merge-patch+json"))),
-    responses((status = 200, description = "It is so", body = ProviderKey), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The provider key", body = ProviderKey)))]
 pub(crate) async fn edit_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
@@ -169,8 +178,8 @@ pub(crate) async fn edit_provider_key(
 }
 
 /// Delete a provider key.
-#[utoipa::path(delete, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path)),
-    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(delete, path = "/api/admin/keys/{id}", tag = "provider keys", params(("id" = i64, Path, description = "The id of the provider key")),
+    responses((status = 204, description = "The provider key was deleted")))]
 pub(crate) async fn delete_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,

@@ -17,9 +17,10 @@ use crate::words::{Period, Unit};
 pub(crate) struct Quota {
     /// Not `concurrency`.
     unit: Unit,
+    /// The period.
     period: Period,
-    /// How much; of `cost`, dollars, also as a decimal text, to the billionth.
-    #[schema(value_type = f64)]
+    /// How much; of `cost`, dollars as decimal text, to the billionth.
+    #[schema(value_type = Amount)]
     limit: Much,
     /// By the clock of which zone a period begins; that of the upstream where none is named.
     #[schema(required = false)]
@@ -63,15 +64,18 @@ impl TryFrom<SaidQuota> for Quota {
 /// A quota, and how much of it is used.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QuotaUse {
+    /// What is counted.
     unit: Unit,
+    /// The period.
     period: Period,
     /// How much; of `cost`, dollars.
-    #[schema(value_type = f64)]
+    #[schema(value_type = Amount)]
     limit: Much,
+    /// By the clock of which zone a period begins; `null` for that of the upstream.
     timezone: Option<Zone>,
     /// How much is used, what is reserved for calls under way included; `null` where no data plane
     /// runs here.
-    #[schema(value_type = Option<f64>)]
+    #[schema(value_type = Option<Amount>)]
     used: Option<Much>,
     /// When it starts anew.
     resets_at: Option<DateTime<Utc>>,

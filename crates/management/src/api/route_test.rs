@@ -25,7 +25,9 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"service_key_id": 1, "model": "fast", "dialect": "openai_chat"}))]
 pub(crate) struct TestRoute {
+    /// The service key that the call would be made with.
     service_key_id: i64,
+    /// The model that would be asked for.
     model: String,
     /// `openai_chat` when not given.
     dialect: Option<Dialect>,
@@ -40,7 +42,9 @@ pub(crate) struct TestRoute {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TestHeader {
+    /// The name of the header.
     name: String,
+    /// Its value.
     value: String,
 }
 
@@ -88,7 +92,9 @@ struct Candidate {
 /// A target of a call that might be made.
 #[derive(Debug, Serialize, ToSchema)]
 struct TestedTarget {
+    /// The upstream that would be asked.
     upstream_id: i64,
+    /// The name of the upstream.
     upstream_name: String,
     /// The model that would be asked for there.
     model: Option<String>,
@@ -96,6 +102,7 @@ struct TestedTarget {
     converted_to: Option<Dialect>,
     /// The key that would be used.
     key_id: Option<i64>,
+    /// The name of the provider key.
     key_name: Option<String>,
     /// Why it could not be asked now, where that is so.
     passed_over: Option<String>,
@@ -104,15 +111,18 @@ struct TestedTarget {
 /// What a client would be told.
 #[derive(Debug, Serialize, ToSchema)]
 struct Refused {
+    /// The status that the client would get.
     status: u16,
+    /// The stable code.
     code: &'static str,
+    /// The same for people.
     message: String,
 }
 
 /// Say where a call would go, without sending it.
 #[utoipa::path(post, path = "/api/admin/route-test", tag = "routes", request_body = TestRoute,
-    responses((status = 200, description = "Where it would go", body = RouteTested), (status = "4XX", description = "Why not", body = Failure),
-        (status = 503, description = "No data plane runs here", body = Failure)))]
+    responses((status = 200, description = "Where the call would go", body = RouteTested),
+        (status = 503, description = "No data plane runs in this process, or the database is not available", body = Failure)))]
 pub(crate) async fn test_route(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,

@@ -17,19 +17,21 @@ use crate::{
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
-    render::Failure,
     words::{Conversion, Dialect, Strategy},
 };
 
 /// A model name and its targets.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Route {
+    /// Its id.
     id: i64,
     /// Who made it.
     owner_id: i64,
     /// The model name that callers ask for.
     name: String,
+    /// Whether it is in use.
     enabled: bool,
+    /// Whether calls may be converted to another dialect.
     conversion: Conversion,
     /// How one of the targets of equal priority is chosen.
     strategy: Strategy,
@@ -37,8 +39,11 @@ pub(crate) struct Route {
     sticky: Option<Sticky>,
     /// Which calls it takes besides those that ask for its name.
     matching: Option<Matching>,
+    /// Who could answer.
     targets: Vec<Target>,
+    /// When it was created.
     created_at: DateTime<Utc>,
+    /// When it was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -46,6 +51,7 @@ pub(crate) struct Route {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Target {
+    /// The upstream that is asked.
     upstream_id: i64,
     /// The model to ask there; `null` keeps the name that was asked for.
     model: Option<String>,
@@ -70,11 +76,13 @@ pub(crate) struct Target {
 pub(crate) struct NewRoute {
     /// Unique.
     name: String,
+    /// Whether it is in use; true when not given.
     enabled: Option<bool>,
     /// `allow` when not given.
     conversion: Option<Conversion>,
     /// `weighted` when not given.
     strategy: Option<Strategy>,
+    /// What keeps calls that belong together with one target.
     sticky: Option<Sticky>,
     /// Which calls it takes besides those that ask for its name; none when not given.
     matching: Option<Matching>,
@@ -86,10 +94,15 @@ pub(crate) struct NewRoute {
 /// too; `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"enabled": false}))]
 pub(crate) struct EditRoute {
+    /// Another model name.
     name: Option<String>,
+    /// Whether it is in use.
     enabled: Option<bool>,
+    /// Whether calls may be converted to another dialect.
     conversion: Option<Conversion>,
+    /// How a target is chosen among those of one priority.
     strategy: Option<Strategy>,
     /// `null` lets go of it.
     #[serde(default, deserialize_with = "nullable")]
@@ -105,7 +118,7 @@ pub(crate) struct EditRoute {
 
 /// Routes, a page at a time.
 #[utoipa::path(get, path = "/api/admin/routes", tag = "routes", params(ListQuery),
-    responses((status = 200, description = "It is so", body = ListOf<Route>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of routes", body = ListOf<Route>)))]
 pub(crate) async fn list_routes(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -117,7 +130,7 @@ pub(crate) async fn list_routes(
 
 /// Make a route.
 #[utoipa::path(post, path = "/api/admin/routes", tag = "routes", request_body = NewRoute,
-    responses((status = 201, description = "It was made", body = Route), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 201, description = "The route was created", body = Route)))]
 pub(crate) async fn create_route(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
@@ -141,8 +154,8 @@ pub(crate) async fn create_route(
 }
 
 /// One route.
-#[utoipa::path(get, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
-    responses((status = 200, description = "It is so", body = Route), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(get, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path, description = "The id of the route")),
+    responses((status = 200, description = "The route", body = Route)))]
 pub(crate) async fn read_route(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -153,9 +166,9 @@ pub(crate) async fn read_route(
 }
 
 /// Change a route.
-#[utoipa::path(patch, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
+#[utoipa::path(patch, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path, description = "The id of the route")),
     request_body(content((EditRoute = "application/json"), (EditRoute = "application/merge-patch+json"))),
-    responses((status = 200, description = "It is so", body = Route), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The route", body = Route)))]
 pub(crate) async fn edit_route(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
@@ -169,8 +182,8 @@ pub(crate) async fn edit_route(
 }
 
 /// Delete a route.
-#[utoipa::path(delete, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path)),
-    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(delete, path = "/api/admin/routes/{id}", tag = "routes", params(("id" = i64, Path, description = "The id of the route")),
+    responses((status = 204, description = "The route was deleted")))]
 pub(crate) async fn delete_route(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,

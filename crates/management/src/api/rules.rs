@@ -21,24 +21,26 @@ use crate::{
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageRules, ReadUpstreams, With},
-    render::Failure,
     words::{Per, RuleAction},
 };
 
 /// What is to happen when calls meet conditions.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Rule {
+    /// Its id.
     id: i64,
     /// Who made it.
     owner_id: i64,
     /// The upstream whose calls it judges; `null` for those of all.
     upstream_id: Option<i64>,
+    /// What people call it.
     name: String,
     /// What a call must be like: a test, or `all`, `any` or `not` of further ones.
     #[schema(value_type = Object)]
     conditions: Value,
     /// How often that must happen; `null` for every time.
     threshold: Option<Threshold>,
+    /// What it does.
     actions: Vec<RuleAction>,
     /// How long they last; `null` for as long as usual.
     auto_enable_delay_hours: Option<DelayHours>,
@@ -52,10 +54,13 @@ pub(crate) struct Rule {
     stop: bool,
     /// Whether it only tells what it would have done.
     shadow: bool,
+    /// Whether it is in use.
     enabled: bool,
     /// Grows with every change.
     version: i64,
+    /// When it was created.
     created_at: DateTime<Utc>,
+    /// When it was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -64,8 +69,11 @@ pub(crate) struct Rule {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Threshold {
+    /// How often the conditions must be met.
     count: u32,
+    /// Of how many calls; either this or `window_seconds`.
     last: Option<u32>,
+    /// Within how many seconds; either this or `last`.
     window_seconds: Option<Seconds>,
     /// `key` when not given.
     per: Option<Per>,
@@ -88,16 +96,23 @@ pub(crate) struct NewRule {
     /// which all must hold.
     #[schema(value_type = Object)]
     conditions: Value,
+    /// How often the conditions must be met; every time when not given.
     threshold: Option<Threshold>,
+    /// What it does; at least one.
     actions: Vec<RuleAction>,
     /// How long `disable_key`, `cool_key` and `disable_upstream` last; also with decimals.
     auto_enable_delay_hours: Option<DelayHours>,
     /// The same in seconds; only one of both.
     auto_enable_delay_seconds: Option<Seconds>,
+    /// How long it is quiet about the same key after it fired, in seconds; 0 when not given.
     cool_down_seconds: Option<Seconds>,
+    /// Lower is judged first; 0 when not given.
     priority: Option<i32>,
+    /// Whether rules after it are left out when it fires; false when not given.
     stop: Option<bool>,
+    /// Whether it only tells what it would have done; false when not given.
     shadow: Option<bool>,
+    /// Whether it is in use; true when not given.
     enabled: Option<bool>,
 }
 
@@ -105,11 +120,13 @@ pub(crate) struct NewRule {
 /// too; `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"shadow": true}))]
 pub(crate) struct EditRule {
     /// `null` for the calls of all upstreams.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<i64>)]
     upstream_id: Option<Option<i64>>,
+    /// Another name, unique for the upstream.
     name: Option<String>,
     /// Conditions of another kind (another `type`, or `all`, `any` or `not` where there was none)
     /// take the place of the whole.
@@ -129,10 +146,15 @@ pub(crate) struct EditRule {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<Seconds>)]
     auto_enable_delay_seconds: Option<Option<Seconds>>,
+    /// How long it is quiet about the same key after it fired, in seconds.
     cool_down_seconds: Option<Seconds>,
+    /// Lower is judged first.
     priority: Option<i32>,
+    /// Whether rules after it are left out when it fires.
     stop: Option<bool>,
+    /// Whether it only tells what it would have done.
     shadow: Option<bool>,
+    /// Whether it is in use.
     enabled: Option<bool>,
 }
 
@@ -157,7 +179,7 @@ pub(crate) struct RulesQuery {
 
 /// Rules, a page at a time.
 #[utoipa::path(get, path = "/api/admin/rules", tag = "rules", params(RulesQuery),
-    responses((status = 200, description = "It is so", body = ListOf<Rule>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of rules", body = ListOf<Rule>)))]
 pub(crate) async fn list_rules(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -171,7 +193,7 @@ pub(crate) async fn list_rules(
 
 /// Make a rule. It judges calls within a second.
 #[utoipa::path(post, path = "/api/admin/rules", tag = "rules", request_body = NewRule,
-    responses((status = 201, description = "It was made", body = Rule), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 201, description = "The rule was created", body = Rule)))]
 pub(crate) async fn create_rule(
     actor: With<ManageRules>,
     State(app): State<Management>,
@@ -186,8 +208,8 @@ pub(crate) async fn create_rule(
 }
 
 /// One rule.
-#[utoipa::path(get, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path)),
-    responses((status = 200, description = "It is so", body = Rule), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(get, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path, description = "The id of the rule")),
+    responses((status = 200, description = "The rule", body = Rule)))]
 pub(crate) async fn read_rule(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -198,9 +220,9 @@ pub(crate) async fn read_rule(
 }
 
 /// Change a rule. It has another version then.
-#[utoipa::path(patch, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path)),
+#[utoipa::path(patch, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path, description = "The id of the rule")),
     request_body(content((EditRule = "application/json"), (EditRule = "application/merge-patch+json"))),
-    responses((status = 200, description = "It is so", body = Rule), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The rule", body = Rule)))]
 pub(crate) async fn edit_rule(
     actor: With<ManageRules>,
     State(app): State<Management>,
@@ -222,8 +244,8 @@ pub(crate) async fn edit_rule(
 }
 
 /// Delete a rule. What it did to keys stays as it is.
-#[utoipa::path(delete, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path)),
-    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(delete, path = "/api/admin/rules/{id}", tag = "rules", params(("id" = i64, Path, description = "The id of the rule")),
+    responses((status = 204, description = "The rule was deleted")))]
 pub(crate) async fn delete_rule(
     actor: With<ManageRules>,
     State(app): State<Management>,

@@ -23,19 +23,21 @@ use crate::{
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageServiceKeys, ReadServiceKeys, With},
-    render::Failure,
 };
 
 /// A service key, masked.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ServiceKey {
+    /// Its id.
     id: i64,
     /// Whose it is: it never reaches more than its owner does.
     owner_id: i64,
+    /// What people call it.
     name: String,
     /// What people see of it.
     #[schema(example = "tg-4fGh2kLm-…Ab1x")]
     mask: String,
+    /// Whether it may be used.
     enabled: bool,
     /// From when on it is no longer accepted.
     expires_at: Option<DateTime<Utc>>,
@@ -52,7 +54,9 @@ pub(crate) struct ServiceKey {
     allowed_hours: Vec<Hours>,
     /// Until when the key before the last rotation is accepted yet.
     previous_until: Option<DateTime<Utc>>,
+    /// When it was created.
     created_at: DateTime<Utc>,
+    /// When it was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -72,19 +76,25 @@ pub(crate) struct MintedServiceKey {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "my app"}))]
 pub(crate) struct NewServiceKey {
+    /// What people call it, 1 to 128 bytes.
     name: String,
+    /// Whether it may be used; true when not given.
     enabled: Option<bool>,
+    /// From when on it may not be used any more; never when not given.
     expires_at: Option<DateTime<Utc>>,
+    /// The ids of the upstreams that it may reach; empty means all.
     #[serde(default)]
     allowed_upstreams: Vec<i64>,
     /// Names, or how names begin and one `*` last: `gpt-*`.
     #[serde(default)]
     allowed_models: Vec<String>,
+    /// The networks that it may be used from; empty means all.
     #[serde(default)]
     allowed_ips: Vec<Network>,
     /// In capitals.
     #[serde(default)]
     allowed_methods: Vec<String>,
+    /// The hours at which it may be used; all when not given.
     #[serde(default)]
     allowed_hours: Vec<Hours>,
 }
@@ -93,19 +103,25 @@ pub(crate) struct NewServiceKey {
 /// `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "my app", "allowed_models": ["gpt-*"]}))]
 pub(crate) struct EditServiceKey {
+    /// Another name.
     name: Option<String>,
+    /// Whether it is in use.
     enabled: Option<bool>,
     /// `null` lets it live for ever.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     expires_at: Option<Option<DateTime<Utc>>>,
+    /// The ids of the upstreams that it may reach; empty means all.
     allowed_upstreams: Option<Vec<i64>>,
     /// Names, or how names begin and one `*` last: `gpt-*`.
     allowed_models: Option<Vec<String>>,
+    /// The networks that it may be used from; empty means all.
     allowed_ips: Option<Vec<Network>>,
     /// In capitals.
     allowed_methods: Option<Vec<String>>,
+    /// The hours at which it may be used; `null` means all.
     allowed_hours: Option<Vec<Hours>>,
 }
 
@@ -139,7 +155,7 @@ impl Input for RotateServiceKey {
 
 /// Service keys, a page at a time.
 #[utoipa::path(get, path = "/api/admin/service-keys", tag = "service keys", params(ListQuery),
-    responses((status = 200, description = "It is so", body = ListOf<ServiceKey>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of service keys", body = ListOf<ServiceKey>)))]
 pub(crate) async fn list_service_keys(
     actor: With<ReadServiceKeys>,
     State(app): State<Management>,
@@ -151,7 +167,7 @@ pub(crate) async fn list_service_keys(
 
 /// Make a service key. The answer is the only one that ever shows it.
 #[utoipa::path(post, path = "/api/admin/service-keys", tag = "service keys", request_body = NewServiceKey,
-    responses((status = 201, description = "It was made", body = MintedServiceKey), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 201, description = "The service key was created; its secret is shown this once", body = MintedServiceKey)))]
 pub(crate) async fn create_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,
@@ -181,8 +197,8 @@ pub(crate) async fn create_service_key(
 }
 
 /// One service key.
-#[utoipa::path(get, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
-    responses((status = 200, description = "It is so", body = ServiceKey), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(get, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path, description = "The id of the service key")),
+    responses((status = 200, description = "The service key", body = ServiceKey)))]
 pub(crate) async fn read_service_key(
     actor: With<ReadServiceKeys>,
     State(app): State<Management>,
@@ -193,9 +209,9 @@ pub(crate) async fn read_service_key(
 }
 
 /// Change a service key.
-#[utoipa::path(patch, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
+#[utoipa::path(patch, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path, description = "The id of the service key")),
     request_body(content((EditServiceKey = "application/json"), (EditServiceKey = "application/merge-patch+json"))),
-    responses((status = 200, description = "It is so", body = ServiceKey), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The service key", body = ServiceKey)))]
 pub(crate) async fn edit_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,
@@ -211,9 +227,9 @@ pub(crate) async fn edit_service_key(
 
 /// Put a new key in the place of a service key. The answer is the only one that ever shows it; the
 /// old key is accepted for the grace time yet.
-#[utoipa::path(post, path = "/api/admin/service-keys/{id}/rotate", tag = "service keys", params(("id" = i64, Path)),
+#[utoipa::path(post, path = "/api/admin/service-keys/{id}/rotate", tag = "service keys", params(("id" = i64, Path, description = "The id of the service key")),
     request_body = RotateServiceKey,
-    responses((status = 200, description = "It was done", body = MintedServiceKey), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The service key with its new secret, which is shown this once", body = MintedServiceKey)))]
 pub(crate) async fn rotate_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,
@@ -234,8 +250,8 @@ pub(crate) async fn rotate_service_key(
 }
 
 /// Delete a service key. It is refused within a second.
-#[utoipa::path(delete, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path)),
-    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(delete, path = "/api/admin/service-keys/{id}", tag = "service keys", params(("id" = i64, Path, description = "The id of the service key")),
+    responses((status = 204, description = "The service key was deleted")))]
 pub(crate) async fn delete_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,

@@ -15,12 +15,12 @@ use crate::{
     error::ApiError,
     listing::ListOf,
     permit::{ManageConfig, ReadUpstreams, With},
-    render::Failure,
 };
 
 /// What the gateway does by the clock, and its last runs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Task {
+    /// Its name.
     name: String,
     /// When it runs, as a cron expression.
     #[schema(example = "0 2 * * *")]
@@ -39,7 +39,9 @@ pub(crate) struct Task {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TaskRun)]
 pub(crate) struct Run {
+    /// When it began.
     started_at: DateTime<Utc>,
+    /// When it ended.
     ended_at: DateTime<Utc>,
     /// Whether it did what it should.
     ok: bool,
@@ -49,7 +51,7 @@ pub(crate) struct Run {
 
 /// All tasks, on one page. They are nobody's own: whoever sees only their own things sees none.
 #[utoipa::path(get, path = "/api/admin/tasks", tag = "tasks",
-    responses((status = 200, description = "It is so", body = ListOf<Task>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of tasks", body = ListOf<Task>)))]
 pub(crate) async fn list_tasks(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -62,8 +64,8 @@ pub(crate) async fn list_tasks(
 }
 
 /// Ask for a run of a task. It begins within a second where the gateway runs.
-#[utoipa::path(post, path = "/api/admin/tasks/{name}/run", tag = "tasks", params(("name" = String, Path)),
-    responses((status = 202, description = "It was asked for"), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(post, path = "/api/admin/tasks/{name}/run", tag = "tasks", params(("name" = String, Path, description = "The name of the task")),
+    responses((status = 202, description = "The task will run soon")))]
 pub(crate) async fn run_task(
     actor: With<ManageConfig>,
     State(app): State<Management>,

@@ -29,29 +29,35 @@ use crate::{
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
-    render::Failure,
     words::{Dialect, HeaderPolicy, PathStyle, Provider, Strategy},
 };
 
 /// A configured place to send calls.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Upstream {
+    /// Its id.
     id: i64,
     /// Who made it.
     owner_id: i64,
     /// Its name in `/proxy/{name}/…` and in `name/model`.
     name: String,
+    /// Whose API it has.
     provider: Provider,
     /// The preset on whose knowledge of models it stands; without one, that of its provider.
     preset: Option<String>,
+    /// Where it is.
     base_url: String,
+    /// How paths are joined to the base URL.
     paths: PathStyle,
     /// What every call on a model route has in its query beside the client's own fields.
     query: Vec<QueryField>,
+    /// The dialects that it speaks.
     dialects: Vec<Dialect>,
     /// The models it serves; empty means any.
     models: Vec<String>,
+    /// Whether it is in use.
     enabled: bool,
+    /// How a key of the pool is chosen.
     strategy: Strategy,
     /// How many attempts may follow the first.
     retry_count: u32,
@@ -65,7 +71,9 @@ pub(crate) struct Upstream {
     total_timeout: Seconds,
     /// Where the provider key goes: `bearer`, `header:NAME` or `query:NAME`.
     key_placement: KeyPlacement,
+    /// Which of a client's headers reach the provider.
     header_policy: HeaderPolicy,
+    /// Steps after the header policy.
     header_rules: Vec<HeaderRule>,
     /// Whether request and answer bodies are recorded (capped and masked).
     record_bodies: bool,
@@ -74,12 +82,15 @@ pub(crate) struct Upstream {
     /// Whether streams of Chat Completions are asked for their usage although the client did not;
     /// the event with it is then kept from the client.
     ask_usage: bool,
+    /// How its pool is used.
     policy: Policy,
     /// How it fares; `null` in lists and where no data plane runs here.
     health: Option<Health>,
     /// How many provider keys its pool holds.
     key_count: u64,
+    /// When it was created.
     created_at: DateTime<Utc>,
+    /// When it was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -101,20 +112,34 @@ pub(crate) struct NewUpstream {
     provider: Option<Provider>,
     /// Follow from the provider when not given.
     dialects: Option<Vec<Dialect>>,
+    /// The models that it serves; empty means any.
     #[serde(default)]
     models: Vec<String>,
+    /// Whether it is in use; true when not given.
     enabled: Option<bool>,
+    /// How a key of the pool is chosen; `round_robin` when not given.
     strategy: Option<Strategy>,
+    /// How many attempts may follow the first.
     retry_count: Option<u32>,
+    /// Seconds to the first byte of the answer.
     timeout: Option<Seconds>,
+    /// Seconds to a ready connection.
     connect_timeout: Option<Seconds>,
+    /// Seconds between two bytes of the answer.
     idle_timeout: Option<Seconds>,
+    /// Seconds for all attempts and the whole answer.
     total_timeout: Option<Seconds>,
+    /// Where the provider key goes: `bearer`, `header:NAME` or `query:NAME`. Follows from the
+    /// provider when not given.
     key_placement: Option<KeyPlacement>,
+    /// Which of a client's headers reach the provider; `hide` when not given.
     header_policy: Option<HeaderPolicy>,
+    /// Steps after the header policy.
     header_rules: Option<Vec<HeaderRule>>,
+    /// Whether request and answer bodies are recorded (capped and masked).
     #[serde(default)]
     record_bodies: bool,
+    /// How paths are joined to the base URL.
     paths: Option<PathStyle>,
     /// At most 16.
     query: Option<Vec<QueryField>>,
@@ -131,7 +156,9 @@ pub(crate) struct NewUpstream {
 /// `policy` and its parts too; `null` puts a field back to what it is usually.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"timeout": 30, "policy": {"queue_timeout": 5}}))]
 pub(crate) struct EditUpstream {
+    /// Another name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`; unique.
     name: Option<String>,
     /// Provider keys only go where they were entered: another scheme, host or port is refused
     /// while the pool holds keys, unless `clear_keys` is set.
@@ -139,34 +166,53 @@ pub(crate) struct EditUpstream {
     /// Deletes every key of the pool when the new address needs that.
     #[serde(default)]
     clear_keys: bool,
+    /// Whose API it has.
     provider: Option<Provider>,
+    /// The dialects that it speaks.
     dialects: Option<Vec<Dialect>>,
+    /// The models that it serves; empty means any.
     models: Option<Vec<String>>,
+    /// Whether it is in use.
     enabled: Option<bool>,
+    /// How a key of the pool is chosen.
     strategy: Option<Strategy>,
+    /// How many attempts may follow the first.
     retry_count: Option<u32>,
+    /// Seconds to the first byte of the answer.
     timeout: Option<Seconds>,
+    /// Seconds to a ready connection.
     connect_timeout: Option<Seconds>,
+    /// Seconds between two bytes of the answer.
     idle_timeout: Option<Seconds>,
+    /// Seconds for all attempts and the whole answer.
     total_timeout: Option<Seconds>,
+    /// Where the provider key goes: `bearer`, `header:NAME` or `query:NAME`.
     key_placement: Option<KeyPlacement>,
+    /// Which of a client's headers reach the provider.
     header_policy: Option<HeaderPolicy>,
+    /// All steps after the header policy anew.
     header_rules: Option<Vec<HeaderRule>>,
+    /// Whether request and answer bodies are recorded (capped and masked).
     record_bodies: Option<bool>,
     /// Only what is known of models follows from it; `null` forgets it.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     preset: Option<Option<String>>,
+    /// How paths are joined to the base URL.
     paths: Option<PathStyle>,
+    /// All further fields of the query anew; at most 16.
     query: Option<Vec<QueryField>>,
+    /// All that is known of its models anew; at most 256.
     model_profiles: Option<Vec<ProfileRule>>,
+    /// Whether streams of Chat Completions are asked for their usage although the client did not.
     ask_usage: Option<bool>,
+    /// How its pool is used; only what it names changes.
     policy: Option<EditPolicy>,
 }
 
 /// Upstreams, a page at a time.
 #[utoipa::path(get, path = "/api/admin/upstreams", tag = "upstreams", params(ListQuery),
-    responses((status = 200, description = "It is so", body = ListOf<Upstream>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of upstreams", body = ListOf<Upstream>)))]
 pub(crate) async fn list_upstreams(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -178,7 +224,7 @@ pub(crate) async fn list_upstreams(
 
 /// Make an upstream. The data plane serves it within a second.
 #[utoipa::path(post, path = "/api/admin/upstreams", tag = "upstreams", request_body = NewUpstream,
-    responses((status = 201, description = "It was made", body = Upstream), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 201, description = "The upstream was created", body = Upstream)))]
 pub(crate) async fn create_upstream(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
@@ -191,8 +237,8 @@ pub(crate) async fn create_upstream(
 }
 
 /// One upstream.
-#[utoipa::path(get, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
-    responses((status = 200, description = "It is so", body = Upstream), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(get, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path, description = "The id of the upstream")),
+    responses((status = 200, description = "The upstream", body = Upstream)))]
 pub(crate) async fn read_upstream(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -206,9 +252,9 @@ pub(crate) async fn read_upstream(
 }
 
 /// Change an upstream. The data plane serves the change within a second.
-#[utoipa::path(patch, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
+#[utoipa::path(patch, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path, description = "The id of the upstream")),
     request_body(content((EditUpstream = "application/json"), (EditUpstream = "application/merge-patch+json"))),
-    responses((status = 200, description = "It is so", body = Upstream), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The upstream", body = Upstream)))]
 pub(crate) async fn edit_upstream(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
@@ -227,8 +273,8 @@ pub(crate) async fn edit_upstream(
 }
 
 /// Delete an upstream and its key pool. Refused while a route has it as a target.
-#[utoipa::path(delete, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path)),
-    responses((status = 204, description = "It was done"), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(delete, path = "/api/admin/upstreams/{id}", tag = "upstreams", params(("id" = i64, Path, description = "The id of the upstream")),
+    responses((status = 204, description = "The upstream was deleted")))]
 pub(crate) async fn delete_upstream(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,

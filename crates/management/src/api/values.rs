@@ -3,7 +3,6 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use serde_json::Number;
 use utoipa::ToSchema;
 
 /// One step after the header policy.
@@ -23,6 +22,7 @@ pub(crate) struct QueryField {
     /// Its name; both consist of a-z, 0-9 and `-._~`.
     #[schema(example = "api-version")]
     name: String,
+    /// Its value.
     #[schema(example = "2024-10-21")]
     value: String,
 }
@@ -74,29 +74,6 @@ impl<'de> Deserialize<'de> for Seconds {
             .map(Self)
             .map_err(|_| D::Error::custom("must be a number of seconds"))
     }
-}
-
-/// A decimal number as so many of its smallest parts: `1.25` with 6 decimals is 1,250,000. None
-/// where it is negative, too large or finer than that.
-pub(crate) fn parts(number: &Number, decimals: usize) -> Option<u64> {
-    if let Some(whole) = number.as_u64() {
-        return whole.checked_mul(10_u64.pow(u32::try_from(decimals).ok()?));
-    }
-    let sent = number.as_f64().filter(|sent| *sent >= 0.0)?;
-    let text = format!("{sent:.decimals$}");
-    // What is finer than its parts does not read back as what was sent.
-    (text.parse() == Ok(sent)).then(|| text.replace('.', "").parse().ok())?
-}
-
-/// So many smallest parts as a decimal number.
-pub(crate) fn decimal(parts: u64, decimals: usize) -> Number {
-    let one = 10_u64.pow(u32::try_from(decimals).unwrap_or_default());
-    if parts.is_multiple_of(one) {
-        return Number::from(parts / one);
-    }
-    let text = format!("{}.{:0decimals$}", parts / one, parts % one);
-    let number = text.parse().ok().and_then(Number::from_f64);
-    number.unwrap_or_else(|| Number::from(parts / one))
 }
 
 /// A duration in milliseconds, as a number.
@@ -151,27 +128,4 @@ impl<'de> Deserialize<'de> for KeyPlacement {
 /// A list in the other spelling.
 pub(crate) fn all<A, B: From<A>>(values: Vec<A>) -> Vec<B> {
     values.into_iter().map(B::from).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decimals_are_exact_or_refused() {
-        let check = |text: &str, expected: Option<u64>| {
-            let number = serde_json::from_str(text).unwrap();
-            assert_eq!(parts(&number, 6), expected, "{text}");
-            let back = expected.map(|parts| decimal(parts, 6).as_f64());
-            assert_eq!(back, expected.map(|_| number.as_f64()), "{text}");
-        };
-        check("3", Some(3_000_000));
-        check("1.25", Some(1_250_000));
-        check("0.1", Some(100_000));
-        check("0.000001", Some(1));
-        check("1e-7", None);
-        check("1.2345678", None);
-        check("-1", None);
-        check("1e40", None);
-    }
 }

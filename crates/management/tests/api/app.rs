@@ -36,6 +36,8 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+use crate::contract;
+
 /// What everybody's password is here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
@@ -277,7 +279,7 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<String>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method.clone()).uri(path);
         if !self.headers.iter().any(|(name, _)| name == "host") {
             request = request.header("host", "gate.example");
         }
@@ -294,6 +296,7 @@ impl Client {
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 16 << 20).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
+        contract::check(&method, path, parts.status, &parts.headers, &text);
         Answer { status: parts.status, headers: parts.headers, text }
     }
 }

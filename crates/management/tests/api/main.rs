@@ -6,8 +6,10 @@
 mod admin;
 mod app;
 mod auth;
+mod contract;
 mod docs;
 mod doors;
+mod etags;
 mod first_start;
 mod headers;
 mod health;

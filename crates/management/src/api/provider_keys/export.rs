@@ -17,7 +17,6 @@ use crate::{
     error::ApiError,
     input::Query,
     permit::{ReadProviderKeys, RevealProviderKeys, With},
-    render::Failure,
 };
 
 /// Which provider keys are exported, and how.
@@ -64,7 +63,7 @@ struct Exported<'a> {
 
 /// Provider keys as a file, at most 100,000. What was exported whole can be imported again.
 #[utoipa::path(get, path = "/api/admin/keys/export", tag = "provider keys", params(ExportQuery),
-    responses((status = 200, description = "The file", body = String, content_type = "text/csv"), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "The file", body = String, content_type = "text/csv")))]
 pub(crate) async fn export_provider_keys(
     actor: With<ReadProviderKeys>,
     revealing: Result<With<RevealProviderKeys>, ApiError>,

@@ -15,13 +15,14 @@ use crate::{
     input::{Id, Query},
     listing::{ListOf, PageQuery},
     permit::{ReadProviderKeys, With},
-    render::Failure,
 };
 
 /// A step of a provider key from one state to another.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyTransition {
+    /// Its number; it grows with time.
     id: i64,
+    /// The provider key.
     key_id: i64,
     /// Whose pool it was in.
     upstream_id: i64,
@@ -41,13 +42,14 @@ pub(crate) struct KeyTransition {
     evidence: Evidence,
     /// Who did it: `gateway`, `rule`, or a person's name.
     actor: String,
+    /// When it happened.
     at: DateTime<Utc>,
 }
 
 /// The steps of a provider key from one state to another, the newest first.
 #[utoipa::path(get, path = "/api/admin/keys/{id}/transitions", tag = "provider keys",
-    params(("id" = i64, Path), PageQuery),
-    responses((status = 200, description = "It is so", body = ListOf<KeyTransition>), (status = "4XX", description = "Why not", body = Failure)))]
+    params(("id" = i64, Path, description = "The id of the provider key"), PageQuery),
+    responses((status = 200, description = "A page of transitions", body = ListOf<KeyTransition>)))]
 pub(crate) async fn list_key_transitions(
     actor: With<ReadProviderKeys>,
     State(app): State<Management>,

@@ -17,7 +17,6 @@ use crate::{
     error::ApiError,
     input::{Input, Query, object, whole},
     permit::{ManageProviderKeys, With},
-    render::Failure,
     words::KeyState,
 };
 
@@ -31,6 +30,7 @@ const REPORT_MAX: usize = 10_000;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"upstream_id": 1, "format": "lines", "text": "sk-a\nsk-b"}))]
 pub(crate) struct ImportKeys {
+    /// The upstream whose pool gets the keys.
     upstream_id: i64,
     /// By the looks of the text when not given.
     format: Option<ImportFormat>,
@@ -51,10 +51,15 @@ pub(crate) struct ImportKeys {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Defaults {
+    /// The state of each key.
     pub(super) state: Option<KeyState>,
+    /// The share of each key under `weighted`, 1 to 1000; 1 when not given.
     pub(super) weight: Option<u32>,
+    /// The quota group of each key.
     pub(super) quota_group: Option<String>,
+    /// The quotas of each key.
     pub(super) quotas: Option<Vec<Quota>>,
+    /// Whether `quota_total` counts.
     enable_quota: Option<bool>,
     /// How many requests each may make a day.
     quota_total: Option<u64>,
@@ -161,6 +166,7 @@ pub(crate) struct Imported {
 struct ImportedLine {
     /// Its number, from 1; of JSON the place in the list.
     line: usize,
+    /// What became of it.
     result: LineResult,
     /// The key that was entered, or that the pool had already.
     id: Option<i64>,
@@ -182,7 +188,7 @@ enum LineResult {
 /// `upstream_id` in the query, as `application/json`.
 #[utoipa::path(post, path = "/api/admin/keys/import", tag = "provider keys", params(UploadQuery),
     request_body(content((ImportKeys = "application/json"), (String = "text/plain"), (String = "text/csv"))),
-    responses((status = 200, description = "What became of each", body = Imported), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "What became of each key", body = Imported)))]
 pub(crate) async fn import_provider_keys(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,

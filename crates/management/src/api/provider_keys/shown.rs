@@ -17,11 +17,13 @@ use crate::{
 /// A provider key, masked.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProviderKey {
+    /// Its id.
     id: i64,
     /// Whose pool it is in.
     upstream_id: i64,
     /// Who entered it.
     owner_id: i64,
+    /// What people call it.
     name: String,
     /// What people see of the secret.
     #[schema(example = "sk-…abcd")]
@@ -58,8 +60,11 @@ pub(crate) struct ProviderKey {
     quota_group: Option<String>,
     /// When a person last said that it is to be used: what was concluded before that is void.
     cleared_at: Option<DateTime<Utc>>,
+    /// A remark.
     note: String,
+    /// When it was created.
     created_at: DateTime<Utc>,
+    /// When it was last changed.
     updated_at: DateTime<Utc>,
 }
 
@@ -78,11 +83,17 @@ pub(crate) enum KeyStateNow {
 /// How a provider key stands for one model.
 #[derive(Debug, Serialize, ToSchema)]
 struct ModelState {
+    /// The model.
     model: String,
+    /// How the key stands for it.
     state: KeyStateNow,
+    /// When that ends by itself, where it does.
     until: Option<DateTime<Utc>>,
+    /// Why it stands so: the class of a failure, `rule`, `quota`, `group`, `person`, `probe`.
     reason: String,
+    /// What that was concluded from.
     evidence: Evidence,
+    /// Since when it stands so.
     since: DateTime<Utc>,
 }
 

@@ -31,7 +31,6 @@ use crate::{
     error::ApiError,
     input::{Id, Json, Query},
     permit::{ManageRules, With},
-    render::Failure,
 };
 
 /// Most log entries that are looked at, the newest.
@@ -94,6 +93,7 @@ pub(crate) struct FiredKey {
     id: Option<i64>,
     /// What it was called then.
     name: Option<String>,
+    /// Whose pool it is in.
     upstream_id: i64,
     /// How often.
     count: u64,
@@ -101,7 +101,7 @@ pub(crate) struct FiredKey {
 
 /// Test a rule against the past before it is made.
 #[utoipa::path(post, path = "/api/admin/rules/test", tag = "rules", params(PastQuery), request_body = NewRule,
-    responses((status = 200, description = "It is so", body = Past), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "What the rule would have done", body = Past)))]
 pub(crate) async fn test_rule(
     actor: With<ManageRules>,
     State(app): State<Management>,
@@ -118,8 +118,8 @@ pub(crate) async fn test_rule(
 }
 
 /// Test a rule against the past.
-#[utoipa::path(post, path = "/api/admin/rules/{id}/test", tag = "rules", params(("id" = i64, Path), PastQuery),
-    responses((status = 200, description = "It is so", body = Past), (status = "4XX", description = "Why not", body = Failure)))]
+#[utoipa::path(post, path = "/api/admin/rules/{id}/test", tag = "rules", params(("id" = i64, Path, description = "The id of the rule"), PastQuery),
+    responses((status = 200, description = "What the rule would have done", body = Past)))]
 pub(crate) async fn test_stored_rule(
     actor: With<ManageRules>,
     State(app): State<Management>,

@@ -45,7 +45,8 @@ pub(crate) struct ReadyMadeRule {
 
 /// All ready-made rules, on one page.
 #[utoipa::path(get, path = "/api/admin/rules/ready-made", tag = "rules", params(ReadyMadeQuery),
-    responses((status = 200, description = "It is so", body = ListOf<ReadyMadeRule>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of ready-made rules", body = ListOf<ReadyMadeRule>),
+        (status = 404, description = "No such upstream", body = Failure)))]
 pub(crate) async fn list_ready_made_rules(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,

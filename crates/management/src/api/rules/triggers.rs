@@ -15,14 +15,15 @@ use crate::{
     input::{Id, Query},
     listing::{ListOf, PageQuery},
     permit::{ReadUpstreams, With},
-    render::Failure,
     words::RuleAction,
 };
 
 /// A rule that fired, or would have.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RuleTrigger {
+    /// Its number; it grows with time.
     id: i64,
+    /// The rule that fired.
     rule_id: i64,
     /// In which form: the rule's `version` then.
     rule_version: i64,
@@ -30,9 +31,11 @@ pub(crate) struct RuleTrigger {
     upstream_id: i64,
     /// With which provider key.
     key_id: Option<i64>,
+    /// The model that was asked for.
     model: Option<String>,
     /// The log entry of the call.
     log_id: Uuid,
+    /// When it fired.
     at: DateTime<Utc>,
     /// Whether it only tells what it would have done.
     shadow: bool,
@@ -70,8 +73,8 @@ pub(crate) struct TriggersQuery {
 
 /// The times that one rule fired, the newest first.
 #[utoipa::path(get, path = "/api/admin/rules/{id}/triggers", tag = "rules",
-    params(("id" = i64, Path), PageQuery),
-    responses((status = 200, description = "It is so", body = ListOf<RuleTrigger>), (status = "4XX", description = "Why not", body = Failure)))]
+    params(("id" = i64, Path, description = "The id of the rule"), PageQuery),
+    responses((status = 200, description = "A page of rule triggers", body = ListOf<RuleTrigger>)))]
 pub(crate) async fn list_triggers_of_rule(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
@@ -89,7 +92,7 @@ pub(crate) async fn list_triggers_of_rule(
 /// The times that rules fired, the newest first; those of deleted rules too, as long as they are
 /// kept.
 #[utoipa::path(get, path = "/api/admin/rule-triggers", tag = "rules", params(TriggersQuery),
-    responses((status = 200, description = "It is so", body = ListOf<RuleTrigger>), (status = "4XX", description = "Why not", body = Failure)))]
+    responses((status = 200, description = "A page of rule triggers", body = ListOf<RuleTrigger>)))]
 pub(crate) async fn list_triggers(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,

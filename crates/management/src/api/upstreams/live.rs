@@ -86,6 +86,7 @@ impl From<UpstreamReport> for Health {
 pub(crate) struct TestScript {
     /// The script; that of the upstream where none is given.
     source: Option<String>,
+    /// The method of the request; `POST` when not given.
     #[serde(default = "post")]
     #[schema(default = "POST")]
     method: String,
@@ -102,8 +103,11 @@ pub(crate) struct TestScript {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ScriptKey {
+    /// The id of the provider key.
     id: Option<i64>,
+    /// The name of the provider key.
     name: Option<String>,
+    /// The quota group of the provider key.
     quota_group: Option<String>,
 }
 
@@ -143,10 +147,10 @@ pub(crate) struct ScriptTest {
 }
 
 /// Run a header script on a request that is not sent.
-#[utoipa::path(post, path = "/api/admin/upstreams/{id}/script-test", tag = "upstreams", params(("id" = i64, Path)),
+#[utoipa::path(post, path = "/api/admin/upstreams/{id}/script-test", tag = "upstreams", params(("id" = i64, Path, description = "The id of the upstream")),
     request_body = TestScript,
-    responses((status = 200, description = "It was run", body = ScriptTest), (status = "4XX", description = "Why not", body = Failure),
-        (status = 503, description = "No data plane runs here", body = Failure)))]
+    responses((status = 200, description = "What the script did", body = ScriptTest),
+        (status = 503, description = "No data plane runs in this process, or the database is not available", body = Failure)))]
 pub(crate) async fn test_script(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,

@@ -37,8 +37,11 @@ pub(crate) struct Policy {
     queue_timeout: Seconds,
     /// Most calls at once to this upstream; those beyond it wait in line.
     max_in_flight: Option<u32>,
+    /// When circuit breakers open.
     breaker: Breaker,
+    /// How suspended keys are asked whether they are well again.
     probe: Probe,
+    /// What calls of its models cost.
     prices: Vec<Price>,
     /// A script that sets headers.
     header_script: Option<HeaderScript>,
@@ -67,6 +70,7 @@ pub(crate) struct EditPolicy {
     timezone: Option<Option<Zone>>,
     /// At most 256.
     error_rules: Option<Vec<ErrorRule>>,
+    /// What is done with a key that is not accepted.
     on_auth_failure: Option<AuthFailure>,
     /// At most 32.
     key_limits: Option<Vec<KeyLimit>>,
@@ -82,7 +86,9 @@ pub(crate) struct EditPolicy {
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<u32>)]
     max_in_flight: Option<Option<u32>>,
+    /// When circuit breakers open.
     breaker: Option<Breaker>,
+    /// How suspended keys are asked whether they are well again.
     probe: Option<Probe>,
     /// At most 1000.
     prices: Option<Vec<Price>>,
@@ -96,6 +102,7 @@ pub(crate) struct EditPolicy {
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<Seconds>)]
     revocation_grace: Option<Option<Seconds>>,
+    /// Whether redirects of the provider (301 to 308) pass to the client under `/proxy/`.
     pass_redirects: Option<bool>,
     /// More than 0 and at most 86400; `null` leaves it to `total_timeout`.
     #[serde(deserialize_with = "nullable")]

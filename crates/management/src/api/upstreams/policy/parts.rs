@@ -1,12 +1,15 @@
 //! The parts of a policy, each as the API spells it.
 
 use domain::policy as of;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use serde_json::{Number, Value};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    api::values::{Seconds, decimal, parts},
+    api::{
+        money::{Dollars, PerMillion},
+        values::Seconds,
+    },
     words::{ErrorClass, Period, ScriptError, Sharing, Unit, Window},
 };
 
@@ -15,6 +18,7 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ErrorRule {
+    /// The status of the answer.
     status: Option<u16>,
     /// The provider's code or type of error, whole.
     code: Option<String>,
@@ -22,6 +26,7 @@ pub(super) struct ErrorRule {
     contains: Option<String>,
     /// How the provider's message begins, in any case of letters.
     message: Option<String>,
+    /// The class of the failure.
     class: ErrorClass,
     /// Whether it concerns the key only where this model is asked for.
     #[serde(default)]
@@ -35,7 +40,10 @@ pub(super) struct ErrorRule {
 #[serde(untagged)]
 pub(super) enum AuthFailure {
     Ban(Ban),
-    Disable { disable_seconds: Seconds },
+    Disable {
+        /// For so many seconds it is out.
+        disable_seconds: Seconds,
+    },
 }
 
 /// The word `ban`.
@@ -51,11 +59,14 @@ pub(super) enum Ban {
 pub(super) struct KeyLimit {
     /// A model's name, or its beginning and one `*` last; all together where none is named.
     model: Option<String>,
+    /// Whose calls count together; `key` when not given.
     #[serde(default = "each")]
     per: Sharing,
+    /// What is counted.
     unit: Unit,
     /// None for `concurrency`.
     window: Option<Window>,
+    /// How much of it, at least 1.
     limit: u64,
 }
 
@@ -68,6 +79,7 @@ const fn each() -> Sharing {
 #[serde(deny_unknown_fields, default)]
 #[schema(as = BreakerPolicy)]
 pub(super) struct Breaker {
+    /// Whether the circuit breaker is used.
     enabled: bool,
     /// Seconds over which calls are looked at.
     window: Seconds,
@@ -85,6 +97,7 @@ pub(super) struct Breaker {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Probe {
+    /// Whether suspended keys are asked.
     enabled: bool,
     /// The path of a question that costs nothing; the list of models where none is named. Only
     /// visible ASCII, without `#`.
@@ -94,54 +107,21 @@ pub(super) struct Probe {
 /// What calls of a model cost, in dollars.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"model": "gpt-5*", "input_per_million": 1.25, "output_per_million": 10}))]
+#[schema(example = json!({"model": "gpt-5*", "input_per_million": "1.25", "output_per_million": "10"}))]
 pub(super) struct Price {
     /// The model at this upstream, or its beginning and one `*` last; the longest that fits counts.
     model: String,
-    #[schema(value_type = f64)]
+    /// Dollars for a million tokens that go in.
     input_per_million: PerMillion,
-    #[schema(value_type = f64)]
+    /// Dollars for a million tokens that come out.
     output_per_million: PerMillion,
     /// Tokens read from the prompt cache; as input where nothing is said.
-    #[schema(value_type = Option<f64>)]
     cached_per_million: Option<PerMillion>,
     /// Tokens written to the prompt cache; as input where nothing is said.
-    #[schema(value_type = Option<f64>)]
     cache_written_per_million: Option<PerMillion>,
     /// Each call.
     #[serde(default)]
-    #[schema(value_type = f64)]
     per_request: Dollars,
-}
-
-/// Dollars for a million tokens, kept as billionths for a thousand: six decimals.
-#[derive(Debug, Clone, Copy)]
-struct PerMillion(u64);
-
-/// Dollars, kept as billionths.
-#[derive(Debug, Clone, Copy, Default)]
-struct Dollars(u64);
-
-macro_rules! decimals {
-    ($($name:ident $decimals:literal $words:literal),+ $(,)?) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                decimal(self.0, $decimals).serialize(serializer)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let number = Number::deserialize(deserializer)?;
-                parts(&number, $decimals).map(Self).ok_or_else(|| D::Error::custom($words))
-            }
-        }
-    )+};
-}
-
-decimals! {
-    PerMillion 6 "must be dollars that are not negative, with at most 6 decimals",
-    Dollars 9 "must be dollars that are not negative, with at most 9 decimals",
 }
 
 /// A script that says which headers a request gets.
@@ -153,6 +133,7 @@ pub(super) struct HeaderScript {
         example = "function headers(request) { return {set: {\"x-key\": request.key.name}} }"
     )]
     source: String,
+    /// What happens to a call whose script fails.
     #[serde(default = "refuse")]
     on_error: ScriptError,
 }
