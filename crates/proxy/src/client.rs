@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use pingora_timeout::timeout;
 
 use crate::{
+    connections::Counted,
     http1::{Conn, Decoder, Framing, Piece, ReadError, RequestHead},
     memory::Held,
     pace::Pace,
@@ -28,8 +29,8 @@ pub(crate) struct Client<'c> {
     /// Body bytes from the client and to it.
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    /// Whether it showed a key that we know.
-    pub(crate) known: bool,
+    /// Its connection, as long as it is counted as one that showed no key.
+    counted: Option<&'c mut Counted>,
     /// The status that was sent, if any was.
     pub(crate) status: Option<u16>,
     conn: &'c mut Conn,
@@ -64,7 +65,7 @@ impl<'c> Client<'c> {
             started: Instant::now(),
             bytes_in: 0,
             bytes_out: 0,
-            known: false,
+            counted: None,
             status: None,
             conn,
             limits,
@@ -72,6 +73,18 @@ impl<'c> Client<'c> {
             framing: Framing::Empty,
             told_to_go_ahead: false,
             answered: false,
+        }
+    }
+
+    /// The same on a connection that is counted.
+    pub(crate) fn counted(self, counted: &'c mut Counted) -> Self {
+        Self { counted: Some(counted), ..self }
+    }
+
+    /// It showed a key that we know. That counts at once: a stream or a socket may last for hours.
+    pub(crate) fn is_known(&mut self) {
+        if let Some(counted) = self.counted.take() {
+            counted.known();
         }
     }
 
@@ -330,4 +343,29 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
 pub(crate) fn push_hex(out: &mut Vec<u8>, size: usize) {
     use std::io::Write;
     let _ = write!(out, "{size:x}\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::connections::Connections;
+
+    #[test]
+    fn a_client_that_shows_a_key_is_no_stranger_while_its_call_lasts() {
+        let limits = Limits { anonymous_per_ip: 1, ..Limits::default() };
+        let connections = Arc::new(Connections::default());
+        let open = || connections.open(Some(IpAddr::from([1, 1, 1, 1])), &limits);
+        let mut counted = open().unwrap();
+        let (stream, _other) = tokio::io::duplex(64);
+        let mut conn = Conn::new(Box::new(stream));
+        let raw = Bytes::from_static(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+        let head = RequestHead::parse(raw, 8, 64).unwrap();
+        let client = Client::new(&mut conn, head, None, "id".to_owned(), limits);
+        let mut client = client.counted(&mut counted);
+        assert!(open().is_none(), "one stranger is enough");
+        client.is_known();
+        assert!(open().is_some(), "the call goes on, and its address may open another");
+    }
 }

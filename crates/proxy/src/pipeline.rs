@@ -30,7 +30,7 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
     let world = gateway.world(); // one view of the world, to the end
     let key = inbound::shown_key(&client.head)?; // whose key
     let caller = known(gateway, &world.snapshot, &key)?; // by whom
-    client.known = true;
+    client.is_known();
     let (method, now) = (client.head.method(), gateway.settings.clock.now());
     if let Some(what) = caller.kept_out(client.ip, method, now) {
         return refuse(gateway, client, &caller, &door, None, Refusal::KeptOut(what)).await;

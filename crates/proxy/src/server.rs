@@ -146,12 +146,10 @@ impl Front {
     ) -> After {
         let request_id = request_id(&head);
         let ip = peer.map(|peer| self.client_ip(peer, &head));
-        let mut client = Client::new(conn, head, ip, request_id, self.gateway.settings.limits);
+        let client = Client::new(conn, head, ip, request_id, self.gateway.settings.limits);
+        let mut client = client.counted(counted);
         client.keep &= !last && !self.gateway.is_draining();
         let answered = answer(&self.gateway, &mut client).await;
-        if client.known {
-            counted.known();
-        }
         if answered.is_err() {
             return After::Abort;
         }
