@@ -45,6 +45,8 @@ pub(crate) enum Revoked {
     ModelForbidden,
     #[error("the upstream was deleted or switched off")]
     UpstreamOff,
+    #[error("the gateway restarts; connect again")]
+    Draining,
     #[error("the provider key of this call was withdrawn; another call gets another one")]
     ProviderKey,
 }
@@ -54,7 +56,7 @@ impl Revoked {
     pub(crate) fn status(self) -> u16 {
         match self {
             Revoked::KeyGone | Revoked::KeyRefused(_) => 401,
-            Revoked::UpstreamOff | Revoked::ProviderKey => 503,
+            Revoked::UpstreamOff | Revoked::ProviderKey | Revoked::Draining => 503,
             _ => 403,
         }
     }
@@ -63,7 +65,7 @@ impl Revoked {
     /// not go on, 1012 where the same caller is served again when it connects anew.
     pub(crate) fn close_code(self) -> u16 {
         match self {
-            Revoked::UpstreamOff | Revoked::ProviderKey => 1012,
+            Revoked::UpstreamOff | Revoked::ProviderKey | Revoked::Draining => 1012,
             _ => 1008,
         }
     }
@@ -216,6 +218,11 @@ impl Gateway {
     /// Looks through all leases, and tells the calls whose grant was withdrawn.
     pub(crate) fn check_leases(&self) {
         let (world, now) = (self.world(), self.settings.clock.now());
-        self.leases.check(|grant| grant.withdrawn(&world, now));
+        let draining = self.is_draining();
+        self.leases.check(|grant| match grant.withdrawn(&world, now) {
+            // A call that was sent somewhere may finish; a socket that waits for calls need not wait.
+            None => (draining && grant.upstream.is_none()).then_some(Revoked::Draining),
+            why => why,
+        });
     }
 }

@@ -103,10 +103,13 @@ pub(crate) async fn serve(
                 tick.set(sleep(TICK));
                 socket.tick()
             }
-            why = &mut ends => socket.revoked(why),
+            why = &mut ends, if !socket.leaves => socket.revoked(why),
         };
         if let Err(end) = step {
             break end;
+        }
+        if socket.leaves && socket.is_idle() {
+            break End::Close(Revoked::Draining.close_code(), Revoked::Draining.to_string());
         }
     };
     // What still runs loses its client here.
@@ -132,6 +135,8 @@ struct Socket {
     to_write: mpsc::Sender<String>,
     events: mpsc::Receiver<String>,
     began: Instant,
+    /// It ends when nothing runs any more: the gateway is about to leave.
+    leaves: bool,
     /// When something was heard last.
     heard_at: Instant,
 }
@@ -151,8 +156,14 @@ impl Socket {
             to_write,
             events,
             began: now,
+            leaves: false,
             heard_at: now,
         }
+    }
+
+    /// Whether no response runs, and all was told.
+    fn is_idle(&self) -> bool {
+        self.turns.is_empty() && self.events.is_empty()
     }
 
     /// Writes what waits.
@@ -217,6 +228,9 @@ impl Socket {
         let told = match Asked::read(text) {
             Ok(Asked::Nothing) => return Ok(()),
             Ok(Asked::Steer(steer)) => events::not_steered(&steer),
+            Ok(Asked::Create(create)) if self.leaves => {
+                events::error(create.lane.as_deref(), &events::LEAVING)
+            }
             Ok(Asked::Create(create)) if self.began.elapsed() >= LIFE => {
                 events::error(create.lane.as_deref(), &events::LIMIT_REACHED)
             }
@@ -260,20 +274,19 @@ impl Socket {
         if self.heard_at.elapsed() >= DEAD {
             return Err(End::Gone);
         }
-        if self.turns.is_empty() {
-            if self.gateway.is_draining() {
-                return Err(End::Close(1012, "the gateway restarts; connect again".to_owned()));
-            }
-            if self.began.elapsed() >= LIFE {
-                self.wire.say(events::error(None, &events::LIMIT_REACHED))?;
-                return Err(End::Close(1000, events::LIMIT_REACHED.message.to_owned()));
-            }
+        if self.is_idle() && self.began.elapsed() >= LIFE {
+            self.wire.say(events::error(None, &events::LIMIT_REACHED))?;
+            return Err(End::Close(1000, events::LIMIT_REACHED.message.to_owned()));
         }
         self.wire.ping();
         Ok(())
     }
 
     fn revoked(&mut self, why: Revoked) -> Result<(), End> {
+        if why == Revoked::Draining {
+            self.leaves = true;
+            return Ok(());
+        }
         let words = why.to_string();
         let error = events::Error {
             status: why.status(),

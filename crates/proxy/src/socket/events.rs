@@ -19,6 +19,14 @@ pub(super) const LIMIT_REACHED: Error<'static> = Error {
     message: "this WebSocket is 60 minutes old, which is the most; connect again to go on",
 };
 
+/// The gateway is about to leave.
+pub(super) const LEAVING: Error<'static> = Error {
+    status: 503,
+    kind: "server_error",
+    code: "gateway_restarts",
+    message: "the gateway restarts; connect again",
+};
+
 /// Too much waits on this socket.
 pub(super) const TOO_MANY: Error<'static> = Error {
     status: 429,

@@ -453,3 +453,28 @@ async fn what_breaks_the_protocol_closes_the_socket_in_words() {
     assert!(matches!(soon("the end", socket.0.next()).await, Some(Ok(Message::Close(_))) | None));
     assert!(vendor.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_gateway_that_leaves_lets_a_response_finish_and_closes_the_socket() {
+    let more = Arc::new(Semaphore::new(0));
+    let wait = more.clone();
+    let vendor = Vendor::talking(move |mut talk| {
+        let wait = wait.clone();
+        async move {
+            while talk.request().await.is_some() {
+                wait.acquire().await.unwrap().forget();
+                talk.send(streamed("resp_1", "the last")).await;
+            }
+        }
+    })
+    .await;
+    let hall = Setup::with(vendor.addr).start().await;
+    let (mut busy, mut idle) = (Socket::open(&hall).await, Socket::open(&hall).await);
+    busy.send(create(json!({}))).await;
+    until("a response runs", || vendor.seen().len() == 1).await;
+    hall.gateway.drain();
+    assert_eq!(u16::from(idle.closed().await.code), 1012);
+    more.add_permits(1);
+    assert_eq!(busy.response().await.pop().unwrap()["type"], "response.completed");
+    assert_eq!(u16::from(busy.closed().await.code), 1012);
+}
