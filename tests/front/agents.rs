@@ -6,11 +6,12 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    io::{self, BufRead, BufReader, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -112,7 +113,37 @@ async fn claude_code(matrix: &Matrix, model: &str) {
     assert_eq!(fs::read_to_string(desk.file()).unwrap(), SAID);
 }
 
-async fn codex(matrix: &Matrix, model: &str) {
+/// Passes connections on to `to`, and keeps the first line of each.
+fn listening_in(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (addr, lines) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let kept = Arc::clone(&lines);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let kept = Arc::clone(&kept);
+            thread::spawn(move || {
+                let gateway = TcpStream::connect(to).unwrap();
+                let mut up = BufReader::new(client.try_clone().unwrap());
+                let mut line = String::new();
+                up.read_line(&mut line).unwrap();
+                kept.lock().unwrap().push(line.trim_end().to_owned());
+                let (mut to_gateway, mut down) = (gateway.try_clone().unwrap(), client);
+                let upwards = thread::spawn(move || {
+                    let sent = to_gateway.write_all(line.as_bytes());
+                    let _ = sent.and_then(|()| io::copy(&mut up, &mut to_gateway));
+                    let _ = to_gateway.shutdown(Shutdown::Write);
+                });
+                let _ = io::copy(&mut &gateway, &mut down);
+                let _ = down.shutdown(Shutdown::Both);
+                let _ = upwards.join();
+            });
+        }
+    });
+    (addr, lines)
+}
+
+async fn codex(matrix: &Matrix, model: &str, sockets: bool) {
+    let (gateway, lines) = listening_in(matrix.gateway.proxy());
     let desk = Desk::new();
     let home = desk.home.path().join("codex");
     fs::create_dir(&home).unwrap();
@@ -133,14 +164,13 @@ plugins = false
 remote_plugin = false
 [model_providers.tollgate]
 name = "Tollgate"
-base_url = "http://{}/v1"
+base_url = "http://{gateway}/v1"
 env_key = "TOLLGATE_KEY"
 wire_api = "responses"
-supports_websockets = false
+supports_websockets = {sockets}
 request_max_retries = 0
 stream_max_retries = 0
-"#,
-        matrix.gateway.proxy()
+"#
     );
     fs::write(home.join("config.toml"), config).unwrap();
     let prompt = format!(
@@ -156,6 +186,10 @@ stream_max_retries = 0
     let last = last.and_then(|item| item["text"].as_str()).unwrap_or_default();
     assert!(last.starts_with("The tool says: ") && last.contains(SAID), "{model}: {said}");
     assert_eq!(fs::read_to_string(desk.file()).unwrap(), SAID);
+    let lines = lines.lock().unwrap();
+    let method = if sockets { "GET" } else { "POST" };
+    let wanted = format!("{method} /v1/responses HTTP/1.1");
+    assert!(!lines.is_empty() && lines.iter().all(|line| *line == wanted), "{lines:?}");
 }
 
 async fn gemini_cli(matrix: &Matrix, model: &str) {
@@ -201,10 +235,22 @@ async fn codex_works_with_the_models_of_every_vendor() {
     let providers = Mock::start(Script::default()).await.unwrap();
     let matrix = Matrix::start(&providers.base_url()).await;
     tokio::join!(
-        codex(&matrix, "responses"),
-        codex(&matrix, "chat"),
-        codex(&matrix, "anthropic"),
-        codex(&matrix, "gemini"),
+        codex(&matrix, "responses", false),
+        codex(&matrix, "chat", false),
+        codex(&matrix, "anthropic", false),
+        codex(&matrix, "gemini", false),
+    );
+}
+
+#[tokio::test]
+async fn codex_works_over_a_socket_with_the_models_of_every_vendor() {
+    let providers = Mock::start(Script::default()).await.unwrap();
+    let matrix = Matrix::start(&providers.base_url()).await;
+    tokio::join!(
+        codex(&matrix, "responses", true),
+        codex(&matrix, "chat", true),
+        codex(&matrix, "anthropic", true),
+        codex(&matrix, "gemini", true),
     );
 }
 

@@ -5,6 +5,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 
+import OpenAI from 'openai'
+import { ResponsesWS } from 'openai/resources/responses/ws'
+
 import { clients } from './clients.mjs'
 import { CITY, said } from './samples.mjs'
 
@@ -130,4 +133,34 @@ each(chosen ? [] : told.sealed, 'thoughts come back with their proof', async (cl
 each(failing, 'who leaves takes the provider along', async (client, target, stream) => {
   // Whether the provider was let go is looked at from its side.
   if (stream) await client.leave(`${target}.slow`)
+})
+
+describe('responses are made over a WebSocket', { concurrency: 8 }, () => {
+  for (const target of ours) {
+    test(target, async () => {
+      const socket = new ResponsesWS(new OpenAI({ baseURL: `${proxy}/v1`, apiKey: key }))
+      const ask = (request) =>
+        new Promise((done, fail) => {
+          let text = ''
+          const hear = (event) => {
+            if (event.type === 'response.output_text.delta') text += event.delta
+            if (event.type !== 'response.completed') return
+            socket.off('event', hear)
+            done({ text, id: event.response.id, input: event.response.usage.input_tokens })
+          }
+          socket.on('event', hear)
+          socket.once('error', fail)
+          socket.send({ type: 'response.create', model: target, store: false, ...request })
+        })
+      try {
+        const first = await ask({ input: 'hi' })
+        assert.equal(first.text, said('hi'))
+        const second = await ask({ input: 'again', previous_response_id: first.id })
+        assert.equal(second.text, said('again'))
+        assert(second.input > first.input, 'the conversation went along')
+      } finally {
+        socket.close()
+      }
+    })
+  }
 })
