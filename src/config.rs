@@ -94,6 +94,7 @@ pub(crate) struct Proxy {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) mask_ip: String,
     pub(crate) snapshot_max_age: Duration,
+    pub(crate) connection_max_age: Duration,
     pub(crate) retry_wait_max: Duration,
     pub(crate) limits: Limits,
     pub(crate) buffer_request: u64,
@@ -316,6 +317,7 @@ impl Reader {
             trusted_proxies: self.networks("proxy.trusted_proxies"),
             mask_ip: self.text("proxy.mask_ip"),
             snapshot_max_age: self.duration("proxy.snapshot_max_age"),
+            connection_max_age: self.duration("proxy.connection_max_age"),
             retry_wait_max: self.duration("proxy.retry_wait_max"),
             limits: Limits {
                 head: self.number("proxy.limits.head"),

@@ -221,6 +221,7 @@ fn proxy_settings(
     };
     settings.client_ip_key = master_key.client_ip_key();
     settings.snapshot_max_age = from.snapshot_max_age;
+    settings.connection_max_age = from.connection_max_age;
     settings.retry_wait_max = from.retry_wait_max;
     settings.timezone = config.timezone;
     let limits = &mut settings.limits;

@@ -159,6 +159,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How old the last confirmed configuration may be before calls are refused with 503.",
     ),
     row(
+        "proxy.connection_max_age",
+        Kind::Duration,
+        "60s",
+        "How old a connection to a provider's host name may be to be used again: a name that moved is followed.",
+    ),
+    row(
         "proxy.retry_wait_max",
         Kind::Duration,
         "60s",

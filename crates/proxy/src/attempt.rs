@@ -99,7 +99,7 @@ impl Try<'_> {
     /// Makes the attempt.
     pub(crate) async fn run(&self, client: &mut Client<'_>, call: &Call) -> Result<Answer, Failed> {
         for _ in 0..STALE_MAX {
-            let Some(conn) = self.line.take() else { break };
+            let Some(conn) = self.gateway.connector.take(self.line) else { break };
             match self.exchange(conn, client, call).await {
                 // A body that went out and is not held cannot go out again.
                 Err(Broken::Stale) if client.bytes_in == 0 || call.repeatable() => {}

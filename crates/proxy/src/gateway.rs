@@ -121,6 +121,7 @@ impl Gateway {
         let connector = Connector::new(
             settings.outbound.clone(),
             settings.idle_connections,
+            settings.connection_max_age,
             settings.ca_file.clone(),
         );
         let empty = Snapshot::compile(&Catalog::empty()).expect("an empty catalog has no faults");
@@ -352,7 +353,7 @@ impl Gateway {
         self.counters.prune(now_us);
         self.teller.tell(self.budget_alerts.over(now_us));
         for running in self.world.load().running.values() {
-            running.line.sweep();
+            self.connector.sweep(&running.line);
         }
     }
 }

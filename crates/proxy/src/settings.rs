@@ -36,6 +36,8 @@ pub struct Settings {
     pub snapshot_max_age: Duration,
     /// How many idle connections are kept to each upstream.
     pub idle_connections: usize,
+    /// How old a connection to a host name may be to be used again; 0 means any age.
+    pub connection_max_age: Duration,
     /// A converted stream that is silent for so long says something harmless, in dialects that have
     /// it.
     pub stream_keep_alive: Duration,
@@ -76,6 +78,7 @@ impl Settings {
             buffers: Buffers::default(),
             snapshot_max_age: Duration::from_secs(900),
             idle_connections: 1024,
+            connection_max_age: Duration::from_secs(60),
             stream_keep_alive: Duration::from_secs(15),
             retry_wait_max: Duration::from_secs(60),
             ca_file: None,

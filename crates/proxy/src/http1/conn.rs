@@ -9,7 +9,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     task::{Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -53,7 +53,13 @@ pub(crate) struct Conn {
 impl Conn {
     pub(crate) fn new(stream: Stream) -> Self {
         let (rd, wr) = tokio::io::split(stream);
-        Self { rd: Reader { half: rd, buf: BytesMut::new() }, wr: Writer { half: wr } }
+        let rd = Reader { half: rd, buf: BytesMut::new(), opened: Instant::now() };
+        Self { rd, wr: Writer { half: wr } }
+    }
+
+    /// How long it has been open.
+    pub(crate) fn age(&self) -> Duration {
+        self.rd.opened.elapsed()
     }
 
     /// Whether an idle connection is still good: open, and silent.
@@ -81,6 +87,7 @@ pub(crate) struct Reader {
     half: ReadHalf<Stream>,
     /// What arrived and was not asked for yet.
     pub(crate) buf: BytesMut,
+    opened: Instant,
 }
 
 impl Reader {
@@ -89,7 +96,7 @@ impl Reader {
     /// They are read through a buffer on the stack: a connection that waits, and most of them do
     /// most of the time, holds no memory for what it waits for.
     pub(crate) async fn fill(&mut self) -> Result<(), ReadError> {
-        let Self { half, buf } = self;
+        let Self { half, buf, opened: _ } = self;
         let n = poll_fn(|cx| {
             let mut scratch = [const { MaybeUninit::<u8>::uninit() }; READ_SIZE];
             let mut read = ReadBuf::uninit(&mut scratch);
