@@ -162,8 +162,10 @@ pub struct KeyTest {
     pub status: Option<u16>,
     /// How long it took.
     pub latency: Duration,
-    /// Why not, in words without secrets.
+    /// Why not, in words without secrets; or that the key rests all the same.
     pub words: Option<String>,
+    /// Until when the key rests, for all models or one, although it is accepted.
+    pub resting_until: Option<DateTime<Utc>>,
 }
 
 /// A request that a header script is asked about.

@@ -34,6 +34,9 @@ pub struct PoolPolicy {
     pub breaker: Breaker,
     /// How suspended keys are asked whether they are well again.
     pub probe: Probe,
+    /// Where all keys rest for as long as the provider said, a call tries one of them this often;
+    /// zero leaves them alone.
+    pub trial_every: Duration,
     /// What calls cost.
     pub prices: Vec<Price>,
     /// A script that sets headers.
@@ -65,6 +68,7 @@ impl Default for PoolPolicy {
             max_in_flight: None,
             breaker: Breaker::default(),
             probe: Probe::default(),
+            trial_every: Duration::from_secs(300),
             prices: Vec::new(),
             header_script: None,
             drain: Duration::ZERO,
@@ -112,6 +116,10 @@ impl PoolPolicy {
             let words = "must begin with / and be at most 1024 visible ASCII characters without \
                          spaces and `#`; escape others as in %20";
             faults.add("probe.path", words);
+        }
+        let trials = Duration::from_secs(10)..=Duration::from_secs(86_400);
+        if !self.trial_every.is_zero() && !trials.contains(&self.trial_every) {
+            faults.add("trial_every", "must be 10 s to a day, or 0 for never");
         }
         if self.queue_timeout > Duration::from_secs(600) {
             faults.add("queue_timeout", "must be at most 10 minutes");

@@ -6,6 +6,7 @@
 mod stickiness;
 mod strategy;
 mod targets;
+mod trial;
 mod turn;
 
 use std::{
@@ -27,6 +28,7 @@ use secrecy::ExposeSecret;
 use self::{
     stickiness::{Stickiness, within},
     strategy::Wish,
+    trial::{LOOKED_AT_MAX, Trials},
     turn::{Lane, Turn},
 };
 use crate::{
@@ -80,6 +82,7 @@ pub(crate) struct Pool {
     sticky: Option<Sticky>,
     stuck: Arc<Mutex<Stickiness>>,
     in_flight: AtomicU32,
+    trials: Trials,
 }
 
 /// For which call a key is picked.
@@ -103,6 +106,8 @@ pub(crate) struct Picked {
     pub(crate) slot: Arc<Slot>,
     /// The step of the key's breaker, where this call is the one that tries.
     pub(crate) step: Option<BreakerStep>,
+    /// Whether the key rests, and this call tries it.
+    pub(crate) tries: bool,
     _claim: Option<Claim>,
     pool: Arc<Pool>,
     index: u32,
@@ -166,6 +171,7 @@ impl Pool {
             sticky: entry.upstream.policy.sticky.clone(),
             stuck: before.map(|before| before.stuck.clone()).unwrap_or_default(),
             in_flight: AtomicU32::new(0),
+            trials: Trials::new(entry.upstream.policy.trial_every),
             slots,
         }
     }
@@ -189,7 +195,11 @@ impl Pool {
             return Err(self.empty());
         }
         let mut lane = self.lane_of(hint.model);
-        let (index, claim, step) = loop {
+        let tried = self.trials.doubts().then(|| self.trial(hint)).flatten();
+        let (index, claim, step, tries) = loop {
+            if let Some(index) = tried {
+                break (index, None, None, true);
+            }
             let on = lane.as_deref().unwrap_or(&self.lane);
             let mut turn = on.turn(&self.slots, hint.model, hint.now_us);
             match self.choose(&mut turn, hint, lane.is_some()) {
@@ -198,7 +208,12 @@ impl Pool {
                         Pass::Trial(claim, step) => (Some(claim), step),
                         _ => (None, None),
                     };
-                    break (index, claim, step);
+                    break (index, claim, step, false);
+                }
+                Choice::None(none @ NoKey::AllResting { .. }) => {
+                    drop(turn);
+                    let Some(index) = self.trial(hint) else { return Err(none) };
+                    break (index, None, None, true);
                 }
                 Choice::None(none) => return Err(none),
                 Choice::OfModel => {
@@ -213,7 +228,37 @@ impl Pool {
         if let Some(belongs) = hint.belongs.filter(|_| self.sticky.is_some()) {
             self.stuck.lock().keep(belongs, slot.key.id.0 as u64, hint.now_us);
         }
-        Ok(Picked { slot, step, _claim: claim, pool: self.clone(), index, holds: false })
+        Ok(Picked { slot, step, tries, _claim: claim, pool: self.clone(), index, holds: false })
+    }
+
+    /// A key that rests by its provider's word for so long that a call tries it now.
+    fn trial(&self, hint: &Hint<'_>) -> Option<u32> {
+        let after_us = self.trials.after_us()?;
+        if !hint.tried.is_empty() || !self.trials.claim(hint.now_us) {
+            return None;
+        }
+        let may = |index: &usize| {
+            self.slots[*index].health.may_be_tried(hint.model, hint.now_us, after_us)
+        };
+        let found = match hint.only.and_then(|only| self.by_id.get(&only)) {
+            Some(only) => Some(*only as usize).filter(may),
+            None => {
+                let (from, len) = (self.trials.from(), self.slots.len());
+                let around = (0..len.min(LOOKED_AT_MAX)).map(|step| (from + step) % len);
+                let found = around.clone().find(may);
+                self.trials.go_on_at(found.or(around.last()).map_or(0, |index| (index + 1) % len));
+                found
+            }
+        };
+        if found.is_none() {
+            self.trials.none(hint.now_us);
+        }
+        found.map(|index| index as u32)
+    }
+
+    /// A key that was tried while it rested answered a call, or did not.
+    pub(crate) fn tried(&self, answered: bool, now_us: i64) {
+        self.trials.ended(answered, now_us);
     }
 
     /// The key that would be picked; none where none could be.
@@ -239,7 +284,10 @@ impl Pool {
         let known = [turn.rested_us(), turn.free_us()].into_iter().flatten().min();
         let some = (0..turn.len().min(SAMPLE)).filter_map(|place| turn.at(place));
         let found = some.filter_map(|index| self.slots[index as usize].health.out(model, now_us));
-        found.map(|out| out.until_us).chain(known).min()
+        let soonest = found.map(|out| out.until_us).chain(known).min();
+        // A call tries one of them by then.
+        let trial_us = self.trials.after_us().map(|after_us| now_us.saturating_add(after_us));
+        soonest.map(|until_us| trial_us.map_or(until_us, |trial_us| until_us.min(trial_us)))
     }
 
     /// Why its keys are out of use: the class of the failure, where no key that was looked at is out
@@ -257,6 +305,9 @@ impl Pool {
     pub(crate) fn is_out(&self, model: Option<&str>, now_us: i64) -> bool {
         if self.slots.is_empty() {
             return self.empty() == NoKey::AllUnusable;
+        }
+        if self.trials.is_due(now_us) && !self.slots.is_empty() {
+            return false;
         }
         let lane = self.lane_of(model);
         lane.as_deref().unwrap_or(&self.lane).turn(&self.slots, model, now_us).len() == 0

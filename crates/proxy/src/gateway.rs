@@ -416,6 +416,7 @@ impl Running {
             keys: self.pool.as_ref(),
             key: slot.map(|slot| (slot.key.as_ref(), &slot.health)),
             model,
+            tries: false,
             log,
             now_us,
             zone: self.zone,

@@ -62,6 +62,8 @@ pub(crate) struct Case<'a> {
     pub(crate) keys: &'a dyn Keys,
     pub(crate) key: Option<(&'a ProviderKey, &'a Arc<KeyHealth>)>,
     pub(crate) model: Option<&'a str>,
+    /// Whether the key rested, and the call tried it all the same.
+    pub(crate) tries: bool,
     /// Its log entry.
     pub(crate) log: Uuid,
     pub(crate) now_us: i64,
@@ -76,6 +78,9 @@ pub(crate) fn answered(case: &Case<'_>, latency: Duration) -> Vec<Event> {
     let mut events: Vec<Event> = steps.into_iter().map(Event::Breaker).collect();
     if calm {
         events.push(Event::Alert(case.storm("a call was answered again", true)));
+    }
+    if case.tries {
+        events.extend(recovered(case));
     }
     if let Some((_, key)) = case.key {
         key.figures.answered(latency, case.now_us);
@@ -184,6 +189,20 @@ pub(crate) fn probed(case: &Case<'_>) -> Vec<Event> {
     events
 }
 
+/// A key that rested by the provider's word answered a call: it is in use again.
+fn recovered(case: &Case<'_>) -> Vec<Event> {
+    let Some((key, health)) = case.key else { return Vec::new() };
+    let mut events = Vec::new();
+    for model in health.rests_by_word(case.model, moment(case.now_us)) {
+        let words = "a call that tried it was answered".to_owned();
+        let evidence = Evidence { words, log: Some(case.log), ..Evidence::default() };
+        let active = KeyStatus::Active;
+        events.extend(put(case, model.as_deref(), active, "trial", evidence, "gateway"));
+    }
+    case.keys.back(key.id);
+    events
+}
+
 /// Whether a question that costs nothing can tell that a key is well again: a provider's list of
 /// models says whether the key is accepted, and nothing of its limits. What a rule or a quota
 /// ended is not for a probe to begin again.
@@ -238,6 +257,11 @@ fn against_the_key(
             events.push(case.transition(id, model, step, "gateway"));
         }
     };
+    if case.tries {
+        let step = health.put_anew(model, status, class, evidence.clone(), moment(case.now_us));
+        let step = step.map(|step| case.transition(key.id, model, step, "gateway"));
+        return step.into_iter().collect();
+    }
     strike(key.id, health, class);
     for (id, member) in members.iter().filter(|(id, _)| *id != key.id) {
         strike(*id, member, "group");

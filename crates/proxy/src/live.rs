@@ -3,6 +3,7 @@
 use std::{future::Future, pin::Pin, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
+use chrono::SecondsFormat;
 use domain::{
     Dialect, LimitId, ProviderKeyId, Revision, UpstreamId,
     live::{
@@ -110,10 +111,32 @@ impl Live for Gateway {
             let (Some(running), Some(slot)) = (running, slot) else {
                 let words = "the key is switched off, or not served yet".to_owned();
                 let latency = Duration::ZERO;
-                return KeyTest { accepted: None, status: None, latency, words: Some(words) };
+                let words = Some(words);
+                return KeyTest {
+                    accepted: None,
+                    status: None,
+                    latency,
+                    words,
+                    resting_until: None,
+                };
             };
-            let test = probe::ask(self, running, slot).await;
+            let mut test = probe::ask(self, running, slot).await;
             self.probed(upstream, key, &test);
+            if test.accepted == Some(true)
+                && let Some(standing) = slot.health.worst(self.settings.clock.now())
+            {
+                let status = standing.status;
+                test.resting_until = status.until();
+                let until = match status.until() {
+                    Some(until) => until.to_rfc3339_opts(SecondsFormat::Secs, true),
+                    None => "a person ends it".to_owned(),
+                };
+                let words = format!(
+                    "accepted, still resting until {until} ({}): {{\"state\": \"active\"}} ends it at once",
+                    status.as_str(),
+                );
+                test.words = Some(words);
+            }
             test
         })
     }

@@ -46,7 +46,7 @@ pub(crate) async fn ask(gateway: &Gateway, running: &Running, slot: &Slot) -> Ke
         Some(class) if status.is_some() => format!("{words} ({class})"),
         _ => words,
     });
-    KeyTest { accepted, status, latency, words }
+    KeyTest { accepted, status, latency, words, resting_until: None }
 }
 
 async fn exchange(

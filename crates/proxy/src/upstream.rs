@@ -27,7 +27,7 @@ use crate::{
     conversion::{self, Conversion, Converted, Worded, Wording},
     failed::{Failed, Party, REDIRECTED},
     gateway::{Gateway, Running, World},
-    health,
+    health::{self, Case},
     inbound::Call,
     judge,
     outbound::{outgoing, worded},
@@ -399,7 +399,8 @@ impl Round<'_> {
         let now_us = gateway.settings.clock.now_us();
         let model = self.target.model.as_deref();
         let case = self.running.case(slot, model, permit.id(), now_us);
-        gateway.teller.tell(health::answered(&case, latency));
+        let tries = self.tries(permit, true, now_us);
+        gateway.teller.tell(health::answered(&Case { tries, ..case }, latency));
         if let Some(class) = answer.class() {
             permit.classed(class);
         }
@@ -417,6 +418,15 @@ impl Round<'_> {
         Ok(answer)
     }
 
+    /// Whether the attempt that ended tried a key that rests. The pool hears how it went.
+    fn tries(&self, permit: &Permit, answered: bool, now_us: i64) -> bool {
+        let tries = permit.stake.picked.as_ref().is_some_and(|picked| picked.tries);
+        if tries {
+            self.running.pool.tried(answered, now_us);
+        }
+        tries
+    }
+
     /// Draws the consequences of a failure.
     fn heed(
         &self,
@@ -432,9 +442,10 @@ impl Round<'_> {
         permit.classed(failed.verdict.class);
         let (model, now_us) = (self.target.model.as_deref(), gateway.settings.clock.now_us());
         let case = self.running.case(slot, model, permit.id(), now_us);
+        let tries = self.tries(permit, false, now_us);
         // Many providers serve everything but sockets: that says nothing of their keys either.
         if failed.party == Party::Key || !self.asking.call.websocket {
-            gateway.teller.tell(health::heed(&case, &failed.verdict));
+            gateway.teller.tell(health::heed(&Case { tries, ..case }, &failed.verdict));
         }
         judge::failed(self, permit, slot, failed, latency);
     }

@@ -384,7 +384,13 @@ impl Live for FakeLive {
         _: ProviderKeyId,
     ) -> Pin<Box<dyn Future<Output = KeyTest> + Send + '_>> {
         let latency = Duration::from_millis(12);
-        let test = KeyTest { accepted: Some(true), status: Some(200), latency, words: None };
+        let test = KeyTest {
+            accepted: Some(true),
+            status: Some(200),
+            latency,
+            words: None,
+            resting_until: None,
+        };
         Box::pin(std::future::ready(test))
     }
 

@@ -96,6 +96,79 @@ fn when_all_rest_the_soonest_is_told() {
     assert!(pool.is_out(None, T0) && !pool.is_out(None, T0 + 10 * S));
 }
 
+/// Lets a key rest because its provider said so, from `since` on, for a month.
+fn locked(pool: &Pool, id: i64, since: i64) {
+    let health = &pool.slot(ProviderKeyId(id)).unwrap().health;
+    let class = Some(domain::ErrorClass::QuotaExhausted);
+    let evidence = Evidence { class, ..Evidence::default() };
+    let status = KeyStatus::Exhausted(moment(since + 30 * 86_400 * S));
+    health.put(None, status, "quota_exhausted", evidence, moment(since)).unwrap();
+}
+
+#[test]
+fn when_all_rest_for_long_one_call_tries_one_of_them_every_five_minutes() {
+    let pool = pool(Strategy::RoundRobin, &[1, 1]);
+    locked(&pool, 1, T0);
+    locked(&pool, 2, T0);
+    assert!(pool.pick(&hint(T0)).is_err(), "the provider is believed at first");
+    assert_eq!(pool.soonest(None, T0), Some(T0 + 300 * S));
+    let later = T0 + 400 * S;
+    assert!(!pool.is_out(None, later), "routes send the call that tries");
+    let first = pool.pick(&hint(later)).unwrap();
+    assert!(first.tries);
+    assert!(pool.pick(&hint(later)).is_err() && pool.is_out(None, later), "one call at a time");
+    assert!(pool.pick(&hint(later + 299 * S)).is_err());
+    pool.tried(false, later);
+    let second = pool.pick(&hint(later + 300 * S)).unwrap();
+    assert_ne!(second.slot.key.id, first.slot.key.id, "another one, if there is one");
+}
+
+#[test]
+fn a_key_whose_rest_was_not_true_lets_the_others_be_tried_soon() {
+    let pool = pool(Strategy::RoundRobin, &[1, 1, 1]);
+    (1..=3).for_each(|id| locked(&pool, id, T0));
+    let mut now = T0 + 400 * S;
+    let mut back = Vec::new();
+    for _ in 0..3 {
+        let picked = pool.pick(&hint(now)).unwrap();
+        assert!(picked.tries);
+        back.push(picked.slot.key.id.0);
+        let health = &picked.slot.health;
+        health.put(None, KeyStatus::Active, "trial", Evidence::default(), moment(now)).unwrap();
+        pool.back(picked.slot.key.id);
+        pool.tried(true, now);
+        now += S;
+    }
+    back.sort_unstable();
+    assert_eq!(back, [1, 2, 3]);
+    assert!(!pool.pick(&hint(now)).unwrap().tries, "all are in use again");
+}
+
+#[test]
+fn only_the_providers_word_about_limits_is_tried() {
+    for (reason, class, rule) in [
+        ("quota", None, None),
+        ("rule", Some(domain::ErrorClass::RateLimited), Some(domain::RuleId(1))),
+        ("auth", Some(domain::ErrorClass::Auth), None),
+    ] {
+        let pool = pool(Strategy::RoundRobin, &[1]);
+        let health = &pool.slot(ProviderKeyId(1)).unwrap().health;
+        let until = moment(T0 + 86_400 * S);
+        let status = match reason {
+            "auth" => KeyStatus::DisabledAuto(until),
+            _ => KeyStatus::Exhausted(until),
+        };
+        let evidence = Evidence { class, rule, ..Evidence::default() };
+        health.put(None, status, reason, evidence, moment(T0)).unwrap();
+        assert!(pool.pick(&hint(T0 + 3600 * S)).is_err(), "{reason}");
+    }
+    let mut never = entry(Strategy::RoundRobin, &[1]);
+    never.upstream.policy.trial_every = Duration::ZERO;
+    let pool = Arc::new(Pool::new(&never, None));
+    locked(&pool, 1, T0);
+    assert!(pool.pick(&hint(T0 + 86_400 * S)).is_err());
+}
+
 #[test]
 fn a_key_without_room_is_looked_at_again_when_a_call_of_it_has_ended() {
     let pool = pool(Strategy::RoundRobin, &[1]);

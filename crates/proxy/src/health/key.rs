@@ -105,6 +105,14 @@ impl KeyHealth {
         standing.filter(|standing| standing.status.at(now) != KeyStatus::Active).cloned()
     }
 
+    /// How it stands where it stands worst: for all models, or for the one that is out the longest.
+    pub(crate) fn worst(&self, now: DateTime<Utc>) -> Option<Standing> {
+        let inner = self.inner.lock();
+        let all = inner.standing.iter().chain(inner.models.values());
+        let out = all.filter(|standing| standing.status.at(now) != KeyStatus::Active);
+        out.max_by_key(|standing| end_us(standing.status)).cloned()
+    }
+
     /// The models for which it stands otherwise, and how.
     pub(crate) fn models(&self, now: DateTime<Utc>) -> Vec<(String, Standing)> {
         let inner = self.inner.lock();
@@ -125,10 +133,7 @@ impl KeyHealth {
         now: DateTime<Utc>,
     ) -> Option<Step> {
         let mut inner = self.inner.lock();
-        let known = match model {
-            None => inner.standing.as_ref(),
-            Some(model) => inner.models.get(model),
-        };
+        let known = inner.known(model);
         let before = known.map_or(KeyStatus::Active, |standing| standing.status.at(now));
         if status != KeyStatus::Active && end_us(before) >= end_us(status) {
             return None;
@@ -144,6 +149,69 @@ impl KeyHealth {
         inner.set(model, to.clone());
         self.publish(&inner);
         (!same).then_some(Step { from: before, to })
+    }
+
+    /// Lets it stand as `status` after it was tried while it rested: the provider's newest word holds,
+    /// also where it shortens the rest.
+    pub(crate) fn put_anew(
+        &self,
+        model: Option<&str>,
+        status: KeyStatus,
+        reason: &str,
+        evidence: Evidence,
+        now: DateTime<Utc>,
+    ) -> Option<Step> {
+        let mut inner = self.inner.lock();
+        let before = inner.known(model).map_or(KeyStatus::Active, |known| known.status.at(now));
+        inner.standing.take_if(|standing| is_the_providers_word(standing));
+        inner
+            .models
+            .retain(|of, known| Some(of.as_str()) != model || !is_the_providers_word(known));
+        let strikes = inner.strikes;
+        let to = Standing { status, reason: reason.to_owned(), evidence, since: now, strikes };
+        inner.set(model, to.clone());
+        self.publish(&inner);
+        let same = before.as_str() == status.as_str()
+            && end_us(status).abs_diff(end_us(before)) < SAME_US as u64;
+        (!same).then_some(Step { from: before, to })
+    }
+
+    /// Whether nothing but the provider's word of `after_us` ago or longer keeps it from calls for
+    /// `model`.
+    pub(crate) fn may_be_tried(&self, model: Option<&str>, now_us: i64, after_us: i64) -> bool {
+        let now = super::moment(now_us);
+        if self.breaker.get().is_some_and(|breaker| breaker.blocks(now_us).is_some()) {
+            return false;
+        }
+        let inner = self.inner.lock();
+        let of_model = model.and_then(|model| inner.models.get(model));
+        let mut out = [inner.standing.as_ref(), of_model]
+            .into_iter()
+            .flatten()
+            .filter(|standing| standing.status.at(now) != KeyStatus::Active)
+            .peekable();
+        let long = |standing: &Standing| {
+            let since = standing.since.timestamp_micros();
+            is_the_providers_word(standing) && now_us.saturating_sub(since) >= after_us
+        };
+        out.peek().is_some() && out.all(long)
+    }
+
+    /// The models, and none for all of them, for which it rests by the provider's word.
+    pub(crate) fn rests_by_word(
+        &self,
+        model: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Vec<Option<String>> {
+        let inner = self.inner.lock();
+        let mut rests = Vec::new();
+        let counts = |standing: &Standing| {
+            standing.status.at(now) != KeyStatus::Active && is_the_providers_word(standing)
+        };
+        rests.extend(inner.standing.as_ref().filter(|standing| counts(standing)).map(|_| None));
+        let of_model = model.filter(|model| inner.models.get(*model).is_some_and(counts));
+        rests.extend(of_model.map(|model| Some(model.to_owned())));
+        rests
     }
 
     /// Counts a failure in a row; how many there are now.
@@ -278,7 +346,23 @@ impl KeyHealth {
     }
 }
 
+/// Whether a key is out because its provider said so of its limits, and nobody else.
+fn is_the_providers_word(standing: &Standing) -> bool {
+    let classes = [Some(ErrorClass::RateLimited), Some(ErrorClass::QuotaExhausted)];
+    matches!(standing.status, KeyStatus::Cooling(_) | KeyStatus::Exhausted(_))
+        && standing.evidence.rule.is_none()
+        && standing.reason != QUOTA
+        && classes.contains(&standing.evidence.class)
+}
+
 impl Inner {
+    fn known(&self, model: Option<&str>) -> Option<&Standing> {
+        match model {
+            None => self.standing.as_ref(),
+            Some(model) => self.models.get(model),
+        }
+    }
+
     fn set(&mut self, model: Option<&str>, standing: Standing) {
         let now = standing.since;
         match model {

@@ -74,6 +74,7 @@ impl Stage {
             keys: self,
             key: key.map(|(key, health)| (key, health)),
             model,
+            tries: false,
             log: Uuid::from_u128(log),
             now_us,
             zone: self.zone,

@@ -197,7 +197,8 @@ async fn a_limited_key_rests_as_long_as_the_provider_says() {
         let left = (until - chrono::Utc::now()).as_seconds_f64();
         assert!(left <= seconds + 0.1 && left > seconds - 3.0, "{field}: {left} s");
         let told: f64 = reply.header("retry-after").unwrap().parse().unwrap();
-        assert!((told - seconds).abs() <= 2.0, "{field}: told {told} s");
+        // After five minutes a call tries the key, whatever the provider said.
+        assert!((told - seconds.min(300.0)).abs() <= 2.0, "{field}: told {told} s");
         let again = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
         assert_eq!((again.status, again.code().as_str()), (429, "all_keys_resting"));
         assert!(again.header("retry-after").is_some() && again.header("retry-after-ms").is_some());

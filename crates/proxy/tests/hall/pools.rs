@@ -358,6 +358,65 @@ async fn an_outage_is_met_with_no_more_attempts_than_it_may_once_a_call_has_fail
 }
 
 #[tokio::test]
+async fn a_reset_far_away_is_tried_and_its_end_is_noticed() {
+    for (status, body) in [(429, "{}"), (402, r#"{"error":{"code":"insufficient_quota"}}"#)] {
+        let well = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let now_well = well.clone();
+        let vendor = Vendor::answering(move |seen| match now_well.load(Ordering::SeqCst) {
+            _ if seen.method == "GET" => json(200, r#"{"data":[]}"#),
+            true => said("ok"),
+            false => {
+                answer(status, &["retry-after: 1587827", "content-type: application/json"], body)
+            }
+        })
+        .await;
+        let mut setup = Setup::new();
+        setup.upstream("up", vendor.addr, &["sk-1", "sk-2"], |_| {});
+        let clock = setup.settings.clock.clone();
+        let hall = setup.start().await;
+        let ask = async || hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await.status;
+        assert_eq!([ask().await, ask().await], [status, 429]);
+        let asked = vendor.seen().len();
+        // It is not well yet: one call tries, and the others are refused at once.
+        clock.forward(Duration::from_secs(301));
+        assert_eq!([ask().await, ask().await, ask().await], [status, 429, 429]);
+        assert_eq!(vendor.seen().len(), asked + 1);
+        let far = hall.standing(101).and_then(|standing| standing.status.until()).unwrap();
+        // The provider accepts the key, and that says nothing of its limits.
+        let test = hall.gateway.test_key(UpstreamId(1), domain::ProviderKeyId(101)).await;
+        assert_eq!((test.accepted, test.resting_until), (Some(true), Some(far)));
+        assert!(test.words.unwrap().starts_with("accepted, still resting until 20"));
+        well.store(true, Ordering::SeqCst);
+        clock.forward(Duration::from_secs(301));
+        assert_eq!(ask().await, 200, "one call tries");
+        clock.forward(Duration::from_secs(2));
+        assert_eq!([ask().await, ask().await], [200, 200]);
+        assert_eq!((hall.standing(101), hall.standing(102)), (None, None), "both are back");
+        let test = hall.gateway.test_key(UpstreamId(1), domain::ProviderKeyId(101)).await;
+        assert_eq!((test.accepted, test.resting_until, test.words), (Some(true), None, None));
+    }
+}
+
+#[tokio::test]
+async fn the_newest_word_of_a_provider_shortens_a_rest_that_was_tried() {
+    let calls = AtomicUsize::new(0);
+    let vendor = Vendor::answering(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => answer(429, &["retry-after: 1587827"], "{}"),
+        _ => answer(429, &["retry-after: 20"], "{}"),
+    })
+    .await;
+    let setup = Setup::with(vendor.addr);
+    let clock = setup.settings.clock.clone();
+    let hall = setup.start().await;
+    let ask = async || hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await.status;
+    ask().await;
+    clock.forward(Duration::from_secs(301));
+    assert_eq!(ask().await, 429);
+    let until = hall.standing(101).and_then(|standing| standing.status.until()).unwrap();
+    assert!((until - clock.now()).num_seconds() <= 20, "{until}");
+}
+
+#[tokio::test]
 async fn a_rule_takes_a_key_out_tells_of_it_and_lets_it_back() {
     let vendor = Vendor::answering(|seen| match seen.key() {
         "sk-1" => json(429, r#"{"error":{"message":"monthly allowance used up"}}"#),

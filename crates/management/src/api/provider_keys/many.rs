@@ -4,6 +4,7 @@
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use axum::{Json as Answer, extract::State};
+use chrono::{DateTime, Utc};
 use domain::{Faults, ProviderKeyId, UpstreamId};
 use serde::{Deserialize, Serialize};
 use store::{KeyBulk, ProviderKeyFilter, ProviderKeyRow};
@@ -118,15 +119,18 @@ pub(crate) struct KeyTest {
     status: Option<u16>,
     /// How long the provider took to answer, in milliseconds.
     latency_ms: f64,
-    /// Why not, or why nobody knows.
+    /// Why not, or why nobody knows; or that the key rests all the same, and what ends that.
     message: Option<String>,
+    /// Until when the key rests although the provider accepts it: a list of models says nothing of
+    /// limits. `PATCH /api/admin/keys/{id} {"state": "active"}` ends it.
+    resting_until: Option<DateTime<Utc>>,
 }
 
 impl KeyTest {
     /// Of a key about which nothing was heard before the time was over.
     fn unanswered() -> Self {
         let message = Some("there was no answer in time; ask again".to_owned());
-        Self { accepted: None, status: None, latency_ms: 0.0, message }
+        Self { accepted: None, status: None, latency_ms: 0.0, message, resting_until: None }
     }
 }
 
@@ -137,6 +141,7 @@ impl From<domain::live::KeyTest> for KeyTest {
             status: test.status,
             latency_ms: milliseconds(test.latency),
             message: test.words,
+            resting_until: test.resting_until,
         }
     }
 }
@@ -277,7 +282,13 @@ mod tests {
                 std::future::pending::<()>().await;
             }
             let latency = Duration::from_millis(3);
-            domain::live::KeyTest { accepted: Some(true), status: Some(200), latency, words: None }
+            domain::live::KeyTest {
+                accepted: Some(true),
+                status: Some(200),
+                latency,
+                words: None,
+                resting_until: None,
+            }
         };
         let (answered, tests) = ask(keys, Instant::now() + Duration::from_millis(50), test).await;
         assert!(tests.iter().map(|test| test.id).eq(1..=40));

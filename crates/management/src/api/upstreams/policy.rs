@@ -41,6 +41,9 @@ pub(crate) struct Policy {
     breaker: Breaker,
     /// How suspended keys are asked whether they are well again.
     probe: Probe,
+    /// Seconds: where all keys rest for as long as the provider said, a call tries one of them this
+    /// often; 0 leaves them alone.
+    trial_every: Seconds,
     /// What calls of its models cost.
     prices: Vec<Price>,
     /// A script that sets headers.
@@ -90,6 +93,8 @@ pub(crate) struct EditPolicy {
     breaker: Option<Breaker>,
     /// How suspended keys are asked whether they are well again.
     probe: Option<Probe>,
+    /// 10 to 86400, or 0.
+    trial_every: Option<Seconds>,
     /// At most 1000.
     prices: Option<Vec<Price>>,
     /// `null` for none.
@@ -126,6 +131,7 @@ impl EditPolicy {
             max_in_flight: self.max_in_flight.unwrap_or(now.max_in_flight),
             breaker: self.breaker.map_or(now.breaker, Into::into),
             probe: self.probe.map_or(now.probe, Into::into),
+            trial_every: self.trial_every.map_or(now.trial_every, |time| time.0),
             prices: self.prices.map_or(now.prices, all),
             header_script: self
                 .header_script
@@ -156,6 +162,7 @@ impl From<of::PoolPolicy> for Policy {
             max_in_flight: policy.max_in_flight,
             breaker: policy.breaker.into(),
             probe: policy.probe.into(),
+            trial_every: Seconds(policy.trial_every),
             prices: all(policy.prices),
             header_script: policy.header_script.map(Into::into),
             drain: Seconds(policy.drain),

@@ -187,7 +187,7 @@ async fn keys_are_tested_as_far_as_there_is_a_data_plane_to_ask() {
         admin.post(PATH, new).await.expect(201);
     }
     let one = admin.post(&format!("{PATH}/1/test"), json!({})).await.expect(200);
-    let answer = json!({"accepted": true, "status": 200, "latency_ms": 12.0, "message": null});
+    let answer = json!({"accepted": true, "status": 200, "latency_ms": 12.0, "message": null, "resting_until": null});
     assert_eq!(one, answer);
     let bulk = format!("{PATH}/bulk");
     let many = admin.post(&bulk, json!({"ids": [2, 9, 1], "action": "test"})).await.expect(200);
