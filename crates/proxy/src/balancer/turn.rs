@@ -5,7 +5,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BinaryHeap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -25,8 +25,8 @@ use crate::health::Out;
 #[derive(Debug)]
 pub(super) struct Lane {
     turn: Mutex<Turn>,
-    /// Keys that may be used sooner than it was said.
-    back: Mutex<Vec<u32>>,
+    /// Keys that may be used sooner than it was said; a start with a large pool tells of all of them.
+    back: Mutex<HashSet<u32>>,
     has_back: AtomicBool,
 }
 
@@ -82,10 +82,7 @@ impl Lane {
 
     /// A key may be used again.
     pub(super) fn back(&self, index: u32) {
-        let mut back = self.back.lock();
-        if !back.contains(&index) {
-            back.push(index);
-        }
+        self.back.lock().insert(index);
         self.has_back.store(true, Ordering::Release);
     }
 }
