@@ -10,7 +10,8 @@ use crate::{
     log::Considered, policy::HeaderScript,
 };
 
-/// The running data plane, as seen from outside. Every call but [`Live::test_key`] answers at once.
+/// The running data plane, as seen from outside. Every call but [`Live::test_key`]
+/// and [`Live::provider_models`] answers at once.
 pub trait Live: Send + Sync {
     /// The revision that is being served.
     fn revision(&self) -> Revision;
@@ -32,6 +33,12 @@ pub trait Live: Send + Sync {
         upstream: UpstreamId,
         key: ProviderKeyId,
     ) -> Pin<Box<dyn Future<Output = KeyTest> + Send + '_>>;
+    /// Asks the provider of an upstream now which models it has, with a question that costs nothing;
+    /// or says in words why it did not tell.
+    fn provider_models(
+        &self,
+        upstream: UpstreamId,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<String>, String>> + Send + '_>>;
     /// What a script would do for a request.
     fn run_script(&self, script: &HeaderScript, on: &ScriptAsk) -> Result<ScriptDone, String>;
 }

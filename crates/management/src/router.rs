@@ -44,6 +44,8 @@ fn admin() -> OpenApiRouter<Management> {
             upstreams::delete_upstream
         ))
         .routes(routes!(upstreams::test_script))
+        .routes(routes!(upstreams::list_provider_models))
+        .routes(routes!(upstreams::adopt_provider_models))
         .routes(routes!(presets::list_presets))
         .routes(routes!(provider_keys::list_provider_keys, provider_keys::create_provider_key))
         .routes(routes!(provider_keys::import_provider_keys))

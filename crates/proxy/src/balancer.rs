@@ -181,6 +181,14 @@ impl Pool {
         self.by_id.get(&id).map(|index| &self.slots[*index as usize])
     }
 
+    /// A key for a question that costs nothing: one that may be used, or else any; none where the pool
+    /// has none.
+    pub(crate) fn any(&self, now_us: i64) -> Option<Arc<Slot>> {
+        let some = self.slots.iter().take(SAMPLE);
+        let well = some.clone().find(|slot| slot.health.out(None, now_us).is_none());
+        well.or(self.slots.first()).cloned()
+    }
+
     /// Whether it has the same secrets as the other.
     pub(crate) fn has_same_keys(&self, other: &Pool) -> bool {
         let same = |slot: &Arc<Slot>| {

@@ -31,6 +31,7 @@ use crate::{
     line::{Connector, Line},
     memory::{BodyMemory, Held, Holders},
     origins::{Maker, ORIGINS_MAX, Origins},
+    provider_models::ProviderModels,
     recording::{Recorded, Recorder},
     rules::RuleBook,
     script::Scripts,
@@ -89,6 +90,8 @@ pub(crate) struct Running {
     pub(crate) line: Arc<Line>,
     pub(crate) health: Arc<UpstreamHealth>,
     pub(crate) queue: Arc<WaitingLine>,
+    /// What the provider says of its models.
+    pub(crate) models: Arc<ProviderModels>,
     /// By the clock of which zone the quotas of its keys are reset.
     pub(crate) zone: Tz,
 }
@@ -366,10 +369,12 @@ impl Running {
             return before.clone();
         }
         let base = &entry.upstream.base_url;
-        let line = before.map(|b| &b.line).filter(|line| line.leads_to(base)).cloned();
+        let same = before.filter(|before| before.line.leads_to(base));
+        let line = same.map(|before| before.line.clone());
         Self {
             pool: Arc::new(Pool::new(entry, before.map(|b| b.pool.as_ref()))),
             line: line.unwrap_or_else(|| Arc::new(Line::new(base.clone()))),
+            models: same.map(|before| before.models.clone()).unwrap_or_default(),
             entry: entry.clone(),
             health: before.map(|b| b.health.clone()).unwrap_or_default(),
             queue: before.map(|b| b.queue.clone()).unwrap_or_default(),

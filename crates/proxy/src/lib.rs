@@ -41,6 +41,7 @@ mod pace;
 mod pipeline;
 mod probe;
 mod profile;
+mod provider_models;
 mod race;
 mod recording;
 mod refusal;

@@ -21,7 +21,7 @@ use crate::{
     health::moment,
     http1::RequestHead,
     inbound::{Body, Call},
-    limits, probe,
+    limits, probe, provider_models,
     refusal::Refusal,
     road::Road,
     routing::{self, Chance, Planned},
@@ -138,6 +138,19 @@ impl Live for Gateway {
                 test.words = Some(words);
             }
             test
+        })
+    }
+
+    fn provider_models(
+        &self,
+        upstream: UpstreamId,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<String>, String>> + Send + '_>> {
+        Box::pin(async move {
+            let world = self.world();
+            let running = world.running(upstream);
+            let running = running.ok_or_else(|| "the upstream is not served yet".to_owned())?;
+            let names = provider_models::ask(self, running).await?;
+            Ok(names.iter().cloned().collect())
         })
     }
 

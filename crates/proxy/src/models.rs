@@ -1,5 +1,6 @@
 //! `GET /v1/models` and its sisters: what a service key can ask for, in the dialect of whoever
-//! asks. Every model is on the list, for one of another dialect is reached by conversion.
+//! asks. Every model is on the list, for one of another dialect is reached by conversion. Of an
+//! upstream that takes any model those are listed that its provider lists.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,15 +14,16 @@ use crate::{
     gateway::{Gateway, World},
     inbound::Call,
     local::{JSON, Local},
-    model_list,
+    model_list, provider_models,
     refusal::Refusal,
     routing::Plan,
 };
 
 /// The list, or the one model that was asked for; none where the call is not about models, or
 /// where the one upstream that there is knows better.
-pub(crate) fn answer(
-    snapshot: &Snapshot,
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    world: &World,
     caller: &Caller,
     call: &Call,
     query: Option<&str>,
@@ -30,10 +32,12 @@ pub(crate) fn answer(
     if !matches!(operation, Operation::ListModels | Operation::OneModel(_)) {
         return None;
     }
-    let names = names(snapshot, caller);
+    let snapshot = &world.snapshot;
+    let mut names = names(snapshot, caller);
     if names.is_empty() && provider_knows(snapshot, caller, *dialect) {
         return None;
     }
+    names.extend(of_providers(gateway, world, caller, *dialect).await);
     Some(match operation {
         Operation::OneModel(name) if names.contains(name) => {
             Ok((200, model_list::one(*dialect, name).to_string().into()))
@@ -71,16 +75,62 @@ fn names(snapshot: &Snapshot, caller: &Caller) -> BTreeSet<String> {
     names
 }
 
-/// Whether exactly one upstream of this dialect is in reach, and it serves whatever it serves.
-fn provider_knows(snapshot: &Snapshot, caller: &Caller, dialect: Dialect) -> bool {
-    let open = snapshot.upstreams().filter(|entry| {
-        let upstream = &entry.upstream;
-        upstream.enabled
-            && upstream.models.is_empty()
-            && upstream.dialects.contains(&dialect)
-            && caller.may_reach(upstream)
+/// The names of models of upstreams in reach that take any, as far as their providers list them:
+/// plain where that leads to this upstream alone, else with its name in front.
+async fn of_providers(
+    gateway: &Gateway,
+    world: &World,
+    caller: &Caller,
+    dialect: Dialect,
+) -> Vec<String> {
+    let snapshot = &world.snapshot;
+    let reached =
+        |entry: &UpstreamEntry| entry.upstream.enabled && caller.may_reach(&entry.upstream);
+    let open =
+        snapshot.upstreams().filter(|entry| reached(entry) && entry.upstream.models.is_empty());
+    let open: Vec<_> = open.take(ASKED_MAX).collect();
+    let asked = open.iter().map(|entry| async move {
+        let running = world.running(entry.upstream.id)?;
+        Some((*entry, provider_models::listed(gateway, running).await?))
     });
-    caller.key.allowed_models.is_empty() && open.count() == 1
+    let lists = futures_util::future::join_all(asked).await;
+    let mut names = Vec::new();
+    for (entry, models) in lists.into_iter().flatten() {
+        for model in models.iter() {
+            let serving = snapshot.serving(model).iter().filter_map(|id| snapshot.upstream(*id));
+            let serving: Vec<_> = serving.filter(|entry| reached(entry)).collect();
+            // As a call for it is planned: whoever speaks the client's dialect was meant.
+            let native = |entry: &&&Arc<UpstreamEntry>| entry.upstream.dialects.contains(&dialect);
+            let mut meant: Vec<_> = serving.iter().filter(native).collect();
+            if meant.is_empty() {
+                meant = serving.iter().collect();
+            }
+            let plain = matches!(meant[..], [one] if one.upstream.id == entry.upstream.id);
+            names.push(match plain && snapshot.route(model).is_none() {
+                true => model.clone(),
+                false => format!("{}/{model}", entry.upstream.name),
+            });
+        }
+    }
+    names.retain(|name| caller.may_ask_for(name));
+    names
+}
+
+/// Most upstreams whose providers are asked for one list.
+const ASKED_MAX: usize = 32;
+
+/// Whether one upstream alone is in reach, which speaks this dialect and serves whatever it serves:
+/// its own list says more than ours could.
+fn provider_knows(snapshot: &Snapshot, caller: &Caller, dialect: Dialect) -> bool {
+    let mut reached = snapshot
+        .upstreams()
+        .filter(|entry| entry.upstream.enabled && caller.may_reach(&entry.upstream));
+    let (one, other) = (reached.next(), reached.next());
+    caller.key.allowed_models.is_empty()
+        && other.is_none()
+        && one.is_some_and(|entry| {
+            entry.upstream.models.is_empty() && entry.upstream.dialects.contains(&dialect)
+        })
 }
 
 /// Sends it, and enters the call.

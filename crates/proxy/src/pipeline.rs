@@ -45,7 +45,8 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
         Ok(call) => call, // what is asked
         Err(refusal) => return refuse(gateway, client, &caller, &kept, None, refusal).await,
     };
-    if let Some(list) = models::answer(&world.snapshot, &caller, &call, client.head.query()) {
+    let query = client.head.query();
+    if let Some(list) = models::answer(gateway, &world, &caller, &call, query).await {
         return models::send(gateway, &world, client, &caller, &call, list).await; // what it may ask for
     }
     let plan = match planned(gateway, &world, client, &caller, &call) {

@@ -55,23 +55,46 @@ async fn exchange(
     slot: &Slot,
 ) -> Result<(u16, Option<ErrorClass>), String> {
     let upstream = &running.entry.upstream;
-    let question = question(upstream, slot)?;
+    let asked = asked(upstream)?;
+    let Answered { status, head, body } =
+        get(gateway, running, Some(slot), asked, BODY_MAX).await?;
+    if (300..400).contains(&status) {
+        // Whoever sends us elsewhere has not looked at the key.
+        return Ok((status, Some(ErrorClass::Unknown)));
+    }
+    if status < 400 {
+        return Ok((status, None));
+    }
+    let now = gateway.settings.clock.now();
+    let verdict = classify(upstream, status, head.iter(), &body, now);
+    Ok((status, Some(verdict.class)))
+}
+
+/// What a provider answered.
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    head: ResponseHead,
+    /// Its body, capped.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Asks the provider for `path`, on a connection of its own; of the answer `most` bytes are read.
+pub(crate) async fn get(
+    gateway: &Gateway,
+    running: &Running,
+    slot: Option<&Slot>,
+    path: &str,
+    most: usize,
+) -> Result<Answered, String> {
+    let upstream = &running.entry.upstream;
+    let question = question(upstream, slot, path);
     let connect = gateway.connector.connect(&running.line, upstream.timeouts.connect);
     let mut conn = connect.await.map_err(|fault| fault.to_string())?;
     conn.wr.send(&[&question]).await.map_err(|_| broken())?;
     let raw = conn.rd.head_now(HEAD_MAX).await.map_err(|_| broken())?;
     let head = ResponseHead::parse(raw, FIELDS_MAX).map_err(|bad| format!("malformed: {bad}"))?;
-    let body = body(&mut conn, &head).await;
-    if (300..400).contains(&head.status) {
-        // Whoever sends us elsewhere has not looked at the key.
-        return Ok((head.status, Some(ErrorClass::Unknown)));
-    }
-    if head.status < 400 {
-        return Ok((head.status, None));
-    }
-    let now = gateway.settings.clock.now();
-    let verdict = classify(upstream, head.status, head.iter(), &body, now);
-    Ok((head.status, Some(verdict.class)))
+    let body = body(&mut conn, &head, most).await;
+    Ok(Answered { status: head.status, head, body })
 }
 
 fn broken() -> String {
@@ -89,13 +112,12 @@ fn asked(upstream: &Upstream) -> Result<&str, String> {
 }
 
 /// The request: the head alone, for one connection that is not kept.
-fn question(upstream: &Upstream, slot: &Slot) -> Result<Bytes, String> {
-    let asked = asked(upstream)?;
+fn question(upstream: &Upstream, slot: Option<&Slot>, asked: &str) -> Bytes {
     let (path, query) = asked.split_once('?').map_or((asked, None), |(p, q)| (p, Some(q)));
     let mut head = b"GET ".to_vec();
     address::push_path(&mut head, upstream, path, None);
     let query = address::with_fields(query.map(str::to_owned), &upstream.query);
-    if let Some(query) = address::with_key(query, placed(upstream, Some(slot))) {
+    if let Some(query) = address::with_key(query, placed(upstream, slot)) {
         head.push(b'?');
         head.extend_from_slice(query.as_bytes());
     }
@@ -106,26 +128,28 @@ fn question(upstream: &Upstream, slot: &Slot) -> Result<Bytes, String> {
         head.extend_from_slice(b"anthropic-version: 2023-06-01\r\n");
     }
     headers::push_own(&mut head, &upstream.header_rules);
-    headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
+    if let Some(slot) = slot {
+        headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
+    }
     head.extend_from_slice(b"\r\n");
-    Ok(head.into())
+    head.into()
 }
 
 /// As much of the body as is looked at, or as came before it broke.
-async fn body(conn: &mut Conn, head: &ResponseHead) -> Vec<u8> {
+async fn body(conn: &mut Conn, head: &ResponseHead, most: usize) -> Vec<u8> {
     let framing = match (head.chunked, head.content_length) {
         (true, _) => Framing::Chunked,
         (false, Some(length)) => Framing::Length(length),
         (false, None) => Framing::UntilClose,
     };
     let (mut decoder, mut body) = (Decoder::new(framing), Vec::new());
-    while body.len() < BODY_MAX && !decoder.is_done() {
+    while body.len() < most && !decoder.is_done() {
         match conn.rd.body(&mut decoder).await {
             Ok(Some(piece)) => body.extend_from_slice(&piece),
             _ => break,
         }
     }
-    body.truncate(BODY_MAX);
+    body.truncate(most);
     body
 }
 

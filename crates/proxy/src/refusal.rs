@@ -61,6 +61,10 @@ pub(crate) enum Refusal {
     #[error("several upstreams serve `{model}`; ask for one of them: {candidates}")]
     Ambiguous { model: String, candidates: String },
     #[error(
+        "there is no upstream `{first}`; those that take any model are {upstreams}: ask for `upstream/model`"
+    )]
+    NoSuchFirst { first: String, upstreams: String },
+    #[error(
         "`{model}` is served by upstreams that speak {served}; a call in the dialect {asked} cannot be sent there, \
          use an SDK of that dialect"
     )]
@@ -159,7 +163,7 @@ impl Refusal {
             Refusal::NoSuchUpstream(_) => "no_such_upstream",
             Refusal::ModelForbidden(_) | Refusal::ModelUntold => "model_not_allowed",
             Refusal::ModelMissing => "model_missing",
-            Refusal::NoRoute(_) => "no_route",
+            Refusal::NoRoute(_) | Refusal::NoSuchFirst { .. } => "no_route",
             Refusal::Ambiguous { .. } => "ambiguous_model",
             Refusal::OtherDialect { .. } => "dialect_not_served",
             Refusal::Unsayable(failure) => failure.kind.code(),
@@ -202,7 +206,7 @@ impl Refusal {
             Refusal::BadHead(_) | Refusal::BadChunk | Refusal::Malformed(_) => 400,
             Refusal::TwoKeys | Refusal::Ambiguous { .. } | Refusal::ModelMissing => 400,
             Refusal::BadCoding => 400,
-            Refusal::OtherDialect { .. } => 404,
+            Refusal::OtherDialect { .. } | Refusal::NoSuchFirst { .. } => 404,
             Refusal::Unsayable(failure) => failure.kind.status(),
             Refusal::NoWebSocket => 426,
             Refusal::BadHandshake => 400,

@@ -256,6 +256,14 @@ impl Planner<'_, '_> {
         if targets.len() > 1 && !chosen {
             let names = targets.iter().map(|t| format!("{}/{model}", t.entry.upstream.name));
             let candidates = names.collect::<Vec<_>>().join(", ");
+            // No upstream lists it: it is taken for one because some take any model.
+            if let Some((first, _)) = model.split_once('/')
+                && targets.iter().all(|target| target.entry.upstream.models.is_empty())
+            {
+                let names = targets.iter().map(|target| target.entry.upstream.name.as_str());
+                let upstreams = names.collect::<Vec<_>>().join(", ");
+                return Err(Refusal::NoSuchFirst { first: first.to_owned(), upstreams });
+            }
             return Err(Refusal::Ambiguous { model: model.to_owned(), candidates });
         }
         if targets.is_empty() {

@@ -1,9 +1,11 @@
 //! `/api/admin/upstreams`
 
 mod live;
+mod models;
 mod policy;
 
 pub(crate) use live::*;
+pub(crate) use models::*;
 use policy::{EditPolicy, Policy};
 
 use axum::{Json as Answer, extract::State, http::StatusCode};

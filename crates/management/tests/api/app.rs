@@ -394,6 +394,18 @@ impl Live for FakeLive {
         Box::pin(std::future::ready(test))
     }
 
+    fn provider_models(
+        &self,
+        upstream: UpstreamId,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<String>, String>> + Send + '_>> {
+        let models = match upstream {
+            UpstreamId(1) => Ok(vec!["gpt-4o".to_owned(), "gpt-4o-mini".to_owned()]),
+            UpstreamId(2) => Ok(Vec::new()),
+            _ => Err("the provider answered 401".to_owned()),
+        };
+        Box::pin(std::future::ready(models))
+    }
+
     fn run_script(&self, _: &HeaderScript, on: &ScriptAsk) -> Result<ScriptDone, String> {
         let set = vec![("x-path".to_owned(), on.path.clone())];
         Ok(ScriptDone { set, remove: Vec::new() })

@@ -13,6 +13,8 @@ const DOORS: &[(&str, &str, Option<Permission>)] = &[
     ("PATCH", "/api/admin/upstreams/{id}", Some(Permission::UpstreamWrite)),
     ("DELETE", "/api/admin/upstreams/{id}", Some(Permission::UpstreamWrite)),
     ("POST", "/api/admin/upstreams/{id}/script-test", Some(Permission::UpstreamWrite)),
+    ("GET", "/api/admin/upstreams/{id}/provider-models", Some(Permission::UpstreamWrite)),
+    ("POST", "/api/admin/upstreams/{id}/adopt-models", Some(Permission::UpstreamWrite)),
     ("GET", "/api/admin/presets", Some(Permission::UpstreamRead)),
     ("GET", "/api/admin/keys", Some(Permission::ProviderKeyRead)),
     ("POST", "/api/admin/keys", Some(Permission::ProviderKeyWrite)),

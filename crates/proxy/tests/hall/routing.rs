@@ -5,8 +5,8 @@ use std::sync::Arc;
 use domain::{Owner, Provider, UserId};
 
 use crate::{
-    harness::{Setup, chat},
-    vendor::{Vendor, said},
+    harness::{Hall, Setup, chat},
+    vendor::{Vendor, json, said},
 };
 
 #[tokio::test]
@@ -59,6 +59,77 @@ async fn a_model_is_found_by_route_by_upstream_and_by_its_plain_name() {
             .any(|e| e.model_asked.as_deref() == Some("alias")
                 && e.model_used.as_deref() == Some("a"))
     );
+}
+
+/// The names that a list of models tells, for whoever asks so.
+async fn listed(hall: &Hall, fields: &[&str]) -> Vec<String> {
+    let list = hall.ask(hall.request("GET", "/v1/models", fields, "")).await;
+    assert_eq!(list.status, 200);
+    let list = list.json();
+    let names = list["data"].as_array().unwrap().iter().filter_map(|model| model["id"].as_str());
+    names.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn upstreams_that_take_any_model_show_the_lists_of_their_providers() {
+    let one = Vendor::answering(|seen| match (seen.method.as_str(), seen.key()) {
+        ("GET", "sk-1") => json(200, r#"{"object":"list","data":[{"id":"gpt-4o"},{"id":"both"}]}"#),
+        ("GET", _) => json(401, "{}"),
+        _ => said("one"),
+    })
+    .await;
+    let two = Vendor::answering(|seen| match seen.method.as_str() {
+        "GET" if seen.target.contains("after_id") => json(200, r#"{"data":[{"id":"last"}]}"#),
+        "GET" => json(200, r#"{"data":[{"id":"both"}],"has_more":true,"last_id":"both"}"#),
+        _ => said("two"),
+    })
+    .await;
+    let mut setup = Setup::new();
+    setup.upstream("openai", one.addr, &["sk-1"], |_| {});
+    setup.upstream("claude", two.addr, &["sk-2"], |up| {
+        up.dialects = vec![domain::Dialect::AnthropicMessages];
+    });
+    let hall = setup.start().await;
+    // By a plain name whoever speaks the client's dialect is meant.
+    let of_openai = ["both", "claude/both", "claude/last", "gpt-4o"];
+    let of_anthropic = ["both", "last", "openai/both", "openai/gpt-4o"];
+    assert_eq!(listed(&hall, &[]).await, of_openai);
+    assert_eq!(listed(&hall, &["anthropic-version: 2023-06-01"]).await, of_anthropic);
+    assert_eq!((one.seen().len(), two.seen().len()), (1, 2), "it is remembered");
+    let reply = hall.ask(hall.post("/v1/chat/completions", &chat("gpt-4o"))).await;
+    assert!(reply.text().contains("one"));
+}
+
+#[tokio::test]
+async fn one_upstream_that_takes_any_model_is_listed_for_clients_of_every_dialect() {
+    let vendor = Vendor::answering(|seen| match seen.method.as_str() {
+        "GET" => json(200, r#"{"object":"list","data":[{"id":"gpt-4o"},{"id":"r"}]}"#),
+        _ => said("x"),
+    })
+    .await;
+    let mut setup = Setup::new();
+    let up = setup.upstream("openai", vendor.addr, &["sk-1"], |up| {
+        up.dialects = vec![domain::Dialect::OpenaiChat];
+    });
+    setup.route("r", &[(up, Some("gpt-4o"))]);
+    let hall = setup.start().await;
+    for fields in [&[][..], &["anthropic-version: 2023-06-01"]] {
+        assert_eq!(listed(&hall, fields).await, ["gpt-4o", "openai/r", "r"]);
+    }
+}
+
+#[tokio::test]
+async fn a_first_part_that_is_no_upstream_is_told() {
+    let vendor = Vendor::saying(said("x")).await;
+    let mut setup = Setup::new();
+    setup.upstream("one", vendor.addr, &["sk-1"], |_| {});
+    setup.upstream("two", vendor.addr, &["sk-2"], |_| {});
+    let hall = setup.start().await;
+    let reply = hall.ask(hall.post("/v1/chat/completions", &chat("nope/gpt-4o"))).await;
+    assert_eq!(reply.status, 404);
+    let words = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(words.contains("there is no upstream `nope`"), "{words}");
+    assert!(words.contains("one, two") && !words.contains("nope/gpt-4o"), "{words}");
 }
 
 #[tokio::test]

@@ -341,3 +341,35 @@ async fn a_script_is_only_tried_on_what_could_be_a_request() {
         assert_eq!(faults.keys().collect::<Vec<_>>(), [place], "{fields}");
     }
 }
+
+#[tokio::test]
+async fn the_models_of_a_provider_are_shown_and_taken_over_by_one_call() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    for name in ["one", "two", "three"] {
+        app.upstream(&admin, name).await;
+    }
+    let path = |id: i64, what: &str| format!("/api/admin/upstreams/{id}/{what}");
+    let shown = admin.get(&path(1, "provider-models")).await.expect(200);
+    assert_eq!(shown, json!({"models": ["gpt-4o", "gpt-4o-mini"], "message": null}));
+    let shown = admin.get(&path(3, "provider-models")).await.expect(200);
+    assert_eq!(shown, json!({"models": null, "message": "the provider answered 401"}));
+
+    let adopted = admin.post(&path(1, "adopt-models"), json!({})).await.expect(200);
+    assert_eq!(adopted["models"], json!(["gpt-4o", "gpt-4o-mini"]));
+    let kept = admin.get("/api/admin/upstreams/1").await.expect(200);
+    assert_eq!(kept["models"], adopted["models"]);
+    for (id, why) in [(2, "lists no models"), (3, "answered 401")] {
+        let faults = admin.post(&path(id, "adopt-models"), json!({})).await.faults(422);
+        assert!(faults["models"].contains(why), "{faults:?}");
+        assert_eq!(
+            admin.get(&format!("/api/admin/upstreams/{id}")).await.expect(200)["models"],
+            json!([])
+        );
+    }
+    let viewer = app.viewer().await;
+    assert_eq!(viewer.post(&path(1, "adopt-models"), json!({})).await.refused(403), "forbidden");
+    assert_eq!(admin.post(&path(9, "adopt-models"), json!({})).await.refused(404), "not_found");
+    let alone = app.without_data_plane(admin);
+    assert_eq!(alone.get(&path(1, "provider-models")).await.refused(503), "no_data_plane");
+}
