@@ -156,7 +156,7 @@ async fn what_is_given_back_is_there_again_and_calls_at_once_end() {
     let (index, counters, caller) = (index(limits), Counters::memory(), caller(1, 1));
     let (held, _) = take(&index, &counters, &caller, T0).await.unwrap();
     let refused = take(&index, &counters, &caller, T0).await.map(drop).unwrap_err();
-    assert!(refused.to_string().contains("calls at once"), "{refused}");
+    assert!(refused.to_string().contains("call at once"), "{refused}");
     assert_eq!(refused.retry_after(), Some(std::time::Duration::from_secs(1)));
     held.release();
     assert!(take(&index, &counters, &caller, T0).await.is_ok());
