@@ -10,7 +10,7 @@ mod event;
 mod request;
 mod tools;
 
-pub use answer::{Answer, Block, Choice, Citation, Finish, Logprob};
+pub use answer::{Answer, Block, Choice, Citation, Finish, Image, Logprob};
 pub use event::{Event, Opening};
 pub use request::{
     Effort, Format, Media, MediaKind, Piece, Request, Role, Said, Sampling, Source, Thinking, Turn,

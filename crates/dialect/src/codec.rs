@@ -95,6 +95,11 @@ pub trait Codec: Debug + Send + Sync {
         self.decode_request(ask)
     }
 
+    /// Whether an answer may hold images that the model made.
+    fn has_images(&self) -> bool {
+        true
+    }
+
     /// Writes a whole answer.
     fn encode_answer(&self, answer: &Answer<'_>, reply: &Reply) -> Vec<u8>;
 

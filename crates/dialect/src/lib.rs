@@ -12,6 +12,7 @@
 //! No clock, no socket and no configuration is in here.
 
 mod anthropic;
+mod beginning;
 pub mod chat;
 pub mod codec;
 mod count;
@@ -46,6 +47,7 @@ mod value;
 pub mod write;
 
 pub use anthropic::ANTHROPIC;
+pub use beginning::Beginning;
 pub use codec::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
 pub use count::estimate;
 pub use error::Malformed;

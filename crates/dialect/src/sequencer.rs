@@ -51,6 +51,7 @@ impl Sequencer {
             Event::Cite { choice, block, citation } => {
                 self.lane(choice).content(block, Content::Cite(citation), each);
             }
+            Event::Image { choice, image } => self.lane(choice).image(image, each),
             Event::Close { choice, block } => self.lane(choice).close(block, each),
             Event::Finish { choice, finish } => {
                 let lane = self.lane(choice);

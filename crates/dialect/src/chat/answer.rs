@@ -57,6 +57,25 @@ pub enum Block<'a> {
     },
     /// The model declines.
     Refusal(Cow<'a, str>),
+    /// The model made an image.
+    Image(Image<'a>),
+}
+
+/// An image that a model made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image<'a> {
+    /// Its MIME type: `image/png`.
+    pub mime: Cow<'a, str>,
+    /// Its bytes as base64 in the standard alphabet, padded.
+    pub data: Cow<'a, str>,
+}
+
+impl Image<'_> {
+    /// The same, with a life of its own.
+    pub fn into_owned(self) -> Image<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Image { mime: own(self.mime), data: own(self.data) }
+    }
 }
 
 /// What a text refers to. Only what has an address is kept.
@@ -108,8 +127,11 @@ impl<'a> Answer<'a> {
     pub fn tell(self, emit: &mut dyn FnMut(Event<'_>)) {
         emit(Event::Start);
         for (choice, said) in (0..).zip(self.choices) {
-            for (block, content) in (0..).zip(said.blocks) {
+            let mut block = 0;
+            for content in said.blocks {
+                let numbered = !matches!(content, Block::Image(_));
                 content.tell(choice, block, emit);
+                block += u32::from(numbered);
             }
             if !said.logprobs.is_empty() {
                 emit(Event::Logprobs { choice, logprobs: said.logprobs });
@@ -134,6 +156,7 @@ impl<'a> Block<'a> {
             Block::Thinking { text, seal } => (Opening::Thinking, text, seal),
             Block::Call { id, name, input, seal } => (Opening::Call { id, name }, input, seal),
             Block::Refusal(text) => (Opening::Refusal, text, None),
+            Block::Image(image) => return emit(Event::Image { choice, image }),
         };
         let is_call = matches!(opening, Opening::Call { .. });
         emit(Event::Open { choice, block, opening });
@@ -178,4 +201,16 @@ pub struct Logprob<'a> {
     pub logprob: Cow<'a, str>,
     /// The likeliest tokens at this place, with theirs.
     pub top: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl Logprob<'_> {
+    /// The same, with a life of its own.
+    pub fn into_owned(self) -> Logprob<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Logprob {
+            token: own(self.token),
+            logprob: own(self.logprob),
+            top: self.top.into_iter().map(|(token, logprob)| (own(token), own(logprob))).collect(),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Citation, Finish, Logprob, Name};
+use super::{Citation, Finish, Image, Logprob, Name};
 use crate::{Failure, Seal, Tokens};
 
 /// One step of an answer that comes as a stream.
@@ -51,6 +51,13 @@ pub enum Event<'a> {
         /// The source.
         citation: Citation<'a>,
     },
+    /// The model made an image; it is told whole, between blocks or while one is open.
+    Image {
+        /// The candidate.
+        choice: u32,
+        /// The image.
+        image: Image<'a>,
+    },
     /// Log probabilities of the text that came last.
     Logprobs {
         /// The candidate.
@@ -96,6 +103,39 @@ pub enum Opening<'a> {
         /// Which tool, as the client named it.
         name: Name<'a>,
     },
+}
+
+impl Event<'_> {
+    /// The same, with a life of its own.
+    pub fn into_owned(self) -> Event<'static> {
+        match self {
+            Event::Start => Event::Start,
+            Event::Open { choice, block, opening } => {
+                Event::Open { choice, block, opening: opening.into_owned() }
+            }
+            Event::Delta { choice, block, text } => {
+                Event::Delta { choice, block, text: Cow::Owned(text.into_owned()) }
+            }
+            Event::Seal { choice, block, seal } => {
+                Event::Seal { choice, block, seal: seal.into_owned() }
+            }
+            Event::Cite { choice, block, citation } => {
+                Event::Cite { choice, block, citation: citation.into_owned() }
+            }
+            Event::Image { choice, image } => Event::Image { choice, image: image.into_owned() },
+            Event::Logprobs { choice, logprobs } => {
+                let logprobs = logprobs.into_iter().map(Logprob::into_owned).collect();
+                Event::Logprobs { choice, logprobs }
+            }
+            Event::Close { choice, block } => Event::Close { choice, block },
+            Event::Finish { choice, finish } => {
+                Event::Finish { choice, finish: finish.into_owned() }
+            }
+            Event::Usage(tokens) => Event::Usage(tokens),
+            Event::Failed(failure) => Event::Failed(failure),
+            Event::End => Event::End,
+        }
+    }
 }
 
 impl Opening<'_> {

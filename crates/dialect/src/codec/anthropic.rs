@@ -69,6 +69,10 @@ impl Codec for Anthropic {
         decode_request::decode(ask, true)
     }
 
+    fn has_images(&self) -> bool {
+        false
+    }
+
     fn encode_answer(&self, answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
         encode_answer::encode(answer, reply)
     }

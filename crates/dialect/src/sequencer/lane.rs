@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::VecDeque};
 
 use crate::{
     Seal,
-    chat::{Citation, Event, Opening},
+    chat::{Citation, Event, Image, Opening},
 };
 
 /// What a block is given.
@@ -29,6 +29,8 @@ pub(super) struct Lane {
     /// A call whose proof may come with the next event, and is to stand in front of it.
     held: Option<(u32, Opening<'static>)>,
     queue: VecDeque<Waiting>,
+    /// Images that came while a call was open.
+    images: Vec<Image<'static>>,
     waiting: usize,
     finished: bool,
 }
@@ -73,6 +75,7 @@ impl Lane {
             current: None,
             held: None,
             queue: VecDeque::new(),
+            images: Vec::new(),
             waiting: 0,
             finished: false,
         }
@@ -139,12 +142,27 @@ impl Lane {
         self.say(content, each);
     }
 
+    /// An image stands between blocks; a text that it interrupts goes on in another block.
+    pub(super) fn image(&mut self, image: Image<'_>, each: &mut dyn FnMut(Event<'_>)) {
+        if self.finished {
+            return;
+        }
+        self.release(None, each);
+        if self.in_call() {
+            self.waiting += image.data.len();
+            return self.images.push(image.into_owned());
+        }
+        self.end(each);
+        each(Event::Image { choice: self.choice, image });
+    }
+
     pub(super) fn close(&mut self, block: u32, each: &mut dyn FnMut(Event<'_>)) {
         self.release(None, each);
         self.known.retain(|(known, _)| *known != block);
         if self.current.is_some_and(|current| current.block == block) {
             self.end_unless_unsigned(each);
             self.drain(each);
+            self.show(each);
         } else if let Some(waiting) = self.queue.iter_mut().rev().find(|w| w.block == block) {
             waiting.closed = true;
         }
@@ -160,6 +178,7 @@ impl Lane {
         self.queue.iter_mut().for_each(|waiting| waiting.closed = true);
         self.drain(each);
         self.end(each);
+        self.show(each);
         self.known.clear();
         self.finished = true;
         true
@@ -309,6 +328,17 @@ impl Lane {
             }
             if closed {
                 self.end_unless_unsigned(each);
+            }
+        }
+    }
+
+    /// Gives on the images that waited for a call to end.
+    fn show(&mut self, each: &mut dyn FnMut(Event<'_>)) {
+        if !self.in_call() && !self.images.is_empty() {
+            self.end(each);
+            for image in std::mem::take(&mut self.images) {
+                self.waiting -= image.data.len();
+                each(Event::Image { choice: self.choice, image });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dialect::{
-    Ask, Codec, EncodeStream, Encoded, Failure, Reply, StreamReader, Target,
+    Ask, Beginning, Codec, EncodeStream, Encoded, Failure, Reply, StreamReader, Target,
     chat::{Event, Request, Wish},
     codec::{ANTHROPIC, GEMINI, OPENAI_CHAT, OPENAI_RESPONSES},
 };
@@ -122,14 +122,17 @@ impl Call {
         let names = &self.told.as_ref().unwrap().names;
         if !self.stream {
             return match self.target.decode_answer(&whole, names) {
-                Ok(answer) => self.good(self.client.encode_answer(&answer, &self.reply)),
+                Ok(answer) => match answer.left_for(self.client) {
+                    Ok(()) => self.good(self.client.encode_answer(&answer, &self.reply)),
+                    Err(failure) => self.failed(&failure),
+                },
                 Err(failure) => self.failed(&failure),
             };
         }
         let mut reader = StreamReader::new(self.target, names.clone());
         let mut stream = Stream {
             encoder: self.client.encode_stream(self.reply.clone()),
-            begun: false,
+            beginning: Beginning::new(self.client),
             failed: None,
             out: Vec::new(),
         };
@@ -140,7 +143,7 @@ impl Call {
         };
         for piece in pieces {
             reader.push(Bytes::from(piece), &mut |event| stream.event(event));
-            if cut == Cut::AsGiven && stream.begun {
+            if cut == Cut::AsGiven && stream.beginning.has_begun() {
                 stream.encoder.keep_alive(&mut stream.out);
             }
         }
@@ -169,18 +172,21 @@ impl Call {
 /// What the client of a stream gets. A failure before anything was said is an HTTP error.
 struct Stream {
     encoder: Box<dyn EncodeStream>,
-    begun: bool,
+    beginning: Beginning,
     failed: Option<Failure>,
     out: Vec<u8>,
 }
 
 impl Stream {
     fn event(&mut self, event: Event<'_>) {
-        match event {
-            Event::Failed(failure) if !self.begun => self.failed = Some(failure),
-            event => {
-                self.begun |= !matches!(event, Event::Start | Event::Usage(_));
-                self.encoder.event(event, &mut self.out);
+        let mut told = Vec::new();
+        self.beginning.push(event, &mut |event| told.push(event.into_owned()));
+        for event in told {
+            match event {
+                Event::Failed(failure) if !self.beginning.has_begun() => {
+                    self.failed = Some(failure)
+                }
+                event => self.encoder.event(event, &mut self.out),
             }
         }
     }

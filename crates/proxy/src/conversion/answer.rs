@@ -130,6 +130,7 @@ impl Wording {
             return Ok(Whole { status: 200, fields, body: body.into(), used, heard: None });
         }
         let answer = self.target.decode_answer(body, &self.names)?;
+        answer.left_for(self.client)?;
         let used = match answer.usage {
             Some(tokens) => (tokens, UsageSource::Provider),
             None => (counted(&answer, asked), UsageSource::Counted),
@@ -147,6 +148,8 @@ fn counted(answer: &Said<'_>, asked: u64) -> Tokens {
             text.len()
         }
         Block::Call { name, input, .. } => name.text.len() + input.len(),
+        // What an image costs has nothing to do with its size.
+        Block::Image(_) => 0,
     });
     let output = sizes.sum::<usize>() as u64 / BYTES_PER_TOKEN;
     Tokens { input: asked / BYTES_PER_TOKEN, output, ..Tokens::default() }

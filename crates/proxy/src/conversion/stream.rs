@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialect::{
-    EncodeStream, Failure, FailureKind, StreamReader, Tokens,
+    Beginning, Codec, EncodeStream, Failure, FailureKind, StreamReader, Tokens,
     chat::{Event, Opening},
 };
 use domain::log::UsageSource;
@@ -66,12 +66,11 @@ pub(super) enum Ending {
 struct Voice {
     encoder: Box<dyn EncodeStream>,
     out: Vec<u8>,
-    /// The answer's start was told, and waits for what comes after it.
-    started: bool,
-    began: bool,
+    beginning: Beginning,
     usage: Option<Tokens>,
-    /// Bytes of text so far.
+    /// Bytes of text so far, and of images.
     spoken: u64,
+    shown: u64,
     ending: Option<Ending>,
     /// Why the caller may not go on, where that ended it.
     revoked: Option<Revoked>,
@@ -87,7 +86,7 @@ impl Flow {
             answer,
             fields,
             reader: StreamReader::new(wording.target, wording.names.clone()),
-            voice: Voice::new(encoder),
+            voice: Voice::new(encoder, wording.client),
             first: Vec::new(),
             drained: false,
         }
@@ -99,7 +98,7 @@ impl Flow {
             loop {
                 self.first.extend_from_slice(&self.answer.incoming.ready);
                 self.read();
-                if self.voice.began {
+                if self.voice.has_begun() {
                     return None;
                 }
                 if let Some(ending) = self.voice.ending.take() {
@@ -226,17 +225,21 @@ fn empty() -> Failed {
 }
 
 impl Voice {
-    fn new(encoder: Box<dyn EncodeStream>) -> Voice {
+    fn new(encoder: Box<dyn EncodeStream>, client: &dyn Codec) -> Voice {
         Voice {
             encoder,
             out: Vec::new(),
-            started: false,
-            began: false,
+            beginning: Beginning::new(client),
             usage: None,
             spoken: 0,
+            shown: 0,
             ending: None,
             revoked: None,
         }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.beginning.has_begun()
     }
 
     /// Says one step again, or keeps it until there is something to say.
@@ -250,43 +253,34 @@ impl Voice {
             Event::Open { opening: Opening::Call { name, .. }, .. } => {
                 self.spoken += name.text.len() as u64;
             }
-            Event::End => self.ending = Some(Ending::Whole),
+            Event::Image { image, .. } => self.shown += image.data.len() as u64,
             _ => {}
         }
         let event = match event {
-            _ if self.spoken > SPOKEN_MAX => {
+            _ if self.spoken + self.shown > SPOKEN_MAX => {
                 let words = "the provider's answer is too large";
                 Event::Failed(Failure::new(FailureKind::BadGateway, words))
             }
             event => event,
         };
-        let event = match event {
+        let Self { encoder, out, beginning, ending, .. } = self;
+        let began = beginning.has_begun();
+        beginning.push(event, &mut |event| match event {
             Event::Failed(failure) => {
-                let ours = self.revoked.is_some();
-                let failure = if self.began && !ours { told(failure) } else { failure };
-                self.ending = Some(Ending::Failed(failure.clone()));
-                Event::Failed(failure)
+                // Without anything said it is the failure of an attempt.
+                let failure = if began { told(failure) } else { failure };
+                *ending = Some(Ending::Failed(failure.clone()));
+                if began {
+                    encoder.event(Event::Failed(failure), out);
+                }
             }
-            event => event,
-        };
-        if self.began {
-            return self.encoder.event(event, &mut self.out);
-        }
-        match event {
-            Event::Start => self.started = true,
-            // Without anything said, these are the failure of an attempt.
-            Event::Usage(_) | Event::Failed(_) | Event::End => {}
             event => {
-                self.began = true;
-                if self.started {
-                    self.encoder.event(Event::Start, &mut self.out);
+                if let Event::End = event {
+                    *ending = Some(Ending::Whole);
                 }
-                if let Some(tokens) = self.usage {
-                    self.encoder.event(Event::Usage(tokens), &mut self.out);
-                }
-                self.encoder.event(event, &mut self.out);
+                encoder.event(event, out);
             }
-        }
+        });
     }
 }
 
@@ -297,7 +291,8 @@ mod tests {
     use super::*;
 
     fn voice() -> Voice {
-        Voice::new(dialect::codec::OPENAI_CHAT.encode_stream(Reply::default()))
+        let client = dialect::codec::OPENAI_CHAT;
+        Voice::new(client.encode_stream(Reply::default()), client)
     }
 
     fn delta(text: &str) -> Event<'_> {
@@ -309,10 +304,10 @@ mod tests {
         let mut voice = voice();
         voice.hear(Event::Start);
         voice.hear(Event::Usage(Tokens::default()));
-        assert!(voice.out.is_empty() && !voice.began);
+        assert!(voice.out.is_empty() && !voice.has_begun());
         voice.hear(Event::Open { choice: 0, block: 0, opening: Opening::Text });
         voice.hear(delta("hi"));
-        assert!(voice.began && voice.out.starts_with(b"data: "));
+        assert!(voice.has_begun() && voice.out.starts_with(b"data: "));
         assert_eq!(voice.spoken, 2);
     }
 

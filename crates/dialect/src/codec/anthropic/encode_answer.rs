@@ -129,7 +129,7 @@ fn write_blocks(a: &mut Array<'_>, blocks: &[Block<'_>]) {
                 o.text("type", "text");
                 o.text("text", text);
             }),
-            Block::Text { .. } | Block::Refusal(_) => {}
+            Block::Text { .. } | Block::Refusal(_) | Block::Image(_) => {}
             Block::Thinking { text, seal } => {
                 thought(a, text, seal.as_ref().or_else(|| behind(blocks, at)));
             }

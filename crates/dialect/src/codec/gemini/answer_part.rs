@@ -2,9 +2,10 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
+use super::base64::standard;
 use crate::{
     Seal, Value, Vendor,
-    chat::{Citation, Logprob},
+    chat::{Citation, Image, Logprob},
 };
 
 /// One part of an answer.
@@ -14,10 +15,13 @@ pub(super) enum AnswerPart<'a> {
     Text { text: Cow<'a, str>, thought: bool, seal: Option<Seal<'a>> },
     /// A function is called.
     Call { id: Option<Cow<'a, str>>, name: Cow<'a, str>, args: &'a str, seal: Option<Seal<'a>> },
+    /// An image that the model made.
+    Image(Image<'a>),
 }
 
 impl<'a> AnswerPart<'a> {
-    /// Reads a part; none where it is of a tool that Google runs itself, or a medium.
+    /// Reads a part; none where it is of a tool that Google runs itself, another medium, or an image
+    /// that only was thought of.
     pub(super) fn read(part: &Value<'a>) -> Option<AnswerPart<'a>> {
         let seal = part
             .any(&["thoughtSignature", "thought_signature"])
@@ -32,13 +36,22 @@ impl<'a> AnswerPart<'a> {
                 seal,
             });
         }
+        let thought = part.get("thought").bool() == Some(true);
+        if let Some(data) = part.any(&["inlineData", "inline_data"]).filter(|_| !thought) {
+            return image(data).map(AnswerPart::Image);
+        }
         let text = part.get("text").cow();
         if text.is_none() && seal.is_none() {
             return None;
         }
-        let thought = part.get("thought").bool() == Some(true);
         Some(AnswerPart::Text { text: text.unwrap_or_default(), thought, seal })
     }
+}
+
+fn image<'a>(data: &Value<'a>) -> Option<Image<'a>> {
+    let mime = data.any(&["mimeType", "mime_type"])?.cow()?;
+    let data = standard(data.get("data").cow().filter(|data| !data.is_empty())?)?;
+    mime.starts_with("image/").then_some(Image { mime, data })
 }
 
 /// Ids of the calls in one answer: no two are equal, and those that are made up are equal to none

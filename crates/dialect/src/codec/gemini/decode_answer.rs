@@ -81,6 +81,7 @@ fn choice<'a>(
                 };
                 choice.blocks.push(Block::Call { id: ids.next(id), name, input, seal });
             }
+            Some(AnswerPart::Image(image)) => choice.blocks.push(Block::Image(image)),
             None => {}
         }
     }
@@ -159,6 +160,6 @@ fn is_empty(choice: &Choice<'_>) -> bool {
     choice.blocks.iter().all(|block| match block {
         Block::Text { text, .. } => text.is_empty(),
         Block::Thinking { .. } => true,
-        Block::Call { .. } | Block::Refusal(_) => false,
+        Block::Call { .. } | Block::Refusal(_) | Block::Image(_) => false,
     }) && !matches!(choice.finish, Finish::Filtered(_) | Finish::Length)
 }

@@ -134,6 +134,13 @@ impl Decoder {
                     known.content = true;
                     known.call(opening, input, seal, emit);
                 }
+                Some(AnswerPart::Image(image)) => {
+                    self.begin(emit);
+                    let known = &mut self.candidates[place];
+                    known.close(emit);
+                    known.content = true;
+                    emit(Event::Image { choice: known.index, image });
+                }
                 None => {}
             }
         }

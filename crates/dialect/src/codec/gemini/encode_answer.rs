@@ -3,7 +3,7 @@
 use super::{encode_part::args, finish};
 use crate::{
     Reply, Seal, Tokens, Vendor,
-    chat::{Answer, Block, Choice, Citation, Finish, Logprob},
+    chat::{Answer, Block, Choice, Citation, Finish, Image, Logprob},
     free_form,
     write::{self, Object},
 };
@@ -54,7 +54,7 @@ fn tells(block: &Block<'_>) -> bool {
         Block::Text { text, seal, .. } => !text.is_empty() || seal.is_some(),
         Block::Thinking { text, seal } => !text.is_empty() || seal.as_ref().is_some_and(is_proof),
         Block::Refusal(text) => !text.is_empty(),
-        Block::Call { .. } => true,
+        Block::Call { .. } | Block::Image(_) => true,
     }
 }
 
@@ -75,6 +75,7 @@ fn write_block(o: &mut Object<'_>, block: &Block<'_>) {
             write_call(o, id, &name.text, wrapped.as_deref().unwrap_or(input));
             write_seal(o, seal.as_ref());
         }
+        Block::Image(image) => write_image(o, image),
     }
 }
 
@@ -84,6 +85,14 @@ pub(super) fn write_call(o: &mut Object<'_>, id: &str, name: &str, input: &str) 
         o.text("id", id);
         o.text("name", name);
         o.raw("args", &args(input));
+    });
+}
+
+/// `inlineData`
+pub(super) fn write_image(o: &mut Object<'_>, image: &Image<'_>) {
+    o.object("inlineData", |o| {
+        o.text("mimeType", &image.mime);
+        o.text("data", &image.data);
     });
 }
 

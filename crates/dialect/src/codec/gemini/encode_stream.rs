@@ -3,7 +3,7 @@
 //! A call is sent whole, and what ends the answer waits for the usage: the last object says both.
 
 use super::encode_answer::{
-    citations, is_proof, logprobs, usage, write_call, write_finish, write_seal,
+    citations, is_proof, logprobs, usage, write_call, write_finish, write_image, write_seal,
 };
 use crate::{
     EncodeStream, Failure, FailureKind, Reply, Sequencer, Tokens,
@@ -133,6 +133,7 @@ impl Writer {
             Event::Cite { choice, citation, .. } => {
                 self.lane(choice).cited.push(citation.into_owned());
             }
+            Event::Image { choice, image } => self.part(choice, out, |o| write_image(o, &image)),
             Event::Close { choice, .. } => self.close(choice, out),
             Event::Logprobs { choice, logprobs: all } => self.object(out, |o| {
                 o.array("candidates", |a| {

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     Failure, FailureKind, Kind, Names, ProviderError, Seal, Value,
-    chat::{Answer, Block, Choice, Citation, Finish, Logprob, Piece},
+    chat::{Answer, Block, Choice, Citation, Finish, Image, Logprob, Piece},
     codec::openai,
+    data_url::{self, Address},
     free_form,
     halves::mended,
     tokens::Reported,
@@ -74,6 +75,7 @@ fn choice<'a>(one: &Value<'a>, at: u64, names: &Names) -> Choice<'a> {
             *seal = own.take();
         }
     }
+    blocks.extend(images(message).map(Block::Image));
     if let Some(text) = message.get("refusal").cow().filter(|text| !text.is_empty()) {
         blocks.push(Block::Refusal(text));
     }
@@ -146,6 +148,22 @@ fn thinking<'a>(message: &Value<'a>) -> Vec<Block<'a>> {
         _ => None,
     });
     blocks.collect()
+}
+
+/// The images of a message, where their data come with it.
+pub(super) fn images<'v, 'a>(
+    message: &'v Value<'a>,
+) -> impl Iterator<Item = Image<'a>> + use<'v, 'a> {
+    let parts = message.get("images").items().iter().chain(message.get("content").items());
+    parts.filter_map(|part| {
+        let url = part.find("image_url")?;
+        match data_url::read(url.find("url").unwrap_or(url).cow()?) {
+            Address::Here(data, mime) if !data.is_empty() => {
+                Some(Image { mime: mime.unwrap_or("image/png".into()), data })
+            }
+            _ => None,
+        }
+    })
 }
 
 /// A text, or a list of parts (some servers put thoughts among them).

@@ -168,6 +168,11 @@ impl Choice {
         self.thoughts(delta, way);
         self.texts(delta, way);
         self.sign(delta, way);
+        for image in decode_answer::images(delta) {
+            self.content.text = true;
+            self.shut(way);
+            (way.emit)(Event::Image { choice: way.choice, image });
+        }
         for call in delta.get("tool_calls").items() {
             self.call(call, way);
         }

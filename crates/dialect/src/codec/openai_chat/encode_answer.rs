@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::layout::Layout;
 use crate::{
     Reply, Seal, Tokens, Vendor,
-    chat::{Answer, Block, Choice, Citation, Finish, Logprob, Name},
+    chat::{Answer, Block, Choice, Citation, Finish, Image, Logprob, Name},
     write::{self, Array, Object},
 };
 
@@ -65,6 +65,9 @@ fn message(o: &mut Object<'_>, choice: &Choice<'_>, old: bool) {
             }
         });
     }
+    if !said.images.is_empty() {
+        images(o, &said.images, 0);
+    }
     if !said.annotations.is_empty() {
         o.array("annotations", |list| {
             for (citation, start, end) in said.annotations {
@@ -106,6 +109,7 @@ struct Said<'b, 'a> {
     called: bool,
     annotations: Vec<(&'b Citation<'a>, u64, u64)>,
     text_seal: Option<&'b Seal<'a>>,
+    images: Vec<&'b Image<'a>>,
     layout: Layout,
     /// The signed thoughts: their text, their proof, and whether that hides the text.
     proofs: Vec<(&'b str, Cow<'b, str>, bool)>,
@@ -138,6 +142,7 @@ impl<'b, 'a> Said<'b, 'a> {
                 self.layout.call();
             }
             Block::Refusal(text) => self.refusal.get_or_insert_default().push_str(text),
+            Block::Image(image) => self.images.push(image),
         }
     }
 }
@@ -197,6 +202,22 @@ pub(super) fn thinking_block(o: &mut Object<'_>, text: &str, proof: &str, redact
     o.text("type", "thinking");
     o.text("thinking", text);
     o.text("signature", proof);
+}
+
+/// Images as OpenRouter and others give them; the first one has the number `from`.
+/// <https://openrouter.ai/docs/features/multimodal/image-generation>
+pub(super) fn images(o: &mut Object<'_>, images: &[&Image<'_>], from: u64) {
+    o.array("images", |list| {
+        for (index, image) in (from..).zip(images) {
+            list.object(|o| {
+                o.text("type", "image_url");
+                o.object("image_url", |o| {
+                    o.joined("url", &["data:", &image.mime, ";base64,", &image.data]);
+                });
+                o.number("index", index);
+            });
+        }
+    });
 }
 
 pub(super) fn annotation(o: &mut Object<'_>, citation: &Citation<'_>, start: u64, end: u64) {

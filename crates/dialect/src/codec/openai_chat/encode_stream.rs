@@ -31,10 +31,11 @@ pub(super) struct Encoder {
 struct Choice {
     begun: bool,
     refused: bool,
-    /// How many calls, proofs and annotations there were.
+    /// How many calls, proofs, annotations and images there were.
     calls: u64,
     proofs: u64,
     annotations: u64,
+    images: u64,
     /// How many characters of text.
     length: u64,
     layout: Layout,
@@ -352,6 +353,12 @@ impl EncodeStream for Encoder {
                     o.null("finish_reason");
                 });
                 out.extend_from_slice(b"]}\n\n");
+            }
+            Event::Image { choice, image } => {
+                let state = self.choice(choice);
+                let number = state.images;
+                state.images += 1;
+                self.chunk(choice, out, |o| encode_answer::images(o, &[&image], number));
             }
             Event::Close { choice, block } => self.close(choice, block, out),
             Event::Finish { choice, finish } => self.finish(choice, &finish, out),

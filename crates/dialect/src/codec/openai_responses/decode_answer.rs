@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::failed;
 use crate::{
     Failure, Names, Seal, Tokens, Value, Vendor,
-    chat::{Answer, Block, Choice, Citation, Finish, Logprob, Name},
+    chat::{Answer, Block, Choice, Citation, Finish, Image, Logprob, Name},
     halves::mended,
     tokens::Reported,
 };
@@ -44,12 +44,24 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
                     seal: None,
                 });
             }
+            Some("image_generation_call") => choice.blocks.extend(image(item).map(Block::Image)),
             _ => {}
         }
     }
     let called = choice.blocks.iter().any(|block| matches!(block, Block::Call { .. }));
     choice.finish = finish(&value, called);
     Ok(Answer { choices: vec![choice], usage: usage(&value) })
+}
+
+/// The image that a hosted tool made for the model.
+pub(super) fn image<'a>(item: &Value<'a>) -> Option<Image<'a>> {
+    let data = item.get("result").cow().filter(|data| !data.is_empty())?;
+    let mime = match item.get("output_format").text() {
+        Some("jpeg") => "image/jpeg",
+        Some("webp") => "image/webp",
+        _ => "image/png",
+    };
+    Some(Image { mime: mime.into(), data })
 }
 
 /// Why a response ended (FIN-7).

@@ -67,6 +67,7 @@ fn contents(choice: &Choice<'_>) -> Vec<Content> {
                 let (id, name) = (id.to_string(), name.clone().into_owned());
                 contents.push(Content::Call { id, name, input });
             }
+            Block::Image(image) => contents.push(Content::Image(image.clone().into_owned())),
         }
     }
     // REF-1: why it declines is said where a refusal stands.

@@ -98,6 +98,11 @@ impl Told {
                 Some(_) => self.cite(&citation, out),
                 None => self.cited.push(citation.into_owned()),
             },
+            Event::Image { choice: 0, image } => {
+                self.finish_item(out);
+                self.add(Content::Image(image.into_owned()), out);
+                self.finish_item(out);
+            }
             Event::Logprobs { choice: 0, logprobs } => self.logprobs(&logprobs, out),
             Event::Close { choice: 0, .. } => self.close(out),
             Event::Finish { choice: 0, finish } => self.finish(finish, out),
@@ -198,6 +203,8 @@ impl Told {
                 input.push_str(delta);
                 send_input(out, number, index, id, name.free_form, delta);
             }
+            // It is told whole.
+            Content::Image(_) => {}
         }
     }
 
@@ -310,6 +317,7 @@ impl Told {
                     o.text(member, input);
                 });
             }
+            Content::Image(_) => {}
         }
         let begin = self.keep(&item, "completed");
         send(out, &mut self.number, "response.output_item.done", |o| {

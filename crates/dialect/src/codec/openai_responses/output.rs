@@ -2,7 +2,7 @@
 
 use crate::{
     Seal, Vendor,
-    chat::{Citation, Logprob, Name},
+    chat::{Citation, Image, Logprob, Name},
     write::{Array, Object},
 };
 
@@ -36,6 +36,8 @@ pub(super) enum Content {
         /// Its arguments or its input.
         input: String,
     },
+    /// An image that the model made.
+    Image(Image<'static>),
 }
 
 /// A part of a message.
@@ -59,6 +61,7 @@ impl Item {
             Content::Message(_) => "msg",
             Content::Call { name, .. } if name.free_form => "ctc",
             Content::Call { .. } => "fc",
+            Content::Image(_) => "ig",
         };
         Item { id: format!("{prefix}_{unique}{nth}"), content }
     }
@@ -96,6 +99,17 @@ impl Item {
                 o.text(member, input);
                 if !name.free_form {
                     o.text("status", status);
+                }
+            }
+            Content::Image(image) => {
+                o.text("type", "image_generation_call");
+                o.text("id", &self.id);
+                o.text("status", status);
+                let format = image.mime.strip_prefix("image/").unwrap_or("png");
+                o.text("output_format", format);
+                match status {
+                    "in_progress" => o.null("result"),
+                    _ => o.text("result", &image.data),
                 }
             }
         }

@@ -32,6 +32,7 @@ fn words(choice: &Choice<'_>) -> String {
                 format!("call {id} {} {input}{}", name.text, proof(seal))
             }
             Block::Refusal(text) => format!("refusal {text}"),
+            Block::Image(image) => format!("image {} {}", image.mime, image.data),
         })
         .collect();
     all.push(format!("{:?}", choice.finish));
@@ -42,6 +43,16 @@ fn words(choice: &Choice<'_>) -> String {
 fn check_failure(body: &str, kind: FailureKind, message: &str) {
     let failure = decode(body).expect_err(body);
     assert_eq!((failure.kind, &*failure.message), (kind, message), "{body}");
+}
+
+#[test]
+fn images_are_blocks_unless_they_were_only_thought_of() {
+    check(
+        r#"{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"_-8"}},
+            {"inline_data":{"mime_type":"image/png","data":"AAAA"},"thought":true},
+            {"inlineData":{"mimeType":"audio/wav","data":"AAAA"}}]},"finishReason":"STOP"}"#,
+        "image image/png /+8=; Stop",
+    );
 }
 
 #[test]

@@ -34,6 +34,7 @@ impl Story {
             Event::Cite { choice, block, citation } => {
                 format!("{choice}.{block} @ {}", citation.url)
             }
+            Event::Image { choice, image } => format!("{choice} image {}", image.data),
             Event::Logprobs { choice, logprobs } => format!("{choice} p {}", logprobs.len()),
             Event::Close { choice, block } => format!("{choice}.{block} ."),
             Event::Finish { choice, finish } => format!("{choice} {finish:?}"),

@@ -47,6 +47,7 @@ pub(super) fn line(event: Event<'_>) -> String {
             let tokens: Vec<&str> = logprobs.iter().map(|one| &*one.token).collect();
             format!("{choice} logprobs {}", tokens.join(","))
         }
+        Event::Image { choice, image } => format!("{choice} image {} {}", image.mime, image.data),
         Event::Close { choice, block } => format!("{choice}.{block} close"),
         Event::Finish { choice, finish } => format!("{choice} finish {finish:?}"),
         Event::Usage(tokens) => format!("usage {}/{}", tokens.input, tokens.output),

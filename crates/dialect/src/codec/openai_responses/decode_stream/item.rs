@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    super::decode_answer::{citation, logprobs, seal, thought},
+    super::decode_answer::{citation, image, logprobs, seal, thought},
     Emit, take,
 };
 use crate::{
@@ -204,7 +204,12 @@ impl Item {
                 let input = value.find("arguments").unwrap_or(value.get("input"));
                 self.input(input, true, emit);
             }
-            Kind::Thinking(_) | Kind::Other => {}
+            Kind::Other => {
+                if let Some(image) = image(value) {
+                    emit(Event::Image { choice: 0, image });
+                }
+            }
+            Kind::Thinking(_) => {}
         }
         self.close(emit);
     }

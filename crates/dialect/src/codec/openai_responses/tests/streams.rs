@@ -34,6 +34,7 @@ pub(super) fn short(event: &Event<'_>) -> String {
         }
         Event::Cite { block, citation, .. } => format!("{block} cite {}", citation.url),
         Event::Logprobs { logprobs, .. } => format!("logprobs {}", logprobs.len()),
+        Event::Image { image, .. } => format!("image {} {}", image.mime, image.data),
         Event::Close { block, .. } => format!("{block} close"),
         Event::Finish { finish, .. } => format!("finish {finish:?}"),
         Event::Usage(tokens) => format!("usage {} {}", tokens.input, tokens.output),
