@@ -8,6 +8,7 @@ mod decode_answer;
 mod decode_content;
 mod decode_request;
 mod decode_stream;
+mod decode_tools;
 mod encode_answer;
 mod encode_request;
 mod encode_stream;

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::decode_request::{bad, unknown};
+use super::{
+    decode_request::{bad, effort, unknown},
+    decode_tools::Change,
+};
 use crate::{
     Failure, Seal, Value, Vendor,
-    chat::{Media, MediaKind, Name, Piece, Role, Source, Turn},
+    chat::{Effort, Media, MediaKind, Name, Piece, Role, Said, Source, Turn},
     halves::mended,
 };
 
@@ -22,6 +25,9 @@ const KINDS: &[&str] = &[
     "redacted_thinking",
     "tool_use",
     "tool_result",
+    "tool_reference",
+    "tool_addition",
+    "tool_removal",
 ];
 
 /// Members of blocks; besides those that are read, hints to the vendor and what it adds itself.
@@ -42,6 +48,8 @@ const KNOWN_OF_BLOCK: &[&str] = &[
     "input",
     "caller",
     "tool_use_id",
+    "tool_name",
+    "tool",
     "is_error",
     "file_id",
 ];
@@ -60,6 +68,8 @@ impl Place {
         match kind {
             "tool_use" | "thinking" | "redacted_thinking" => self == Place::Assistant,
             "tool_result" => self == Place::User,
+            "tool_reference" => self == Place::Result,
+            "tool_addition" | "tool_removal" => false,
             _ => true,
         }
     }
@@ -67,17 +77,31 @@ impl Place {
 
 /// Reads messages, and notes what no other dialect can be told.
 #[derive(Debug)]
-pub(super) struct History<'d> {
+pub(super) struct History<'d, 'a> {
     dropped: &'d mut Vec<String>,
+    /// What the conversation changed of the tools, and where.
+    changes: Vec<(String, Change<'a>)>,
+    /// The effort that a message of the system asked for last.
+    effort: Option<Said<'a, Effort>>,
 }
 
-impl<'d> History<'d> {
+impl<'d, 'a> History<'d, 'a> {
     pub(super) fn new(dropped: &'d mut Vec<String>) -> Self {
-        Self { dropped }
+        Self { dropped, changes: Vec::new(), effort: None }
     }
 
-    /// The message at this place.
-    pub(super) fn turn<'a>(&mut self, message: &Value<'a>, at: usize) -> Result<Turn<'a>, Failure> {
+    /// What it says besides its turns: changes of the tools, and the effort of the last turn.
+    pub(super) fn end(self) -> (Vec<(String, Change<'a>)>, Option<Said<'a, Effort>>) {
+        (self.changes, self.effort)
+    }
+
+    /// The message at this place; `asked` is the place of the user's last message.
+    pub(super) fn turn(
+        &mut self,
+        message: &Value<'a>,
+        at: usize,
+        asked: Option<usize>,
+    ) -> Result<Turn<'a>, Failure> {
         let path = format!("messages[{at}]");
         let role = match message.get("role").text() {
             Some("user") => Role::User,
@@ -88,19 +112,85 @@ impl<'d> History<'d> {
                 return Err(bad(&field, format!("`{field}` must be user, assistant or system")));
             }
         };
-        unknown(message, &["role", "content"], &format!("{path}."), self.dropped);
+        let known: &[&str] = match role {
+            Role::System => &["role", "content", "output_config", "clear_at"],
+            _ => &["role", "content"],
+        };
+        unknown(message, known, &format!("{path}."), self.dropped);
+        if role == Role::System {
+            self.effort(message.get("output_config"), &format!("{path}.output_config"))?;
+        }
         let path = format!("{path}.content");
         let content = message.get("content");
+        // It was for the turn behind it only.
+        let cleared = message.get("clear_at").text() == Some("next_user_message")
+            && asked.is_some_and(|asked| asked > at);
         let pieces = match role {
-            Role::System => system_text(content, &path)?,
+            Role::System => {
+                let pieces = self.system(content, &path)?;
+                if cleared { Vec::new() } else { pieces }
+            }
             Role::User => self.content(content, Place::User, &path)?,
             Role::Assistant => seals_to_calls(self.content(content, Place::Assistant, &path)?),
         };
         Ok(Turn { role, pieces })
     }
 
+    fn effort(&mut self, config: &Value<'a>, path: &str) -> Result<(), Failure> {
+        unknown(config, &["effort"], &format!("{path}."), self.dropped);
+        if let Some(value) = config.find("effort") {
+            let path = format!("{path}.effort");
+            self.effort = Some(Said::new(effort(value, &path)?, path));
+        }
+        Ok(())
+    }
+
+    /// The texts of a system message inside of the conversation, which may also change the tools.
+    fn system(&mut self, content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
+        let changes = |block: &Value<'_>| {
+            matches!(block.get("type").text(), Some("tool_addition" | "tool_removal"))
+        };
+        let mut texts = Vec::new();
+        for (at, block) in content.items().iter().enumerate() {
+            let path = format!("{path}[{at}]");
+            if changes(block) {
+                unknown(
+                    block,
+                    &["type", "tool", "cache_control"],
+                    &format!("{path}."),
+                    self.dropped,
+                );
+                self.change(block, path);
+            } else {
+                texts.extend(system_block(block, &path)?);
+            }
+        }
+        match content.is_array() {
+            true => Ok(texts),
+            // Nothing stands in a message that only sets the effort.
+            false if content.is_null() => Ok(Vec::new()),
+            false => system_text(content, path),
+        }
+    }
+
+    fn change(&mut self, block: &Value<'a>, path: String) {
+        let tool = block.get("tool");
+        let adds = block.get("type").text() == Some("tool_addition");
+        match (tool.get("type").text(), tool.get("name").cow(), tool.find("definition")) {
+            (Some("tool_definition"), _, Some(definition)) if adds => {
+                self.changes.push((path, Change::Define(definition.clone())));
+            }
+            (Some("tool_reference"), Some(name), _) => {
+                let change = if adds { Change::Offer(name) } else { Change::Withdraw(name) };
+                self.changes.push((path, change));
+            }
+            // Tools of servers that Anthropic calls exist nowhere else.
+            _ => self.note(path),
+        }
+    }
+
     /// A text, or a list of blocks.
-    fn content<'a>(
+    fn content(
         &mut self,
         content: &Value<'a>,
         place: Place,
@@ -119,7 +209,7 @@ impl<'d> History<'d> {
         Ok(pieces)
     }
 
-    fn block<'a>(
+    fn block(
         &mut self,
         block: &Value<'a>,
         place: Place,
@@ -175,6 +265,13 @@ impl<'d> History<'d> {
                     is_error: block.get("is_error").bool().unwrap_or(false),
                 });
             }
+            // What a search for tools found: its name says all that another model needs, because
+            // the tool is offered from here on.
+            "tool_reference" => {
+                let name = string(block, "tool_name", &path)?;
+                self.changes.push((path, Change::Offer(name.clone())));
+                pieces.push(plain(name));
+            }
             "container_upload" => return Err(in_account(path)),
             _ if is_hosted(kind) => self.note("tools".to_owned()),
             _ => self.note(path),
@@ -182,7 +279,7 @@ impl<'d> History<'d> {
         Ok(())
     }
 
-    fn document<'a>(
+    fn document(
         &mut self,
         block: &Value<'a>,
         path: String,
@@ -216,7 +313,6 @@ impl<'d> History<'d> {
 
 /// The texts of a system prompt, or of a system message inside of the conversation.
 pub(super) fn system_text<'a>(content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
-    let tells = |text: &str| !text.trim_start().starts_with(BILLING);
     if let Some(text) = content.cow() {
         return Ok(if tells(&text) { vec![plain(text)] } else { Vec::new() });
     }
@@ -225,12 +321,18 @@ pub(super) fn system_text<'a>(content: &Value<'a>, path: &str) -> Result<Vec<Pie
     }
     let mut pieces = Vec::with_capacity(content.items().len());
     for (at, block) in content.items().iter().enumerate() {
-        let text = string(block, "text", &format!("{path}[{at}]"))?;
-        if tells(&text) {
-            pieces.push(plain(text));
-        }
+        pieces.extend(system_block(block, &format!("{path}[{at}]"))?);
     }
     Ok(pieces)
+}
+
+fn system_block<'a>(block: &Value<'a>, path: &str) -> Result<Option<Piece<'a>>, Failure> {
+    let text = string(block, "text", path)?;
+    Ok(tells(&text).then(|| plain(text)))
+}
+
+fn tells(text: &str) -> bool {
+    !text.trim_start().starts_with(BILLING)
 }
 
 fn plain(text: Cow<'_, str>) -> Piece<'_> {
@@ -283,7 +385,7 @@ fn found<'a>(block: &Value<'a>, pieces: &mut Vec<Piece<'a>>) {
 
 /// Blocks of tools that Anthropic runs.
 fn is_hosted(kind: &str) -> bool {
-    kind.ends_with("_tool_use") || kind.ends_with("_tool_result") || kind == "tool_reference"
+    kind.ends_with("_tool_use") || kind.ends_with("_tool_result")
 }
 
 fn in_account(path: String) -> Failure {

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::decode_content::{History, system_text};
+use super::{
+    decode_content::{History, system_text},
+    decode_tools::Tools,
+};
 use crate::{
     Ask, Failure, Value,
-    chat::{
-        Effort, Format, Name, Request, Role, Said, Sampling, Schema, Thinking, Tool, ToolChoice,
-    },
+    chat::{Effort, Format, Name, Request, Role, Said, Sampling, Schema, Thinking, ToolChoice},
 };
 
 /// Members of the body that are read, and those that ask for nothing another dialect could do
@@ -32,20 +33,6 @@ const KNOWN: &[&str] = &[
     "cache_control",
     "service_tier",
     "speed",
-];
-
-/// Members of a function; besides those that are read, hints to the vendor.
-const KNOWN_OF_TOOL: &[&str] = &[
-    "type",
-    "name",
-    "description",
-    "input_schema",
-    "strict",
-    "cache_control",
-    "input_examples",
-    "defer_loading",
-    "allowed_callers",
-    "eager_input_streaming",
 ];
 
 /// Reads a request. A question for the number of its tokens may leave the output limit out.
@@ -88,8 +75,7 @@ pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Fa
     for (name, known) in nested {
         unknown(body.get(name), known, &format!("{name}."), &mut request.dropped);
     }
-    let hosted = tools(&body, &mut request)?;
-    tool_choice(&body, hosted, &mut request)?;
+    let mut tools = Tools::read(&body, &mut request.dropped)?;
     if let Some(turn) = system(&body)? {
         request.turns.push(turn);
     }
@@ -101,14 +87,41 @@ pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Fa
     if messages.items().is_empty() {
         return Err(bad("messages", "`messages` needs at least one message".to_owned()));
     }
-    for (at, message) in messages.items().iter().enumerate() {
-        let turn = history.turn(message, at)?;
+    let messages = messages.items();
+    let asked = messages.iter().rposition(|message| message.get("role").text() == Some("user"));
+    for (at, message) in messages.iter().enumerate() {
+        let turn = history.turn(message, at, asked)?;
         // Of some messages nothing is left: they held only what the vendor's own tools did.
         if !turn.pieces.is_empty() {
             request.turns.push(turn);
         }
     }
+    let (changes, effort) = history.end();
+    for (path, change) in changes {
+        tools.change(&change, &path, &mut request.dropped)?;
+    }
+    tool_choice(&body, &tools, &mut request)?;
+    request.tools = tools.offered(&mut request.dropped);
+    if let Some(effort) = effort {
+        turn_effort(effort, &mut request);
+    }
     Ok(request)
+}
+
+/// The effort that a message of the system asks for is that of the turn behind it: the last one
+/// wins, also over the one of the whole request. Thinking that is switched off stays off.
+fn turn_effort<'a>(said: Said<'a, Effort>, request: &mut Request<'a>) {
+    let mut thinking = request.thinking.as_ref().map(|said| said.value).unwrap_or_default();
+    if thinking.effort != Some(Effort::None) {
+        thinking.effort = Some(said.value);
+        request.thinking = Some(Said::new(thinking, said.path));
+    }
+}
+
+/// An effort by its name, which stands at `path`.
+pub(super) fn effort(value: &Value<'_>, path: &str) -> Result<Effort, Failure> {
+    let known = || bad(path, format!("`{path}` must be low, medium, high, xhigh or max"));
+    value.text().and_then(Effort::named).ok_or_else(known)
 }
 
 /// A request that is not as it must be; `param` is the field at fault.
@@ -117,7 +130,7 @@ pub(super) fn bad(param: &str, message: String) -> Failure {
     Failure { param: (!param.is_empty()).then(|| param.to_owned()), ..failure }
 }
 
-fn missing(name: &str) -> Failure {
+pub(super) fn missing(name: &str) -> Failure {
     bad(name, format!("`{name}` is required"))
 }
 
@@ -189,11 +202,7 @@ fn thinking<'a>(body: &Value<'a>) -> Result<Option<Said<'a, Thinking>>, Failure>
     let config = body.get("output_config");
     let effort = match config.find("effort") {
         None => None,
-        Some(effort) => {
-            let named = effort.text().and_then(Effort::named);
-            let known = "`output_config.effort` must be low, medium, high, xhigh or max";
-            Some(named.ok_or_else(|| bad("output_config.effort", known.to_owned()))?)
-        }
+        Some(value) => Some(effort(value, "output_config.effort")?),
     };
     // Both members are one wish here, but two fields to whoever has to do without it.
     let path = match (asked.is_some(), effort.is_some()) {
@@ -249,50 +258,13 @@ fn system<'a>(body: &Value<'a>) -> Result<Option<crate::chat::Turn<'a>>, Failure
     Ok((!pieces.is_empty()).then_some(crate::chat::Turn { role: Role::System, pieces }))
 }
 
-/// Reads the functions. Returns the names of tools that Anthropic runs itself (or whose schema only
-/// its own models know), which nobody else has.
-fn tools<'a>(body: &Value<'a>, request: &mut Request<'a>) -> Result<Vec<Cow<'a, str>>, Failure> {
-    let mut hosted = Vec::new();
-    let Some(tools) = body.find("tools") else { return Ok(hosted) };
-    if !tools.is_array() {
-        return Err(bad("tools", "`tools` must be a list".to_owned()));
-    }
-    for (at, tool) in tools.items().iter().enumerate() {
-        let path = format!("tools[{at}].");
-        match tool.get("type").text() {
-            None | Some("custom") => {}
-            Some(_) => {
-                hosted.push(tool.get("name").cow().unwrap_or_default());
-                continue;
-            }
-        }
-        let name = tool.get("name").cow().filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| missing(&format!("{path}name")))?;
-        let schema = tool.find("input_schema");
-        if schema.is_some_and(|schema| !schema.is_object()) {
-            let field = format!("{path}input_schema");
-            return Err(bad(&field, format!("`{field}` must be an object")));
-        }
-        unknown(tool, KNOWN_OF_TOOL, &path, &mut request.dropped);
-        request.tools.push(Tool {
-            name: Name::plain(name),
-            description: tool.get("description").cow(),
-            schema: schema.map(|schema| Schema::from(schema).placed("tools[].input_schema")),
-            strict: tool.get("strict").bool(),
-        });
-    }
-    if !hosted.is_empty() {
-        request.dropped.push("tools".to_owned());
-    }
-    Ok(hosted)
-}
-
 fn tool_choice<'a>(
     body: &Value<'a>,
-    hosted: Vec<Cow<'a, str>>,
+    tools: &Tools<'a>,
     request: &mut Request<'a>,
 ) -> Result<(), Failure> {
     let Some(choice) = body.find("tool_choice") else { return Ok(()) };
+    let hosted = &tools.hosted;
     let forced = || {
         let message = "`tool_choice` forces a tool that only Anthropic can run";
         Failure::unsayable("tool_choice", message)
@@ -300,12 +272,17 @@ fn tool_choice<'a>(
     let chosen = match choice.get("type").text() {
         Some("auto") => ToolChoice::Auto,
         Some("none") => ToolChoice::None,
-        Some("any") if request.tools.is_empty() && !hosted.is_empty() => return Err(forced()),
+        Some("any") if tools.is_empty() && !hosted.is_empty() => return Err(forced()),
         Some("any") => ToolChoice::Required,
         Some("tool") => {
             let name = choice.get("name").cow().ok_or_else(|| missing("tool_choice.name"))?;
             if hosted.contains(&name) {
                 return Err(forced());
+            }
+            // One that is held back or was withdrawn cannot be forced.
+            if tools.knows(&name) && !tools.offers(&name) {
+                request.dropped.push("tool_choice".to_owned());
+                return Ok(());
             }
             ToolChoice::Tool(Name::plain(name))
         }

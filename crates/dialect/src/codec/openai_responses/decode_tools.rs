@@ -73,6 +73,10 @@ impl<'a> Toolbox<'a> {
             }
         };
         tool.strangers(FUNCTION, dropped);
+        // Nobody else can search for it, so it is offered at once.
+        if tool.flag("defer_loading")? == Some(true) {
+            drop_once(dropped, "tools[].defer_loading");
+        }
         let schema = tool.object(if free_form { "format" } else { "parameters" })?;
         let tool = Tool {
             name: name(Name { free_form, ..Name::plain(tool.needed("name")?) }),

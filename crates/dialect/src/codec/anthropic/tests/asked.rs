@@ -122,7 +122,7 @@ fn what_nobody_else_knows_is_named_and_what_asks_for_nothing_is_not() {
             {"type": "web_search_20260209", "name": "web_search"},
             {"type": "bash_20250124", "name": "bash"},
         ]}),
-        &["tools[0].novel", "tools"],
+        &["tools[0].novel", "tools", "tools[].defer_loading"],
     );
     check_dropped(
         json!({"messages": [
