@@ -226,3 +226,67 @@ impl Gateway {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use auth::MasterKey;
+    use cluster::Counters;
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{
+        journal::{self, Journal},
+        settings::Settings,
+    };
+
+    /// A gateway that knows no service key.
+    fn gateway() -> (Arc<Gateway>, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _drain) = Journal::open(journal::Settings::new(dir.path())).unwrap();
+        let settings = Settings::new("127.0.0.1:0".parse().unwrap());
+        let keys = MasterKey::generate().service_keys();
+        (Gateway::new(settings, keys, journal, Counters::memory()), dir)
+    }
+
+    fn grant() -> Grant {
+        Grant {
+            public_id: "AAAAAAAA".to_owned(),
+            ip: None,
+            method: "GET".to_owned(),
+            model: None,
+            upstream: None,
+            slot: None,
+        }
+    }
+
+    #[test]
+    fn a_withdrawn_lease_is_over_after_its_grace_and_leaves_nothing_behind() {
+        let (gateway, _dir) = gateway();
+        let at_once = gateway.lease(grant(), Duration::ZERO);
+        let later = gateway.lease(grant(), Duration::from_secs(3600));
+        assert_eq!((at_once.over(), at_once.ends().now_or_never()), (None, None));
+        gateway.check_leases();
+        assert_eq!(at_once.over(), Some(Revoked::KeyGone));
+        assert_eq!(later.over(), None, "it may go on for an hour");
+        drop((at_once, later));
+        assert!(gateway.leases.shards.iter().all(|shard| shard.lock().is_empty()));
+    }
+
+    #[test]
+    fn reasons_fit_a_close_frame() {
+        for why in [
+            Revoked::KeyGone,
+            Revoked::KeyRefused("disabled"),
+            Revoked::KeptOut("from this address"),
+            Revoked::UpstreamForbidden,
+            Revoked::ModelForbidden,
+            Revoked::UpstreamOff,
+            Revoked::Draining,
+            Revoked::ProviderKey,
+        ] {
+            assert!(why.to_string().len() <= 123, "{why}");
+        }
+    }
+}

@@ -128,3 +128,36 @@ async fn a_socket_that_cannot_be_opened_is_no_failure_of_the_upstream_or_its_key
     let chat = hall.post("/v1/chat/completions", &crate::harness::chat("m"));
     assert_eq!(hall.ask(chat).await.status, 200);
 }
+
+#[tokio::test]
+async fn close_codes_and_reasons_pass_and_are_noted() {
+    let close = |code: u16, reason: &str| {
+        let mut frame = vec![0x88, 2 + reason.len() as u8];
+        frame.extend(code.to_be_bytes());
+        frame.extend(reason.as_bytes());
+        frame
+    };
+    for (code, noted) in [(4001, true), (1000, false)] {
+        let frame = close(code, "enough for today");
+        let last = frame.clone();
+        let vendor = Vendor::talking(move |mut talk| {
+            let last = last.clone();
+            async move {
+                talk.request().await;
+                talk.send(SWITCH).await;
+                talk.send(last).await;
+            }
+        })
+        .await;
+        let hall = Setup::with(vendor.addr).start().await;
+        let mut peer = hall.connect().await;
+        peer.send(hall.request("GET", "/v1/realtime?model=up/gpt-real", &HANDSHAKE, "")).await;
+        peer.head().await.unwrap();
+        while peer.fill().await {}
+        assert_eq!(peer.buf, frame);
+        let entry = hall.entry().await;
+        assert_eq!(entry.outcome.as_str(), "completed");
+        let words = "the provider closed the socket with code 4001";
+        assert_eq!(entry.error.as_deref(), noted.then_some(words));
+    }
+}
