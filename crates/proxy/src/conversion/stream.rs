@@ -263,12 +263,14 @@ impl Voice {
             }
             event => event,
         };
+        // That the caller may not go on is no word of the provider's.
+        let ours = self.revoked.is_some();
         let Self { encoder, out, beginning, ending, .. } = self;
         let began = beginning.has_begun();
         beginning.push(event, &mut |event| match event {
             Event::Failed(failure) => {
                 // Without anything said it is the failure of an attempt.
-                let failure = if began { told(failure) } else { failure };
+                let failure = if began && !ours { told(failure) } else { failure };
                 *ending = Some(Ending::Failed(failure.clone()));
                 if began {
                     encoder.event(Event::Failed(failure), out);
