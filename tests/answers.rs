@@ -132,7 +132,7 @@ async fn streams_of_every_dialect_pass_byte_by_byte_and_are_counted() {
             let got = answer.text().await.unwrap();
             assert_eq!(unnumbered(&got), unnumbered(&want), "{path} {behaviours}");
             let entry = setting.entry(&request_id).await;
-            assert_eq!(entry["usage_source"], "provider", "{path} {behaviours}: {entry}");
+            assert_eq!(entry["usage_source"], "reported", "{path} {behaviours}: {entry}");
             let usage = &entry["usage"];
             let output = usage["output"].as_u64().unwrap();
             assert!(usage["input"].as_u64().unwrap() > 10 && output > 5, "{entry}");
@@ -166,7 +166,7 @@ async fn usage_is_asked_for_and_taken_out_where_the_client_did_not_ask() {
         );
         assert_eq!(sent, asked);
         let entry = setting.entry(&request_id).await;
-        assert_eq!(entry["usage_source"], "provider", "{entry}");
+        assert_eq!(entry["usage_source"], "reported", "{entry}");
     }
 }
 
@@ -191,7 +191,7 @@ async fn a_packed_answer_is_unpacked_on_model_routes_and_stays_packed_on_the_oth
 
         for request_id in [request_id_plain, request_id_packed] {
             let entry = setting.entry(&request_id).await;
-            assert_eq!(entry["usage_source"], "provider", "{entry}");
+            assert_eq!(entry["usage_source"], "reported", "{entry}");
         }
     }
 }

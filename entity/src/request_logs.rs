@@ -88,6 +88,34 @@ pub struct Model {
     pub waited_us: i64,
     /// Its place in the order of arrival; 0 for entries from before there was one.
     pub arrival: i64,
+    /// The client's session.
+    pub session: Option<String>,
+    /// The session that started it.
+    pub parent_session: Option<String>,
+    /// The agent within the session.
+    pub agent: Option<String>,
+    /// The agent that started it.
+    pub parent_agent: Option<String>,
+    /// The client program.
+    pub client_program: Option<String>,
+    /// Its version.
+    pub client_version: Option<String>,
+    /// The model that answered.
+    pub model_served: Option<String>,
+    /// The service tier that was applied.
+    pub service_tier: Option<String>,
+    /// The provider's id of the last attempt that has one.
+    pub provider_request_id: Option<String>,
+    /// The provider's usage numbers, a JSON object.
+    pub usage_reported: Option<String>,
+    /// The configuration revision whose prices were used.
+    pub price_version: Option<i64>,
+    /// Characters spoken; none where there were none.
+    pub characters: Option<i64>,
+    /// Images made; none where there were none.
+    pub images: Option<i64>,
+    /// Milliseconds of audio or video; none where there were none.
+    pub duration_ms: Option<i64>,
 }
 
 /// Rows are joined by hand where that is needed at all.

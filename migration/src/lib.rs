@@ -21,6 +21,7 @@ mod m20261128_000010_running;
 mod m20261129_000011_stored_objects;
 mod m20261129_000012_limit_alerts;
 mod m20261129_190300_log_arrival;
+mod m20261129_191700_log_details;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000011_stored_objects::Migration),
             Box::new(m20261129_000012_limit_alerts::Migration),
             Box::new(m20261129_190300_log_arrival::Migration),
+            Box::new(m20261129_191700_log_details::Migration),
         ]
     }
 }

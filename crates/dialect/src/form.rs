@@ -55,6 +55,22 @@ pub fn peek_form<'a>(
     Ok(model)
 }
 
+/// The text of the first field `name` in a form; none where the body is no form, or has no such
+/// field.
+pub fn form_text<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&'a str> {
+    let delimiter = format!("\r\n--{}", boundary(content_type)?);
+    let delimiters = Finder::new(delimiter.as_bytes());
+    let mut at = start(body, &delimiter, &delimiters)?;
+    while let Some(length) = delimiters.find(&body[at..]) {
+        let part = &body[at..at + length];
+        if let Some(value) = value_of(part, name) {
+            return std::str::from_utf8(&part[value]).ok();
+        }
+        at += length + delimiter.len();
+    }
+    None
+}
+
 fn boundary(content_type: &str) -> Option<&str> {
     let (kind, parameters) = content_type.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {

@@ -4,7 +4,9 @@
 //! costs the same memory. It follows brackets and strings and checks no more than that: whether an
 //! answer is good JSON is the client's business.
 
-use crate::{Malformed, ProviderError, Tokens, json::members_unchecked, tokens::Reported};
+use crate::{
+    Malformed, ProviderError, Tokens, json::members_unchecked, tokens::Reported, told::Told,
+};
 
 /// More than any usage or error object has; what is larger is not one.
 const CAPTURE_CAP: usize = 64 * 1024;
@@ -35,6 +37,7 @@ pub struct Gleaner {
     overflown: bool,
     names_seen: u32,
     reported: Reported,
+    told: Told,
     error: Option<ProviderError>,
     finished: bool,
 }
@@ -44,29 +47,39 @@ enum Wanted {
     Usage,
     Error,
     Type,
+    /// A member in which the answer says something about itself.
+    Told,
 }
 
 /// Reads a whole answer or event at once, which is quicker where it is at hand: usage goes to
-/// `reported`, and an error comes back. After a failure `reported` may hold a part of it.
+/// `reported`, what else is said about the answer to `told`, and an error comes back. After a
+/// failure both may hold a part of it.
 pub(crate) fn glean(
     json: &[u8],
     reported: &mut Reported,
+    told: &mut Told,
 ) -> Result<Option<ProviderError>, Malformed> {
     let mut failed = false;
     members_unchecked(json, |member| {
         let value = &json[member.value];
         match &json[member.name] {
-            b"usage" | b"usageMetadata" => reported.read(value),
+            b"usage" | b"usageMetadata" => {
+                reported.read(value);
+                told.usage_object(value);
+            }
             b"error" => failed |= says_error(value),
             b"response" | b"message" if value.starts_with(b"{") => {
                 // It was checked with the whole.
                 let _ = members_unchecked(value, |member| match &value[member.name] {
-                    b"usage" | b"usageMetadata" => reported.read(&value[member.value]),
+                    b"usage" | b"usageMetadata" => {
+                        reported.read(&value[member.value.clone()]);
+                        told.usage_object(&value[member.value]);
+                    }
                     b"error" => failed |= says_error(&value[member.value]),
-                    _ => {}
+                    name => told.member(name, &value[member.value]),
                 });
             }
-            _ => {}
+            name => told.member(name, value),
         }
     })?;
     Ok(if failed { ProviderError::read(json) } else { None })
@@ -101,7 +114,9 @@ impl Gleaner {
         self.error.is_none()
             && (self.finished
                 || self.names_seen > 1
-                || (self.names_seen == 1 && self.wanted.is_none() && !self.in_name))
+                || (self.names_seen == 1
+                    && matches!(self.wanted, None | Some(Wanted::Told))
+                    && !self.in_name))
     }
 
     /// Whether the outermost bracket has been closed.
@@ -116,6 +131,15 @@ impl Gleaner {
 
     pub(crate) fn reported(&self) -> &Reported {
         &self.reported
+    }
+
+    /// What the answer says about itself.
+    pub(crate) fn told(&self) -> &Told {
+        &self.told
+    }
+
+    pub(crate) fn into_told(self) -> Told {
+        self.told
     }
 
     /// Inside a string: up to its end or to the next escape.
@@ -215,6 +239,8 @@ impl Gleaner {
             b"usage\"" | b"usageMetadata\"" => Some(Wanted::Usage),
             b"error\"" => Some(Wanted::Error),
             b"type\"" if outermost && self.names_seen == 0 => Some(Wanted::Type),
+            b"model\"" | b"modelVersion\"" | b"service_tier\"" | b"serviceTier\""
+            | b"responseId\"" | b"duration\"" | b"status\"" => Some(Wanted::Told),
             b"response\"" | b"message\"" if outermost => {
                 self.nested = Some(self.depth + 1);
                 None
@@ -253,7 +279,14 @@ impl Gleaner {
         let mut value = self.capture.trim_ascii_start();
         value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
         match wanted {
-            Wanted::Usage => self.reported.read(value),
+            Wanted::Usage => {
+                self.reported.read(value);
+                self.told.usage_object(value);
+            }
+            Wanted::Told => {
+                let name = &self.name[..self.name_length.min(NAME_CAP)];
+                self.told.member(name.strip_suffix(b"\"").unwrap_or(name), value);
+            }
             Wanted::Error if !self.overflown && says_error(value) => {
                 let whole = [b"{\"error\":", value, b"}"].concat();
                 self.error = ProviderError::read(&whole).or(self.error.take());
@@ -396,14 +429,18 @@ mod tests {
             r#"{"message":{"usage":{"input_tokens":3}},"usage":{"output_tokens":4}}"#,
             r#"{"response":{"error":{"code":"server_error"}},"error":null}"#,
             r#"{"usageMetadata":{"promptTokenCount":3},"a":[{"usage":{"input_tokens":9}}]}"#,
+            r#"{"model":"m-1","response":{"service_tier":"flex"},"modelVersion":"m-2","model_x":1}"#,
+            r#"{"responseId":"r1","duration":2.5,"status":"queued","choices":[{"model":"other"}]}"#,
         ] {
             let mut reported = Reported::default();
-            let error = glean(text.as_bytes(), &mut reported).unwrap();
+            let mut told = Told::default();
+            let error = glean(text.as_bytes(), &mut reported, &mut told).unwrap();
             let gleaner = gleaned(text);
-            assert_eq!(reported, gleaner.reported);
+            assert_eq!((reported, told), (gleaner.reported, gleaner.told));
             assert_eq!(error.map(|e| e.status), gleaner.error.map(|e| e.status));
         }
-        assert!(glean(b"{\"usage\":", &mut Reported::default()).is_err());
+        let unfinished = glean(b"{\"usage\":", &mut Reported::default(), &mut Told::default());
+        assert!(unfinished.is_err());
     }
 
     proptest! {

@@ -1,8 +1,11 @@
 //! What the parts of an answer mean: what came first, whether it ended, what it cost.
 
 use crate::{
-    Block, Fields, First, Gleaner, Grammar, ProviderError, Tokens, gleaner::glean,
-    json::members_unchecked, tokens::Reported,
+    Block, Fields, First, Gleaner, Grammar, ProviderError, Tokens,
+    gleaner::glean,
+    json::members_unchecked,
+    tokens::Reported,
+    told::{self, Told},
 };
 
 /// A JSON answer of which this much has passed without an error in it is an answer.
@@ -21,6 +24,7 @@ pub(crate) struct Listener {
     /// Reads a JSON answer that comes in pieces, or the oversized event that is just passing.
     gleaner: Option<Box<Gleaner>>,
     reported: Reported,
+    told: Told,
     pub(crate) json_read: usize,
     pub(crate) spoken: Spoken,
     pub(crate) first: First,
@@ -70,6 +74,7 @@ impl Listener {
             seeks_usage_event,
             gleaner: None,
             reported: Reported::default(),
+            told: Told::default(),
             json_read: 0,
             spoken: Spoken::default(),
             first: First::Pending,
@@ -85,6 +90,15 @@ impl Listener {
 
     pub(crate) fn usage(&self) -> Option<Tokens> {
         self.reported.tokens()
+    }
+
+    /// What the answer said about itself.
+    pub(crate) fn told(&self) -> Told {
+        let mut told = self.told.clone();
+        if let Some(gleaner) = &self.gleaner {
+            told.then(gleaner.told().clone());
+        }
+        told
     }
 
     /// Whether whole events tell nothing that changes what is known.
@@ -114,7 +128,10 @@ impl Listener {
             return false;
         }
         let mut reported = self.reported;
-        let Ok(error) = glean(piece, &mut reported) else { return false };
+        let Ok(error) = glean(piece, &mut reported, &mut self.told) else {
+            self.told = Told::default();
+            return false;
+        };
         self.reported = reported;
         self.ended = true;
         self.complete = true;
@@ -147,7 +164,9 @@ impl Listener {
     pub(crate) fn block(&mut self, block: &Block) -> bool {
         match block {
             Block::Event(bytes) => {
-                self.gleaner = None;
+                if let Some(gleaner) = self.gleaner.take() {
+                    self.told.then(gleaner.into_told());
+                }
                 self.event(&Fields::read(bytes), bytes.len())
             }
             Block::Oversized(bytes) => {
@@ -172,7 +191,7 @@ impl Listener {
         }
         if kind.telling {
             let mut reported = self.reported;
-            let error = glean(data, &mut reported);
+            let error = glean(data, &mut reported, &mut self.told);
             if error.is_ok() {
                 self.reported = reported;
             }
@@ -183,6 +202,10 @@ impl Listener {
         }
         if self.first == First::Pending && (kind.telling || !kind.end) {
             self.first = First::Content;
+            if !kind.telling {
+                // Streams without usage name their model in their first event all the same.
+                told::read(data, &mut self.told);
+            }
         }
         self.seeks_usage_event && kind.telling && is_usage_event(data)
     }

@@ -4,12 +4,18 @@
 //! stream of events after all is understood as well: a whole JSON answer, a JSON list, an error
 //! under status 200, and a bare error between events.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
+use memchr::memmem::Finder;
 
 use crate::{
     Codec, DecodeStream, Failure, FailureKind, Names, ProviderError, Value,
     chat::Event,
+    gleaner::glean,
     sse::{Block, Fields, Splitter},
+    tokens::Reported,
+    told::Told,
 };
 
 /// The largest event that is kept, and the largest document that is taken instead of a stream.
@@ -17,6 +23,9 @@ const CAP: usize = 32 * 1024 * 1024;
 
 /// The largest error that may stand bare between events.
 const BARE_CAP: usize = 1024 * 1024;
+
+/// Stands in every event that tells usage.
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage"));
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -30,6 +39,9 @@ pub struct StreamReader {
     form: Form,
     /// JSON that stood bare between events and was not whole yet.
     bare: Vec<u8>,
+    told: Told,
+    /// Whether something that means anything was read.
+    begun: bool,
     /// Whether the last step was told: nothing that follows counts.
     ended: bool,
     cap: usize,
@@ -59,6 +71,8 @@ impl StreamReader {
             splitter: Splitter::new(cap),
             form: Form::Unknown(BytesMut::new()),
             bare: Vec::new(),
+            told: Told::default(),
+            begun: false,
             ended: false,
             cap,
         }
@@ -97,11 +111,17 @@ impl StreamReader {
         }
     }
 
+    /// What the provider said about its answer so far.
+    pub fn told(&self) -> Told {
+        self.told.clone()
+    }
+
     /// The body has ended.
     pub fn finish(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
         if let Form::Document(whole) = &mut self.form {
             let whole = whole.split();
             if !self.ended {
+                let _ = glean(&whole, &mut Reported::default(), &mut self.told);
                 self.document(whole.strip_prefix(BOM).unwrap_or(&whole), emit);
             }
         } else if let Some(Block::Event(block)) = self.splitter.finish() {
@@ -129,6 +149,11 @@ impl StreamReader {
         let (events, bare) = block.split_at(bare_json(block).unwrap_or(block.len()));
         let fields = Fields::read(events);
         if let Some(data) = fields.data {
+            // Who answers is said in the first event, what was used where usage is named.
+            if !self.begun || USAGE.find(&data).is_some() {
+                self.begun = true;
+                let _ = glean(&data, &mut Reported::default(), &mut self.told);
+            }
             self.decoder.event(fields.name, &data, &mut watched(&mut self.ended, emit));
         } else if bare.is_empty() && !self.bare.is_empty() {
             // JSON with an empty line in it goes on here.

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     Block, ErrorWords, Fields, Grammar, ProviderError, Splitter, Tokens,
     listener::Listener,
+    told::Told,
     unpack::{Coding, Unpacker},
     validate,
 };
@@ -139,6 +140,7 @@ impl Tap {
         match self.form {
             Form::Opaque => {
                 self.listener.first = First::Content;
+                self.listener.json_read = self.listener.json_read.saturating_add(piece.len());
                 out.push(piece);
             }
             Form::Json => {
@@ -202,13 +204,17 @@ impl Tap {
         self.listener.usage()
     }
 
+    /// What the provider said about its answer beside the answer itself.
+    pub fn told(&self) -> Told {
+        self.listener.told()
+    }
+
     /// The tokens that came out by a rough count, for answers whose provider reports none: one for
     /// each event with text in it, or for every four bytes where events carry more than a token.
     pub fn counted(&self) -> u64 {
         match self.form {
             Form::Sse => self.listener.spoken.tokens(),
-            Form::Json => self.listener.json_read as u64 / 4,
-            Form::Opaque => 0,
+            Form::Json | Form::Opaque => self.listener.json_read as u64 / 4,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::json::members_unchecked;
+use crate::{json::members_unchecked, told::milliseconds};
 
 /// Tokens of one call. `cached`, `cache_written` and `input_audio` are parts of `input`;
 /// `reasoning` and `output_audio` are parts of `output`.
@@ -26,6 +26,25 @@ pub struct Tokens {
     pub reasoning: u64,
     /// Those that were audio.
     pub output_audio: u64,
+    /// Milliseconds of audio that was listened to, where that is billed instead of tokens.
+    pub duration_ms: u64,
+}
+
+impl Tokens {
+    /// The sum of two.
+    #[must_use]
+    pub fn plus(&self, other: &Tokens) -> Tokens {
+        Tokens {
+            input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
+            cache_written: self.cache_written.saturating_add(other.cache_written),
+            input_audio: self.input_audio.saturating_add(other.input_audio),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            output_audio: self.output_audio.saturating_add(other.output_audio),
+            duration_ms: self.duration_ms.saturating_add(other.duration_ms),
+        }
+    }
 }
 
 /// What a provider reported, under its own names. A later report replaces an earlier one field by
@@ -46,6 +65,7 @@ pub(crate) struct Reported {
     input_audio: Option<u64>,
     output_audio: Option<u64>,
     reasoning: Option<u64>,
+    duration_ms: Option<u64>,
     gemini: Gemini,
 }
 
@@ -73,7 +93,10 @@ impl Reported {
                 | b"output_tokens_details"
                 | b"output_token_details" => self.read_output_details(value),
                 b"promptTokensDetails" => put(&mut self.input_audio, audio_in(value)),
-                b"candidatesTokensDetails" => put(&mut self.output_audio, audio_in(value)),
+                b"candidatesTokensDetails" | b"responseTokensDetails" => {
+                    put(&mut self.output_audio, audio_in(value));
+                }
+                b"seconds" => put(&mut self.duration_ms, milliseconds(value)),
                 _ => {
                     if let Some(place) = self.place(name) {
                         put(place, number(value));
@@ -94,7 +117,7 @@ impl Reported {
             b"cache_creation_input_tokens" => &mut self.cache_creation,
             b"promptTokenCount" => &mut self.gemini.prompt,
             b"toolUsePromptTokenCount" => &mut self.gemini.tool_prompt,
-            b"candidatesTokenCount" => &mut self.gemini.candidates,
+            b"candidatesTokenCount" | b"responseTokenCount" => &mut self.gemini.candidates,
             b"thoughtsTokenCount" => &mut self.gemini.thoughts,
             b"totalTokenCount" => &mut self.gemini.total,
             b"cachedContentTokenCount" => &mut self.cached,
@@ -146,6 +169,7 @@ impl Reported {
         tokens.cached = given(self.cached.or(self.cache_read));
         tokens.input_audio = given(self.input_audio);
         tokens.output_audio = given(self.output_audio);
+        tokens.duration_ms = given(self.duration_ms);
         if self.prompt.is_none() && (self.cache_read.is_some() || self.cache_creation.is_some()) {
             let beside = given(self.cache_read).saturating_add(given(self.cache_creation));
             tokens.input = tokens.input.saturating_add(beside);
@@ -319,8 +343,16 @@ mod tests {
     }
 
     #[test]
+    fn time_may_be_billed_instead_of_tokens() {
+        let mut reported = Reported::default();
+        reported.read(br#"{"type":"duration","seconds":3.5}"#);
+        let tokens = Tokens { duration_ms: 3500, ..Tokens::default() };
+        assert_eq!(reported.tokens(), Some(tokens));
+    }
+
+    #[test]
     fn nothing_reported_is_not_zero() {
-        for usage in ["{}", "null", "", r#"{"type":"duration","seconds":3}"#] {
+        for usage in ["{}", "null", "", r#"{"type":"duration"}"#] {
             let mut reported = Reported::default();
             reported.read(usage.as_bytes());
             assert_eq!(reported.tokens(), None, "{usage}");

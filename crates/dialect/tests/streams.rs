@@ -65,6 +65,7 @@ const TOKENS: Tokens = Tokens {
     output: 5,
     reasoning: 2,
     output_audio: 0,
+    duration_ms: 0,
 };
 
 #[derive(Debug, PartialEq)]

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod amount;
 pub mod catalog;
+pub mod client_program;
 pub mod error_class;
 pub mod event;
 pub mod fault;
@@ -31,10 +32,12 @@ pub mod seed;
 pub mod service_key;
 pub mod snapshot;
 pub mod upstream;
+pub mod work;
 
 pub use access::{Access, Hours};
 pub use amount::{Period, Span, Unit};
 pub use catalog::{Catalog, Owner, UpstreamEntry};
+pub use client_program::ClientProgram;
 pub use error_class::{ErrorClass, ErrorRule, Said, Verdict};
 pub use event::{
     BreakerState, BreakerStep, Event, Guarded, KeptStanding, Raised, Severity, StoredObject,
@@ -61,3 +64,4 @@ pub use seed::{Seed, SeedQuestion, Whose};
 pub use service_key::{Caller, PreviousKey, ServiceKey};
 pub use snapshot::Snapshot;
 pub use upstream::{HeaderPolicy, HeaderRule, PathStyle, QueryField, Strategy, Timeouts, Upstream};
+pub use work::{EndpointRule, Work};

@@ -1,10 +1,15 @@
 //! The log entry: what one admitted call did. It is written to the journal by the data plane and
 //! to the database by the tasks; its serde form is the journal's and nobody else's.
 
+mod usage;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Dialect, ErrorClass, ProviderKeyId, RuleId, ServiceKeyId, UpstreamId, UserId};
+
+use usage::is_zero;
+pub use usage::{Usage, UsageSource};
 
 /// What one admitted call did, tokens and attempts included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,13 +66,17 @@ pub struct LogEntry {
     pub first_byte_us: Option<u64>,
     /// Whether the answer was an event stream.
     pub streamed: bool,
-    /// Tokens.
+    /// What it used: the sum over its attempts.
     pub usage: Usage,
-    /// Who counted them.
+    /// How that is known.
     pub usage_source: UsageSource,
-    /// What it cost in billionths of a dollar, where a price is known.
+    /// What it cost in billionths of a dollar, the sum over its attempts; none where that is not
+    /// known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nano: Option<i64>,
+    /// The configuration revision whose prices that cost follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_version: Option<i64>,
     /// Every try at a provider, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
@@ -86,6 +95,77 @@ pub struct LogEntry {
     /// How long it waited in line, in microseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waited_us: u64,
+    /// Which program made the call, and in which session, as the client's own headers say.
+    #[serde(default, skip_serializing_if = "Origin::is_unknown")]
+    pub origin: Origin,
+    /// What the provider said about its answer.
+    #[serde(default, skip_serializing_if = "Served::is_unknown")]
+    pub served: Served,
+}
+
+impl LogEntry {
+    /// The provider's own id of the request: that of the last attempt whose answer named one.
+    pub fn provider_request_id(&self) -> Option<&str> {
+        self.attempts.iter().rev().find_map(|attempt| attempt.provider_request_id.as_deref())
+    }
+}
+
+/// Which program made a call, and in which session, as the client's own headers say. What they do
+/// not say stays empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The session of the client to which the call belongs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The session that started that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_session: Option<String>,
+    /// The agent within the session; none for the main one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The agent that started that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_agent: Option<String>,
+    /// The client program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+impl Origin {
+    /// Whether nothing is known.
+    pub fn is_unknown(&self) -> bool {
+        *self == Origin::default()
+    }
+
+    /// The fields in their order.
+    pub fn texts(&self) -> [Option<&str>; 6] {
+        let Origin { session, parent_session, agent, parent_agent, program, version } = self;
+        [session, parent_session, agent, parent_agent, program, version].map(Option::as_deref)
+    }
+}
+
+/// What the provider said about its answer. What it did not say stays empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// The model that answered, by the provider's own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The service tier that was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// The provider's usage numbers as it wrote them: a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<String>,
+}
+
+impl Served {
+    /// Whether nothing is known.
+    pub fn is_unknown(&self) -> bool {
+        *self == Served::default()
+    }
 }
 
 /// How a call ended.
@@ -139,82 +219,6 @@ impl Outcome {
     }
 }
 
-/// Tokens of one call. `cached`, `cache_written` and `input_audio` are parts of `input`;
-/// `reasoning` and `output_audio` are parts of `output`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// All tokens that went in.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub input: u64,
-    /// Those read from the provider's prompt cache.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub cached: u64,
-    /// Those written to the provider's prompt cache.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub cache_written: u64,
-    /// Those that were audio.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub input_audio: u64,
-    /// All tokens that came out.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub output: u64,
-    /// Those spent on reasoning.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub reasoning: u64,
-    /// Those that were audio.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub output_audio: u64,
-}
-
-impl Usage {
-    /// More of anything no call uses: what a provider makes up beyond it is not believed.
-    pub const MAX: u64 = 1 << 40;
-
-    /// The same, with every number within [`Usage::MAX`].
-    #[must_use]
-    pub fn believed(self) -> Usage {
-        let most = |tokens: u64| tokens.min(Self::MAX);
-        Usage {
-            input: most(self.input),
-            cached: most(self.cached),
-            cache_written: most(self.cache_written),
-            input_audio: most(self.input_audio),
-            output: most(self.output),
-            reasoning: most(self.reasoning),
-            output_audio: most(self.output_audio),
-        }
-    }
-}
-
-/// What is nothing need not be written.
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-/// Who counted the tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UsageSource {
-    /// The provider, in its answer.
-    Provider,
-    /// The gateway, from what passed.
-    Counted,
-    /// Nobody: there was nothing to count.
-    #[default]
-    None,
-}
-
-impl UsageSource {
-    /// The name in the API and in columns.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            UsageSource::Provider => "provider",
-            UsageSource::Counted => "counted",
-            UsageSource::None => "none",
-        }
-    }
-}
-
 /// One try at one target with one provider key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -245,6 +249,19 @@ pub struct Attempt {
     /// The rules that fired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleId>,
+    /// The provider's own id of the request, where its answer names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_request_id: Option<String>,
+    /// What this attempt used. One that failed may have used something too: a provider may bill
+    /// an answer that came too late.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub usage: Usage,
+    /// How that is known.
+    #[serde(default, skip_serializing_if = "UsageSource::is_nothing")]
+    pub usage_source: UsageSource,
+    /// What it cost in billionths of a dollar; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_nano: Option<i64>,
 }
 
 /// One place that could have answered.
@@ -267,4 +284,42 @@ pub struct JournalPosition {
     pub segment: u64,
     /// Bytes of that segment that are done with.
     pub offset: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record as version 0.1 wrote it.
+    const OLD: &str = r#"{"id":"019ad0a1-0000-7000-8000-000000000001","request_id":"r","started_us":1,
+        "service_key":1,"service_key_name":"app","owner":1,"method":"POST","path":"/v1/messages",
+        "status":200,"outcome":"completed","bytes_in":1,"bytes_out":2,"latency_us":3,"streamed":false,
+        "usage":{"input":7},"usage_source":"provider",
+        "attempts":[{"upstream":1,"upstream_name":"up","started_us":0,"duration_us":1,"result":"answered"}]}"#;
+
+    #[test]
+    fn records_of_earlier_versions_are_read() {
+        for (word, source) in [
+            ("provider", UsageSource::Reported),
+            ("counted", UsageSource::Counted),
+            ("none", UsageSource::Nothing),
+        ] {
+            let text = OLD.replace("\"provider\"", &format!("\"{word}\""));
+            let entry: LogEntry = serde_json::from_str(&text).unwrap();
+            assert_eq!(entry.usage_source, source);
+            assert_eq!((entry.usage.input, entry.price_version), (7, None));
+            assert!(entry.origin.is_unknown() && entry.served.is_unknown());
+            let attempt = &entry.attempts[0];
+            assert!(attempt.usage.is_nothing() && attempt.usage_source.is_nothing());
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_takes_no_room_in_a_record() {
+        let entry: LogEntry = serde_json::from_str(OLD).unwrap();
+        let written = serde_json::to_string(&entry).unwrap();
+        for name in ["origin", "served", "price_version", "cost_nano", "provider_request_id"] {
+            assert!(!written.contains(name), "{written}");
+        }
+    }
 }

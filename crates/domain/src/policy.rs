@@ -366,9 +366,7 @@ mod tests {
             model: model.to_owned(),
             input: 1,
             output: 1,
-            cached: None,
-            cache_written: None,
-            request: 0,
+            ..Price::default()
         };
         let limit = |model: &str| KeyLimit {
             model: Some(model.to_owned()),

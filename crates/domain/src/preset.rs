@@ -6,8 +6,8 @@ use std::{str::FromStr, sync::LazyLock};
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{
-    BaseUrl, Dialect, Fault, Faults, HeaderRule, KeyPlacement, ModelProfile, PathStyle,
-    ProfileRule, Provider, QueryField, Upstream, UpstreamId, UserId,
+    BaseUrl, Dialect, EndpointRule, Fault, Faults, HeaderRule, KeyPlacement, ModelProfile,
+    PathStyle, ProfileRule, Provider, QueryField, Upstream, UpstreamId, UserId,
 };
 
 /// The data. Compiled in, so that it is as old as the program that reads it.
@@ -50,6 +50,9 @@ pub struct Preset {
     /// What is known of its models.
     #[serde(default)]
     pub model_profiles: Vec<ProfileRule>,
+    /// What calls to it ask for, before the rows that hold for every provider.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointRule>,
 }
 
 impl Preset {

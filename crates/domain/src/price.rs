@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Faults, log::Usage, model_pattern};
 
-/// What the tokens of one model, or of those whose names begin alike, cost: billionths of a dollar
-/// for a thousand tokens, so that a dollar for a million tokens is 1,000,000.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What calls of one model, or of those whose names begin alike, cost. Tokens and characters are in
+/// billionths of a dollar for a thousand of them, so that a dollar for a million is 1,000,000;
+/// everything else is in billionths of a dollar.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// The model at this upstream, or its beginning and `*`.
     pub model: String,
@@ -20,9 +21,27 @@ pub struct Price {
     /// Tokens written to the provider's prompt cache; as `input` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_written: Option<u64>,
-    /// Each call, in billionths of a dollar.
+    /// Audio tokens that go in; as `input` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_audio: Option<u64>,
+    /// Audio tokens that come out; as `output` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_audio: Option<u64>,
+    /// Each call.
     #[serde(default)]
     pub request: u64,
+    /// A thousand characters that are spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub character: Option<u64>,
+    /// Each image that is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<u64>,
+    /// Each second of audio that is listened to, or of video that is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<u64>,
+    /// Each minute of the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minute: Option<u64>,
 }
 
 impl Price {
@@ -37,17 +56,42 @@ impl Price {
 
     /// What a call with this usage cost, in billionths of a dollar, rounded up.
     pub fn cost(&self, usage: &Usage) -> i64 {
-        let plain = usage.input.saturating_sub(usage.cached).saturating_sub(usage.cache_written);
-        let parts = [
-            (plain, self.input),
+        let written = usage.cached.saturating_add(usage.cache_written);
+        let plain = usage.input.saturating_sub(written);
+        // Of audio that came from a cache the cache decides.
+        let audio_in = usage.input_audio.min(plain);
+        let audio_out = usage.output_audio.min(usage.output);
+        let by_thousands = [
+            (plain - audio_in, self.input),
+            (audio_in, self.input_audio.unwrap_or(self.input)),
             (usage.cached, self.cached.unwrap_or(self.input)),
             (usage.cache_written, self.cache_written.unwrap_or(self.input)),
-            (usage.output, self.output),
+            (usage.output - audio_out, self.output),
+            (audio_out, self.output_audio.unwrap_or(self.output)),
+            (usage.characters, self.character.unwrap_or(0)),
+            (usage.duration_ms, self.second.unwrap_or(0)),
         ];
-        let thousands: u128 =
-            parts.iter().map(|(n, price)| u128::from(*n) * u128::from(*price)).sum();
-        let total = thousands.div_ceil(1000) + u128::from(self.request);
+        let product = |(n, price): (u64, u64)| u128::from(n) * u128::from(price);
+        let thousands: u128 = by_thousands.into_iter().map(product).sum();
+        let minutes = product((usage.duration_ms, self.minute.unwrap_or(0)));
+        let total = thousands.div_ceil(1000)
+            + minutes.div_ceil(60_000)
+            + product((usage.images, self.image.unwrap_or(0)))
+            + u128::from(self.request);
         i64::try_from(total).unwrap_or(i64::MAX)
+    }
+
+    /// Whether what a call used is billed by the characters, images or time that `usage` counts,
+    /// and not by its tokens.
+    pub fn bills_directly(&self, usage: &Usage) -> bool {
+        (usage.characters > 0 && self.character.is_some())
+            || (usage.images > 0 && self.image.is_some())
+            || (usage.duration_ms > 0 && (self.second.is_some() || self.minute.is_some()))
+    }
+
+    /// Whether it says anything besides the model.
+    pub fn says_something(&self) -> bool {
+        *self != Price { model: self.model.clone(), ..Price::default() }
     }
 
     /// What is wrong with a list of prices; field paths begin with the place in it.
@@ -74,14 +118,7 @@ mod tests {
 
     fn price(model: &str, input: u64) -> Price {
         let model = model.to_owned();
-        Price {
-            model,
-            input,
-            output: 10 * input,
-            cached: Some(input / 10),
-            cache_written: None,
-            request: 0,
-        }
+        Price { model, input, output: 10 * input, cached: Some(input / 10), ..Price::default() }
     }
 
     #[test]
@@ -102,5 +139,63 @@ mod tests {
         assert_eq!(price.cost(&Usage::default()), 0);
         let much = Usage { input: u64::MAX, ..Usage::default() };
         assert_eq!(price.cost(&much), i64::MAX);
+    }
+    #[test]
+    fn what_is_not_billed_by_tokens_has_its_own_unit() {
+        let free = || Price { model: "m".to_owned(), ..Price::default() };
+        let cases = [
+            // 15 dollars for a million characters.
+            (
+                Price { character: Some(15_000_000), ..free() },
+                Usage { characters: 1000, ..Usage::default() },
+                15_000_000,
+            ),
+            (
+                Price { image: Some(40_000_000), ..free() },
+                Usage { images: 2, ..Usage::default() },
+                80_000_000,
+            ),
+            // 0.006 dollars a minute, 0.1 dollars a second.
+            (
+                Price { minute: Some(6_000_000), ..free() },
+                Usage { duration_ms: 90_000, ..Usage::default() },
+                9_000_000,
+            ),
+            (
+                Price { second: Some(100_000_000), ..free() },
+                Usage { duration_ms: 4_000, ..Usage::default() },
+                400_000_000,
+            ),
+        ];
+        for (price, usage, nano) in cases {
+            assert_eq!(price.cost(&usage), nano, "{price:?}");
+            assert!(price.bills_directly(&usage) && price.says_something());
+            assert!(!free().bills_directly(&usage));
+        }
+        assert!(!free().says_something());
+    }
+
+    #[test]
+    fn audio_tokens_have_a_price_of_their_own() {
+        let price = Price {
+            input: 4_000_000,
+            output: 16_000_000,
+            cached: Some(400_000),
+            input_audio: Some(32_000_000),
+            output_audio: Some(64_000_000),
+            ..price("m", 0)
+        };
+        let usage = Usage {
+            input: 100,
+            cached: 20,
+            input_audio: 50,
+            output: 30,
+            output_audio: 20,
+            ..Usage::default()
+        };
+        let thousandths = 30 * 4_000 + 50 * 32_000 + 20 * 400 + 10 * 16_000 + 20 * 64_000;
+        assert_eq!(price.cost(&usage), thousandths);
+        let plain = Price { input_audio: None, output_audio: None, ..price };
+        assert_eq!(plain.cost(&usage), 80 * 4_000 + 20 * 400 + 30 * 16_000);
     }
 }

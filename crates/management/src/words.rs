@@ -158,11 +158,25 @@ words! {
         Revoked = "revoked",
         Interrupted = "interrupted",
     }
-    /// Who counted the tokens.
+    /// What a call asks for, as far as that decides how it is billed.
+    Work = domain::Work {
+        Free = "free",
+        Text = "text",
+        Embedding = "embedding",
+        Speech = "speech",
+        Transcription = "transcription",
+        Image = "image",
+        Video = "video",
+        Other = "other",
+    }
+    /// How it is known what a call used: the provider `reported` it, the gateway `counted` what
+    /// passed, it is `estimated` from the request, or `unknown`. `none`: nothing was used.
     UsageSource = domain::log::UsageSource {
-        Provider = "provider",
+        Reported = "reported",
         Counted = "counted",
-        None = "none",
+        Estimated = "estimated",
+        Unknown = "unknown",
+        Nothing = "none",
     }
     /// What a rule does.
     RuleAction = domain::rule::Action {
@@ -241,6 +255,10 @@ mod tests {
         for severity in domain::Severity::ALL {
             let spelled = serde_json::to_value(Severity::from(severity)).unwrap();
             assert_eq!(spelled, severity.as_str());
+        }
+        for source in domain::log::UsageSource::ALL {
+            let spelled = serde_json::to_value(UsageSource::from(source)).unwrap();
+            assert_eq!(spelled, source.as_str());
         }
         for outcome in domain::log::Outcome::ALL {
             let spelled = serde_json::to_value(Outcome::from(outcome)).unwrap();

@@ -145,6 +145,7 @@ pub(crate) fn answer(ask: &Ask, behaviour: &Behaviour) -> Say {
         output: words.len() as u64 + 12 * calls.len() as u64 + reasoning,
         reasoning,
         output_audio: 0,
+        duration_ms: 0,
     };
     Say { thought, words, calls, cut, tokens }
 }

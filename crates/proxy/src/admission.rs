@@ -4,6 +4,8 @@
 //! answer goes out. A permit that is dropped unclosed (client gone, shutdown, panic) is entered
 //! as cut short.
 
+mod billing;
+
 use std::{
     net::IpAddr,
     sync::Arc,
@@ -12,10 +14,9 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use dialect::Tokens;
 use domain::{
-    Caller, ErrorClass, RuleId, UpstreamEntry, UpstreamId,
-    log::{Attempt, Considered, LogEntry, Outcome, Usage, UsageSource},
+    Caller, ClientProgram, ErrorClass, RuleId, UpstreamEntry, UpstreamId,
+    log::{Attempt, Considered, LogEntry, Outcome, Served, Usage, UsageSource},
 };
 use ring::hmac;
 use uuid::Uuid;
@@ -23,10 +24,10 @@ use uuid::Uuid;
 use crate::{
     balancer::Slot,
     client::Client,
-    cost,
+    demand::Demand,
     door::Door,
     gateway::{Gateway, InFlight, World},
-    inbound::Call,
+    inbound::{Call, named_model},
     journal::{Health, Intent},
     judge::Judge,
     lease::{Grant, Lease},
@@ -36,8 +37,8 @@ use crate::{
     refusal::Refusal,
     routing::Plan,
     settings::{ClientIp, Settings},
-    stake::{Reserved, Stake, Used},
-    usage::BYTES_PER_TOKEN,
+    stake::Stake,
+    usage::Measured,
 };
 
 /// What an attempt is called that has not ended.
@@ -76,6 +77,16 @@ pub(crate) struct Permit {
     pub(crate) fields: Vec<u8>,
     /// Upper bounds of what it may use.
     pub(crate) estimate: Estimate,
+    /// What it asks for.
+    pub(crate) demand: Demand,
+    /// Whether a limit or a quota counts tokens or money of it.
+    metered: bool,
+    /// The model that a call names whose target names none.
+    named: Option<String>,
+    /// The attempt whose answer goes out.
+    pub(crate) current: usize,
+    /// The configuration revision that the call sees.
+    revision: i64,
     /// Judges what is still to come of the answer.
     pub(crate) judge: Option<Box<Judge>>,
     /// Looks in the answer for what was made.
@@ -94,8 +105,12 @@ pub(crate) async fn admit(
 ) -> Result<Permit, Refusal> {
     let decision = plan.considered.clone();
     let mut permit = Permit::new(gateway, client, caller, &call.door, call.model.clone(), decision);
-    if world.limits.meters(plan.targets.iter().map(|target| target.entry.upstream.id)) {
-        permit.estimate = limits::estimate(call, plan);
+    permit.metered = world.limits.meters(plan.targets.iter().map(|t| t.entry.upstream.id));
+    permit.revision = world.snapshot.revision.0;
+    permit.demand = Demand::of(call, &client.head, plan, permit.metered);
+    if permit.metered {
+        permit.named = named_model(call, &client.head);
+        permit.estimate = limits::estimate(&permit.demand, plan, permit.named.as_deref());
     }
     if let Err(refused) = permit.reserve(world, client, caller, call).await {
         let refusal = Refusal::Limited(Box::new(refused));
@@ -117,6 +132,8 @@ pub(crate) async fn admit(
         path: &entry.path,
         client_ip: entry.client_ip.as_deref(),
         bytes_in: entry.bytes_in,
+        origin: entry.origin.texts(),
+        reserved: permit.reservation(),
     };
     if let Err(error) = gateway.journal.intend(&intent).await {
         permit.forget();
@@ -164,7 +181,7 @@ impl Permit {
         gateway.teller.tell(gateway.budget_alerts.look(&asks, &held, now_us));
         let held = held?;
         asks.headers(&held, call.dialect(), now_us, &mut self.fields);
-        self.stake.caller = Reserved::new(held, asks.units());
+        self.stake.caller = asks.reserved(held);
         Ok(())
     }
 
@@ -205,14 +222,17 @@ impl Permit {
             first_byte_us: None,
             streamed: false,
             usage: Usage::default(),
-            usage_source: UsageSource::None,
+            usage_source: UsageSource::Nothing,
             cost_nano: None,
+            price_version: None,
             attempts: Vec::new(),
             error: None,
             client_ip: client.ip.and_then(|ip| masked(ip, &gateway.settings)),
             decision,
             tags: Vec::new(),
             waited_us: 0,
+            origin: ClientProgram::origin(client.head.iter()),
+            served: Served::default(),
         };
         Self {
             gateway: gateway.clone(),
@@ -223,6 +243,11 @@ impl Permit {
             asked: None,
             fields: Vec::new(),
             estimate: Estimate::default(),
+            demand: Demand::default(),
+            metered: false,
+            named: None,
+            current: 0,
+            revision: 0,
             judge: None,
             learning: None,
             _in_flight: gateway.enter(),
@@ -245,6 +270,7 @@ impl Permit {
         let upstream = &target.upstream;
         let started_us = self.elapsed_us();
         let Some(entry) = &mut self.entry else { return };
+        self.current = entry.attempts.len();
         entry.attempts.push(Attempt {
             upstream: upstream.id,
             upstream_name: upstream.name.clone(),
@@ -256,6 +282,10 @@ impl Permit {
             result: CLIENT_GONE.to_owned(),
             class: None,
             rules: Vec::new(),
+            provider_request_id: None,
+            usage: Usage::default(),
+            usage_source: UsageSource::Nothing,
+            cost_nano: None,
         });
     }
 
@@ -359,6 +389,11 @@ impl Permit {
             asked: self.asked.take(),
             fields: Vec::new(),
             estimate: std::mem::take(&mut self.estimate),
+            demand: self.demand,
+            metered: self.metered,
+            named: self.named.take(),
+            current: self.current,
+            revision: self.revision,
             judge: self.judge.take(),
             learning: None,
             _in_flight: self.gateway.enter(),
@@ -403,30 +438,13 @@ impl Permit {
     }
 
     /// So much of an answer has passed, and so much was used: what is entered if it ends here.
-    pub(crate) fn passed(
-        &mut self,
-        sent: impl Into<Sent>,
-        status: u16,
-        used: Option<(Tokens, UsageSource)>,
-    ) {
+    pub(crate) fn passed(&mut self, sent: impl Into<Sent>, status: u16, (usage, source): Measured) {
         let Some(entry) = &mut self.entry else { return };
         let sent = sent.into();
         entry.status = status;
         entry.bytes_in = sent.bytes_in;
         entry.bytes_out = sent.bytes_out;
-        if let Some((tokens, source)) = used {
-            let usage = Usage {
-                input: tokens.input,
-                cached: tokens.cached,
-                cache_written: tokens.cache_written,
-                input_audio: tokens.input_audio,
-                output: tokens.output,
-                reasoning: tokens.reasoning,
-                output_audio: tokens.output_audio,
-            };
-            entry.usage = usage.believed();
-            entry.usage_source = source;
-        }
+        (entry.usage, entry.usage_source) = (usage, source);
     }
 
     /// What went wrong, in words.
@@ -471,26 +489,6 @@ impl Permit {
         if let Some(judge) = self.judge.take() {
             judge.cut_short(self);
         }
-    }
-
-    /// Lets go of what the call holds, and enters what it cost.
-    fn settle(&mut self, entry: &mut LogEntry) {
-        let under_way = entry.attempts.last().is_some_and(|last| last.result == CLIENT_GONE);
-        let answered = entry.first_byte_us.is_some() && entry.status < 400;
-        let left = under_way && entry.outcome == Outcome::ClientGone;
-        if !answered && !left {
-            return self.stake.settle(None);
-        }
-        if !answered && entry.usage_source == UsageSource::None {
-            // The provider had the question, and may well answer it for nobody.
-            entry.usage.input = entry.bytes_in / BYTES_PER_TOKEN;
-            entry.usage_source = UsageSource::Counted;
-        }
-        let asked = self.asked.as_ref().map(|entry| &entry.upstream);
-        entry.cost_nano = asked
-            .zip(entry.model_used.as_deref())
-            .and_then(|(upstream, model)| cost::of(upstream, model, &entry.usage));
-        self.stake.settle(Some(&Used { usage: entry.usage, cost_nano: entry.cost_nano }));
     }
 
     /// Lets the call go without an entry: it never began.

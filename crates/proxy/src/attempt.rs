@@ -114,7 +114,7 @@ impl Try<'_> {
             biased;
             conn = connect => conn?,
             () = client.gone(), if client.body_done() => {
-                return Err(Failed::client(Refusal::ClientGone));
+                return Err(Failed::client(Refusal::ClientGone).unasked());
             }
         };
         match self.exchange(conn, client, call).await {

@@ -57,6 +57,8 @@ pub(crate) enum NoTurn {
     NoKey(NoKey),
     /// The call asks for more than a key may use.
     TooLarge,
+    /// Its keys have quotas in money, and what the call costs is not known.
+    Unpriced,
 }
 
 impl Turn {
@@ -130,7 +132,7 @@ impl Round<'_> {
             let held = asks.reserve(&gateway.counters, now_us).await;
             gateway.teller.tell(gateway.budget_alerts.look(&asks, &held, now_us));
             let held = held.map_err(|refused| NoTurn::Limited(Box::new(refused)))?;
-            permit.stake.upstream = Reserved::new(held, asks.units());
+            permit.stake.upstream = asks.reserved(held);
         }
         let who = self.asking.caller.key.id;
         let place = self.running.queue.enter(who, upstream.policy.max_in_flight, until.into());
@@ -153,7 +155,7 @@ impl Round<'_> {
         let mut passed = [&tried.failed_with[..], &tried.at_fault[..]].concat();
         let out = tried.at_fault.len();
         let mut room_us: Option<i64> = None;
-        let mut too_large = false;
+        let (mut too_large, mut unpriced) = (false, false);
         loop {
             let now_us = gateway.settings.clock.now_us();
             let model = self.target.model.as_deref();
@@ -186,6 +188,10 @@ impl Round<'_> {
                             passed.push(picked.slot.key.id);
                             too_large = true;
                         }
+                        Room::Unpriced => {
+                            passed.push(picked.slot.key.id);
+                            unpriced = true;
+                        }
                     }
                     if passed.len() < avoided + out + PASSED_MAX {
                         continue;
@@ -198,7 +204,11 @@ impl Round<'_> {
                 _ => None,
             };
             let Some(until_us) = busy_us.into_iter().chain(room_us.take()).min() else {
-                return Err(if too_large { NoTurn::TooLarge } else { NoTurn::NoKey(none) });
+                return Err(match (unpriced, too_large) {
+                    (true, _) => NoTurn::Unpriced,
+                    (_, true) => NoTurn::TooLarge,
+                    _ => NoTurn::NoKey(none),
+                });
             };
             if !wait(changed, until_us - now_us, until).await {
                 return Err(NoTurn::Busy { until_us: Some(until_us) });
@@ -214,13 +224,16 @@ impl Round<'_> {
         let model = self.target.model.as_deref();
         let (key, estimate, zone) = (&slot.key, &permit.estimate, self.running.zone);
         let mut asks = limits::asks_of_key(upstream, key, model, estimate, now_us, zone);
+        if asks.unpriced {
+            return Room::Unpriced;
+        }
         if asks.is_empty() {
             return Room::Held(Reserved::default());
         }
         let over = match asks.reserve(&gateway.counters, now_us).await {
             Ok(held) => {
                 slot.health.set_remaining(asks.left_permille(&held));
-                return Room::Held(Reserved::new(held, asks.units()));
+                return Room::Held(asks.reserved(held));
             }
             Err(over) => over,
         };
@@ -269,6 +282,8 @@ enum Room {
     Later(i64),
     /// This call asks for more than it may use, and others need not.
     Never,
+    /// It has a quota in money, and what the call costs is not known.
+    Unpriced,
 }
 
 /// Most keys that are asked for room before a call waits.
@@ -305,6 +320,9 @@ impl NoTurn {
             NoTurn::Limited(refused) => refused.to_string(),
             NoTurn::NoKey(none) => none.reason().to_owned(),
             NoTurn::TooLarge => "the call asks for more than any of its keys may use".to_owned(),
+            NoTurn::Unpriced => {
+                "its keys have quotas in money, and the price of this call is not known".to_owned()
+            }
         }
     }
 
@@ -336,6 +354,7 @@ impl NoTurn {
             }
             NoTurn::NoKey(_) => Refusal::NoUsableKey(upstream),
             NoTurn::TooLarge => Refusal::TooLargeForKeys(upstream),
+            NoTurn::Unpriced => Refusal::UnpricedForKeys(upstream),
         }
     }
 }

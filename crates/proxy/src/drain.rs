@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use domain::log::Outcome;
+use dialect::Told;
+use domain::{Work, log::Outcome};
 use pingora_timeout::timeout;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     attempt::Answer,
     client::Client,
     conversion::Flow,
-    inbound::Call,
+    demand::Demand,
     refusal::Refusal,
     usage,
 };
@@ -20,14 +21,22 @@ use crate::{
 /// An answer that nobody waits for any more.
 pub(crate) enum Source {
     /// As the provider says it.
-    AsItIs { answer: Box<Answer>, generates_text: bool },
+    AsItIs { answer: Box<Answer>, demand: Demand },
     /// As it is said again in another dialect.
     Converted(Box<Flow>),
 }
 
 impl Source {
-    pub(crate) fn of(call: &Call, answer: Answer) -> Self {
-        Source::AsItIs { answer: Box::new(answer), generates_text: call.generates_text() }
+    pub(crate) fn of(permit: &Permit, answer: Answer) -> Self {
+        Source::AsItIs { answer: Box::new(answer), demand: permit.demand }
+    }
+
+    /// What the provider said about the answer so far.
+    fn told(&self) -> Told {
+        match self {
+            Source::AsItIs { answer, .. } => answer.incoming.tap.told(),
+            Source::Converted(flow) => flow.told(),
+        }
     }
 
     /// Reads it to its end; whether it got there.
@@ -56,9 +65,10 @@ impl Source {
 pub(crate) fn left(client: &Client<'_>, source: Source, permit: &mut Permit) -> Refusal {
     let patience = permit.drains();
     let counts = match &source {
-        Source::AsItIs { generates_text, .. } => *generates_text,
+        Source::AsItIs { demand, .. } => demand.work == Work::Text,
         Source::Converted(_) => true,
     };
+    permit.told(&source.told());
     if counts && !patience.is_zero() && permit.is_open() {
         tokio::spawn(drain(source, permit.handed_over(), client.into(), patience));
     }
@@ -68,13 +78,13 @@ pub(crate) fn left(client: &Client<'_>, source: Source, permit: &mut Permit) -> 
 async fn drain(mut source: Source, mut permit: Permit, sent: Sent, patience: Duration) {
     let whole = timeout(patience, source.read()).await.unwrap_or(false);
     let (status, used) = match &source {
-        Source::AsItIs { answer, generates_text } => {
-            let used = usage::so_far(sent.bytes_in, *generates_text, answer);
-            (answer.head.status, used)
+        Source::AsItIs { answer, demand } => {
+            (answer.head.status, usage::so_far(sent.bytes_in, demand, answer))
         }
-        Source::Converted(flow) => (200, Some(flow.used(sent.bytes_in))),
+        Source::Converted(flow) => (200, flow.used(sent.bytes_in)),
     };
     permit.passed(sent, status, used);
+    permit.told(&source.told());
     permit.noted(match whole {
         true => "the client left; the answer was read on for its usage".to_owned(),
         false => "the client left; its usage is what was sent".to_owned(),

@@ -30,6 +30,8 @@ pub(crate) struct Failed {
     pub(crate) refusal: Option<Box<Refusal>>,
     /// What there is for rules to look at.
     pub(crate) heard: Option<Box<Heard>>,
+    /// Whether the provider may have had the question.
+    pub(crate) asked: bool,
 }
 
 /// An answer that was none, as it came.
@@ -78,7 +80,13 @@ impl Failed {
             words: words.into(),
             refusal: None,
             heard: None,
+            asked: true,
         }
+    }
+
+    /// The same where there was no connection yet.
+    pub(crate) fn unasked(self) -> Self {
+        Self { asked: false, ..self }
     }
 
     pub(crate) fn client(refusal: Refusal) -> Self {
@@ -100,7 +108,7 @@ impl Failed {
 
 impl From<ConnectFault> for Failed {
     fn from(fault: ConnectFault) -> Self {
-        Failed::upstream(fault.as_str(), fault.to_string())
+        Failed::upstream(fault.as_str(), fault.to_string()).unasked()
     }
 }
 

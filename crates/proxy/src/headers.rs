@@ -58,6 +58,19 @@ const OWN: [&str; 1] = ["x-request-id"];
 const STRICT: [&str; 5] =
     ["accept", "accept-encoding", "content-type", "content-encoding", "idempotency-key"];
 
+/// Where providers name the id under which they know a request, the most common first.
+const REQUEST_IDS: [&str; 6] = [
+    "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "x-amzn-requestid",
+    "x-goog-request-id",
+    "x-ds-trace-id",
+];
+
+/// The longest such id that is kept.
+const REQUEST_ID_MAX: usize = 128;
+
 /// What belongs to no vendor, and may go along with a call that was said again.
 const NEUTRAL: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
@@ -135,6 +148,12 @@ pub(crate) fn push_own(out: &mut Vec<u8>, rules: &[HeaderRule]) {
         push(out, b"user-agent", USER_AGENT.as_bytes());
     }
     push_rules(out, rules);
+}
+
+/// The id under which the provider knows the request that it answered.
+pub(crate) fn request_id(head: &ResponseHead) -> Option<&str> {
+    let id = REQUEST_IDS.iter().find_map(|name| head.text(name))?.trim();
+    ((1..=REQUEST_ID_MAX).contains(&id.len()) && id.is_ascii()).then_some(id)
 }
 
 fn ruled(rules: &[HeaderRule], name: &[u8]) -> bool {

@@ -332,6 +332,27 @@ fn model_outside_body(head: &RequestHead, door: &Door) -> Option<String> {
     }
 }
 
+/// The model that a call through `/proxy/` names, as far as that can be told: what it costs
+/// depends on it.
+pub(crate) fn named_model(call: &Call, head: &RequestHead) -> Option<String> {
+    let Door::Opaque { path, .. } = &call.door else { return None };
+    let decoded = |text: &str| String::from_utf8(percent_decode(text.as_bytes())).ok();
+    let mut fields = head.query().unwrap_or_default().split('&');
+    if let Some(model) = fields.find_map(|field| field.strip_prefix("model=")) {
+        return decoded(model);
+    }
+    let in_path = ["/models/", "/deployments/"].iter().find_map(|place| path.split_once(place));
+    if let Some((_, rest)) = in_path {
+        return decoded(rest.split(['/', ':']).next().unwrap_or_default());
+    }
+    let kind = head.text("content-type").unwrap_or_default();
+    if let Some(model) = dialect::form_text(kind, call.held(), "model") {
+        return Some(model.to_owned());
+    }
+    let peeked = dialect::peek(call.held()).ok()?;
+    peeked.model.map(|model| model.text.into_owned())
+}
+
 /// The Realtime API has no body to name the model in.
 fn names_model_in_query(head: &RequestHead) -> bool {
     head.path() == "/v1/realtime"

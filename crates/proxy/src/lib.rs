@@ -16,7 +16,7 @@ mod client;
 mod clock;
 mod connections;
 mod conversion;
-mod cost;
+mod demand;
 mod door;
 mod drain;
 mod failed;

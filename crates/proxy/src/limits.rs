@@ -23,6 +23,7 @@ use domain::{
 };
 
 use self::prepared::{Counted, Prepared};
+use crate::stake::Reserved;
 
 pub(crate) use self::{
     alerts::BudgetAlerts,
@@ -159,6 +160,10 @@ impl<'w> Asks<'w> {
             return;
         };
         let amount = sure.saturating_add(guessed);
+        if amount == 0 && is_metered(limit.unit) {
+            // What uses nothing of it is not kept out, however much is used.
+            return;
+        }
         self.asks.push(Ask { counter, measure, limit: limit.limit, amount });
         self.guessed.push(guessed);
         self.of.push((limit, subject));
@@ -168,9 +173,10 @@ impl<'w> Asks<'w> {
         self.asks.is_empty() && self.unpriced.is_none()
     }
 
-    /// What each of them counts.
-    pub(crate) fn units(&self) -> Vec<Unit> {
-        self.of.iter().map(|(limit, ..)| limit.unit).collect()
+    /// What was reserved.
+    pub(crate) fn reserved(&self, held: Held) -> Reserved {
+        let units = self.of.iter().map(|(limit, ..)| limit.unit).collect();
+        Reserved::new(held, units, self.asks.iter().map(|ask| ask.limit).collect())
     }
 
     /// Reserves all of it, or nothing.

@@ -159,6 +159,7 @@ async fn close(permit: &mut Permit, client: &Client<'_>, refusal: &Refusal) {
         | Refusal::UpstreamBusy { .. }
         | Refusal::Limited(_)
         | Refusal::TooLargeForKeys(_)
+        | Refusal::UnpricedForKeys(_)
         | Refusal::Script
         | Refusal::Unsayable(_) => Outcome::Refused,
         _ => Outcome::Failed,

@@ -91,6 +91,11 @@ pub(crate) enum Refusal {
         "this call may use more tokens than any key of the upstream `{0}` has left; ask for fewer (`max_tokens`)"
     )]
     TooLargeForKeys(String),
+    #[error(
+        "the keys of the upstream `{0}` have quotas in money, and the price of this call is not known; \
+         set one in the `prices` of the upstream's policy"
+    )]
+    UnpricedForKeys(String),
     #[error("{0}")]
     Limited(Box<LimitRefused>),
     #[error("the header script of the upstream failed; nothing was sent")]
@@ -181,6 +186,7 @@ impl Refusal {
             Refusal::UpstreamRests { .. } => "upstream_resting",
             Refusal::UpstreamBusy { .. } => "upstream_busy",
             Refusal::TooLargeForKeys(_) => "key_limit_exceeded",
+            Refusal::UnpricedForKeys(_) => "price_unknown",
             Refusal::Limited(refused) => refused.code(),
             Refusal::Script => "header_script_failed",
             Refusal::Busy => "gateway_busy",
@@ -215,6 +221,7 @@ impl Refusal {
             Refusal::Compressed => 415,
             Refusal::KeyMissing | Refusal::KeyUnknown | Refusal::KeyRefused(_) => 401,
             Refusal::ModelForbidden(_) | Refusal::ModelUntold | Refusal::KeptOut(_) => 403,
+            Refusal::UnpricedForKeys(_) => 403,
             Refusal::NoSuchPath | Refusal::ManagementPath(_) => 404,
             Refusal::NoSuchUpstream(_) | Refusal::NoRoute(_) => 404,
             Refusal::Method { .. } => 405,

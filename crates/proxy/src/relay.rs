@@ -61,14 +61,14 @@ pub(crate) async fn stream(
         permit.passed(
             &*client,
             answer.head.status,
-            usage::so_far(client.bytes_in, call.generates_text(), &answer),
+            usage::so_far(client.bytes_in, &permit.demand, &answer),
         );
         if ending {
             enter(client, &answer, permit, size(&pieces)).await;
         }
         permit.passing(&pieces);
         if client.send(&pieces, finished).await.is_err() {
-            return Err(drain::left(client, Source::of(call, answer), permit));
+            return Err(drain::left(client, Source::of(permit, answer), permit));
         }
         if finished {
             break;
@@ -78,7 +78,7 @@ pub(crate) async fn stream(
         }
         match next(client, &mut answer, lease.as_ref()).await {
             Next::Some | Next::End => {}
-            Next::Gone => return Err(drain::left(client, Source::of(call, answer), permit)),
+            Next::Gone => return Err(drain::left(client, Source::of(permit, answer), permit)),
             Next::Broken(error) => {
                 let refusal = answer.incoming.broke(&error);
                 return broken(client, call, answer, permit, refusal).await;
@@ -142,6 +142,7 @@ fn came(more: Result<bool, ReadError>) -> Next {
 
 /// Writes the log entry of an answer that is about to be complete.
 async fn enter(client: &Client<'_>, answer: &Answer, permit: &mut Permit, going: u64) {
+    permit.told(&answer.incoming.tap.told());
     let outcome = match answer.incoming.tap.error() {
         // Where the status says so too, the error is the answer.
         Some(error) if answer.head.status < 300 => {
@@ -166,8 +167,9 @@ async fn broken(
     permit.passed(
         &*client,
         answer.head.status,
-        usage::so_far(client.bytes_in, call.generates_text(), &answer),
+        usage::so_far(client.bytes_in, &permit.demand, &answer),
     );
+    permit.told(&answer.incoming.tap.told());
     let outcome = match refusal {
         Refusal::Revoked(_) => Outcome::Revoked,
         Refusal::FellSilent | Refusal::TookTooLong => Outcome::TimedOut,

@@ -21,6 +21,10 @@ pub(crate) struct Stake {
     pub(crate) picked: Option<Picked>,
     /// The call among those that the upstream answers; perhaps the one trial of a breaker.
     pub(crate) admitted: Option<Admitted>,
+    /// What the attempt under way used although it failed.
+    pub(crate) billed: Option<Used>,
+    /// What failed attempts at this upstream used.
+    tried: Option<Used>,
 }
 
 /// What was reserved, and what of.
@@ -28,18 +32,33 @@ pub(crate) struct Stake {
 pub(crate) struct Reserved {
     held: Option<Held>,
     units: Vec<Unit>,
+    /// Up to how much of each may be used.
+    limits: Vec<u64>,
 }
 
 /// What a call used.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Used {
+    /// Calls that were answered: one, or none.
+    pub(crate) requests: u64,
     pub(crate) usage: Usage,
     pub(crate) cost_nano: Option<i64>,
 }
 
 impl Reserved {
-    pub(crate) fn new(held: Held, units: Vec<Unit>) -> Self {
-        Self { held: Some(held), units }
+    pub(crate) fn new(held: Held, units: Vec<Unit>, limits: Vec<u64>) -> Self {
+        Self { held: Some(held), units, limits }
+    }
+
+    /// Holds as much as was used, where that is more than was reserved. Whether there is room for
+    /// more.
+    fn raise(&mut self, used: &Used) -> bool {
+        let Some(held) = &mut self.held else { return true };
+        let units = &self.units;
+        held.raise(|i, held| used.of(units[i], held).saturating_sub(held));
+        let metered = |unit: Unit| !matches!(unit, Unit::Requests | Unit::Concurrency);
+        let mut rows = held.used().zip(&self.limits).zip(&self.units);
+        rows.all(|((used, limit), unit)| !metered(*unit) || used < *limit)
     }
 
     /// Corrects what was reserved to what was used.
@@ -53,10 +72,21 @@ impl Reserved {
 }
 
 impl Used {
+    /// The sum of two.
+    fn and(self, other: Option<Used>) -> Used {
+        let Some(other) = other else { return self };
+        let cost_nano = match (self.cost_nano, other.cost_nano) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other),
+        };
+        let requests = self.requests + other.requests;
+        Used { requests, usage: self.usage.plus(&other.usage), cost_nano }
+    }
+
     /// So much of a unit. What a call costs whose price is not known stays as it was reserved.
     fn of(&self, unit: Unit, reserved: u64) -> u64 {
         match unit {
-            Unit::Requests => 1,
+            Unit::Requests => self.requests,
             Unit::TokensIn => self.usage.input,
             Unit::TokensOut => self.usage.output,
             Unit::Tokens => self.usage.input.saturating_add(self.usage.output),
@@ -73,6 +103,7 @@ impl Stake {
             key: std::mem::take(&mut self.key),
             picked: self.picked.take(),
             admitted: self.admitted.take(),
+            billed: self.billed.take(),
             ..Self::default()
         }
     }
@@ -80,13 +111,26 @@ impl Stake {
     /// Takes back what was set aside for an answer that is wanted after all.
     pub(crate) fn restore(&mut self, aside: Self) {
         (self.key, self.picked, self.admitted) = (aside.key, aside.picked, aside.admitted);
-        self.upstream = aside.upstream;
+        (self.upstream, self.tried) = (aside.upstream, aside.tried);
+        self.billed = None;
     }
 
-    /// The attempt is over without an answer: its key and what was reserved of it are free again. A
-    /// call that tries a breaker of the upstream goes on trying it.
+    /// What the call holds of the limits of an upstream goes with an answer of it that was set
+    /// aside.
+    pub(crate) fn move_upstream(&mut self, aside: &mut Self) {
+        aside.upstream = std::mem::take(&mut self.upstream);
+        aside.tried = self.tried.take();
+    }
+
+    /// The attempt is over without an answer: its key and what was reserved of it are free again,
+    /// but for what it used all the same. A call that tries a breaker of the upstream goes on
+    /// trying it.
     pub(crate) fn attempt_failed(&mut self) {
-        self.key.settle(None);
+        let billed = self.billed.take();
+        self.key.settle(billed.as_ref());
+        if let Some(billed) = billed {
+            self.tried = Some(billed.and(self.tried));
+        }
         self.picked = None;
         self.admitted.take_if(|admitted| !admitted.tries());
     }
@@ -95,15 +139,28 @@ impl Stake {
     pub(crate) fn target_failed(&mut self) {
         self.attempt_failed();
         self.admitted = None;
-        self.upstream.settle(None);
+        let tried = self.tried.take();
+        self.upstream.settle(tried.as_ref());
         self.ticket = None;
     }
 
-    /// The call is over: what it used counts; nothing does where it used nothing.
-    pub(crate) fn settle(&mut self, used: Option<&Used>) {
-        self.caller.settle(used);
-        self.upstream.settle(used);
-        self.key.settle(used);
+    /// So much was used, and the call goes on: more is held where that is more than was reserved.
+    /// Whether all limits have room for more.
+    pub(crate) fn raise(&mut self, used: &Used) -> bool {
+        // All of them are raised, whichever has no room.
+        let caller = self.caller.raise(used);
+        let upstream = self.upstream.raise(used);
+        self.key.raise(used) && upstream && caller
+    }
+
+    /// The call is over: what it used counts, for its caller all of it, and for the key that
+    /// answered what the answer used. Nothing counts where it used nothing.
+    pub(crate) fn settle(&mut self, all: Option<&Used>, answer: Option<&Used>) {
+        let tried = self.tried.take();
+        let at_upstream = answer.map(|answer| answer.and(tried)).or(tried);
+        self.caller.settle(all);
+        self.upstream.settle(at_upstream.as_ref());
+        self.key.settle(answer);
         // Who waits in line looks for a key: ours is free before that.
         self.picked = None;
         self.admitted = None;

@@ -1,8 +1,9 @@
 //! A WebSocket that passes through: bytes go both ways as they come, close codes and reasons with
-//! them. Frames are followed on the side, so that the gateway can close the socket in order when what
-//! let the caller in is withdrawn.
+//! them. Frames are followed on the side, so that the gateway can count what the provider tells of
+//! usage, and close the socket in order when what let the caller in is withdrawn or used up.
 
 use std::{
+    fmt,
     future::pending,
     pin::pin,
     sync::{
@@ -12,7 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::log::Outcome;
+use dialect::SocketTap;
+use domain::log::{Outcome, Usage, UsageSource};
 use pingora_timeout::{sleep, timeout};
 use tungstenite::protocol::frame::coding::{Control, OpCode};
 
@@ -50,13 +52,15 @@ pub(crate) async fn tunnel(
     let lease = gateway.lease(permit.grant(public_id, client), Duration::ZERO);
     let idle = Beat::new(answer.incoming.idle(), answer.incoming.deadline());
     let (mut up, mut down) = (Way::new(), Way::new());
+    // Nothing is known to be used until the provider tells.
+    permit.passed(&*client, 101, (Usage::default(), UsageSource::Unknown));
     let Conn { rd, wr } = client.conn();
     let ended = tokio::select! {
-        end = pump(&mut answer.incoming.rd, wr, &mut down, &idle, Some(&lease)) => match end {
+        end = pump(&mut answer.incoming.rd, wr, &mut down, &idle, Some((&lease, permit))) => match end {
             End::Read(ReadError::Closed) => Ok(Outcome::Completed),
             End::Read(_) => Ok(Outcome::UpstreamBroke),
             End::Write => Ok(Outcome::ClientGone),
-            End::Revoked(why) => Err(why),
+            End::Cut(why) => Err(why),
         },
         end = pump(rd, &mut answer.wr, &mut up, &idle, None) => Ok(match end {
             End::Read(ReadError::Closed) => Outcome::Completed,
@@ -64,7 +68,7 @@ pub(crate) async fn tunnel(
             _ => Outcome::UpstreamBroke,
         }),
         () = idle.stops() => Ok(Outcome::TimedOut),
-        why = overdue(&lease) => Err(why),
+        why = overdue(&lease) => Err(Cut::Revoked(why)),
     };
     let outcome = match ended {
         Ok(outcome) => {
@@ -78,13 +82,49 @@ pub(crate) async fn tunnel(
             let to_client = down.closes(wr, Side::Server, code, &reason);
             let to_provider = up.closes(&mut answer.wr, Side::Client, code, "");
             tokio::join!(to_client, to_provider);
-            Outcome::Revoked
+            why.outcome()
         }
     };
     client.bytes_in += up.passed;
     client.bytes_out += down.passed;
     permit.close(outcome, &*client, 0).await;
     client.send(&[], true).await
+}
+
+/// Why the gateway closes a socket.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// The caller may not go on.
+    Revoked(Revoked),
+    /// What it used has used up a limit.
+    Spent,
+}
+
+impl Cut {
+    /// The code of the close frame (RFC 6455, 7.4.1).
+    fn close_code(self) -> u16 {
+        match self {
+            Cut::Revoked(why) => why.close_code(),
+            Cut::Spent => 1008,
+        }
+    }
+
+    /// How the call is entered.
+    fn outcome(self) -> Outcome {
+        match self {
+            Cut::Revoked(_) => Outcome::Revoked,
+            Cut::Spent => Outcome::Completed,
+        }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cut::Revoked(why) => why.fmt(f),
+            Cut::Spent => f.write_str("a limit is used up"),
+        }
+    }
 }
 
 /// The socket must be closed, and its last frame does not end.
@@ -113,18 +153,27 @@ struct Way {
     passed: u64,
     /// The code of the close frame that passed, if one did.
     close_code: Option<u16>,
+    /// Reads the messages, and whether they told of more usage that is not booked yet.
+    tap: SocketTap,
+    more: bool,
 }
 
 impl Way {
     fn new() -> Self {
-        Self { frames: Frames::new(), writing: false, passed: 0, close_code: None }
+        let (frames, tap) = (Frames::new(), SocketTap::default());
+        Self { frames, writing: false, passed: 0, close_code: None, tap, more: false }
     }
 
     /// These bytes went out.
     fn pass(&mut self, bytes: &[u8]) {
         self.passed += bytes.len() as u64;
-        let code = &mut self.close_code;
-        self.frames.pass(bytes, |part| {
+        let Self { frames, close_code: code, tap, more, .. } = self;
+        frames.pass(bytes, |part| {
+            // Only clients mask, and what they say tells no usage.
+            if matches!(part.opcode, OpCode::Data(_)) && part.mask.is_none() {
+                tap.push(part.payload);
+                *more |= part.ends && part.is_final && tap.message_ended();
+            }
             if part.opcode == OpCode::Control(Control::Close)
                 && part.at == 0
                 && let Some(&[a, b]) = part.payload.first_chunk()
@@ -153,16 +202,20 @@ impl Way {
 enum End {
     Read(ReadError),
     Write,
-    Revoked(Revoked),
+    Cut(Cut),
 }
 
+/// Passes bytes on. What a provider tells of usage is booked with the permit, and the socket ends
+/// where the lease does or a limit is used up.
 async fn pump(
     from: &mut Reader,
     to: &mut Writer,
     way: &mut Way,
     idle: &Beat,
-    lease: Option<&Lease>,
+    held: Option<(&Lease, &mut Permit)>,
 ) -> End {
+    let (lease, mut permit) = held.unzip();
+    let mut spent = false;
     let mut ends = pin!(async {
         match lease {
             Some(lease) => lease.ends().await,
@@ -179,11 +232,17 @@ async fn pump(
             way.writing = false;
             way.pass(&bytes);
             idle.beat();
+            if let Some(permit) = permit.as_mut().filter(|_| std::mem::take(&mut way.more)) {
+                spent = !permit.used_more(&way.tap);
+            }
         }
         // Between two frames: there a close frame can be put in.
         let may_end = way.frames.at_boundary();
         if let Some(why) = lease.and_then(Lease::over).filter(|_| may_end) {
-            return End::Revoked(why);
+            return End::Cut(Cut::Revoked(why));
+        }
+        if spent && may_end {
+            return End::Cut(Cut::Spent);
         }
         tokio::select! {
             filled = from.fill() => {
@@ -191,7 +250,7 @@ async fn pump(
                     return End::Read(error);
                 }
             }
-            why = &mut ends, if may_end => return End::Revoked(why),
+            why = &mut ends, if may_end => return End::Cut(Cut::Revoked(why)),
         }
     }
 }

@@ -25,9 +25,11 @@ use crate::{
     choice::{NoTurn, Tried},
     client::Client,
     conversion::{self, Conversion, Converted, Worded, Wording},
+    demand::Demand,
     failed::{Failed, Party, REDIRECTED},
     gateway::{Gateway, Running, World},
     health::{self, Case},
+    http1::ResponseHead,
     inbound::Call,
     judge,
     outbound::{outgoing, worded},
@@ -64,6 +66,15 @@ impl Reached {
             Reached::AsItIs(answer) => answer.head.status,
             Reached::Converted(Converted::Stream(flow)) => flow.answer.head.status,
             Reached::Converted(Converted::Whole(whole)) => whole.heard_status(),
+        }
+    }
+
+    /// The head of the provider's answer; none where it was not asked.
+    fn head(&self) -> Option<&ResponseHead> {
+        match self {
+            Reached::AsItIs(answer) => Some(&answer.head),
+            Reached::Converted(Converted::Stream(flow)) => Some(&flow.answer.head),
+            Reached::Converted(Converted::Whole(whole)) => whole.heard().map(|heard| &heard.head),
         }
     }
 
@@ -104,8 +115,9 @@ struct Declined {
     entry: Arc<UpstreamEntry>,
     slot: Option<Arc<Slot>>,
     model: Option<String>,
-    /// What its attempt holds.
+    /// What its attempt holds, and which one it was.
     stake: Stake,
+    attempt: usize,
 }
 
 /// The first answer along the plan.
@@ -139,12 +151,18 @@ pub(crate) async fn first_answer(
             if let Some(declined) = &mut tally.declined
                 && Arc::ptr_eq(&declined.entry, &target.entry)
             {
-                declined.stake.upstream = std::mem::take(&mut permit.stake.upstream);
+                permit.stake.move_upstream(&mut declined.stake);
             }
             permit.stake.target_failed();
         }
         match answered {
-            Some(answered) => return answered,
+            Some(answered) => {
+                if let Some(mut declined) = tally.declined.take() {
+                    // The provider answered all the same.
+                    declined.stake.target_failed();
+                }
+                return answered;
+            }
             None if !asking.call.repeatable() && tally.failed.is_some() => break,
             None => {}
         }
@@ -159,6 +177,7 @@ impl Declined {
     /// There is no other: it is the answer.
     fn accept(self, permit: &mut Permit) -> Reached {
         permit.sent_to(&self.entry, self.slot.as_deref(), self.model.as_deref());
+        permit.current = self.attempt;
         permit.stake.restore(self.stake);
         if let (Some(slot), Reached::AsItIs(_)) = (&self.slot, &self.answer) {
             permit.learns(self.entry.upstream.id, slot);
@@ -353,13 +372,37 @@ impl Round<'_> {
         match reached {
             Ok((status, answer)) => {
                 permit.attempted("answered", Some(status));
-                self.answered(permit, tally, slot, answer, latency)
+                if let Some(head) = answer.head() {
+                    permit.identified(head);
+                }
+                self.answered(permit, client, tally, slot, answer, latency)
             }
             Err(failed) => {
                 permit.attempted(failed.result, failed.status);
+                if let Some(heard) = &failed.heard {
+                    permit.identified(&heard.head);
+                }
+                if failed.asked {
+                    self.billed(permit, client, failed.result);
+                }
                 self.heed(permit, slot, &failed, latency);
                 Err(failed)
             }
+        }
+    }
+
+    /// What an attempt without an answer may be billed for.
+    fn billed(&self, permit: &mut Permit, client: &Client<'_>, result: &str) {
+        match result {
+            "timeout" | "client_gone" | "rule" => {
+                let demand = match permit.demand {
+                    demand if demand.measured => demand,
+                    demand => Demand::measured(demand.work, self.asking.call, &client.head),
+                };
+                permit.may_be_billed(&demand, result != "client_gone");
+            }
+            "reset" | "too_large" => permit.use_unknown(),
+            _ => {}
         }
     }
 
@@ -383,6 +426,7 @@ impl Round<'_> {
     fn answered(
         &self,
         permit: &mut Permit,
+        client: &Client<'_>,
         tally: &mut Tally,
         slot: Option<&Arc<Slot>>,
         mut answer: Reached,
@@ -406,10 +450,14 @@ impl Round<'_> {
         }
         if judge::answered(self, permit, slot, &mut answer, latency, call.repeatable()) {
             permit.attempted(BY_RULE, Some(answer.status()));
+            if answer.status() < 300 {
+                self.billed(permit, client, BY_RULE);
+            }
             let (entry, slot) = (self.target.entry.clone(), slot.cloned());
             let party = if slot.is_some() { Party::Key } else { Party::Upstream };
             let (model, stake) = (self.target.model.clone(), permit.stake.set_aside());
-            tally.declined = Some(Declined { answer, entry, slot, model, stake });
+            let attempt = permit.current;
+            tally.declined = Some(Declined { answer, entry, slot, model, stake, attempt });
             return Err(Failed {
                 party,
                 ..Failed::upstream(BY_RULE, "a rule wants another answer")

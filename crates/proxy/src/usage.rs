@@ -1,37 +1,86 @@
 //! What a call used: as the provider reports it, and where it does not, as it passed.
 //!
-//! What is counted here is an estimate and is marked as one (`counted`): a token for every event
-//! that carried text, or for every four bytes of it where events carry more than one; and a token
-//! for every four bytes of the request. Providers' own tokenisers are a quarter off that to either
-//! side for English text, and more for others.
+//! What is counted here is marked as such (`counted`): a token for every event that carried text, or
+//! for every four bytes of it where events carry more than one; and a token for every four bytes
+//! of the request. Providers' own tokenisers are a quarter off that to either side for English
+//! text, and more for others. What neither is reported nor passed is estimated from the request.
 
 use dialect::Tokens;
-use domain::log::UsageSource;
+use domain::{
+    Work,
+    log::{Usage, UsageSource},
+};
 
-use crate::attempt::Answer;
+use crate::{attempt::Answer, demand::Demand};
 
 /// Bytes that are counted as one token.
 pub(crate) const BYTES_PER_TOKEN: u64 = 4;
 
-/// The tokens so far, and who counted them; none where there is nothing to count.
-pub(crate) fn so_far(
-    bytes_in: u64,
-    generates_text: bool,
-    answer: &Answer,
-) -> Option<(Tokens, UsageSource)> {
+/// What was used, and how that is known.
+pub(crate) type Measured = (Usage, UsageSource);
+
+/// Tokens as a log entry has them.
+pub(crate) fn of_tokens(tokens: &Tokens) -> Usage {
+    let usage = Usage {
+        input: tokens.input,
+        cached: tokens.cached,
+        cache_written: tokens.cache_written,
+        input_audio: tokens.input_audio,
+        output: tokens.output,
+        reasoning: tokens.reasoning,
+        output_audio: tokens.output_audio,
+        duration_ms: tokens.duration_ms,
+        ..Usage::default()
+    };
+    usage.believed()
+}
+
+/// What an answer used so far, of which `bytes_in` were asked.
+pub(crate) fn so_far(bytes_in: u64, demand: &Demand, answer: &Answer) -> Measured {
+    let nothing = (Usage::default(), UsageSource::Nothing);
+    if demand.work == Work::Free {
+        // Whoever looks at a stored answer sees its usage again, and does not pay again.
+        return nothing;
+    }
     let tap = &answer.incoming.tap;
     let reported = tap.usage();
-    if let Some(tokens) = reported.filter(|_| tap.complete() || !generates_text) {
-        return Some((tokens, UsageSource::Provider));
+    let is_text = demand.work == Work::Text;
+    if let Some(tokens) = reported.filter(|_| tap.complete() || !is_text) {
+        let mut usage = of_tokens(&tokens);
+        let asked = demand.direct(false);
+        (usage.characters, usage.images) = (asked.characters, asked.images);
+        return (usage, UsageSource::Reported);
     }
-    if !generates_text || !(200..300).contains(&answer.head.status) {
-        return None;
+    if !(200..300).contains(&answer.head.status) {
+        return nothing;
     }
-    // A report from the beginning of a stream knows what went in and not what came out.
-    let mut tokens = reported.unwrap_or_default();
-    tokens.output = tokens.output.max(tap.counted());
-    if reported.is_none() {
-        tokens.input = bytes_in / BYTES_PER_TOKEN;
+    let direct = demand.direct(false);
+    match demand.work {
+        Work::Free => nothing,
+        // It is written later, where nobody looks on (`"background": true`).
+        Work::Text if reported.is_none() && tap.ended() && tap.told().is_pending() => {
+            (Usage::default(), UsageSource::Unknown)
+        }
+        Work::Text => {
+            // A report from the beginning of a stream knows what went in and not what came out.
+            let mut tokens = reported.unwrap_or_default();
+            tokens.output = tokens.output.max(tap.counted());
+            if reported.is_none() {
+                tokens.input = bytes_in / BYTES_PER_TOKEN;
+            }
+            (of_tokens(&tokens), UsageSource::Counted)
+        }
+        Work::Embedding => {
+            let input = bytes_in / BYTES_PER_TOKEN;
+            (Usage { input, ..Usage::default() }, UsageSource::Counted)
+        }
+        Work::Speech | Work::Image | Work::Video => {
+            (Usage { input: demand.input, ..direct }, UsageSource::Counted)
+        }
+        Work::Transcription => match tap.told().duration_ms() {
+            Some(duration_ms) => (Usage { duration_ms, ..Usage::default() }, UsageSource::Reported),
+            None => (demand.direct(true), UsageSource::Estimated),
+        },
+        Work::Other => (Usage::default(), UsageSource::Unknown),
     }
-    Some((tokens, UsageSource::Counted))
 }

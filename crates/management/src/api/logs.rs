@@ -7,6 +7,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use domain::{Faults, ProviderKeyId, ServiceKeyId, UpstreamId, UserId, log};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use store::{LogFilter, LogOrder, LogRow, RecordedBody, StatusClass};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -72,12 +73,37 @@ pub(crate) struct LogEntry {
     first_byte_ms: Option<f64>,
     /// Whether the answer was an event stream.
     streamed: bool,
-    /// The tokens that it used.
+    /// What it used: the sum over the attempts.
     usage: Usage,
-    /// Who counted the tokens.
+    /// How it is known what it used.
     usage_source: UsageSource,
-    /// What it cost in dollars, where a price is known.
+    /// What it cost in dollars: the sum over the attempts; `null` where that is not known.
     cost: Option<Cost>,
+    /// The configuration revision whose prices `cost` follows.
+    price_version: Option<i64>,
+    /// The client's session, as its own headers say.
+    session: Option<String>,
+    /// The session that started `session`.
+    parent_session: Option<String>,
+    /// The agent within the session; `null` for the main one.
+    agent: Option<String>,
+    /// The agent that started `agent`.
+    parent_agent: Option<String>,
+    /// The client program, by its `user-agent`.
+    #[schema(example = "claude-code")]
+    client_program: Option<String>,
+    /// The version of the client program.
+    client_version: Option<String>,
+    /// The model that answered, by the provider's own name.
+    model_served: Option<String>,
+    /// The service tier that the provider applied.
+    #[schema(example = "default")]
+    service_tier: Option<String>,
+    /// The provider's own id of the request: that of the last attempt that has one.
+    provider_request_id: Option<String>,
+    /// The provider's usage numbers as it wrote them.
+    #[schema(value_type = Option<Object>)]
+    usage_reported: Option<Value>,
     /// Every try at a provider, in order.
     attempts: Vec<Attempt>,
     /// Why it failed, where it did.
@@ -102,7 +128,7 @@ pub(crate) struct LogEntryInFull {
     rules: Vec<RuleTrigger>,
 }
 
-/// Tokens of one call.
+/// What a call or an attempt used: tokens, and what some providers bill instead of tokens.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Usage {
     /// All that went in.
@@ -119,6 +145,12 @@ pub(crate) struct Usage {
     reasoning: u64,
     /// Part of `output`.
     output_audio: u64,
+    /// Characters of text that were to be spoken.
+    characters: u64,
+    /// Images that were made.
+    images: u64,
+    /// Milliseconds of audio that was listened to, or of video that was made.
+    duration_ms: u64,
 }
 
 /// One try at one upstream with one provider key.
@@ -145,6 +177,15 @@ pub(crate) struct Attempt {
     class: Option<ErrorClass>,
     /// The rules that fired.
     rule_ids: Vec<i64>,
+    /// The provider's own id of the request.
+    provider_request_id: Option<String>,
+    /// What this attempt used. One that timed out may have been billed all the same: it is
+    /// `estimated` then.
+    usage: Usage,
+    /// How it is known what this attempt used.
+    usage_source: UsageSource,
+    /// What this attempt cost in dollars; `null` where that is not known.
+    cost: Option<Cost>,
 }
 
 /// One place that could have answered.
@@ -225,6 +266,10 @@ pub(crate) struct LogsQuery {
     outcome: Option<Outcome>,
     /// The answer's `x-request-id`.
     request_id: Option<String>,
+    /// Only calls of this session of a client.
+    session: Option<String>,
+    /// The provider's own id of the request.
+    provider_request_id: Option<String>,
 }
 
 /// The order of log entries.
@@ -334,6 +379,8 @@ impl LogsQuery {
             outcome: self.outcome.map(Into::into),
             request_id: self.request_id,
             order: self.sort.map(Into::into).unwrap_or_default(),
+            session: self.session,
+            provider_request_id: self.provider_request_id,
         };
         let list =
             ListQuery { cursor: self.cursor, limit: self.limit, search: self.search, sort: None };
@@ -364,6 +411,7 @@ impl From<LogRow> for LogEntry {
     fn from(row: LogRow) -> Self {
         let entry = row.entry;
         let ended_at = ended_at(&entry);
+        let provider_request_id = entry.provider_request_id().map(str::to_owned);
         Self {
             id: entry.id,
             request_id: entry.request_id,
@@ -392,6 +440,17 @@ impl From<LogRow> for LogEntry {
             usage: entry.usage.into(),
             usage_source: entry.usage_source.into(),
             cost: entry.cost_nano.map(Cost),
+            price_version: entry.price_version,
+            session: entry.origin.session,
+            parent_session: entry.origin.parent_session,
+            agent: entry.origin.agent,
+            parent_agent: entry.origin.parent_agent,
+            client_program: entry.origin.program,
+            client_version: entry.origin.version,
+            model_served: entry.served.model,
+            service_tier: entry.served.tier,
+            provider_request_id,
+            usage_reported: entry.served.usage.and_then(|text| serde_json::from_str(&text).ok()),
             attempts: entry.attempts.into_iter().map(Attempt::from).collect(),
             error: entry.error,
             client_ip: entry.client_ip,
@@ -422,6 +481,9 @@ impl From<log::Usage> for Usage {
             output: usage.output,
             reasoning: usage.reasoning,
             output_audio: usage.output_audio,
+            characters: usage.characters,
+            images: usage.images,
+            duration_ms: usage.duration_ms,
         }
     }
 }
@@ -439,6 +501,10 @@ impl From<log::Attempt> for Attempt {
             result: attempt.result,
             class: attempt.class.map(Into::into),
             rule_ids: attempt.rules.into_iter().map(|rule| rule.0).collect(),
+            provider_request_id: attempt.provider_request_id,
+            usage: attempt.usage.into(),
+            usage_source: attempt.usage_source.into(),
+            cost: attempt.cost_nano.map(Cost),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     error::ApiError,
     listing::ListOf,
     permit::{ReadUpstreams, With},
-    words::{Dialect, PathStyle, Provider},
+    words::{Dialect, PathStyle, Provider, Work},
 };
 
 /// What upstreams of a vendor, or of a kind of server, begin with.
@@ -45,6 +45,20 @@ pub(crate) struct Preset {
     models_of: Option<&'static str>,
     /// What is known of its models.
     model_profiles: Vec<ProfileRule>,
+    /// What calls ask for, as far as that decides how they are billed; the first row that fits
+    /// decides, and then rows that are the same for every provider.
+    endpoints: Vec<EndpointRule>,
+}
+
+/// What calls with one of these methods to such paths ask for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EndpointRule {
+    /// The HTTP methods.
+    methods: Vec<String>,
+    /// The path without its query; `*` stands for any characters.
+    path: String,
+    /// What such a call asks for.
+    work: Work,
 }
 
 /// All presets, on one page.
@@ -73,6 +87,13 @@ impl From<&'static domain::Preset> for Preset {
             ask_usage: preset.ask_usage,
             models_of: preset.models_of.as_deref(),
             model_profiles: all(preset.model_profiles.clone()),
+            endpoints: all(preset.endpoints.clone()),
         }
+    }
+}
+
+impl From<domain::EndpointRule> for EndpointRule {
+    fn from(rule: domain::EndpointRule) -> Self {
+        Self { methods: rule.methods, path: rule.path, work: rule.work.into() }
     }
 }

@@ -24,7 +24,7 @@ use domain::{
         KeyReport, KeyTest, LimitUse, Live, RouteAsk, RouteRefused, RouteTest, ScriptAsk,
         ScriptDone, UpstreamReport,
     },
-    log::{Attempt, Considered, LogEntry, Outcome, Usage, UsageSource},
+    log::{Attempt, Considered, LogEntry, Origin, Outcome, Served, Usage, UsageSource},
     policy::HeaderScript,
     rule::Action,
 };
@@ -224,8 +224,9 @@ pub(crate) fn entry(service_key: i64, owner: UserId) -> LogEntry {
         first_byte_us: Some(4_250),
         streamed: true,
         usage: Usage { input: 30, cached: 10, output: 7, reasoning: 3, ..Default::default() },
-        usage_source: UsageSource::Provider,
+        usage_source: UsageSource::Reported,
         cost_nano: None,
+        price_version: Some(3),
         attempts: vec![Attempt {
             upstream: UpstreamId(1),
             upstream_name: "openai".to_owned(),
@@ -237,12 +238,22 @@ pub(crate) fn entry(service_key: i64, owner: UserId) -> LogEntry {
             result: "answered".to_owned(),
             class: None,
             rules: Vec::new(),
+            provider_request_id: Some("req_1".to_owned()),
+            usage: Usage::default(),
+            usage_source: UsageSource::Nothing,
+            cost_nano: None,
         }],
         error: None,
         client_ip: Some("198.51.100.4".to_owned()),
         decision: vec![Considered { candidate: "openai".to_owned(), passed_over: None }],
         tags: Vec::new(),
         waited_us: 0,
+        origin: Origin { session: Some("s1".to_owned()), ..Origin::default() },
+        served: Served {
+            model: Some("gpt-5-2026-01-01".to_owned()),
+            tier: Some("default".to_owned()),
+            usage: Some(r#"{"total_tokens":37}"#.to_owned()),
+        },
     }
 }
 

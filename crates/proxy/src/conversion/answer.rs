@@ -5,7 +5,7 @@ use dialect::{
     Tokens,
     chat::{Answer as Said, Block},
 };
-use domain::log::UsageSource;
+use domain::log::{Usage, UsageSource};
 
 use super::{
     request::Wording,
@@ -20,7 +20,7 @@ use crate::{
     memory::Held,
     refusal::Refusal,
     relay::{Next, next},
-    usage::BYTES_PER_TOKEN,
+    usage::{BYTES_PER_TOKEN, Measured, of_tokens},
 };
 
 /// The header of every whole answer.
@@ -46,7 +46,7 @@ pub(crate) struct Whole {
     /// Header lines.
     pub(super) fields: Vec<u8>,
     pub(super) body: Bytes,
-    pub(super) used: Option<(Tokens, UsageSource)>,
+    pub(super) used: Measured,
     /// What the provider said; none where it was not asked.
     pub(super) heard: Option<Box<Heard>>,
 }
@@ -122,21 +122,28 @@ impl Wording {
                 return Err(self.target.decode_failure(502, body));
             };
             let body = self.client.encode_count(tokens).into();
-            return Ok(Whole { status: 200, fields, body, used: None, heard: None });
+            let used = Measured::default();
+            return Ok(Whole { status: 200, fields, body, used, heard: None });
         }
         if let Some(vectors) = self.vectors {
             let (body, tokens) = vectors.said_again(body, &self.reply.model)?;
-            let used = tokens.map(|tokens| (tokens, UsageSource::Provider));
+            let used = match tokens {
+                Some(tokens) => (of_tokens(&tokens), UsageSource::Reported),
+                None => {
+                    let input = asked / BYTES_PER_TOKEN;
+                    (Usage { input, ..Usage::default() }, UsageSource::Counted)
+                }
+            };
             return Ok(Whole { status: 200, fields, body: body.into(), used, heard: None });
         }
         let answer = self.target.decode_answer(body, &self.names)?;
         answer.left_for(self.client)?;
         let used = match answer.usage {
-            Some(tokens) => (tokens, UsageSource::Provider),
-            None => (counted(&answer, asked), UsageSource::Counted),
+            Some(tokens) => (of_tokens(&tokens), UsageSource::Reported),
+            None => (of_tokens(&counted(&answer, asked)), UsageSource::Counted),
         };
         let body = self.client.encode_answer(&answer, &self.reply).into();
-        Ok(Whole { status: 200, fields, body, used: Some(used), heard: None })
+        Ok(Whole { status: 200, fields, body, used, heard: None })
     }
 }
 

@@ -46,12 +46,15 @@ pub(crate) async fn deliver(
 }
 
 async fn whole(client: &mut Client<'_>, answer: Whole, permit: &mut Permit) -> Result<(), Refusal> {
-    let Whole { status, mut fields, body, used, .. } = answer;
+    let Whole { status, mut fields, body, used, heard } = answer;
     fields.extend_from_slice(&permit.fields);
     let size = body.len() as u64;
     client.begin(status, &fields, Framing::Length(size));
     permit.answering(false);
     permit.passed(&*client, status, used);
+    if let Some(body) = heard.and_then(|heard| heard.body) {
+        permit.told(&dialect::told_in(&body));
+    }
     permit.passing(std::slice::from_ref(&body));
     permit.close(Outcome::Completed, &*client, size).await;
     client.send(&[body], true).await
@@ -72,7 +75,7 @@ async fn stream(
     let mut spoke = Instant::now();
     loop {
         let out = [flow.take()];
-        permit.passed(&*client, 200, Some(flow.used(client.bytes_in)));
+        permit.passed(&*client, 200, flow.used(client.bytes_in));
         let ended = flow.ended();
         judge::passing(permit, &mut flow.answer.incoming, ended);
         if let Some(ending) = flow.ending() {
@@ -83,6 +86,7 @@ async fn stream(
             if let Ending::Failed(failure) = ending {
                 permit.noted(failure.message.clone());
             }
+            permit.told(&flow.told());
             permit.close(outcome, &*client, out[0].len() as u64).await;
         }
         permit.passing(&out);

@@ -13,6 +13,7 @@ use crate::{
     client::Client,
     failed::{Failed, Party},
     refusal::LastAnswer,
+    usage::Measured,
 };
 
 /// A failure without what is none of the client's business: a key that the provider refuses is
@@ -49,7 +50,8 @@ impl Wording {
         if clients || is_the_clients(&failure, status) {
             let (status, body) = self.error(&failure, client);
             let fields = [JSON, &self.notes].concat();
-            let whole = Whole { status, fields, body: body.into(), used: None, heard: None };
+            let whole =
+                Whole { status, fields, body: body.into(), used: Measured::default(), heard: None };
             return Ok(Converted::Whole(whole));
         }
         let class = class_of(failure.kind);

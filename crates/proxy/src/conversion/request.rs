@@ -29,6 +29,7 @@ use crate::{
     memory::Held,
     profile,
     routing::Planned,
+    usage::Measured,
 };
 
 /// Longest value of the header that tells what was left out.
@@ -207,7 +208,7 @@ fn estimated(client: &dyn Codec, asked: &Request<'_>) -> Worded {
         status: 200,
         fields,
         body: body.into(),
-        used: None,
+        used: Measured::default(),
         heard: None,
     }))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialect::{
-    Beginning, Codec, EncodeStream, Failure, FailureKind, StreamReader, Tokens,
+    Beginning, Codec, EncodeStream, Failure, FailureKind, StreamReader, Tokens, Told,
     chat::{Event, Opening},
 };
 use domain::log::UsageSource;
@@ -22,7 +22,7 @@ use crate::{
     lease::Revoked,
     refusal::Refusal,
     relay::{Next, next},
-    usage::BYTES_PER_TOKEN,
+    usage::{BYTES_PER_TOKEN, Measured, of_tokens},
 };
 
 /// Most text of one answer: some dialects say all of it again at the end, so it is kept.
@@ -204,11 +204,11 @@ impl Flow {
         self.voice.encoder.keep_alive(&mut self.voice.out);
     }
 
-    /// The tokens so far, and who counted them.
-    pub(crate) fn used(&self, asked: u64) -> (Tokens, UsageSource) {
+    /// What was used so far, and how that is known.
+    pub(crate) fn used(&self, asked: u64) -> Measured {
         let voice = &self.voice;
         if let (Some(tokens), Some(Ending::Whole)) = (voice.usage, &voice.ending) {
-            return (tokens, UsageSource::Provider);
+            return (of_tokens(&tokens), UsageSource::Reported);
         }
         // What was reported before the end knows what went in and not what came out.
         let mut tokens = voice.usage.unwrap_or_default();
@@ -216,7 +216,12 @@ impl Flow {
         if voice.usage.is_none() {
             tokens.input = asked / BYTES_PER_TOKEN;
         }
-        (tokens, UsageSource::Counted)
+        (of_tokens(&tokens), UsageSource::Counted)
+    }
+
+    /// What the provider said about the answer so far.
+    pub(crate) fn told(&self) -> Told {
+        self.reader.told()
     }
 }
 

@@ -33,7 +33,7 @@ use writer::{Ticket, Writer};
 
 pub use drain::{Batch, Drain};
 pub use error::JournalError;
-pub use intent::Intent;
+pub use intent::{Intent, Reservation};
 
 /// When a record counts as written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use cluster::{Ask, Counters, Held, Measure, Over};
 use domain::{KeyLimit, ProviderKey, Quota, Sharing, Unit, Upstream, Window, live::QuotaUse};
 use std::time::Duration;
 
-use super::{Estimate, reserve};
-use crate::health::moment;
+use super::{Estimate, is_metered, reserve};
+use crate::{health::moment, stake::Reserved};
 
 /// What is asked of a key's quotas and limits for one call.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(crate) struct KeyAsks {
     guessed: Vec<u64>,
     units: Vec<Unit>,
     pub(crate) bounds: Vec<Bound>,
+    /// Whether there is a quota in money for a call whose price is not known.
+    pub(crate) unpriced: bool,
 }
 
 /// What is bounded.
@@ -121,9 +123,14 @@ impl KeyAsks {
         estimate: &Estimate,
         bound: Bound,
     ) {
-        // Money that cannot be told is not counted: a quota in money needs prices.
-        let amount = estimate.of(unit).unwrap_or_default();
+        let Some(amount) = estimate.of(unit) else {
+            self.unpriced = true;
+            return;
+        };
         let asked = amount.sure.saturating_add(amount.guessed);
+        if asked == 0 && is_metered(unit) {
+            return;
+        }
         self.asks.push(Ask { counter: counter.into(), measure, limit, amount: asked });
         self.guessed.push(amount.guessed);
         self.units.push(unit);
@@ -134,9 +141,10 @@ impl KeyAsks {
         self.asks.is_empty()
     }
 
-    /// What each of them counts.
-    pub(crate) fn units(&self) -> Vec<Unit> {
-        self.units.clone()
+    /// What was reserved.
+    pub(crate) fn reserved(&self, held: Held) -> Reserved {
+        let limits = self.asks.iter().map(|ask| ask.limit).collect();
+        Reserved::new(held, self.units.clone(), limits)
     }
 
     /// Reserves all of it, or nothing.

@@ -157,8 +157,7 @@ async fn money_is_counted_by_the_price_of_the_model() {
         input: 1_000_000,
         output: 2_000_000,
         cached: Some(500_000),
-        cache_written: None,
-        request: 0,
+        ..Price::default()
     };
     setup.upstream("up", vendor.addr, &["sk-1"], |up| up.policy.prices = vec![price]);
     let id = limit(&mut setup, Scope::User(Some(UserId(1))), Unit::Cost, a_day(), 1_000_000_000);

@@ -122,7 +122,7 @@ async fn a_call_reaches_a_target_of_another_dialect_and_nothing_of_the_client_do
     let entry = hall.entry().await;
     assert_eq!((entry.outcome, entry.status, entry.streamed), (Outcome::Completed, 200, false));
     assert_eq!((entry.usage.input, entry.usage.cached, entry.usage.output), (9, 4, 3));
-    assert_eq!(entry.usage_source, UsageSource::Provider);
+    assert_eq!(entry.usage_source, UsageSource::Reported);
     assert_eq!(entry.dialect, Some(Dialect::OpenaiChat));
     assert_eq!(entry.model_used.as_deref(), Some("m"));
     assert_eq!(entry.bytes_out, reply.body.len() as u64);
@@ -359,7 +359,7 @@ async fn vectors_are_asked_for_in_the_targets_way() {
     assert_eq!(body_of(&seen)["requests"][0]["outputDimensionality"], 2);
     assert!(claude.seen().is_empty());
     let entry = hall.entry().await;
-    assert_eq!((entry.outcome, entry.usage_source), (Outcome::Completed, UsageSource::None));
+    assert_eq!((entry.outcome, entry.usage_source), (Outcome::Completed, UsageSource::Counted));
 
     let vectors = r#"{"data":[{"index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":3}}"#;
     let openai = Vendor::saying(says(200, vectors)).await;

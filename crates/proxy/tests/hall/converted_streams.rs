@@ -88,7 +88,7 @@ async fn every_step_goes_out_before_the_next_one_comes() {
     let entry = hall.entry().await;
     assert_eq!((entry.outcome, entry.streamed), (Outcome::Completed, true));
     assert_eq!((entry.usage.input, entry.usage.output), (7, 3));
-    assert_eq!(entry.usage_source, UsageSource::Provider);
+    assert_eq!(entry.usage_source, UsageSource::Reported);
     assert_eq!(entry.bytes_out, got.len() as u64);
     over.add_permits(1);
 }

@@ -63,7 +63,7 @@ async fn an_entry_says_what_happened() {
         (Some("r"), Some("real"))
     );
     assert_eq!((entry.usage.input, entry.usage.cached, entry.usage.output), (7, 2, 3));
-    assert_eq!((entry.usage_source, entry.streamed), (UsageSource::Provider, false));
+    assert_eq!((entry.usage_source, entry.streamed), (UsageSource::Reported, false));
     let attempts: Vec<_> = entry.attempts.iter().map(|a| (a.result.as_str(), a.status)).collect();
     assert_eq!(attempts, [("auth", Some(401)), ("answered", Some(200))]);
     assert!(entry.attempts[1].started_us >= entry.attempts[0].started_us);
@@ -83,5 +83,7 @@ async fn an_answer_without_usage_is_counted_and_marked_so() {
     assert_eq!(entries[0].usage_source, UsageSource::Counted);
     assert_eq!(entries[0].usage.input, chat("m").len() as u64 / 4);
     assert_eq!(entries[0].usage.output, body.len() as u64 / 4);
-    assert_eq!(entries[1].usage_source, UsageSource::None, "vectors are no text");
+    assert_eq!(entries[1].usage_source, UsageSource::Counted);
+    let (input, output) = (entries[1].usage.input, entries[1].usage.output);
+    assert_eq!((input, output), (chat("m").len() as u64 / 4, 0), "vectors are no text");
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::log::{Outcome, UsageSource};
+use domain::log::{LogEntry, Outcome, UsageSource};
 
 use crate::{
     harness::{Hall, Peer, Setup, chat, chat_stream, until},
@@ -13,7 +13,7 @@ use crate::{
 const PROMPT: Duration = Duration::from_secs(1);
 
 /// Leaves politely or not, and checks what becomes of it.
-async fn leave(hall: &Hall, vendor: &Vendor, peer: Peer, politely: bool) {
+async fn leave(hall: &Hall, vendor: &Vendor, peer: Peer, politely: bool) -> LogEntry {
     let began = Instant::now();
     if politely {
         drop(peer)
@@ -26,6 +26,7 @@ async fn leave(hall: &Hall, vendor: &Vendor, peer: Peer, politely: bool) {
     let entry = hall.entry().await;
     assert_eq!(entry.outcome, Outcome::ClientGone);
     assert_eq!(entry.attempts.len(), 1);
+    entry
 }
 
 #[tokio::test]
@@ -40,7 +41,10 @@ async fn while_the_provider_thinks() {
         let mut peer = hall.connect().await;
         peer.send(hall.post("/v1/chat/completions", &chat("m"))).await;
         until("the provider is asked", || vendor.seen().len() == 1).await;
-        leave(&hall, &vendor, peer, politely).await;
+        let entry = leave(&hall, &vendor, peer, politely).await;
+        // The provider had the question, and may answer it for nobody.
+        assert_eq!(entry.usage_source, UsageSource::Estimated);
+        assert!(entry.usage.input > 0);
     }
 }
 
@@ -138,7 +142,8 @@ async fn while_a_connection_is_being_made() {
     peer.send(hall.post("/v1/chat/completions", &chat("m"))).await;
     until("the call is let in", || domain::live::Live::calls_in_flight(&*hall.gateway) == 1).await;
     drop(peer);
-    assert_eq!(hall.entry().await.outcome, Outcome::ClientGone);
+    let entry = hall.entry().await;
+    assert_eq!((entry.outcome, entry.usage_source), (Outcome::ClientGone, UsageSource::Nothing));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod keys;
 mod leaving;
 mod limits;
 mod memory;
+mod metering;
 mod model_routes;
 mod pools;
 mod redirects;

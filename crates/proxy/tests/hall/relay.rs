@@ -150,7 +150,7 @@ async fn the_usage_that_nobody_asked_for_is_asked_for_and_taken_out_again() {
     );
     let entry = hall.entry().await;
     assert_eq!((entry.usage.input, entry.usage.output), (11, 4));
-    assert_eq!(entry.usage_source.as_str(), "provider");
+    assert_eq!(entry.usage_source.as_str(), "reported");
     assert!(entry.streamed);
 }
 

@@ -165,7 +165,7 @@ async fn each_request_is_a_call_with_an_entry_of_its_own() {
     for entry in entries {
         assert_eq!((entry.outcome, entry.status), (Outcome::Completed, 200));
         assert_eq!((entry.usage.input, entry.usage.output), (7, 3));
-        assert_eq!(entry.usage_source, UsageSource::Provider);
+        assert_eq!(entry.usage_source, UsageSource::Reported);
         assert_eq!((entry.method.as_str(), entry.path.as_str()), ("POST", "/v1/responses"));
     }
 }

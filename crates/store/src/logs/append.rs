@@ -4,7 +4,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use domain::log::{LogEntry, Outcome, Usage};
+use domain::{
+    ProviderKeyId, UpstreamId,
+    log::{LogEntry, Outcome, Usage},
+};
 use entity::{
     journal_positions, latency_statistics, recorded_bodies, request_logs, usage_statistics,
 };
@@ -153,15 +156,45 @@ struct Sums {
 }
 
 impl Sums {
+    /// Counts the call where it was answered, or tried last; what other attempts used and cost
+    /// counts at their own upstream and key.
     fn add(&mut self, entry: &LogEntry) {
         let hour = hour_of(entry.started_us);
+        let (mut usage, mut cost) = (entry.usage, entry.cost_nano.unwrap_or_default());
+        let last = (entry.upstream, entry.provider_key);
+        for attempt in &entry.attempts {
+            let place = (Some(attempt.upstream), attempt.provider_key);
+            let paid = attempt.cost_nano.unwrap_or_default();
+            if place == last || (attempt.usage.is_nothing() && paid == 0) {
+                continue;
+            }
+            (usage, cost) = (usage.minus(&attempt.usage), cost.saturating_sub(paid));
+            self.sum(entry, place).raise(&attempt.usage, paid);
+        }
+        let sum = self.sum(entry, last);
+        sum.raise(&usage, cost);
+        sum.requests += 1;
+        sum.errors += i64::from(failed(entry));
+        sum.latency_us += count(Ord::min(entry.latency_us, SUMMED_MAX));
         let upstream = entry.upstream.map_or(0, |id| id.0);
-        let provider_key = entry.provider_key.map_or(0, |id| id.0);
+        let class = class_of(entry.latency_us);
+        *self.latency.entry((hour, entry.owner.0, upstream, class)).or_default() += 1;
+    }
+
+    /// The row of this call for an upstream and a key of it.
+    fn sum(
+        &mut self,
+        entry: &LogEntry,
+        (upstream, provider_key): (Option<UpstreamId>, Option<ProviderKeyId>),
+    ) -> &mut usage_statistics::Model {
+        let hour = hour_of(entry.started_us);
+        let upstream = upstream.map_or(0, |id| id.0);
+        let provider_key = provider_key.map_or(0, |id| id.0);
         let service_key = entry.service_key.0;
         let model = entry.model_used.as_ref().or(entry.model_asked.as_ref());
         let model = model.map(|model| convert::clean(model)).unwrap_or_default();
         let key = (hour, upstream, provider_key, service_key, model.clone());
-        let sum = self.usage.entry(key).or_insert_with(|| usage_statistics::Model {
+        self.usage.entry(key).or_insert_with(|| usage_statistics::Model {
             hour_us: hour,
             upstream_id: upstream,
             provider_key_id: provider_key,
@@ -177,23 +210,7 @@ impl Sums {
             reasoning_tokens: 0,
             cost_nano: 0,
             latency_us: 0,
-        });
-        sum.requests += 1;
-        sum.errors += i64::from(failed(entry));
-        for (sum, value) in [
-            (&mut sum.input_tokens, entry.usage.input),
-            (&mut sum.cached_tokens, entry.usage.cached),
-            (&mut sum.cache_written_tokens, entry.usage.cache_written),
-            (&mut sum.output_tokens, entry.usage.output),
-            (&mut sum.reasoning_tokens, entry.usage.reasoning),
-            (&mut sum.latency_us, entry.latency_us),
-        ] {
-            *sum += count(Ord::min(value, SUMMED_MAX));
-        }
-        let cost = entry.cost_nano.unwrap_or_default();
-        sum.cost_nano += Ord::clamp(cost, -count(SUMMED_MAX), count(SUMMED_MAX));
-        let class = class_of(entry.latency_us);
-        *self.latency.entry((hour, entry.owner.0, upstream, class)).or_default() += 1;
+        })
     }
 
     async fn store(self, tx: &DatabaseTransaction) -> Result<()> {
@@ -217,6 +234,27 @@ impl Sums {
             insert.exec_without_returning(tx).await?;
         }
         Ok(())
+    }
+}
+
+/// A row of sums that grows.
+trait Raise {
+    /// Adds what was used and what it cost.
+    fn raise(&mut self, usage: &Usage, cost_nano: i64);
+}
+
+impl Raise for usage_statistics::Model {
+    fn raise(&mut self, usage: &Usage, cost_nano: i64) {
+        for (sum, value) in [
+            (&mut self.input_tokens, usage.input),
+            (&mut self.cached_tokens, usage.cached),
+            (&mut self.cache_written_tokens, usage.cache_written),
+            (&mut self.output_tokens, usage.output),
+            (&mut self.reasoning_tokens, usage.reasoning),
+        ] {
+            *sum += count(Ord::min(value, SUMMED_MAX));
+        }
+        self.cost_nano += Ord::clamp(cost_nano, -count(SUMMED_MAX), count(SUMMED_MAX));
     }
 }
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use domain::{
     Dialect, ProviderKeyId, ServiceKeyId, UpstreamId, UserId,
-    log::{LogEntry, Outcome, Usage, UsageSource},
+    log::{LogEntry, Origin, Outcome, Served, Usage, UsageSource},
 };
 use entity::request_logs::Model;
 
@@ -18,6 +18,7 @@ pub(crate) fn clean(text: &str) -> String {
 
 pub(super) fn write(entry: &LogEntry, now: i64, arrival: i64) -> Model {
     let text = |text: &Option<String>| text.as_deref().map(clean);
+    let some = |number: u64| (number > 0).then(|| count(number));
     Model {
         id: entry.id,
         request_id: clean(&entry.request_id),
@@ -59,6 +60,20 @@ pub(super) fn write(entry: &LogEntry, now: i64, arrival: i64) -> Model {
         tags: json(&entry.tags),
         waited_us: count(entry.waited_us),
         arrival,
+        session: text(&entry.origin.session),
+        parent_session: text(&entry.origin.parent_session),
+        agent: text(&entry.origin.agent),
+        parent_agent: text(&entry.origin.parent_agent),
+        client_program: text(&entry.origin.program),
+        client_version: text(&entry.origin.version),
+        model_served: text(&entry.served.model),
+        service_tier: text(&entry.served.tier),
+        provider_request_id: entry.provider_request_id().map(clean),
+        usage_reported: text(&entry.served.usage),
+        price_version: entry.price_version,
+        characters: some(entry.usage.characters),
+        images: some(entry.usage.images),
+        duration_ms: some(entry.usage.duration_ms),
     }
 }
 
@@ -66,11 +81,7 @@ pub(super) fn write(entry: &LogEntry, now: i64, arrival: i64) -> Model {
 /// log is read long after it was written, also by older programs.
 pub(super) fn read(row: Model) -> LogRow {
     let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == row.outcome);
-    let source = match row.usage_source.as_str() {
-        "provider" => UsageSource::Provider,
-        "counted" => UsageSource::Counted,
-        _ => UsageSource::None,
-    };
+    let source = UsageSource::named(&row.usage_source);
     let entry = LogEntry {
         id: row.id,
         request_id: row.request_id,
@@ -102,15 +113,32 @@ pub(super) fn read(row: Model) -> LogRow {
             output: uncount(row.output_tokens),
             reasoning: uncount(row.reasoning_tokens),
             output_audio: uncount(row.output_audio_tokens),
+            characters: row.characters.map_or(0, uncount),
+            images: row.images.map_or(0, uncount),
+            duration_ms: row.duration_ms.map_or(0, uncount),
         },
-        usage_source: source,
+        usage_source: source.unwrap_or(UsageSource::Unknown),
         cost_nano: row.cost_nano,
+        price_version: row.price_version,
         attempts: serde_json::from_str(&row.attempts).unwrap_or_default(),
         error: row.error,
         client_ip: row.client_ip,
         decision: serde_json::from_str(&row.decision).unwrap_or_default(),
         tags: serde_json::from_str(&row.tags).unwrap_or_default(),
         waited_us: uncount(row.waited_us),
+        origin: Origin {
+            session: row.session,
+            parent_session: row.parent_session,
+            agent: row.agent,
+            parent_agent: row.parent_agent,
+            program: row.client_program,
+            version: row.client_version,
+        },
+        served: Served {
+            model: row.model_served,
+            tier: row.service_tier,
+            usage: row.usage_reported,
+        },
     };
     LogRow { entry, stored_at: moment(row.stored_us) }
 }

@@ -121,6 +121,10 @@ fn conditions(filter: &LogFilter) -> Condition {
         }))
         .add_option(filter.outcome.map(|outcome| Column::Outcome.eq(outcome.as_str())))
         .add_option(filter.request_id.as_ref().map(|id| Column::RequestId.eq(id.as_str())))
+        .add_option(filter.session.as_ref().map(|id| Column::Session.eq(id.as_str())))
+        .add_option(
+            filter.provider_request_id.as_ref().map(|id| Column::ProviderRequestId.eq(id.as_str())),
+        )
 }
 
 /// Where a page ended.

@@ -45,6 +45,10 @@ pub struct LogFilter {
     pub outcome: Option<Outcome>,
     /// The answer's `x-request-id`.
     pub request_id: Option<String>,
+    /// The client's session.
+    pub session: Option<String>,
+    /// The provider's own id of the request, of the last attempt that has one.
+    pub provider_request_id: Option<String>,
     /// In which order.
     pub order: LogOrder,
 }

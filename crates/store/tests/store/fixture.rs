@@ -5,7 +5,7 @@ use std::time::Duration;
 use auth::{Actor, MasterKey, Role};
 use domain::{
     OutboundPolicy, ProviderKeyId, ServiceKeyId, UpstreamId, UserId,
-    log::{LogEntry, Outcome, Usage, UsageSource},
+    log::{LogEntry, Origin, Outcome, Served, Usage, UsageSource},
 };
 use store::{NewProviderKey, NewServiceKey, NewUpstream, NewUser, Settings, Store};
 use tempfile::TempDir;
@@ -145,13 +145,16 @@ pub(crate) fn entry(started_us: i64) -> LogEntry {
         first_byte_us: Some(300_000),
         streamed: true,
         usage: Usage { input: 10, cached: 4, output: 20, reasoning: 5, ..Usage::default() },
-        usage_source: UsageSource::Provider,
+        usage_source: UsageSource::Reported,
         cost_nano: Some(1_000),
+        price_version: None,
         attempts: Vec::new(),
         error: None,
         client_ip: Some("203.0.113.0".into()),
         decision: Vec::new(),
         tags: Vec::new(),
         waited_us: 0,
+        origin: Origin::default(),
+        served: Served::default(),
     }
 }

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    ProviderKeyId, ServiceKeyId, UpstreamId, UserId,
-    log::{Attempt, Considered, LogEntry, Outcome, UsageSource},
+    ProviderKeyId, SeedQuestion, ServiceKeyId, Unit, UpstreamId, UserId, Whose,
+    log::{Attempt, Considered, LogEntry, Origin, Outcome, Served, Usage, UsageSource},
 };
 use rstest::rstest;
 use store::{
@@ -34,23 +34,120 @@ async fn whole(store: &Fixture) -> Dashboard {
     store.dashboard(range, None).await.unwrap()
 }
 
+/// An attempt that was answered.
+fn attempt(upstream: UpstreamId, provider_key: Option<ProviderKeyId>) -> Attempt {
+    Attempt {
+        upstream,
+        upstream_name: "openai".into(),
+        provider_key,
+        provider_key_name: None,
+        started_us: 5,
+        duration_us: 6,
+        status: Some(200),
+        result: "answered".into(),
+        class: None,
+        rules: Vec::new(),
+        provider_request_id: None,
+        usage: Usage::default(),
+        usage_source: UsageSource::Nothing,
+        cost_nano: None,
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_an_attempt_used_counts_at_its_own_key(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let late = Usage { input: 3, output: 5, ..Usage::default() };
+    let mut call = entry(START);
+    call.attempts = vec![
+        Attempt {
+            usage: late,
+            usage_source: UsageSource::Estimated,
+            cost_nano: Some(400),
+            result: "timeout".into(),
+            ..attempt(UpstreamId(1), Some(ProviderKeyId(2)))
+        },
+        Attempt {
+            usage: call.usage,
+            cost_nano: call.cost_nano,
+            ..attempt(UpstreamId(1), Some(ProviderKeyId(1)))
+        },
+    ];
+    (call.usage, call.cost_nano) = (call.usage.plus(&late), Some(1_400));
+    store.append_log(&[call], at(1)).await.unwrap();
+
+    let used = async |key, unit| {
+        let who = Whose::Key(ProviderKeyId(key));
+        let question = SeedQuestion { counter: String::new(), who, unit, start_us: START };
+        let seeds = store.used(&[question], START + HOUR).await.unwrap();
+        seeds.first().map_or(0, |seed| seed.amount)
+    };
+    assert_eq!((used(1, Unit::Cost).await, used(2, Unit::Cost).await), (1000, 400));
+    assert_eq!((used(1, Unit::Tokens).await, used(2, Unit::Tokens).await), (30, 8));
+    assert_eq!((used(1, Unit::Requests).await, used(2, Unit::Requests).await), (1, 0));
+    let totals = whole(&store).await.totals;
+    assert_eq!((totals.requests, totals.cost_nano, totals.output_tokens), (1, 1_400, 25));
+}
+
+#[rstest]
+#[tokio::test]
+async fn calls_are_found_by_session_and_by_the_providers_id(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let calls: Vec<LogEntry> = (0..4)
+        .map(|i| {
+            let mut call = entry(START + i);
+            call.origin.session = (i < 3).then(|| format!("session {}", i % 2));
+            let id = (i > 0).then(|| format!("req_{i}"));
+            call.attempts =
+                vec![Attempt { provider_request_id: id, ..attempt(UpstreamId(1), None) }];
+            call
+        })
+        .collect();
+    store.append_log(&calls, at(1)).await.unwrap();
+    let found = async |filter| {
+        let rows = store.log_entries(filter, Page::default()).await.unwrap().items;
+        rows.into_iter().map(|row| row.entry.started_us - START).collect::<Vec<_>>()
+    };
+    let session = Some("session 0".to_owned());
+    assert_eq!(found(LogFilter { session, ..LogFilter::default() }).await, [2, 0]);
+    let provider_request_id = Some("req_3".to_owned());
+    assert_eq!(found(LogFilter { provider_request_id, ..LogFilter::default() }).await, [3]);
+}
+
 #[rstest]
 #[tokio::test]
 async fn an_entry_comes_back_as_it_was(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let mut full = entry(START);
-    full.attempts = vec![Attempt {
-        upstream: UpstreamId(1),
-        upstream_name: "openai".into(),
-        provider_key: None,
-        provider_key_name: None,
-        started_us: 5,
-        duration_us: 6,
+    let limited = Attempt {
         status: Some(429),
         result: "rate_limited".into(),
-        class: None,
-        rules: Vec::new(),
-    }];
+        ..attempt(UpstreamId(1), None)
+    };
+    let answered = Attempt {
+        usage: full.usage,
+        usage_source: UsageSource::Reported,
+        cost_nano: Some(1_000),
+        provider_request_id: Some("req_provider".into()),
+        ..attempt(UpstreamId(1), Some(ProviderKeyId(1)))
+    };
+    full.attempts = vec![limited, answered];
+    full.price_version = Some(7);
+    full.usage = Usage { characters: 1, images: 2, duration_ms: 3, ..full.usage };
+    full.origin = Origin {
+        session: Some("s".into()),
+        parent_session: Some("p".into()),
+        agent: Some("a".into()),
+        parent_agent: Some("pa".into()),
+        program: Some("codex".into()),
+        version: Some("1.2".into()),
+    };
+    full.served = Served {
+        model: Some("gpt-5-2026-01-01".into()),
+        tier: Some("priority".into()),
+        usage: Some("{\"total_tokens\":30}".into()),
+    };
     full.decision =
         vec![Considered { candidate: "openai/gpt-5".into(), passed_over: Some("resting".into()) }];
     full.error = Some("broke off".into());
@@ -58,7 +155,7 @@ async fn an_entry_comes_back_as_it_was(#[values(Sqlite, Pg)] on: On) {
     (bare.upstream, bare.upstream_name, bare.provider_key) = (None, None, None);
     (bare.provider_key_name, bare.model_asked, bare.model_used) = (None, None, None);
     (bare.dialect, bare.first_byte_us, bare.cost_nano, bare.client_ip) = (None, None, None, None);
-    (bare.usage_source, bare.outcome) = (UsageSource::None, Outcome::Refused);
+    (bare.usage_source, bare.outcome) = (UsageSource::Nothing, Outcome::Refused);
 
     store.append_log(&[full.clone(), bare.clone()], at(1)).await.unwrap();
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use auth::Role;
 use domain::{
     Algorithm, Condition, LimitId, Period, Scope, Unit,
-    log::Attempt,
+    log::{Attempt, Usage, UsageSource},
     rule::{Action, Operator, Per, Subject, Test, Threshold},
 };
 use rstest::rstest;
@@ -230,6 +230,10 @@ async fn the_past_is_read_from_the_newest_call_to_the_oldest(#[values(Sqlite, Pg
         result: "rate_limited".into(),
         class: None,
         rules: Vec::new(),
+        provider_request_id: None,
+        usage: Usage::default(),
+        usage_source: UsageSource::Nothing,
+        cost_nano: None,
     };
     let mut calls: Vec<_> = (0..2500).map(|i| entry(1000 + i / 2)).collect();
     calls[2499].attempts.push(attempt.clone());

@@ -6,7 +6,7 @@ use domain::policy as of;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use parts::{AuthFailure, Breaker, ErrorRule, HeaderScript, KeyLimit, Price, Probe};
+use parts::{AuthFailure, Breaker, ErrorRule, HeaderScript, KeyLimit, Price, Probe, prices};
 
 use crate::{
     api::{
@@ -96,6 +96,7 @@ pub(crate) struct EditPolicy {
     /// 10 to 86400, or 0.
     trial_every: Option<Seconds>,
     /// At most 1000.
+    #[serde(deserialize_with = "prices")]
     prices: Option<Vec<Price>>,
     /// `null` for none.
     #[serde(deserialize_with = "nullable")]

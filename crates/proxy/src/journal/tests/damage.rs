@@ -156,6 +156,8 @@ proptest! {
             path: &texts[3],
             client_ip: some.as_deref(),
             bytes_in: numbers[0] as u64,
+            origin: [None; 6],
+            reserved: None,
         };
         let mut bytes = Vec::new();
         intent.write(&mut bytes);

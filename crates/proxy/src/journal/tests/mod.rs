@@ -35,6 +35,8 @@ fn entry(n: u128) -> LogEntry {
         path: "/v1/chat/completions",
         client_ip: Some("192.0.2.1"),
         bytes_in: 1024,
+        origin: [Some("a-session"), None, None, None, Some("codex"), None],
+        reserved: None,
     };
     LogEntry { outcome: Outcome::Completed, status: 200, error: None, ..intent.interrupted() }
 }
@@ -54,6 +56,8 @@ fn intent(entry: &LogEntry) -> Intent<'_> {
         path: &entry.path,
         client_ip: entry.client_ip.as_deref(),
         bytes_in: entry.bytes_in,
+        origin: entry.origin.texts(),
+        reserved: None,
     }
 }
 

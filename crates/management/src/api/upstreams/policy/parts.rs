@@ -104,7 +104,8 @@ pub(super) struct Probe {
     path: Option<String>,
 }
 
-/// What calls of a model cost, in dollars.
+/// What calls of a model cost, in dollars. At least one price must be given; what is not given
+/// costs nothing.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"model": "gpt-5*", "input_per_million": "1.25", "output_per_million": "10"}))]
@@ -112,16 +113,58 @@ pub(super) struct Price {
     /// The model at this upstream, or its beginning and one `*` last; the longest that fits counts.
     model: String,
     /// Dollars for a million tokens that go in.
-    input_per_million: PerMillion,
+    input_per_million: Option<PerMillion>,
     /// Dollars for a million tokens that come out.
-    output_per_million: PerMillion,
+    output_per_million: Option<PerMillion>,
     /// Tokens read from the prompt cache; as input where nothing is said.
     cached_per_million: Option<PerMillion>,
     /// Tokens written to the prompt cache; as input where nothing is said.
     cache_written_per_million: Option<PerMillion>,
+    /// Audio tokens that go in; as input where nothing is said.
+    audio_input_per_million: Option<PerMillion>,
+    /// Audio tokens that come out; as output where nothing is said.
+    audio_output_per_million: Option<PerMillion>,
+    /// Characters of text that are spoken.
+    characters_per_million: Option<PerMillion>,
+    /// Each image that is made.
+    per_image: Option<Dollars>,
+    /// Each second of audio that is listened to, or of video that is made.
+    per_second: Option<Dollars>,
+    /// Each minute of the same.
+    per_minute: Option<Dollars>,
     /// Each call.
-    #[serde(default)]
-    per_request: Dollars,
+    per_request: Option<Dollars>,
+}
+
+/// Reads prices, each of which must say what something costs: a row without a price would make
+/// its model free.
+pub(super) fn prices<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Price>>, D::Error> {
+    let prices = Vec::<Price>::deserialize(deserializer)?;
+    match prices.iter().position(Price::is_empty) {
+        None => Ok(Some(prices)),
+        Some(at) => {
+            let model = &prices[at].model;
+            Err(D::Error::custom(format!("the price of `{model}` must name an amount, 0 if free")))
+        }
+    }
+}
+
+impl Price {
+    fn is_empty(&self) -> bool {
+        let tokens = [
+            self.input_per_million,
+            self.output_per_million,
+            self.cached_per_million,
+            self.cache_written_per_million,
+            self.audio_input_per_million,
+            self.audio_output_per_million,
+            self.characters_per_million,
+        ];
+        let others = [self.per_image, self.per_second, self.per_minute, self.per_request];
+        tokens.iter().all(Option::is_none) && others.iter().all(Option::is_none)
+    }
 }
 
 /// A script that says which headers a request gets.
@@ -228,24 +271,38 @@ impl From<domain::Price> for Price {
     fn from(price: domain::Price) -> Self {
         Self {
             model: price.model,
-            input_per_million: PerMillion(price.input),
-            output_per_million: PerMillion(price.output),
+            input_per_million: Some(PerMillion(price.input)),
+            output_per_million: Some(PerMillion(price.output)),
             cached_per_million: price.cached.map(PerMillion),
             cache_written_per_million: price.cache_written.map(PerMillion),
-            per_request: Dollars(price.request),
+            audio_input_per_million: price.input_audio.map(PerMillion),
+            audio_output_per_million: price.output_audio.map(PerMillion),
+            characters_per_million: price.character.map(PerMillion),
+            per_image: price.image.map(Dollars),
+            per_second: price.second.map(Dollars),
+            per_minute: price.minute.map(Dollars),
+            per_request: Some(Dollars(price.request)),
         }
     }
 }
 
 impl From<Price> for domain::Price {
     fn from(price: Price) -> Self {
+        let of = |price: Option<PerMillion>| price.map(|price| price.0);
+        let each = |price: Option<Dollars>| price.map(|price| price.0);
         Self {
             model: price.model,
-            input: price.input_per_million.0,
-            output: price.output_per_million.0,
-            cached: price.cached_per_million.map(|price| price.0),
-            cache_written: price.cache_written_per_million.map(|price| price.0),
-            request: price.per_request.0,
+            input: of(price.input_per_million).unwrap_or(0),
+            output: of(price.output_per_million).unwrap_or(0),
+            cached: of(price.cached_per_million),
+            cache_written: of(price.cache_written_per_million),
+            input_audio: of(price.audio_input_per_million),
+            output_audio: of(price.audio_output_per_million),
+            request: each(price.per_request).unwrap_or(0),
+            character: of(price.characters_per_million),
+            image: each(price.per_image),
+            second: each(price.per_second),
+            minute: each(price.per_minute),
         }
     }
 }
