@@ -7,13 +7,14 @@ use auth::Actor;
 use domain::{AlertId, Event, ProviderKeyId, Raised, RuleId, Severity, UpstreamId, UserId};
 use entity::alerts;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, Select, sea_query::SimpleExpr,
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, Select, sea_query::SimpleExpr,
 };
 
 use crate::{
     AlertFilter, AlertRow, AlertState, Listed, Page, Result, Store, StoreError, audit,
-    change::What, logs::clean, moment, now_us, paging, triggers::upstreams_of, uncount,
+    change::What, link::Transaction, logs::clean, moment, now_us, paging, triggers::upstreams_of,
+    uncount,
 };
 
 const KIND: &str = "alert";
@@ -81,7 +82,7 @@ impl Store {
         let mut what = What::about(action, KIND, serde_json::json!({ "group": before.grp }));
         what.id = Some(id.0);
         audit::append(&tx, &self.0.chain, by, now, &what).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 
@@ -97,7 +98,7 @@ fn of(owner: UserId) -> SimpleExpr {
 
 /// Raises and resolves alerts as these events say. Whoever calls this holds the counter's row, so
 /// no two open alerts of a group can come to be.
-pub(crate) async fn keep(tx: &DatabaseTransaction, events: &[(i64, &Event)]) -> Result<()> {
+pub(crate) async fn keep(tx: &Transaction, events: &[(i64, &Event)]) -> Result<()> {
     let raised: Vec<(i64, &Raised)> = events
         .iter()
         .filter_map(|(number, event)| match event {
@@ -142,7 +143,7 @@ pub(crate) async fn keep(tx: &DatabaseTransaction, events: &[(i64, &Event)]) -> 
 
 /// The open alerts of these groups.
 async fn open(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     raised: &[(i64, &Raised)],
 ) -> Result<HashMap<String, alerts::Model>> {
     let rows = alerts::Entity::find()

@@ -5,13 +5,13 @@ use auth::{Actor, AuditChain};
 use domain::UserId;
 use entity::audit;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
-    QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 
 use crate::{
-    AuditRow, AuditVerdict, Listed, Page, Result, Store, StoreError, change::What, moment, now_us,
-    paging,
+    AuditRow, AuditVerdict, Listed, Page, Result, Store, StoreError, change::What,
+    link::Transaction, moment, now_us, paging,
 };
 
 impl Store {
@@ -53,7 +53,7 @@ impl Store {
     pub(crate) async fn note_about(&self, by: &Actor, what: What) -> Result<()> {
         let tx = self.0.db.write().await?;
         append(&tx, &self.0.chain, by, now_us(), &what).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Follows the chain from the first line to the last.
@@ -82,7 +82,7 @@ impl Store {
 
 /// Adds a line in the transaction of what it tells.
 pub(crate) async fn append(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     chain: &AuditChain,
     by: &Actor,
     now_us: i64,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use domain::{BreakerState, BreakerStep, Event, Guarded, ProviderKeyId, UpstreamId};
 use entity::breakers;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 
-use crate::{Result, Store, logs::clean, moment};
+use crate::{Result, Store, link::Transaction, logs::clean, moment};
 
 impl Store {
     /// At most `limit` steps of breakers that other processes than this one wrote after number
@@ -31,11 +31,7 @@ impl Store {
 }
 
 /// Keeps the steps of breakers among these events.
-pub(crate) async fn keep(
-    tx: &DatabaseTransaction,
-    events: &[(i64, &Event)],
-    origin: &str,
-) -> Result<()> {
+pub(crate) async fn keep(tx: &Transaction, events: &[(i64, &Event)], origin: &str) -> Result<()> {
     use breakers::Column;
     let mut rows = BTreeMap::new();
     for (number, event) in events {

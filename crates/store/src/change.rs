@@ -10,18 +10,18 @@ use auth::Actor;
 use domain::{Fault, Faults, Revision, Snapshot, UserId};
 use entity::{revision, tombstones, users};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
-    QueryFilter, Statement, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, Statement,
+    sea_query::Expr,
 };
 use serde_json::{Map, Value};
 
-use crate::{Result, Store, StoreError, audit, catalog, now_us};
+use crate::{Result, Store, StoreError, audit, catalog, link::Transaction, now_us};
 
 /// An open change.
 pub(crate) struct Change<'a> {
     store: &'a Store,
     by: &'a Actor,
-    tx: DatabaseTransaction,
+    tx: Transaction,
     generation: u64,
     /// The number of this change; rows that it touches carry it.
     pub(crate) revision: i64,
@@ -63,7 +63,7 @@ impl Store {
 }
 
 impl Change<'_> {
-    pub(crate) fn tx(&self) -> &DatabaseTransaction {
+    pub(crate) fn tx(&self) -> &Transaction {
         &self.tx
     }
 
@@ -142,7 +142,7 @@ impl Change<'_> {
 
 /// The first of `n` numbers that were never given under this name. Until the transaction ends, who
 /// else asks for such a number waits: so numbers become visible in their order.
-pub(crate) async fn numbers(tx: &DatabaseTransaction, name: &str, n: usize) -> Result<i64> {
+pub(crate) async fn numbers(tx: &Transaction, name: &str, n: usize) -> Result<i64> {
     let n = i64::try_from(n).expect("memory does not hold that many rows");
     let sql = "INSERT INTO id_counters (name, last) VALUES ($1, $2) ON CONFLICT (name) \
                DO UPDATE SET last = id_counters.last + excluded.last RETURNING last";

@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use domain::{KeyState, UserId};
 use entity::{latency_statistics, provider_keys, service_keys, upstreams, usage_statistics};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Select,
     sea_query::{Alias, Expr, ExprTrait, Func, Order, SimpleExpr},
 };
 use usage_statistics::Column;
 
 use crate::{
     Dashboard, Hour, KeyCounts, Result, Share, Store, StoreError, TimeRange, Totals,
+    link::Transaction,
     logs::{class_bounds, hour_of},
     moment, uncount,
 };
@@ -96,13 +97,13 @@ fn sum(column: impl ColumnTrait) -> SimpleExpr {
     Expr::expr(Func::coalesce([sum, Expr::value(0_i64)])).cast_as(Alias::new("bigint"))
 }
 
-async fn totals(tx: &DatabaseTransaction, usage: &Usage) -> Result<Totals> {
+async fn totals(tx: &Transaction, usage: &Usage) -> Result<Totals> {
     let sums = summed(usage).into_model::<Sums>().one(tx).await?;
     Ok(sums.unwrap_or_default().into())
 }
 
 /// The busiest ids of one kind, with what they are called now.
-async fn shares(tx: &DatabaseTransaction, usage: &Usage, by: Column) -> Result<Vec<Share>> {
+async fn shares(tx: &Transaction, usage: &Usage, by: Column) -> Result<Vec<Share>> {
     #[derive(FromQueryResult)]
     struct Row {
         id: i64,
@@ -149,7 +150,7 @@ async fn names(
     Ok(names.into_iter().collect())
 }
 
-async fn models(tx: &DatabaseTransaction, usage: &Usage) -> Result<Vec<Share>> {
+async fn models(tx: &Transaction, usage: &Usage) -> Result<Vec<Share>> {
     #[derive(FromQueryResult)]
     struct Row {
         model: String,
@@ -170,7 +171,7 @@ async fn models(tx: &DatabaseTransaction, usage: &Usage) -> Result<Vec<Share>> {
     Ok(busiest.into_model::<Row>().all(tx).await?.into_iter().map(share).collect())
 }
 
-async fn hours(tx: &DatabaseTransaction, usage: &Usage) -> Result<Vec<Hour>> {
+async fn hours(tx: &Transaction, usage: &Usage) -> Result<Vec<Hour>> {
     #[derive(FromQueryResult)]
     struct Row {
         hour_us: i64,
@@ -185,7 +186,7 @@ async fn hours(tx: &DatabaseTransaction, usage: &Usage) -> Result<Vec<Hour>> {
 
 /// The latencies below which half and nineteen twentieths of the calls lie.
 async fn quantiles(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     from: i64,
     to: i64,
     owner: Option<UserId>,
@@ -225,7 +226,7 @@ fn quantile(classes: &[(i32, u64)], percent: u64) -> Option<u64> {
     None
 }
 
-async fn key_counts(tx: &DatabaseTransaction) -> Result<KeyCounts> {
+async fn key_counts(tx: &Transaction) -> Result<KeyCounts> {
     let rows: Vec<(String, i64)> = provider_keys::Entity::find()
         .select_only()
         .column(provider_keys::Column::State)

@@ -11,18 +11,19 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use migration::{Migrator, MigratorTrait};
 use parking_lot::RwLock;
-use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbBackend};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::{
-    Result, Settings, StoreError, postgres,
+    Result, Settings, StoreError,
+    link::{Link, Transaction},
+    postgres,
     sqlite::{self, identity},
 };
 
@@ -39,8 +40,8 @@ pub(crate) struct Database {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Pools {
-    pub(crate) write: DatabaseConnection,
-    pub(crate) read: DatabaseConnection,
+    pub(crate) write: Link,
+    pub(crate) read: Link,
     /// Device and inode of the file that was opened; none once it was closed.
     identity: Option<(u64, u64)>,
     /// The same of its write-ahead log.
@@ -88,8 +89,7 @@ impl Database {
         }
         warn!("the database file was replaced, opening it anew");
         let _one_process = sqlite::lock(file, ".reopening")?;
-        let closing = tokio::time::timeout(self.settings.patience, old.close());
-        if closing.await.is_err() {
+        if timeout(self.settings.patience, old.shut()).await.is_err() {
             return Err(StoreError::Unavailable("the old database file is still in use".into()));
         }
         let closed = Pools { identity: None, ..Pools::clone(&old) };
@@ -111,60 +111,73 @@ impl Database {
     }
 
     /// A connection for single reading statements.
-    pub(crate) async fn reader(&self) -> Result<DatabaseConnection> {
+    pub(crate) async fn reader(&self) -> Result<Link> {
         Ok(self.pools().await?.read.clone())
     }
 
     /// The connection for single statements that are no part of a transaction.
-    pub(crate) async fn writer(&self) -> Result<DatabaseConnection> {
+    pub(crate) async fn writer(&self) -> Result<Link> {
         Ok(self.pools().await?.write.clone())
     }
 
     /// A reading transaction: all its statements see the same moment.
-    pub(crate) async fn read(&self) -> Result<DatabaseTransaction> {
-        let reader = self.reader().await?;
-        let started = match reader.get_database_backend() {
-            DbBackend::Sqlite => reader.begin().await,
-            _ => {
-                let (level, mode) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
-                reader.begin_with_config(Some(level), Some(mode)).await
-            }
-        };
-        Ok(started?)
+    pub(crate) async fn read(&self) -> Result<Transaction> {
+        self.reader().await?.read().await
     }
 
     /// A writing transaction.
-    pub(crate) async fn write(&self) -> Result<DatabaseTransaction> {
-        begin(&self.pools().await?.write).await
+    pub(crate) async fn write(&self) -> Result<Transaction> {
+        self.pools().await?.write.write().await
     }
 
+    /// A writing transaction that waits until no other process is opening this database.
+    pub(crate) async fn opening(&self) -> Result<Transaction> {
+        let tx = self.pools().await?.write.write_patiently().await?;
+        alone(&tx).await?;
+        Ok(tx)
+    }
+
+    /// Empties the write-ahead log into the file and closes all connections. A process that holds
+    /// a connection for longer than our patience leaves the log behind.
     pub(crate) async fn close(&self) {
         let pools = self.pools.read().clone();
-        pools.close().await;
+        pools.close(self.settings.patience).await;
     }
 }
 
 impl Pools {
-    /// Readers first: the last connection to go empties the write-ahead log into the file, which
-    /// only the writer may.
-    async fn close(&self) {
-        for connection in [&self.read, &self.write] {
-            if let Err(error) = connection.close_by_ref().await {
+    /// Closes connections to a file that is no longer there.
+    async fn shut(&self) {
+        for connections in [&self.read, &self.write] {
+            if let Err(error) = connections.raw().close_by_ref().await {
                 warn!(%error, "a database connection did not close in order");
             }
         }
     }
+
+    /// Readers first: the log can be emptied into the file only when nobody reads from it.
+    async fn close(&self, patience: Duration) {
+        close(&self.read, patience).await;
+        if self.identity.is_some() {
+            match timeout(patience, sqlite::checkpoint(&self.write)).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => {
+                    info!("another process has the database open and keeps its write-ahead log");
+                }
+                Ok(Err(error)) => warn!(%error, "the write-ahead log stays beside the database"),
+                Err(_) => warn!("the write-ahead log stays beside the database: it is in use"),
+            }
+        }
+        close(&self.write, patience).await;
+    }
 }
 
-async fn begin(writer: &DatabaseConnection) -> Result<DatabaseTransaction> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: match writer.get_database_backend() {
-            DbBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
-            _ => None,
-        },
-        ..TransactionOptions::default()
-    };
-    Ok(writer.begin_with_options(options).await?)
+async fn close(connections: &Link, patience: Duration) {
+    match timeout(patience, connections.raw().close_by_ref()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "a database connection did not close in order"),
+        Err(_) => warn!("a database connection is still in use and was not closed in order"),
+    }
 }
 
 async fn connect(settings: &Settings, file: Option<&PathBuf>, create: bool) -> Result<Pools> {
@@ -175,37 +188,56 @@ async fn connect(settings: &Settings, file: Option<&PathBuf>, create: bool) -> R
             (pool.clone(), pool)
         }
     };
-    migrate(&write).await?;
     let (identity, log) = match file {
         Some(path) => (identity(path), sqlite::log_identity(path)),
         None => (None, None),
     };
-    Ok(Pools { write, read, identity, log })
+    let pools = Pools { write, read, identity, log };
+    match migrate(&pools.write, settings.allow_newer).await {
+        Ok(()) => Ok(pools),
+        Err(error) => {
+            pools.close(settings.patience).await;
+            Err(error)
+        }
+    }
 }
 
 /// Brings the tables up to date, all of it or nothing. Of several processes that start at once,
 /// one does it and the others wait.
-async fn migrate(writer: &DatabaseConnection) -> Result<()> {
-    let tx = begin(writer).await?;
+async fn migrate(writer: &Link, allow_newer: bool) -> Result<()> {
+    let tx = writer.write_patiently().await?;
     alone(&tx).await?;
-    let pending = match Migrator::get_pending_migrations(&tx).await {
-        Ok(pending) => pending.len(),
-        // An older program after a rollback: migrations only add, so what it knows is there.
-        Err(DbErr::Custom(unknown)) => {
-            warn!(%unknown, "the database was used by a newer version of this program");
-            return Ok(tx.rollback().await?);
+    let newer = newer(&tx).await?;
+    if let Some(newest) = newer.last() {
+        // Migrations only add, so what this program knows is there; but rows of the newer one may
+        // mean what this one does not understand.
+        if !allow_newer {
+            return Err(StoreError::Unusable(format!(
+                "a newer version of this program has changed its tables ({newest}); use that \
+                 version, or set database.allow_newer to go on with this one"
+            )));
         }
-        Err(other) => return Err(other.into()),
-    };
+        warn!(newest, "the database was used by a newer version of this program");
+        return tx.rollback().await;
+    }
+    let pending = Migrator::get_pending_migrations(&tx).await?.len();
     if pending > 0 {
-        Migrator::up(&tx, None).await?;
+        Migrator::up(tx.raw(), None).await?;
         info!(pending, "brought the tables of the database up to date");
     }
-    Ok(tx.commit().await?)
+    tx.commit().await
+}
+
+/// The migrations that a database has and this program does not know, oldest first.
+pub(crate) async fn newer(db: &impl ConnectionTrait) -> Result<Vec<String>> {
+    let known = Migrator::migrations();
+    let applied = Migrator::get_migration_models(db).await?;
+    let unknown = applied.into_iter().map(|row| row.version);
+    Ok(unknown.filter(|name| known.iter().all(|m| m.name() != name)).collect())
 }
 
 /// Waits until no other process is opening this database. SQLite has one writer anyway.
-pub(crate) async fn alone(tx: &DatabaseTransaction) -> Result<()> {
+async fn alone(tx: &Transaction) -> Result<()> {
     if tx.get_database_backend() == DbBackend::Postgres {
         tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
         tx.execute_unprepared("SET LOCAL lock_timeout = 0").await?;

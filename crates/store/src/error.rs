@@ -23,7 +23,10 @@ pub enum StoreError {
     #[error("the database is not available: {0}")]
     Unavailable(String),
     /// The secrets in this database were sealed with another master key.
-    #[error("the master key is not the one that sealed the secrets in this database")]
+    #[error(
+        "this is not the master key that the database was first started with, and its secrets cannot \
+         be read with it; all instances on one database need the same one"
+    )]
     WrongMasterKey,
     /// The database is not one that we may work with; an administrator must act.
     #[error("the database cannot be used: {0}")]

@@ -17,6 +17,7 @@ mod dashboard;
 mod database;
 mod error;
 mod limits;
+mod link;
 mod logs;
 mod migrations;
 mod paging;
@@ -50,15 +51,14 @@ use auth::{AuditChain, Fingerprints, MasterKey, Place, Role, Sealer};
 use chrono::{DateTime, Utc};
 use domain::{OutboundPolicy, Revision};
 use entity::{master_key_check, provider_keys as provider_keys_table, roles};
-use sea_orm::{
-    ActiveValue::Set, DatabaseTransaction, EntityTrait, PaginatorTrait, sea_query::OnConflict,
-};
+use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait, sea_query::OnConflict};
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use catalog::Loaded;
 use database::Database;
+use link::Transaction;
 
 pub use error::{Result, StoreError};
 pub use migrations::{Migration, migrations};
@@ -100,12 +100,13 @@ impl Store {
     ) -> Result<Store> {
         let db = Database::open(settings).await?;
         let sealer = master.sealer();
-        let tx = db.write().await?;
-        database::alone(&tx).await?;
-        check_master_key(&tx, &sealer).await?;
-        write_roles(&tx).await?;
-        let revision = catalog::revision(&tx).await?;
-        tx.commit().await?;
+        let revision = match prepare(&db, &sealer).await {
+            Ok(revision) => revision,
+            Err(error) => {
+                db.close().await;
+                return Err(error);
+            }
+        };
         Ok(Store(Arc::new(Inner {
             db,
             sealer,
@@ -118,6 +119,23 @@ impl Store {
             committed: watch::Sender::new(revision),
             origin: Uuid::new_v4().simple().to_string(),
         })))
+    }
+
+    /// Whether a database holds the value that its master key is checked with: no other key can be
+    /// given to it. A database that is not there yet holds none.
+    pub async fn is_sealed(settings: &Settings) -> Result<bool> {
+        let file = sqlite::file_of(&settings.url)?;
+        if file.is_some_and(|file| std::fs::metadata(file).map_or(true, |meta| meta.len() == 0)) {
+            return Ok(false);
+        }
+        let db = Database::open(settings.clone()).await?;
+        let found = async {
+            let row = master_key_check::Entity::find_by_id(1).one(&db.reader().await?).await?;
+            Ok(row.is_some())
+        };
+        let found = found.await;
+        db.close().await;
+        found
     }
 
     /// Wakes with every change that this process commits.
@@ -138,10 +156,22 @@ impl Store {
         Ok(DataPlaneClaim { _lock: Some(lock) })
     }
 
-    /// Closes all connections, so that nothing is left to recover at the next start.
+    /// Closes all connections. An SQLite file holds everything afterwards: it may be copied, and
+    /// nothing is left to recover at the next start.
     pub async fn close(&self) {
         self.0.db.close().await;
     }
+}
+
+/// Checks the master key, of several processes that start at once one after the other; says which
+/// revision there is.
+async fn prepare(db: &Database, sealer: &Sealer) -> Result<Revision> {
+    let tx = db.opening().await?;
+    check_master_key(&tx, sealer).await?;
+    write_roles(&tx).await?;
+    let revision = catalog::revision(&tx).await?;
+    tx.commit().await?;
+    Ok(revision)
 }
 
 /// What a right master key opens.
@@ -149,7 +179,7 @@ const CHECK: &str = "tollgate";
 const CHECK_PLACE: Place<'static> =
     Place { table: "master_key_check", column: "sealed", row: 1, owner: 0 };
 
-async fn check_master_key(tx: &DatabaseTransaction, sealer: &Sealer) -> Result<()> {
+async fn check_master_key(tx: &Transaction, sealer: &Sealer) -> Result<()> {
     if let Some(row) = master_key_check::Entity::find_by_id(1).one(tx).await? {
         return match sealer.open(&CHECK_PLACE, &row.sealed) {
             Ok(text) if text.expose_secret() == CHECK => Ok(()),
@@ -170,7 +200,7 @@ async fn check_master_key(tx: &DatabaseTransaction, sealer: &Sealer) -> Result<(
 }
 
 /// The code says what a role may do; the table repeats it for reports.
-async fn write_roles(tx: &DatabaseTransaction) -> Result<()> {
+async fn write_roles(tx: &Transaction) -> Result<()> {
     let rows = Role::ALL.map(|role| {
         let permissions: Vec<_> = role.permissions().map(|p| p.as_str()).collect();
         roles::ActiveModel { name: Set(role.to_string()), permissions: Set(json(&permissions)) }

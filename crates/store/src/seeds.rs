@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use domain::{Seed, SeedQuestion, Unit, Whose};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, Statement};
+use sea_orm::{ConnectionTrait, Statement};
 
-use crate::{Result, Store, logs::SUMMED_MAX, logs::hour_of, uncount};
+use crate::{Result, Store, link::Transaction, logs::SUMMED_MAX, logs::hour_of, uncount};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -93,7 +93,7 @@ fn amount(question: &SeedQuestion, used: &HashMap<Who, Used>) -> u64 {
 
 /// Everybody's use from `start` to `until`, told apart.
 async fn used_since(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     by: By,
     start: i64,
     until: i64,
@@ -114,7 +114,7 @@ async fn used_since(
 }
 
 async fn add(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     sql: &str,
     from: i64,
     to: i64,

@@ -5,14 +5,14 @@ use domain::UserId;
 use entity::{login_throttle, refresh_tokens, sessions, users};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
 use crate::{
     LoginFailures, RefreshToken, Renewal, Result, Spent, Store, StoreError, UserRow, audit,
-    change::What, moment, now_us, uncount, users::read,
+    change::What, link::Transaction, moment, now_us, uncount, users::read,
 };
 
 /// After this long without another, failures are forgotten.
@@ -98,7 +98,7 @@ impl Store {
     pub async fn end_session(&self, session: Uuid) -> Result<()> {
         let tx = self.0.db.write().await?;
         end(&tx, session, now_us()).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Ends the session to which this refresh token belongs, if there is one.
@@ -107,7 +107,7 @@ impl Store {
         if let Some(row) = refresh_tokens::Entity::find_by_id(digest.to_vec()).one(&tx).await? {
             end(&tx, row.session_id, now_us()).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// How often signing in has failed lately for this scope (an account, a network).
@@ -149,11 +149,11 @@ impl Store {
     pub async fn forget_login_failures(&self, scope: &str) -> Result<()> {
         let tx = self.0.db.write().await?;
         login_throttle::Entity::delete_by_id(scope).exec(&tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 
-async fn remember(tx: &DatabaseTransaction, session: Uuid, token: RefreshToken) -> Result<()> {
+async fn remember(tx: &Transaction, session: Uuid, token: RefreshToken) -> Result<()> {
     let row = refresh_tokens::ActiveModel {
         digest: Set(token.digest.to_vec()),
         session_id: Set(session),
@@ -165,7 +165,7 @@ async fn remember(tx: &DatabaseTransaction, session: Uuid, token: RefreshToken) 
 }
 
 /// Stores the nearest successor of a token that was just spent, and returns its place.
-async fn follow(tx: &DatabaseTransaction, session: Uuid, renewal: &Renewal<'_>) -> Result<usize> {
+async fn follow(tx: &Transaction, session: Uuid, renewal: &Renewal<'_>) -> Result<usize> {
     let expires_at = renewal.expires_at;
     remember(tx, session, RefreshToken { digest: renewal.successors[0], expires_at }).await?;
     sessions::Entity::update_many()
@@ -178,7 +178,7 @@ async fn follow(tx: &DatabaseTransaction, session: Uuid, renewal: &Renewal<'_>) 
 
 /// The place of the successor that is stored and not spent, if there is one.
 async fn good_successor(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     successors: &[[u8; 32]],
 ) -> Result<Option<usize>> {
     let digests = successors.iter().map(|digest| digest.to_vec());
@@ -190,7 +190,7 @@ async fn good_successor(
     Ok(good.and_then(|row| successors.iter().position(|digest| row.digest == *digest)))
 }
 
-async fn end(tx: &DatabaseTransaction, session: Uuid, now: i64) -> Result<()> {
+async fn end(tx: &Transaction, session: Uuid, now: i64) -> Result<()> {
     sessions::Entity::update_many()
         .col_expr(sessions::Column::EndedUs, Expr::value(now))
         .filter(sessions::Column::Id.eq(session))

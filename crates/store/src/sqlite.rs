@@ -8,7 +8,7 @@ use std::{
 };
 
 use sea_orm::{
-    DatabaseConnection, SqlxSqliteConnector,
+    ConnectionTrait, SqlxSqliteConnector, Statement,
     sqlx::{
         self, ConnectOptions, Connection, Row,
         sqlite::{
@@ -17,14 +17,29 @@ use sea_orm::{
         },
     },
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use crate::{Result, Settings, StoreError};
+use crate::{Result, Settings, StoreError, link::Link};
 
 /// Older libraries can damage a file when its write-ahead log is reset.
 const OLDEST: (u32, u32, u32) = (3, 51, 3);
-/// Past this size a check from end to end would hold up the start.
-const CHECKED_UP_TO: u64 = 1 << 30;
+/// Past this size what grows with the calls is not checked: it would keep the disk busy for long.
+const CHECKED_UP_TO: u64 = 4 << 30;
+/// Tables that grow with the calls. After a crash they are checked while calls are served, so that
+/// the start takes as long after a year as on the first day.
+const GROWING: [&str; 11] = [
+    "request_logs",
+    "recorded_bodies",
+    "usage_statistics",
+    "latency_statistics",
+    "key_transitions",
+    "rule_triggers",
+    "alerts",
+    "audit",
+    "stored_objects",
+    "task_runs",
+    "tombstones",
+];
 const PAGE: u64 = 4096;
 
 /// The file that `url` names; none when it is PostgreSQL's.
@@ -51,7 +66,7 @@ pub(crate) async fn connect(
     settings: &Settings,
     file: &Path,
     create: bool,
-) -> Result<(DatabaseConnection, DatabaseConnection)> {
+) -> Result<(Link, Link)> {
     if create {
         make(file)?;
     }
@@ -71,8 +86,21 @@ pub(crate) async fn connect(
         .connect_with(options.pragma("query_only", "ON"))
         .await
         .map_err(unusable)?;
-    let connect = SqlxSqliteConnector::from_sqlx_sqlite_pool;
-    Ok((connect(write), connect(read)))
+    if unclean {
+        tokio::spawn(check_growing(read.clone(), file.to_owned()));
+    }
+    let link = |pool| Link::embedded(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool));
+    Ok((link(write), link(read)))
+}
+
+/// Empties the write-ahead log into the file, so that the file alone holds everything. False where
+/// another process reads from the log.
+pub(crate) async fn checkpoint(writer: &Link) -> Result<bool> {
+    let backend = writer.get_database_backend();
+    let statement = Statement::from_string(backend, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let row = writer.query_one_raw(statement).await?;
+    let busy: Option<i32> = row.map(|row| row.try_get_by_index(0)).transpose()?;
+    Ok(busy == Some(0))
 }
 
 fn options(settings: &Settings, file: &Path) -> SqliteConnectOptions {
@@ -152,22 +180,59 @@ fn parse(version: &str) -> (u32, u32, u32) {
     (next(), next(), next())
 }
 
-/// After an end that was not in order the file is checked before anything is written to it.
+/// After an end that was not in order the configuration is checked before anything is written.
 async fn check(writer: &sqlx::SqlitePool, file: &Path) -> Result<()> {
-    let size = fs::metadata(file).map_or(0, |meta| meta.len());
-    if size > CHECKED_UP_TO {
-        warn!(size, "the last end was not in order; the database is too large to be checked now");
-        return Ok(());
-    }
     info!("the database is still open elsewhere, or its last end was not in order; checking it");
-    let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(writer).await?;
-    match row.try_get::<String, _>(0)?.as_str() {
-        "ok" => Ok(()),
-        found => Err(StoreError::Unusable(format!(
-            "{} is damaged and was left as it is: {found}",
-            file.display()
-        ))),
+    let rows = sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table'");
+    let rows = rows.fetch_all(writer).await.map_err(unusable)?;
+    for row in rows {
+        let table: String = row.try_get(0)?;
+        if GROWING.contains(&table.as_str()) || table.starts_with("sqlite_") {
+            continue;
+        }
+        if let Some(found) = damage(writer, &table).await? {
+            let file = file.display();
+            let words = format!("{file} is damaged and was left as it is: {found}");
+            return Err(StoreError::Unusable(words));
+        }
     }
+    Ok(())
+}
+
+/// Checks what grows with the calls. Reports damage and does nothing about it: what can be read
+/// still is, and a restored backup takes effect without a restart.
+async fn check_growing(reader: sqlx::SqlitePool, file: PathBuf) {
+    let size = fs::metadata(&file).map_or(0, |meta| meta.len());
+    if size > CHECKED_UP_TO {
+        warn!(size, "the last end was not in order; the log is too large to be checked");
+        return;
+    }
+    for table in GROWING {
+        match damage(&reader, table).await {
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                let file = file.display();
+                error!("{file} is damaged in the table {table}: {found}; restore a backup");
+            }
+            // It was closed or replaced meanwhile, or is not there yet.
+            Err(_) => return,
+        }
+    }
+}
+
+/// What is wrong with a table and its indexes, if anything is.
+async fn damage(pool: &sqlx::SqlitePool, table: &str) -> Result<Option<String>> {
+    let statement = sqlx::AssertSqlSafe(format!("PRAGMA quick_check(\"{table}\")"));
+    let row = match sqlx::query(statement).fetch_one(pool).await {
+        Ok(row) => row,
+        // Damage that keeps the check itself from going on.
+        Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("11") => {
+            return Ok(Some(e.message().to_owned()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let found: String = row.try_get(0)?;
+    Ok((found != "ok").then_some(found))
 }
 
 /// At opening, a file that is no database is not something to wait for.

@@ -10,8 +10,8 @@ use domain::{
 };
 use entity::{key_standings, key_transitions};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 
@@ -19,6 +19,7 @@ use crate::{
     Listed, Page, Result, Store, TransitionRow,
     change::{Change, numbers},
     json,
+    link::Transaction,
     logs::clean,
     moment, now_us, paging,
     running::COUNTER,
@@ -221,11 +222,7 @@ fn status_of(state: KeyState) -> KeyStatus {
 }
 
 /// Keeps the steps among these events.
-pub(crate) async fn keep(
-    tx: &DatabaseTransaction,
-    events: &[(i64, &Event)],
-    origin: &str,
-) -> Result<()> {
+pub(crate) async fn keep(tx: &Transaction, events: &[(i64, &Event)], origin: &str) -> Result<()> {
     let steps = events.iter().filter_map(|(number, event)| match event {
         Event::Transition(step) => Some((*number, step)),
         _ => None,

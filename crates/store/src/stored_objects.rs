@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use domain::{Event, ProviderKeyId, StoredObject, UpstreamId};
 use entity::stored_objects::{self, Column};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, sea_query::OnConflict,
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::OnConflict,
 };
 
-use crate::{Result, Store, logs::clean, moment};
+use crate::{Result, Store, link::Transaction, logs::clean, moment};
 
 impl Store {
     /// The number after which the newest `most` objects were written: where to begin to read.
@@ -56,11 +56,7 @@ impl Store {
 }
 
 /// Keeps the objects among these events.
-pub(crate) async fn keep(
-    tx: &DatabaseTransaction,
-    events: &[(i64, &Event)],
-    origin: &str,
-) -> Result<()> {
+pub(crate) async fn keep(tx: &Transaction, events: &[(i64, &Event)], origin: &str) -> Result<()> {
     let mut rows = BTreeMap::new();
     for (number, event) in events {
         if let Event::Stored(object) = event {

@@ -55,7 +55,7 @@ impl Store {
             .filter(Column::Holder.eq(holder))
             .exec(&tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Makes a task known, with its schedule.
@@ -78,7 +78,7 @@ impl Store {
             .update_columns([Column::Schedule, Column::Timezone, Column::NextUs])
             .to_owned();
         task_state::Entity::insert(row).on_conflict(again).exec_without_returning(&tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// What decides whether the known tasks run now.
@@ -113,7 +113,7 @@ impl Store {
                 .col_expr(Column::NextUs, Expr::value(next.map(|next| next.timestamp_micros())));
         }
         update.exec(&tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Notes what a run did; the last hundred of each task are kept.
@@ -146,7 +146,7 @@ impl Store {
                 .exec(&tx)
                 .await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Asks for a run of a task; whoever runs tasks begins it within a second.
@@ -164,7 +164,7 @@ impl Store {
         }
         let what = What::about("requested", "task", serde_json::json!({ "name": name }));
         audit::append(&tx, &self.0.chain, by, now, &what).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Every task with its last runs.

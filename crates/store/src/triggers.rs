@@ -4,13 +4,14 @@ use domain::{Event, ProviderKeyId, RuleId, Trigger, UpstreamId};
 use entity::{rule_triggers, upstreams};
 use rule_triggers::Column;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, QueryTrait, sea_query::SelectStatement,
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, sea_query::SelectStatement,
 };
 use uuid::Uuid;
 
 use crate::{
-    Listed, Page, Result, Store, TriggerFilter, TriggerRow, json, logs::clean, moment, paging,
+    Listed, Page, Result, Store, TriggerFilter, TriggerRow, json, link::Transaction, logs::clean,
+    moment, paging,
 };
 
 /// Most triggers of one call that are shown.
@@ -59,7 +60,7 @@ pub(crate) fn upstreams_of(owner: i64) -> SelectStatement {
 }
 
 /// Keeps the triggers among these events.
-pub(crate) async fn keep(tx: &DatabaseTransaction, events: &[(i64, &Event)]) -> Result<()> {
+pub(crate) async fn keep(tx: &Transaction, events: &[(i64, &Event)]) -> Result<()> {
     let rows: Vec<_> = events
         .iter()
         .filter_map(|(number, event)| match event {

@@ -33,6 +33,8 @@ impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         match &error {
             DbErr::ConnectionAcquire(_) => Self::Unavailable("no connection came free".into()),
+            // A statement that was given up, or no connection, with the reason.
+            DbErr::Conn(RuntimeErr::Internal(words)) => Self::Unavailable(words.clone()),
             DbErr::Conn(RuntimeErr::SqlxError(e))
             | DbErr::Exec(RuntimeErr::SqlxError(e))
             | DbErr::Query(RuntimeErr::SqlxError(e)) => of_sqlx(e),

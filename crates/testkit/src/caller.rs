@@ -77,6 +77,13 @@ impl Caller {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// `GET path` with the key: the status, and what is said.
+    pub async fn text(&self, path: &str) -> (StatusCode, String) {
+        let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    }
+
     /// `GET path` without a key.
     pub async fn get(&self, path: &str) -> StatusCode {
         self.client.get(format!("{}{path}", self.base)).send().await.unwrap().status()

@@ -8,7 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 
-use nix::sys::signal::{Signal, kill};
+pub use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -87,13 +88,27 @@ impl Gateway {
         self
     }
 
+    /// Starts the process, which cannot serve, and waits for its end.
+    pub async fn fails(&mut self) -> ExitStatus {
+        self.spawn();
+        let mut running = self.running.take().expect("it was started");
+        let lines = Arc::clone(&running.lines);
+        let waiting = tokio::task::spawn_blocking(move || {
+            let status = running.child.wait().unwrap();
+            (running, status)
+        });
+        let ended = tokio::time::timeout(PATIENCE, waiting).await;
+        let (running, status) = ended.expect("it does not end").unwrap();
+        self.running = Some(running);
+        // Both streams have ended with the process; what they held is there in a moment.
+        crate::until("it says why", || async { (!lines.said.lock().is_empty()).then_some(()) })
+            .await;
+        status
+    }
+
     /// Starts the process, and returns once its planes listen.
     pub async fn start(&mut self) {
-        let mut child = self.command().spawn().expect("the binary starts");
-        let lines = Arc::new(Lines::default());
-        listen(child.stdout.take().unwrap(), &lines);
-        listen(child.stderr.take().unwrap(), &lines);
-        self.running = Some(Running { child, lines, proxy: None, management: None });
+        self.spawn();
         if self.planes != Planes::Management {
             let addr = self.said("the data plane serves").await;
             self.running_mut().proxy = Some(addr_in(&addr));
@@ -102,6 +117,14 @@ impl Gateway {
             let addr = self.said("the management plane serves").await;
             self.running_mut().management = Some(addr_in(&addr));
         }
+    }
+
+    fn spawn(&mut self) {
+        let mut child = self.command().spawn().expect("the binary starts");
+        let lines = Arc::new(Lines::default());
+        listen(child.stdout.take().unwrap(), &lines);
+        listen(child.stderr.take().unwrap(), &lines);
+        self.running = Some(Running { child, lines, proxy: None, management: None });
     }
 
     fn command(&self) -> Command {
@@ -122,6 +145,8 @@ impl Gateway {
             .env("TOLLGATE_MANAGEMENT__ADDR", "127.0.0.1:0")
             .env("TOLLGATE_OUTBOUND__ALLOW", "127.0.0.0/8")
             .env("TOLLGATE_ADMIN_PASSWORD", PASSWORD)
+            // No balancer has to hear of the end.
+            .env("TOLLGATE_SHUTDOWN_DELAY", "0s")
             .envs(self.variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -205,8 +230,13 @@ impl Gateway {
 
     /// Asks the process to end.
     pub fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).unwrap();
-        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        kill(Pid::from_raw(pid), signal).unwrap();
     }
 
     /// Waits until the process has ended.

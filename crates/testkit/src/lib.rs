@@ -10,15 +10,17 @@ mod database;
 mod gateway;
 pub mod postgres;
 mod redis;
+mod wire;
 
 use std::time::Duration;
 
 pub use admin::{Admin, Row};
 pub use caller::{Caller, Ended};
 pub use database::Locked;
-pub use gateway::{Gateway, Planes};
+pub use gateway::{Gateway, Planes, Signal};
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use wire::Wire;
 
 /// Longer than anything in a test takes, unless it never comes.
 pub const PATIENCE: Duration = Duration::from_secs(180);

@@ -12,6 +12,8 @@ use std::{
     },
 };
 
+use crate::Wire;
+
 /// Runs as the user of the server, as a guard beside it: when its standard input ends, because the
 /// tests are over or were killed, it stops the server by the pid in its data directory.
 const GUARD: &str = r#"
@@ -104,6 +106,11 @@ impl Postgres {
         format!("postgres://tollgate@localhost/{name}?host={}", self.dir.display())
     }
 
+    /// A wire to the server, on which connections can die.
+    pub async fn wire(&self) -> Wire {
+        Wire::to_socket(self.dir.join(".s.PGSQL.5432")).await
+    }
+
     /// Runs SQL in a database, as an administrator beside the program would.
     ///
     /// # Panics
@@ -126,6 +133,11 @@ impl Postgres {
 pub fn database_name(url: &str) -> &str {
     let head = url.split('?').next().unwrap_or_default();
     head.rsplit('/').next().unwrap_or_default()
+}
+
+/// The same database, reached over `wire`.
+pub fn over(wire: &Wire, url: &str) -> String {
+    format!("postgres://tollgate@127.0.0.1:{}/{}", wire.port(), database_name(url))
 }
 
 /// The newest installed version's programs.

@@ -13,14 +13,15 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, IdenStatic, QueryTrait,
+    ConnectionTrait, EntityTrait, ExprTrait, IdenStatic, QueryTrait,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
 use super::{bulk, convert};
 use crate::{
-    JournalPosition, RecordedBody, Result, Store, change::numbers, count, now_us, uncount,
+    JournalPosition, RecordedBody, Result, Store, change::numbers, count, link::Transaction, now_us,
+    uncount,
 };
 
 /// Most rows of one statement: SQLite takes at most 32,766 values.
@@ -97,7 +98,7 @@ impl Store {
             let insert = recorded_bodies::Entity::insert(row).on_conflict(again);
             tx.execute(&insert.into_query()).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 
@@ -114,7 +115,7 @@ fn even<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 /// Inserts entries, numbered from `arrival` on, and returns the ids of those that were not there.
 async fn insert(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     entries: &[&LogEntry],
     now: i64,
     arrival: i64,
@@ -128,7 +129,7 @@ async fn insert(
     Ok(stored.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
 }
 
-async fn remember(tx: &DatabaseTransaction, position: JournalPosition, now: i64) -> Result<()> {
+async fn remember(tx: &Transaction, position: JournalPosition, now: i64) -> Result<()> {
     let row = journal_positions::ActiveModel {
         journal: Set(position.journal),
         segment: Set(count(position.segment)),
@@ -213,7 +214,7 @@ impl Sums {
         })
     }
 
-    async fn store(self, tx: &DatabaseTransaction) -> Result<()> {
+    async fn store(self, tx: &Transaction) -> Result<()> {
         let usage: Vec<_> = self.usage.into_values().collect();
         for sums in even(&usage) {
             let rows = sums.iter().cloned();

@@ -4,15 +4,15 @@
 use std::fmt::Write;
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
-    IdenStatic, IntoActiveModel, Iterable, QueryResult, Statement, Value,
+    ActiveModelTrait, ActiveValue, ConnectionTrait, DbBackend, EntityTrait, IdenStatic,
+    IntoActiveModel, Iterable, QueryResult, Statement, Value,
 };
 
-use crate::Result;
+use crate::{Result, link::Transaction};
 
 /// Inserts whole rows into the table of `E`; `behind` is the rest of the statement.
 pub(super) async fn insert<E: EntityTrait>(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     rows: impl ExactSizeIterator<Item = E::Model>,
     behind: &str,
 ) -> Result<Vec<QueryResult>>

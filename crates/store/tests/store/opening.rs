@@ -3,13 +3,14 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
+    time::Duration,
 };
 
 use auth::MasterKey;
 use domain::{Conversion, RouteId, Target, UpstreamId};
 use entity::roles;
 use rstest::rstest;
-use sea_orm::{ConnectionTrait, Database, EntityTrait, Statement};
+use sea_orm::{ConnectionTrait, Database, EntityTrait, Statement, TransactionTrait};
 use store::{Settings, Store, StoreError};
 
 use crate::fixture::{Fixture, On, Pg, Sqlite, outbound};
@@ -84,7 +85,9 @@ async fn the_roles_are_written_for_reports(#[values(Sqlite, Pg)] on: On) {
 
 #[rstest]
 #[tokio::test]
-async fn an_older_program_opens_what_a_newer_one_left(#[values(Sqlite, Pg)] on: On) {
+async fn what_a_newer_program_changed_is_refused_unless_it_is_asked_for(
+    #[values(Sqlite, Pg)] on: On,
+) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
     let db = Database::connect(store.address()).await.unwrap();
@@ -92,9 +95,30 @@ async fn an_older_program_opens_what_a_newer_one_left(#[values(Sqlite, Pg)] on: 
     db.execute_unprepared(newer).await.unwrap();
     db.execute_unprepared("ALTER TABLE upstreams ADD COLUMN flavour TEXT").await.unwrap();
 
-    let older = store.again().await;
+    let refused = Store::open(store.settings.clone(), &store.master, outbound()).await;
+    let Err(StoreError::Unusable(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("m29990101_x") && why.contains("database.allow_newer"), "{why}");
+    let steps = store::migrations(&store.settings).await.unwrap();
+    let unknown: Vec<_> = steps.iter().filter(|step| !step.known).collect();
+    assert_eq!(unknown.len(), 1, "{steps:?}");
+    assert!(unknown[0].applied && steps.iter().all(|step| step.applied), "{steps:?}");
 
+    let asked = Settings { allow_newer: true, ..store.settings.clone() };
+    let older = Store::open(asked, &store.master, outbound()).await.unwrap();
     assert!(older.upstream(upstream).await.is_ok());
+}
+
+#[rstest]
+#[tokio::test]
+async fn it_is_known_whether_a_database_has_a_master_key_already(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    assert!(Store::is_sealed(&store.settings).await.unwrap());
+    let mut settings = store.settings.clone();
+    settings.url = match on {
+        Sqlite => format!("sqlite://{}", store.dir.path().join("new.db").display()),
+        Pg => testkit::Postgres::shared().database(),
+    };
+    assert!(!Store::is_sealed(&settings).await.unwrap());
 }
 
 #[rstest]
@@ -176,6 +200,39 @@ async fn what_is_no_database_is_refused_and_left_as_it_was() {
     assert!(matches!(closed, Err(StoreError::Unavailable(_))), "{closed:?}");
 }
 
+/// Opens a copy of the database file alone, as a backup holds it.
+async fn restored(store: &Fixture) -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(store.file(), dir.path().join("tollgate.db")).unwrap();
+    let opened = open_in(&dir, &store.master).await.unwrap();
+    (dir, opened)
+}
+
+#[tokio::test]
+async fn after_the_end_the_file_alone_holds_everything() {
+    let store = Fixture::new(Sqlite).await;
+    let upstream = store.add_upstream("openai").await;
+    // The management plane may run on in another process.
+    let other = store.again().await;
+    let second = other.create_upstream(&crate::fixture::admin(), named("second")).await.unwrap();
+    store.close().await;
+    let (_dir, copy) = restored(&store).await;
+    assert!(copy.upstream(upstream).await.is_ok());
+    assert!(copy.upstream(second).await.is_ok());
+
+    let third = other.create_upstream(&crate::fixture::admin(), named("third")).await.unwrap();
+    other.close().await;
+    let log = store.dir.path().join("tollgate.db-wal");
+    assert!(fs::metadata(log).is_err(), "a write-ahead log is left");
+    let (_dir, copy) = restored(&store).await;
+    assert!(copy.upstream(third).await.is_ok());
+}
+
+fn named(name: &str) -> store::NewUpstream {
+    let base_url = Some("https://api.openai.com".into());
+    store::NewUpstream { name: name.into(), base_url, ..Default::default() }
+}
+
 /// The files of a process that was killed: the database and a log that was not emptied into it.
 fn killed(store: &Fixture) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -222,4 +279,86 @@ async fn a_damaged_file_is_refused_after_an_unclean_end() {
     let refused = open_in(&dir, &store.master).await;
 
     assert!(matches!(refused, Err(StoreError::Unusable(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn damage_in_the_log_does_not_keep_the_gateway_from_starting() {
+    let store = Fixture::new(Sqlite).await;
+    let upstream = store.add_upstream("openai").await;
+    store.close().await;
+    let live = store.again().await;
+    live.note(&crate::fixture::admin(), "noted", "thing", None).await.unwrap();
+    let page =
+        one(&store, "SELECT CAST(rootpage AS TEXT) FROM sqlite_schema WHERE name = 'request_logs'");
+    let page: usize = page.await.parse().unwrap();
+    let dir = killed(&store);
+    let file = dir.path().join("tollgate.db");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[(page - 1) * 4096..page * 4096].fill(0xa5);
+    fs::write(&file, &bytes).unwrap();
+
+    let opened = open_in(&dir, &store.master).await.unwrap();
+
+    assert!(opened.upstream(upstream).await.is_ok());
+}
+
+/// Settings with which nobody waits for long, over a wire to a database of its own.
+async fn over_a_wire(store: &Fixture) -> (testkit::Wire, Settings) {
+    let wire = testkit::Postgres::shared().wire().await;
+    let mut settings = store.settings.clone();
+    settings.url = testkit::postgres::over(&wire, &store.settings.url);
+    settings.max_connections = 2;
+    settings.statement_timeout = Duration::from_secs(3);
+    settings.patience = Duration::from_secs(2);
+    (wire, settings)
+}
+
+#[tokio::test]
+async fn connections_that_die_in_silence_are_given_up_and_made_anew() {
+    let store = Fixture::new(Pg).await;
+    let (wire, settings) = over_a_wire(&store).await;
+    let remote = Store::open(settings, &store.master, outbound()).await.unwrap();
+    remote.revision().await.unwrap();
+    // A statement is in flight: it waits for a lock that somebody else holds.
+    let db = Database::connect(store.address()).await.unwrap();
+    let lock = db.begin().await.unwrap();
+    lock.execute_unprepared("UPDATE revision SET revision = revision").await.unwrap();
+    let change = tokio::spawn({
+        let remote = remote.clone();
+        async move { remote.create_upstream(&crate::fixture::admin(), named("late")).await }
+    });
+    testkit::until("it waits", || async {
+        let sql = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        (one(&store, sql).await != "0").then_some(())
+    })
+    .await;
+
+    wire.silence();
+
+    let failed = change.await.unwrap();
+    assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
+    lock.rollback().await.unwrap();
+    // More often than there are places in the pool: none is lost to a dead connection.
+    for n in 0..4 {
+        testkit::until("it is connected again", || async {
+            remote
+                .create_upstream(&crate::fixture::admin(), named(&format!("again-{n}")))
+                .await
+                .ok()
+        })
+        .await;
+        wire.silence();
+    }
+}
+
+#[tokio::test]
+async fn why_there_is_no_connection_is_told_with_host_and_port() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = free.local_addr().unwrap();
+    drop(free);
+    let settings = Settings::new(format!("postgres://me:secret@{addr}/db"));
+    let refused = Store::open(settings, &MasterKey::generate(), outbound()).await.unwrap_err();
+    let words = refused.to_string();
+    assert!(words.contains(&addr.to_string()) && words.contains("refused"), "{words}");
+    assert!(!words.contains("secret"), "{words}");
 }
