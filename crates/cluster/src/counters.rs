@@ -119,6 +119,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Whether those who share them can be reached; none where nobody does.
+    pub fn is_connected(&self) -> Option<bool> {
+        self.shared.as_ref().and(self.cluster.as_ref()).map(Cluster::is_connected)
+    }
+
     /// Counters that nobody shares.
     pub fn memory() -> Counters {
         Counters::default()

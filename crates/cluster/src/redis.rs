@@ -24,7 +24,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::Revision;
+use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncTypedCommands, Client, ConnectionInfo, FromRedisValue, ProtocolVersion, PushInfo,
     PushKind, RedisError, Script, ScriptInvocation,
@@ -48,6 +50,11 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return {redis.call('ZCARD', KEYS[1]), new}
 ";
 
+/// A connection that was silent for so long is tested by the system, and is dead when what was sent
+/// is not confirmed for twice as long.
+const QUIET: Duration = Duration::from_secs(5);
+/// So long a new connection may take to be of use before another one is made.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long an instance that leaves takes to tell what is left to tell.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -65,7 +72,10 @@ pub(crate) struct Link {
     prefix: String,
     instances_key: String,
     channel: String,
-    connection: ConnectionManager,
+    /// Where Redis is, for those who read the log.
+    place: String,
+    connector: Connector,
+    connection: Mutex<Connection>,
     deadline: Duration,
     heard: watch::Sender<Revision>,
     known: AtomicU32,
@@ -84,16 +94,21 @@ impl Member {
         let prefix = format!("tollgate:{{{}}}", settings.name);
         let channel = format!("{prefix}:revision");
         let heard = watch::Sender::new(Revision(0));
-        let connection = {
+        let place = info.addr().to_string();
+        let connector = {
             let (channel, heard) = (channel.clone(), heard.clone());
-            connect(info, settings.deadline, move |push| hear(&push, id, &channel, &heard))?
+            let hear: Listener = Arc::new(move |push| hear(&push, id, &channel, &heard));
+            Connector { info, deadline: settings.deadline, hear }
         };
+        let connection = Connection { manager: connector.connect()?, made: Instant::now() };
         let link = Arc::new(Link {
             id,
             instances_key: format!("{prefix}:instances"),
             prefix,
             channel,
-            connection,
+            place,
+            connector,
+            connection: Mutex::new(connection),
             deadline: settings.deadline,
             heard,
             known: AtomicU32::new(1),
@@ -112,7 +127,7 @@ impl Member {
 
     pub(crate) async fn announce(&self, revision: Revision) -> Result<(), ClusterError> {
         let link = &self.link;
-        let mut connection = link.connection.clone();
+        let mut connection = link.connection();
         let message = format!("{} {revision}", link.id);
         let publish = connection.publish(&link.channel, message);
         link.guarded(publish).await.map(|_| ())
@@ -139,7 +154,7 @@ impl Member {
             Ok(Err(cause)) => tracing::warn!(%cause, "the last corrections of limits are lost"),
             Err(_) => tracing::warn!("the last corrections of limits are lost: redis is slow"),
         }
-        let mut connection = self.link.connection.clone();
+        let mut connection = self.link.connection();
         let key = &self.link.instances_key;
         let id = self.link.id.to_string();
         let gone = self.link.guarded(connection.zrem(key, id)).await;
@@ -155,22 +170,40 @@ impl Drop for Member {
     }
 }
 
-/// A connection that is made when it is needed, and again when it breaks.
-fn connect(
+/// What takes notices.
+type Listener = Arc<dyn Fn(PushInfo) -> Result<(), ClusterError> + Send + Sync>;
+
+/// Makes connections.
+struct Connector {
     info: ConnectionInfo,
     deadline: Duration,
-    on_push: impl Fn(PushInfo) -> Result<(), ClusterError> + Send + Sync + 'static,
-) -> Result<ConnectionManager, ClusterError> {
-    let settings = info.redis_settings().clone();
-    let info = info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));
-    let client = Client::open(info).map_err(|_| ClusterError::Address)?;
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(Duration::from_secs(1)))
-        .set_response_timeout(Some(deadline))
-        .set_number_of_retries(1)
-        .set_push_sender(on_push)
-        .set_automatic_resubscription();
-    ConnectionManager::new_lazy_with_config(client, config).map_err(failed)
+    hear: Listener,
+}
+
+/// The connection, and when it was made.
+struct Connection {
+    manager: ConnectionManager,
+    made: Instant,
+}
+
+impl Connector {
+    /// A connection that is made when it is needed, and again when it breaks.
+    fn connect(&self) -> Result<ConnectionManager, ClusterError> {
+        let settings = self.info.redis_settings().clone();
+        let keepalive = TcpKeepalive::new().with_time(QUIET).with_interval(QUIET / 2);
+        let tcp = TcpSettings::default().set_keepalive(keepalive).set_user_timeout(QUIET * 2);
+        let info = self.info.clone().set_tcp_settings(tcp);
+        let info = info.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3));
+        let client = Client::open(info).map_err(|_| ClusterError::Address)?;
+        let hear = Arc::clone(&self.hear);
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(1)))
+            .set_response_timeout(Some(self.deadline))
+            .set_number_of_retries(1)
+            .set_push_sender(move |push| hear(push))
+            .set_automatic_resubscription();
+        ConnectionManager::new_lazy_with_config(client, config).map_err(failed)
+    }
 }
 
 async fn beat_for_ever(link: Arc<Link>, counts: Arc<Shared>, beat: Duration) {
@@ -221,7 +254,7 @@ impl Link {
         &self,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, ClusterError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let mut again = connection.clone();
         let run = async move {
             match call.invoke_async(&mut connection).await {
@@ -234,7 +267,7 @@ impl Link {
 
     /// Says that this instance lives, and whether that was news.
     async fn beat(&self, script: &Script, life: u64) -> Result<bool, ClusterError> {
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         self.guarded(connection.subscribe(&self.channel)).await?;
         let id = self.id.to_string();
         let mut call = script.key(&self.instances_key);
@@ -258,19 +291,51 @@ impl Link {
         };
         match &result {
             Ok(_) if self.breaker.succeeded() => tracing::info!("redis is back"),
-            Err(cause) if self.breaker.failed(Instant::now()) => {
-                tracing::warn!(%cause, "redis is down: changes reach other instances later, and limits are \
-                     counted by share");
+            Ok(_) => {}
+            Err(cause) => {
+                let opened = self.breaker.failed(Instant::now());
+                if opened {
+                    let place = &self.place;
+                    tracing::warn!(%cause, place, "redis is down: changes reach other instances \
+                         later, and limits are counted by share");
+                }
+                if matches!(cause, ClusterError::Late) && !self.breaker.is_closed() {
+                    self.connect_anew();
+                }
             }
-            _ => {}
         }
         result
+    }
+
+    fn connection(&self) -> ConnectionManager {
+        self.connection.lock().manager.clone()
+    }
+
+    /// Gives up a connection that does not answer. It may have died without a word, and the next
+    /// call would wait on it in vain as well. A new one has some time to be made.
+    fn connect_anew(&self) {
+        let mut connection = self.connection.lock();
+        if connection.made.elapsed() < PATIENCE {
+            return;
+        }
+        match self.connector.connect() {
+            Ok(manager) => *connection = Connection { manager, made: Instant::now() },
+            Err(cause) => tracing::error!(%cause, "redis cannot be connected anew"),
+        }
     }
 }
 
 fn failed(cause: RedisError) -> ClusterError {
-    // The kind alone: the words may name the address with its password.
-    ClusterError::Failed(format!("{:?}", cause.kind()))
+    if cause.is_timeout() {
+        return ClusterError::Late;
+    }
+    // In our own words: those of the library may name the address with its password.
+    let words = match () {
+        () if cause.is_connection_refusal() => "the connection is refused",
+        () if cause.is_connection_dropped() => "the connection broke",
+        () => cause.category(),
+    };
+    ClusterError::Failed(words.to_owned())
 }
 
 /// Takes a notice of another instance.

@@ -22,12 +22,17 @@ pub(crate) trait Meet {
 
 impl Meet for Redis {
     fn instance(&self) -> Cluster {
-        Cluster::redis(&settings(self.port())).unwrap()
+        instance_at(self.port())
     }
 
     fn patient(&self) -> Cluster {
         patient(self.port())
     }
+}
+
+/// An instance that reaches Redis at this port.
+pub(crate) fn instance_at(port: u16) -> Cluster {
+    Cluster::redis(&settings(port)).unwrap()
 }
 
 fn settings(port: u16) -> Settings {
@@ -75,7 +80,7 @@ impl Wire {
 
     /// An instance that waits for an answer no longer than it has to.
     pub(crate) fn hasty(&self) -> Cluster {
-        Cluster::redis(&settings(self.port)).unwrap()
+        instance_at(self.port)
     }
 
     /// What Redis answers is lost from now on.

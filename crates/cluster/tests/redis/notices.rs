@@ -5,7 +5,7 @@ use std::process::Command;
 use cluster::{Cluster, ClusterError, DEADLINE, Settings};
 use domain::Revision;
 
-use super::harness::{Meet, PATIENCE, Redis, until};
+use super::harness::{Meet, PATIENCE, Redis, instance_at, until};
 
 /// Announces from `teller` until `listener` hears it: the listener may not have subscribed yet.
 async fn until_heard(teller: &Cluster, listener: &Cluster, revision: Revision) {
@@ -106,4 +106,19 @@ async fn a_redis_that_hangs_holds_nobody_up() {
     first.announce(Revision(2)).await.unwrap_err();
     signal("-CONT");
     until_heard(&first, &second, Revision(3)).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_in_silence_is_given_up_for_a_new_one() {
+    let redis = Redis::start();
+    let wire = testkit::Wire::to_port(redis.port()).await;
+    let (first, second) = (instance_at(wire.port()), redis.instance());
+    until_heard(&first, &second, Revision(1)).await;
+
+    wire.silence();
+
+    until("the loss is noticed", || !first.is_connected()).await;
+    until("it is connected anew", || first.is_connected()).await;
+    until_heard(&first, &second, Revision(2)).await;
+    until_heard(&second, &first, Revision(3)).await;
 }
