@@ -4,6 +4,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 
 use crate::settings::Limits;
 
@@ -13,7 +14,9 @@ pub(crate) struct Connections(Mutex<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
-    total: usize,
+    /// The tasks that serve them, by number; none until it is known.
+    tasks: HashMap<u64, Option<AbortHandle>>,
+    last: u64,
     /// Only addresses with a connection are here, so the map is as bounded as the connections.
     by_ip: HashMap<IpAddr, Count>,
 }
@@ -30,7 +33,7 @@ impl Connections {
     /// not to be counted.
     pub(crate) fn open(self: &Arc<Self>, ip: Option<IpAddr>, limits: &Limits) -> Option<Counted> {
         let mut open = self.0.lock();
-        if open.total >= limits.connections {
+        if open.tasks.len() >= limits.connections {
             return None;
         }
         if let Some(ip) = ip {
@@ -41,8 +44,23 @@ impl Connections {
             }
             open.by_ip.insert(ip, Count { all: count.all + 1, anonymous: count.anonymous + 1 });
         }
-        open.total += 1;
-        Some(Counted { connections: self.clone(), ip, anonymous: ip.is_some() })
+        open.last += 1;
+        let number = open.last;
+        open.tasks.insert(number, None);
+        Some(Counted { connections: self.clone(), number, ip, anonymous: ip.is_some() })
+    }
+
+    /// Notes which task serves a connection, unless it has ended already.
+    pub(crate) fn serve(&self, number: u64, task: AbortHandle) {
+        if let Some(serving) = self.0.lock().tasks.get_mut(&number) {
+            *serving = Some(task);
+        }
+    }
+
+    /// Ends all of them at once.
+    pub(crate) fn cut_off(&self) {
+        let open = self.0.lock();
+        open.tasks.values().flatten().for_each(AbortHandle::abort);
     }
 }
 
@@ -50,11 +68,17 @@ impl Connections {
 #[derive(Debug)]
 pub(crate) struct Counted {
     connections: Arc<Connections>,
+    number: u64,
     ip: Option<IpAddr>,
     anonymous: bool,
 }
 
 impl Counted {
+    /// Which connection it is.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// It showed a key that we know.
     pub(crate) fn known(&mut self) {
         if std::mem::take(&mut self.anonymous)
@@ -69,7 +93,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         let mut open = self.connections.0.lock();
-        open.total -= 1;
+        open.tasks.remove(&self.number);
         let Some(ip) = self.ip else { return };
         let Some(count) = open.by_ip.get_mut(&ip) else { return };
         count.all -= 1;
@@ -105,6 +129,6 @@ mod tests {
         let others = (open(Some(b)).unwrap(), open(None).unwrap());
         assert!(open(None).is_none(), "five in all are enough");
         drop((first, second, third, others));
-        assert!(connections.0.lock().by_ip.is_empty() && connections.0.lock().total == 0);
+        assert!(connections.0.lock().by_ip.is_empty() && connections.0.lock().tasks.is_empty());
     }
 }

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     balancer::{Candidate, Pool, RouteChooser, Slot, TargetState},
+    connections::Connections,
     health::{self, Case, Keys, UpstreamHealth},
     journal::Journal,
     lease::Leases,
@@ -64,6 +65,9 @@ pub struct Gateway {
     /// The memory for bodies that are held.
     memory: Arc<BodyMemory>,
     pub(crate) in_flight: AtomicU64,
+    /// Requests that are being read or answered, those that never become a call included.
+    pub(crate) answering: AtomicU64,
+    pub(crate) connections: Arc<Connections>,
     started: Instant,
     /// When the snapshot was last known to be current, in milliseconds after `started`; negative
     /// before the first.
@@ -113,6 +117,9 @@ impl World {
     }
 }
 
+/// The snapshot is confirmed four times a second while the database answers.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
+
 impl Gateway {
     /// A gateway that serves nothing yet: [`Gateway::install`] a snapshot before it listens.
     pub fn new(
@@ -144,6 +151,8 @@ impl Gateway {
             world: ArcSwap::from_pointee(World::nothing(empty)),
             memory,
             in_flight: AtomicU64::new(0),
+            answering: AtomicU64::new(0),
+            connections: Arc::default(),
             started: Instant::now(),
             confirmed: AtomicI64::new(-1),
             draining: AtomicBool::new(false),
@@ -326,9 +335,23 @@ impl Gateway {
                 || self.started.elapsed() <= max + Duration::from_millis(confirmed as u64))
     }
 
-    /// Whether calls are taken: a snapshot is there, and we are not about to leave.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.confirmed.load(Ordering::Relaxed) >= 0 && !self.is_draining()
+    /// Whether the snapshot was confirmed just now, so that a key that is not in it is not known
+    /// anywhere. Otherwise the key may have been made meanwhile.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        let confirmed = self.confirmed.load(Ordering::Relaxed);
+        let since = Duration::from_millis(u64::try_from(confirmed).unwrap_or_default());
+        self.is_current() && self.started.elapsed() <= since + CONFIRMED_WITHIN
+    }
+
+    /// Requests that are being read or answered, and calls that go on without their client.
+    pub fn under_way(&self) -> u64 {
+        let calls = self.in_flight.load(Ordering::Relaxed);
+        calls.max(self.answering.load(Ordering::Relaxed))
+    }
+
+    /// Cuts off every connection of a client. What it has cost is entered in the journal.
+    pub fn cut_off(&self) {
+        self.connections.cut_off();
     }
 
     /// Whether we are about to leave.

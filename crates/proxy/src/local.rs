@@ -1,12 +1,15 @@
 //! What is answered here and needs no key: whether we live, whether we are ready, and the hint
 //! for whoever took the wrong port. Neither asks the database anything.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::{client::Client, door::Door, gateway::Gateway, refusal::Refusal};
+use crate::{client::Client, door::Door, gateway::Gateway, journal::Health, refusal::Refusal};
+
+/// Log entries that have waited for longer than this are late.
+const BEHIND: Duration = Duration::from_secs(10);
 
 /// The fields of every JSON answer of our own.
 pub(crate) const JSON: &[u8] = b"content-type: application/json\r\ncache-control: no-store\r\n";
@@ -27,13 +30,39 @@ pub(crate) fn answer(gateway: &Arc<Gateway>, door: &Door) -> Option<Result<Local
     }
 }
 
+/// Ready means that calls are answered: with anything else than that, a balancer would send calls
+/// here that are refused. That log entries wait for the database is told, and keeps no call out.
 fn ready(gateway: &Gateway) -> Local {
-    let parts = json!({
-        "snapshot": if gateway.is_current() { "current" } else { "stale" },
-        "journal": format!("{:?}", gateway.journal.health()).to_lowercase(),
+    let journal = match gateway.journal.health() {
+        Health::Good => "good",
+        Health::Full => "full",
+        Health::Broken => "broken",
+    };
+    let snapshot = if gateway.is_current() { "current" } else { "stale" };
+    let behind = gateway.journal.behind();
+    let mut parts = json!({
+        "snapshot": snapshot,
+        "journal": journal,
+        "log": if behind > BEHIND { "behind" } else { "stored" },
     });
-    let (status, word) = if gateway.is_ready() { (200, "ready") } else { (503, "not ready") };
-    (status, json!({ "status": word, "parts": parts }).to_string().into())
+    if let Some(connected) = gateway.counters.is_connected() {
+        parts["redis"] = if connected { "connected" } else { "away" }.into();
+    }
+    let mut faults = Vec::new();
+    if gateway.is_draining() {
+        faults.push("it is about to end".to_owned());
+    }
+    if snapshot != "current" {
+        faults.push("the configuration is too old".to_owned());
+    }
+    if journal != "good" {
+        faults.push(format!("the journal is {journal}"));
+    }
+    let (status, answer) = match faults.is_empty() {
+        true => (200, json!({ "status": "ready", "parts": parts })),
+        false => (503, json!({ "status": "not ready", "faults": faults, "parts": parts })),
+    };
+    (status, answer.to_string().into())
 }
 
 /// Sends it.

@@ -124,7 +124,10 @@ fn known(gateway: &Gateway, snapshot: &Snapshot, key: &str) -> Result<Arc<Caller
     let fits = |caller: &&Arc<Caller>| {
         caller.digest(shown.public_id(), now).is_some_and(|digest| shown.is(digest))
     };
-    let caller = snapshot.caller(shown.public_id()).filter(fits).ok_or(Refusal::KeyUnknown)?;
+    let Some(caller) = snapshot.caller(shown.public_id()).filter(fits) else {
+        // It may have been made since we last heard from the database.
+        return Err(if gateway.is_confirmed() { Refusal::KeyUnknown } else { Refusal::Stale });
+    };
     if let Some(why) = caller.refused_at(now) {
         return Err(Refusal::KeyRefused(why));
     }

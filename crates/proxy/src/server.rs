@@ -6,7 +6,10 @@ use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,7 +27,7 @@ use uuid::Uuid;
 
 use crate::{
     client::Client,
-    connections::{Connections, Counted},
+    connections::Counted,
     door::Door,
     gateway::Gateway,
     http1::{Conn, ReadError, RequestHead, peer_ip},
@@ -41,7 +44,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// The data plane as a Pingora service that listens where the gateway's settings say.
 pub fn service(gateway: Arc<Gateway>) -> Service<Front> {
     let addr = gateway.settings.addr.to_string();
-    let front = Front { gateway, connections: Arc::default(), sweeping: std::sync::Once::new() };
+    let front = Front { gateway, sweeping: std::sync::Once::new() };
     let mut service = Service::new("proxy".to_owned(), front);
     // Reads go into our own buffer and writes leave whole: buffers between would only copy.
     service.add_listener(ListenerConfig::tcp(&addr).l4_buffer(L4BufferSettings::unbuffered()));
@@ -51,7 +54,6 @@ pub fn service(gateway: Arc<Gateway>) -> Service<Front> {
 /// Answers connections.
 pub struct Front {
     gateway: Arc<Gateway>,
-    connections: Arc<Connections>,
     sweeping: std::sync::Once,
 }
 
@@ -68,17 +70,35 @@ impl ServerApp for Front {
         });
         let ip = peer_ip(&stream);
         let counted_ip = self.gateway.settings.counted(ip);
-        let counted = self.connections.open(counted_ip, &self.gateway.settings.limits)?;
-        let (front, shutdown) = (self.clone(), shutdown.clone());
+        let connections = &self.gateway.connections;
+        let counted = connections.open(counted_ip, &self.gateway.settings.limits)?;
+        let (front, shutdown, number) = (self.clone(), shutdown.clone(), counted.number());
         // In a task of its own: Pingora's has room for a TLS handshake, 9 KiB, and would keep it for
         // as long as the connection lasts.
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let mut conn = Conn::new(stream);
             if front.converse(&mut conn, ip, counted, shutdown).await {
                 Box::pin(conn.close(LINGER)).await;
             }
         });
+        connections.serve(number, task.abort_handle());
         None
+    }
+}
+
+/// A request that is being read or answered: the process does not end in its middle.
+struct Answering<'a>(&'a AtomicU64);
+
+impl<'a> Answering<'a> {
+    fn begin(gateway: &'a Gateway) -> Self {
+        gateway.answering.fetch_add(1, Ordering::Relaxed);
+        Self(&gateway.answering)
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -144,6 +164,7 @@ impl Front {
         counted: &mut Counted,
         last: bool,
     ) -> After {
+        let _answering = Answering::begin(&self.gateway);
         let request_id = request_id(&head);
         let ip = peer.map(|peer| self.client_ip(peer, &head));
         let client = Client::new(conn, head, ip, request_id, self.gateway.settings.limits);

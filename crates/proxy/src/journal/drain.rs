@@ -133,6 +133,7 @@ impl Drain {
             ids.iter().for_each(|id| drop(self.own.open.remove(id)));
         }
         self.writer.waiting.fetch_sub(done, Ordering::Relaxed);
+        self.writer.moved();
         if batch.position.journal == self.own.name {
             self.release_own(&batch.position);
         } else {

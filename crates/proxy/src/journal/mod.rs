@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use domain::log::LogEntry;
 use uuid::Uuid;
@@ -160,6 +161,11 @@ impl Journal {
     /// Whether the database has everything.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// For how long log entries have waited without any of them being taken to the database.
+    pub fn behind(&self) -> Duration {
+        self.0.writer.behind()
     }
 
     /// Bytes on disk.

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, watch};
@@ -23,6 +23,9 @@ use super::{Durability, Health, JournalError, Settings};
 
 /// Room that a full disk must have again before calls are taken.
 const PROBE: usize = 64 << 10;
+
+/// As much as the intent of one call takes: with less room left no call is let in.
+const INTENT: usize = 1 << 10;
 
 /// Everything behind [`super::Journal`] and [`super::Drain`].
 #[derive(Debug)]
@@ -42,6 +45,10 @@ pub(super) struct Writer {
     pub(super) progress: watch::Sender<Progress>,
     /// Settle records that the database does not have.
     pub(super) waiting: AtomicU64,
+    /// When the database last took some of them, or the first of them came: in milliseconds after
+    /// `opened`.
+    moved: AtomicU64,
+    opened: Instant,
     /// Bytes of all segments of all journals of this process.
     pub(super) bytes: AtomicU64,
 }
@@ -120,6 +127,8 @@ impl Writer {
             work: Condvar::new(),
             progress: watch::Sender::new(Progress::default()),
             waiting: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            opened: Instant::now(),
             bytes: AtomicU64::new(0),
         }
     }
@@ -159,7 +168,9 @@ impl Writer {
         let ticket = self.ticket(&tail);
         drop(tail);
         if record::view(record).kind == Some(Kind::Settle) {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
+            if self.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
+                self.moved();
+            }
             self.news.notify_one();
         }
         written.map(|()| ticket)
@@ -212,11 +223,25 @@ impl Writer {
         self.bytes.load(Ordering::Relaxed) + more as u64 > self.settings.cap
     }
 
+    /// Notes that the database takes what waits.
+    pub(super) fn moved(&self) {
+        self.moved.store(self.opened.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// For how long nothing of what waits was taken.
+    pub(super) fn behind(&self) -> Duration {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return Duration::ZERO;
+        }
+        let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(moved)
+    }
+
     pub(super) fn health(&self) -> Health {
         match self.tail.lock().trouble {
             Some(Trouble::Full) => Health::Full,
             Some(Trouble::Broken) => Health::Broken,
-            None if self.over_cap(0) => Health::Full,
+            None if self.over_cap(INTENT) => Health::Full,
             None => Health::Good,
         }
     }

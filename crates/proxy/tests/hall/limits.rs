@@ -24,6 +24,9 @@ async fn where_calls_cannot_be_recorded_none_is_sent() {
     let reply = hall.ask(hall.post("/proxy/up/x", "")).await;
     assert_eq!((reply.status, reply.code().as_str()), (503, "journal_unavailable"));
     assert!(reply.header("retry-after").is_some());
+    let ready = hall.ask(crate::harness::request("GET", "/readyz", &[], "")).await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("the journal is full"), "{}", ready.text());
     assert_eq!(vendor.seen().len(), hall.entries().await.len(), "what was sent is entered");
 }
 
@@ -35,7 +38,19 @@ async fn an_old_picture_of_the_world_is_not_served() {
     let hall = setup.start().await;
     let reply = hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await;
     assert_eq!((reply.status, reply.code().as_str()), (503, "stale_configuration"));
-    assert_eq!(hall.ask(crate::harness::request("GET", "/readyz", &[], "")).await.status, 200);
+    let ready = hall.ask(crate::harness::request("GET", "/readyz", &[], "")).await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("the configuration is too old"), "{}", ready.text());
+    // Nor is it known which keys there are by now.
+    let stranger = auth::MasterKey::generate().service_keys().mint();
+    let stranger = secrecy::ExposeSecret::expose_secret(&stranger.key).to_owned();
+    let stranger = format!("authorization: Bearer {stranger}");
+    let ask = crate::harness::request("GET", "/v1/models", &[&stranger], "");
+    let reply = hall.ask(ask).await;
+    assert_eq!((reply.status, reply.code().as_str()), (503, "stale_configuration"));
+    let malformed = ["authorization: Bearer tg-nonsense"];
+    let reply = hall.ask(crate::harness::request("GET", "/v1/models", &malformed, "")).await;
+    assert_eq!(reply.status, 401);
 }
 
 #[tokio::test]
