@@ -9,9 +9,9 @@ use std::{net::SocketAddr, time::Duration};
 use clap::CommandFactory;
 
 use crate::{
-    cli::{Cli, Command, MigrateCommand},
-    config::{Config, Flags},
-    serve,
+    cli::{CheckArgs, Cli, Command, MigrateCommand},
+    config::{Config, Fault, Faults, Flags, Origin},
+    master_key, serve,
     words::{remark, tell},
 };
 
@@ -22,16 +22,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         return Ok(());
     }
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => serve::serve(Config::load(Flags::from(args))?),
-        Command::Check(args) => {
-            let config = Config::load(Flags::from(args.serve))?;
-            if args.print {
-                tell(config.effective());
-            } else {
-                remark("the configuration is sound");
-            }
-            Ok(())
-        }
+        Command::Serve(args) => serve::serve(Flags::from(args)),
+        Command::Check(args) => check(args),
         Command::Mock(args) => mock_providers(args.addr, args.pace),
         Command::Demo(args) => demo::run(args.keep),
         Command::Admin(command) => admin::run(command),
@@ -60,6 +52,22 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+fn check(args: CheckArgs) -> anyhow::Result<()> {
+    let config = Config::load(Flags::from(args.serve))?;
+    if let Err(error) = master_key::look(&config) {
+        let message = format!("the master key cannot be used: {error:#}");
+        let origin = Origin::Default;
+        return Err(Faults(vec![Fault { origin, path: String::new(), message }]).into());
+    }
+    config.notes.iter().for_each(|note| remark(note));
+    if args.print {
+        tell(config.effective());
+    } else {
+        remark("the configuration is sound");
+    }
+    Ok(())
+}
+
 fn mock_providers(addr: SocketAddr, pace: Duration) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
@@ -86,12 +94,18 @@ fn migrate(command: MigrateCommand) -> anyhow::Result<()> {
             let config = Config::load(Flags::from(args))?;
             let known = store::migrations(&serve::store_settings(&config)).await?;
             for step in &known {
-                tell(&format!(
-                    "{}  {}",
-                    if step.applied { "applied" } else { "waiting" },
-                    step.name
-                ));
+                let word = match (step.known, step.applied) {
+                    (true, true) => "applied",
+                    (true, false) => "waiting",
+                    (false, _) => "newer  ",
+                };
+                tell(&format!("{word}  {}", step.name));
             }
+            let newer = known.iter().filter(|step| !step.known).count();
+            anyhow::ensure!(
+                newer == 0,
+                "a newer version of this program has changed the database: {newer} steps are not known here"
+            );
             let waiting = known.iter().filter(|step| !step.applied).count();
             anyhow::ensure!(waiting == 0, "{waiting} migrations wait: tollgate migrate up");
             Ok(())

@@ -5,6 +5,7 @@
 
 mod example;
 mod layers;
+mod reload;
 mod settings;
 mod value;
 
@@ -20,8 +21,10 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 
+pub(crate) use self::layers::Origin;
+pub(crate) use self::reload::Reload;
 use self::{
-    layers::{Layers, Origin},
+    layers::Layers,
     settings::{Kind, SETTINGS},
     value::Value,
 };
@@ -32,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) enable_proxy: bool,
     pub(crate) enable_management: bool,
     pub(crate) data_dir: PathBuf,
+    /// How long calls are still taken after the end was announced.
+    pub(crate) shutdown_delay: Duration,
     pub(crate) shutdown_grace: Duration,
     /// By the clock of which zone days begin.
     pub(crate) timezone: Tz,
@@ -45,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) redis_url: Option<SecretString>,
     pub(crate) outbound_allow: Vec<IpNet>,
+    /// What whoever reads the log should know of what was said and has no effect.
+    pub(crate) notes: Vec<String>,
     /// What was said and by whom, for `check --print`.
     effective: String,
 }
@@ -139,10 +146,13 @@ pub(crate) struct Database {
     /// The file, where the database is embedded: one data plane at a time may use it.
     pub(crate) file: Option<PathBuf>,
     pub(crate) max_connections: u32,
+    pub(crate) statement_timeout: Duration,
+    /// Whether a database that a newer version has changed is opened.
+    pub(crate) allow_newer: bool,
 }
 
 /// What the command line says about the configuration.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Flags {
     /// The file; `-` is the standard input.
     pub(crate) file: Option<PathBuf>,
@@ -161,7 +171,8 @@ pub(crate) struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.origin, self.path.is_empty()) {
-            (Origin::Default, _) => write!(f, "{} {}", self.path, self.message),
+            (Origin::Default, true) => f.write_str(&self.message),
+            (Origin::Default, false) => write!(f, "{} {}", self.path, self.message),
             (origin, true) => write!(f, "{origin}: {}", self.message),
             (origin, false) => write!(f, "{origin}: {} {}", self.path, self.message),
         }
@@ -195,6 +206,7 @@ impl Config {
         let file = flags.file.clone().or_else(|| var("TOLLGATE_CONFIG").map(PathBuf::from));
         add_files(&mut layers, file.as_deref(), var("TOLLGATE_PROFILE").as_deref(), dir);
         layers.add_variables(vars.clone());
+        layers.notes.extend(outgoing_proxy(&vars));
         for (path, flag, value) in flags.settings {
             layers.add_flag(path, flag, value);
         }
@@ -212,6 +224,19 @@ fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// Says that providers are called directly, where the environment names a proxy for it.
+fn outgoing_proxy(vars: &[(String, String)]) -> Option<String> {
+    const NAMES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
+    let set = vars.iter().filter(|(_, value)| !value.trim().is_empty()).map(|(name, _)| name);
+    let set: Vec<&str> = set
+        .filter(|name| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)))
+        .map(String::as_str)
+        .collect();
+    (!set.is_empty()).then(|| {
+        format!("{} is set and not used yet: providers are called directly", set.join(", "))
+    })
 }
 
 const PROFILES: [&str; 3] = ["dev", "test", "prod"];
@@ -276,6 +301,7 @@ impl Reader {
         let config = Config {
             enable_proxy: self.switch("enable_proxy"),
             enable_management: self.switch("enable_management"),
+            shutdown_delay: self.duration("shutdown_delay"),
             shutdown_grace: self.duration("shutdown_grace"),
             timezone: self.timezone(),
             retention: Retention {
@@ -299,6 +325,7 @@ impl Reader {
             redis_url: self.secret("redis.url"),
             outbound_allow: self.networks("outbound.allow"),
             data_dir,
+            notes: std::mem::take(&mut self.layers.notes),
             effective: String::new(),
         };
         self.relations(&config);
@@ -382,7 +409,9 @@ impl Reader {
             (Some(file), _) => format!("sqlite://{}", file.display()).into(),
             (None, given) => given.unwrap_or_default(),
         };
-        Database { url, file, max_connections }
+        let statement_timeout = self.duration("database.statement_timeout");
+        let allow_newer = self.switch("database.allow_newer");
+        Database { url, file, max_connections, statement_timeout, allow_newer }
     }
 
     /// Values that are fine alone and not together.

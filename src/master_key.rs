@@ -1,40 +1,106 @@
 //! Where the master key is kept. What is derived from it is in `auth`.
 
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use auth::MasterKey;
 use secrecy::ExposeSecret;
 
 use crate::{
-    config::{self, MasterKeySource},
+    config::{self, Config, MasterKeySource},
     process,
 };
 
-/// Brings the master key, making one where none was ever given.
-pub(crate) fn bring(source: &MasterKeySource) -> anyhow::Result<MasterKey> {
-    match source {
+/// The master key, and whether it was made just now.
+#[derive(Debug)]
+pub(crate) struct Brought {
+    key: MasterKey,
+    made: Option<PathBuf>,
+}
+
+impl Brought {
+    pub(crate) fn key(&self) -> &MasterKey {
+        &self.key
+    }
+
+    pub(crate) fn into_key(self) -> MasterKey {
+        self.key
+    }
+
+    /// Removes a key that was made just now and is of no use: another instance was faster.
+    pub(crate) fn take_back(self) {
+        if let Some(path) = self.made
+            && let Err(error) = fs::remove_file(&path)
+        {
+            tracing::warn!(%error, "{} is not the master key and stays", path.display());
+        }
+    }
+}
+
+/// Brings the master key, making one where none was ever given. `sealed` says whether the database
+/// has one already: then no other key is of use, and none is made.
+pub(crate) async fn bring(
+    source: &MasterKeySource,
+    sealed: impl Future<Output = store::Result<bool>>,
+) -> anyhow::Result<Brought> {
+    if let Some(key) = given(source)? {
+        return Ok(Brought { key, made: None });
+    }
+    let MasterKeySource::DataDir(path) = source else { unreachable!("other sources give a key") };
+    if sealed.await? {
+        bail!(
+            "there is no master key in {}, and the database was started with one already; without it \
+             its secrets cannot be read. Put that file back, or give this instance the key of the \
+             others (TOLLGATE_MASTER_KEY_FILE)",
+            path.display()
+        );
+    }
+    make(path)
+}
+
+/// Looks whether a start would have its master key, without making one.
+pub(crate) fn look(config: &Config) -> anyhow::Result<()> {
+    let MasterKeySource::DataDir(path) = &config.master_key else {
+        return given(&config.master_key).map(drop);
+    };
+    let database = config.database.file.as_deref().and_then(|file| fs::metadata(file).ok());
+    if given(&config.master_key)?.is_none() && database.is_some_and(|file| file.len() > 0) {
+        bail!("there is a database, and no master key in {}", path.display());
+    }
+    Ok(())
+}
+
+/// The key as it was given or lies in its file; none where it has to be made first.
+pub(crate) fn given(source: &MasterKeySource) -> anyhow::Result<Option<MasterKey>> {
+    let key = match source {
         MasterKeySource::Given(text) => {
-            MasterKey::parse(text.expose_secret()).context("the given master key cannot be used")
+            MasterKey::parse(text.expose_secret()).context("the given master key cannot be used")?
         }
         MasterKeySource::Command(command) => {
             let text = config::output_of(command).context("master_key_command failed")?;
             MasterKey::parse(text.expose_secret())
-                .context("what master_key_command prints is no master key")
+                .context("what master_key_command prints is no master key")?
         }
         MasterKeySource::DataDir(path) => match fs::read_to_string(path) {
             Ok(text) => {
                 look_at_owner(path)?;
                 let key = MasterKey::parse(&text);
-                key.with_context(|| format!("{} holds no master key", path.display()))
+                key.with_context(|| format!("{} holds no master key", path.display()))?
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(path),
-            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+            }
         },
-    }
+    };
+    Ok(Some(key))
 }
 
-fn make(path: &Path) -> anyhow::Result<MasterKey> {
+fn make(path: &Path) -> anyhow::Result<Brought> {
     let key = MasterKey::generate();
     match process::write_private(path, key.to_text().expose_secret()) {
         Ok(()) => tracing::warn!(
@@ -44,25 +110,36 @@ fn make(path: &Path) -> anyhow::Result<MasterKey> {
         ),
         // The other plane was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return MasterKey::parse(&fs::read_to_string(path)?)
-                .with_context(|| format!("{} holds no master key", path.display()));
+            let key = MasterKey::parse(&fs::read_to_string(path)?)
+                .with_context(|| format!("{} holds no master key", path.display()))?;
+            return Ok(Brought { key, made: None });
         }
         Err(error) => {
             return Err(error).with_context(|| format!("{} cannot be written", path.display()));
         }
     }
-    Ok(key)
+    Ok(Brought { key, made: Some(path.to_owned()) })
 }
 
-/// A key that others can read or that others own is not taken.
+/// A key that strangers can read or that others own is not taken.
 fn look_at_owner(path: &Path) -> anyhow::Result<()> {
     let about = fs::metadata(path)?;
     let me = nix::unistd::geteuid().as_raw();
     if about.uid() != me && me != 0 {
         bail!("{} belongs to another user", path.display());
     }
-    if about.mode() & 0o077 != 0 {
+    if about.mode() & 0o007 != 0 {
         bail!("{} can be read by others; use chmod 600", path.display());
+    }
+    if about.mode() & 0o070 != 0 {
+        if !process::is_own_group(about.gid()) {
+            let group = about.gid();
+            bail!(
+                "{} can be read by the group {group}, which is not ours; use chmod 600",
+                path.display()
+            );
+        }
+        tracing::warn!("{} can be read by its group; better: chmod 600", path.display());
     }
     Ok(())
 }
@@ -73,6 +150,11 @@ mod tests {
 
     use super::*;
 
+    fn bring(source: &MasterKeySource) -> anyhow::Result<Brought> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(super::bring(source, async { Ok(false) }))
+    }
+
     #[test]
     fn a_key_is_made_once_for_its_owner_alone_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
@@ -81,10 +163,29 @@ mod tests {
         let made = bring(&source).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let found = bring(&source).unwrap();
-        assert_eq!(made.to_text().expose_secret(), found.to_text().expose_secret());
+        let text = |brought: &Brought| brought.key().to_text().expose_secret().to_owned();
+        assert_eq!(text(&made), text(&found));
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(bring(&source).unwrap_err().to_string().contains("chmod 600"));
+        // A volume that a cluster mounts for our group.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+        bring(&source).unwrap();
+
+        found.take_back();
+        assert!(path.exists(), "what was there before stays");
+        made.take_back();
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn no_key_is_made_for_a_database_that_has_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("master.key");
+        let source = MasterKeySource::DataDir(path.clone());
+        let lost = super::bring(&source, async { Ok(true) }).await.unwrap_err().to_string();
+        assert!(lost.contains("master.key") && lost.contains("Put that file back"), "{lost}");
+        assert!(!path.exists());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! disk, a data directory that nobody else reads.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -32,19 +32,78 @@ pub(crate) fn harden() {
     }
 }
 
-/// Makes the data directory where it is missing, and looks that nobody else can write there.
+/// Makes the data directory where it is missing, and looks who else can write there. Clusters
+/// mount volumes that a group of ours or everybody in the container may write.
 pub(crate) fn data_dir(path: &Path) -> anyhow::Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.with_context(|| format!("the data directory {} cannot be made", path.display()))?;
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o022 != 0 {
+    let about = fs::metadata(path)?;
+    let mode = about.mode() & 0o7777;
+    let shown = path.display();
+    if mode & 0o020 != 0 {
+        let group = about.gid();
+        if !is_own_group(group) {
+            bail!(
+                "the data directory {shown} can be written by the group {group}, which is not ours \
+                 (mode {mode:o}); use chmod 700"
+            );
+        }
+        tracing::warn!("the data directory {shown} can be written by its group (mode {mode:o})");
+    }
+    if mode & 0o002 != 0 {
+        for_everybody(path, &about)?;
+    }
+    Ok(())
+}
+
+/// A directory that everybody may write: others could put their files in the place of ours, unless
+/// it is sticky, or it is ours to close, or nobody but this container has it.
+fn for_everybody(path: &Path, about: &Metadata) -> anyhow::Result<()> {
+    let (mode, shown) = (about.mode() & 0o7777, path.display());
+    if let Some(foreign) = foreign_file(path)? {
         bail!(
-            "the data directory {} can be written by others (mode {:o}); use chmod 700",
-            path.display(),
-            mode & 0o777
+            "everybody can write in the data directory {shown} (mode {mode:o}), and {foreign} in it \
+             belongs to somebody else"
+        );
+    }
+    let sticky = mode & 0o1000 != 0;
+    let closed = mode & !0o002;
+    if sticky || is_mount(path, about) {
+        tracing::warn!("everybody can write in the data directory {shown} (mode {mode:o})");
+    } else if fs::set_permissions(path, Permissions::from_mode(closed)).is_ok() {
+        tracing::warn!("took the right to write in the data directory {shown} from everybody else");
+    } else {
+        bail!(
+            "the data directory {shown} can be written by others (mode {mode:o}), who could replace \
+             what lies in it; use chmod 700, or a directory of our own in it"
         );
     }
     Ok(())
+}
+
+/// A file of ours that is not ours.
+fn foreign_file(dir: &Path) -> io::Result<Option<&'static str>> {
+    let me = nix::unistd::geteuid().as_raw();
+    for name in ["master.key", "tollgate.db", "tollgate.db-wal", "journal"] {
+        match fs::symlink_metadata(dir.join(name)) {
+            Ok(about) if about.uid() != me => return Ok(Some(name)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a file system begins here: a volume that was mounted for us.
+fn is_mount(path: &Path, about: &Metadata) -> bool {
+    fs::metadata(path.join("..")).is_ok_and(|above| above.dev() != about.dev())
+}
+
+/// Whether we are a member of this group.
+pub(crate) fn is_own_group(group: u32) -> bool {
+    let mine = nix::unistd::getgroups().unwrap_or_default();
+    nix::unistd::getegid().as_raw() == group || mine.iter().any(|gid| gid.as_raw() == group)
 }
 
 /// Held while this process is the data plane of an embedded database.
@@ -88,12 +147,29 @@ fn beside(database: &Path) -> PathBuf {
     database.with_file_name(name)
 }
 
-/// Writes a new file that only its owner may read; one that is there is an error.
+/// Writes a new file that only its owner may read; one that is there is an error. Whoever sees it
+/// sees all of it.
 pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use io::Write;
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    let draft = path.with_extension(format!("{}.draft", std::process::id()));
+    let written = (|| {
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        match fs::hard_link(&draft, path) {
+            // Some volumes have no links.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                let mut file = OpenOptions::new();
+                let mut file = file.create_new(true).write(true).mode(0o600).open(path)?;
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            }
+            linked => linked,
+        }
+    })();
+    // One that stays lies beside the key and is as private.
+    let _ = fs::remove_file(&draft);
+    written
 }
 
 #[cfg(test)]
@@ -116,9 +192,48 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b");
         data_dir(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(data_dir(&path).unwrap_err().to_string().contains("written by others"));
+        assert_eq!(mode(&path), 0o700);
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn directories_as_clusters_mount_them_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        // Our own group may write, whether new files get it or not; so it stays.
+        for given in [0o775, 0o2775, 0o770, 0o1777] {
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(given)).unwrap();
+            data_dir(dir.path()).unwrap();
+            assert_eq!(mode(dir.path()), given);
+        }
+        // What everybody may write, and is ours, is closed to the others.
+        for (given, closed) in [(0o777, 0o775), (0o2777, 0o2775), (0o707, 0o705)] {
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(given)).unwrap();
+            data_dir(dir.path()).unwrap();
+            assert_eq!(mode(dir.path()), closed);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_strangers_write_is_refused_where_they_could_replace_our_files() {
+        let root = nix::unistd::geteuid().is_root();
+        let dir = tempfile::tempdir().unwrap();
+        let stranger = 54_321;
+        let give = |path: &Path| std::os::unix::fs::chown(path, Some(stranger), Some(stranger));
+        if !root || give(dir.path()).is_err() {
+            // Only root can give a directory away.
+            return;
+        }
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        let refused = data_dir(dir.path()).unwrap_err().to_string();
+        assert!(refused.contains("the group 54321, which is not ours"), "{refused}");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1757)).unwrap();
+        fs::write(dir.path().join("master.key"), "").unwrap();
+        give(&dir.path().join("master.key")).unwrap();
+        let refused = data_dir(dir.path()).unwrap_err().to_string();
+        assert!(refused.contains("master.key in it belongs to somebody else"), "{refused}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod ending;
 mod listener;
 mod planes;
+mod signals;
 
 use std::{
     sync::{Arc, Mutex, atomic::AtomicBool, mpsc},
@@ -22,26 +23,32 @@ use proxy::{
     journal::{Durability, Journal},
 };
 use secrecy::ExposeSecret;
-use store::Store;
+use store::{Store, StoreError};
 use tokio::{runtime::Runtime, sync::watch};
 
 use self::{
     ending::Ending,
     listener::{OnPort, Port},
     planes::{Beside, ManagementPlane, Tasks},
+    signals::{Serving, Signals},
 };
 use crate::{
-    config::Config,
+    config::{Config, Flags, Reload},
     master_key,
     process::{self, DataPlaneLock},
     tasks::{drain_journal, keep_events, refresh, scheduler::Keep},
     telemetry,
 };
 
+/// After the grace ours is the word that ends the process; this is only for the server's own count.
+const MARGIN: Duration = Duration::from_secs(60);
+
 /// Runs the planes until a signal ends them.
-pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
+pub(crate) fn serve(flags: Flags) -> anyhow::Result<()> {
+    let config = Config::load(flags.clone())?;
     let logs = Arc::new(telemetry::start(&config.log));
-    let done = run(&config, &logs);
+    config.notes.iter().for_each(|note| tracing::warn!("{note}"));
+    let done = run(&config, flags, &logs);
     if let Err(error) = &done {
         tracing::error!("cannot start: {error:#}");
     }
@@ -49,8 +56,12 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<()> {
     done
 }
 
-fn run(config: &Config, logs: &Arc<telemetry::Logs>) -> anyhow::Result<()> {
+fn run(config: &Config, flags: Flags, logs: &Arc<telemetry::Logs>) -> anyhow::Result<()> {
     process::harden();
+    // Connections of the database belong to this runtime, so it lives until the end.
+    let runtime = Runtime::new()?;
+    let reload = Reload::of(config, flags);
+    let signals = runtime.block_on(async { Signals::take(reload, logs.clone()) })?;
     process::data_dir(&config.data_dir)?;
     let proxy = &config.proxy;
     let proxy_port =
@@ -61,86 +72,133 @@ fn run(config: &Config, logs: &Arc<telemetry::Logs>) -> anyhow::Result<()> {
         .transpose()?;
     let file = config.database.file.as_deref().filter(|_| config.enable_proxy);
     let _one_data_plane = file.map(DataPlaneLock::take).transpose()?;
-
-    // Connections of the database belong to this runtime, so it lives until the end.
-    let runtime = Runtime::new()?;
     let (store, master_key) = runtime.block_on(opened(config))?;
-    if config.enable_management {
-        runtime.block_on(first_start(config, &store, &master_key))?;
-    }
+    let opened = Opened { config, runtime: &runtime, store: store.clone(), master_key };
+    let done = opened.serve(signals, [proxy_port, management_port], logs);
+    ending::closed(runtime.handle(), &store);
+    done
+}
 
-    let cluster = runtime.block_on(async { clustered(config) })?;
-    let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
-    let mut data_plane = None;
-    if let Some(port) = proxy_port {
-        let management_addr = management_port.as_ref().map(Port::addr);
-        let first = runtime.block_on(refresh::snapshot(&store));
-        let first = first.context("the stored configuration cannot be served")?;
-        let (journal, mut drain) = Journal::open(journal_settings(config))?;
-        let settings = proxy_settings(config, port.addr(), management_addr, &master_key);
-        let counters = Counters::of(&cluster);
-        let gateway = Gateway::new(settings, master_key.service_keys(), journal, counters);
-        let served = first.revision;
-        gateway.install(first);
-        let known = runtime.block_on(async {
-            // What was used stands in log entries, also in those that are not stored yet.
-            drain_journal::bring_over(&mut drain, &store).await;
-            keep_events::restore(&gateway, &store).await
+/// What there is before anything is served.
+struct Opened<'a> {
+    config: &'a Config,
+    runtime: &'a Runtime,
+    store: Store,
+    master_key: MasterKey,
+}
+
+impl Opened<'_> {
+    /// Serves until the end; the process ends in it.
+    fn serve(
+        self,
+        signals: Signals,
+        [proxy_port, management_port]: [Option<Port>; 2],
+        logs: &Arc<telemetry::Logs>,
+    ) -> anyhow::Result<()> {
+        let Self { config, runtime, store, master_key } = self;
+        if config.enable_management {
+            runtime.block_on(first_start(config, &store, &master_key))?;
+        }
+        let cluster = runtime.block_on(async { clustered(config) })?;
+        let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
+        let mut data_plane = None;
+        if let Some(port) = proxy_port {
+            let management_addr = management_port.as_ref().map(Port::addr);
+            let first = runtime.block_on(refresh::snapshot(&store));
+            let first = first.context("the stored configuration cannot be served")?;
+            let (journal, mut drain) = Journal::open(journal_settings(config))?;
+            let settings = proxy_settings(config, port.addr(), management_addr, &master_key);
+            let counters = Counters::of(&cluster);
+            let gateway = Gateway::new(settings, master_key.service_keys(), journal, counters);
+            let served = first.revision;
+            gateway.install(first);
+            let known = runtime.block_on(async {
+                // What was used stands in log entries, also in those that are not stored yet.
+                drain_journal::bring_over(&mut drain, &store).await;
+                keep_events::restore(&gateway, &store).await
+            });
+            let known = known.context("what is known of keys and quotas cannot be read")?;
+            tell_start("data plane", &port, served);
+            server.add_service(OnPort::new(proxy::service(gateway.clone()), port));
+            let drain = Mutex::new(Some(drain));
+            data_plane = Some(Beside { gateway, served, drain, known: Some(known) });
+        }
+        let gateway = data_plane.as_ref().map(|plane| plane.gateway.clone());
+        let management_ended = Arc::new(AtomicBool::new(management_port.is_none()));
+        let mut management = None;
+        if let Some(port) = management_port {
+            let live = gateway.clone().map(|gateway| gateway as Arc<dyn Live>);
+            let plane = planes::management(config, store.clone(), &master_key, live);
+            tell_start("management plane", &port, runtime.block_on(store.revision())?);
+            management = Some(plane.clone());
+            server.add_service(ManagementPlane::new(plane, port, management_ended.clone()));
+        }
+        let (ending, told) = watch::channel(false);
+        let (running, tasks_ended) = mpsc::channel();
+        let running = Some(running);
+        let (zone, keep) = (config.timezone, keep(config));
+        server.add_service(Tasks {
+            store: store.clone(),
+            cluster,
+            data_plane,
+            zone,
+            keep,
+            ending: told,
+            running,
         });
-        let known = known.context("what is known of keys and quotas cannot be read")?;
-        tell_start("data plane", &port, served);
-        server.add_service(OnPort::new(proxy::service(gateway.clone()), port));
-        let drain = Mutex::new(Some(drain));
-        data_plane = Some(Beside { gateway, served, drain, known: Some(known) });
+        let logs = logs.clone();
+        let delay = config.shutdown_delay;
+        signals.serve(Serving {
+            gateway: gateway.clone(),
+            management,
+            store: store.clone(),
+            delay,
+        });
+        let ending = Ending {
+            gateway,
+            management_ended,
+            grace: config.shutdown_grace,
+            tasks: ending,
+            tasks_ended,
+            store,
+            runtime: runtime.handle().clone(),
+            logs,
+        };
+        ending.watch(&server);
+        server.bootstrap();
+        server.run(RunArgs { shutdown_signal: signals.watch() });
+        Ok(())
     }
-    let gateway = data_plane.as_ref().map(|plane| plane.gateway.clone());
-    let management_ended = Arc::new(AtomicBool::new(management_port.is_none()));
-    if let Some(port) = management_port {
-        let live = gateway.clone().map(|gateway| gateway as Arc<dyn Live>);
-        let plane = planes::management(config, store.clone(), &master_key, live);
-        tell_start("management plane", &port, runtime.block_on(store.revision())?);
-        server.add_service(ManagementPlane::new(plane, port, management_ended.clone()));
-    }
-    let (ending, told) = watch::channel(false);
-    let (running, tasks_ended) = mpsc::channel();
-    let running = Some(running);
-    let (zone, keep) = (config.timezone, keep(config));
-    server.add_service(Tasks {
-        store: store.clone(),
-        cluster,
-        data_plane,
-        zone,
-        keep,
-        ending: told,
-        running,
-    });
-    let logs = logs.clone();
-    Ending { gateway, management_ended, tasks: ending, tasks_ended, logs }.watch(&server);
-    server.bootstrap();
-    server.run(RunArgs::default());
-    runtime
-        .block_on(async { tokio::time::timeout(Duration::from_secs(2), store.close()).await.ok() });
-    Ok(())
 }
 
 /// The store, opened with the master key; what every command does that needs them.
 pub(crate) async fn opened(config: &Config) -> anyhow::Result<(Store, MasterKey)> {
     process::data_dir(&config.data_dir)?;
-    let master_key = master_key::bring(&config.master_key)?;
-    let store = Store::open(store_settings(config), &master_key, outbound(config)).await?;
-    Ok((store, master_key))
+    let settings = store_settings(config);
+    let brought = master_key::bring(&config.master_key, Store::is_sealed(&settings)).await?;
+    match Store::open(settings, brought.key(), outbound(config)).await {
+        Ok(store) => Ok((store, brought.into_key())),
+        Err(error) => {
+            if matches!(error, StoreError::WrongMasterKey) {
+                brought.take_back();
+            }
+            Err(error.into())
+        }
+    }
 }
 
 /// How the store is opened.
 pub(crate) fn store_settings(config: &Config) -> store::Settings {
     let mut settings = store::Settings::new(config.database.url.expose_secret());
     settings.max_connections = config.database.max_connections;
+    settings.statement_timeout = config.database.statement_timeout;
+    settings.allow_newer = config.database.allow_newer;
     settings
 }
 
 async fn first_start(config: &Config, store: &Store, key: &MasterKey) -> anyhow::Result<()> {
     let password = config.admin_password.as_ref();
-    match management::first_start(store, &key.passwords(), password, Utc::now()).await? {
+    match management::first_start(store, key, &key.passwords(), password, Utc::now()).await? {
         FirstStart::Done => {}
         FirstStart::Created => tracing::info!("made the administrator `admin`"),
         FirstStart::SetupToken(token) => tracing::warn!(
@@ -162,7 +220,7 @@ fn clustered(config: &Config) -> anyhow::Result<Cluster> {
 
 fn tell_start(plane: &str, port: &Port, revision: Revision) {
     let addr = port.addr();
-    tracing::info!(plane, %addr, %revision, "the {plane} serves revision {revision} on http://{addr}");
+    tracing::info!(plane, %addr, revision = revision.0, "the {plane} serves revision {revision} on http://{addr}");
 }
 
 /// Where calls may go; never back to ourselves, whichever of the planes this process runs.
@@ -186,7 +244,7 @@ fn server_conf(config: &Config) -> ServerConf {
     let private = |name: &str| config.data_dir.join(name).display().to_string();
     ServerConf {
         threads: if config.proxy.threads == 0 { cores } else { config.proxy.threads },
-        grace_period_seconds: Some(config.shutdown_grace.as_secs()),
+        grace_period_seconds: Some((config.shutdown_grace + MARGIN).as_secs()),
         graceful_shutdown_timeout_seconds: Some(5),
         upgrade_sock: private("upgrade.sock"),
         pid_file: private("tollgate.pid"),

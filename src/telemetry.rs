@@ -9,7 +9,7 @@ use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, filter::Targets, layer::SubscriberExt, registry::LookupSpan,
-    util::SubscriberInitExt,
+    reload, util::SubscriberInitExt,
 };
 
 use crate::config::{Log, LogStyle};
@@ -21,17 +21,41 @@ const PROXY: [&str; 3] = ["proxy", "dialect", "cluster"];
 /// The management plane's.
 const MANAGEMENT: [&str; 2] = ["management", "axum"];
 /// Crates that print heads, targets or statements below this level.
-const CAPPED: [&str; 8] =
-    ["pingora", "h2", "hyper", "rustls", "sqlx", "sea_orm", "reqwest", "tower_http"];
+const CAPPED: [&str; 5] = ["h2", "hyper", "rustls", "reqwest", "tower_http"];
+/// Crates whose lines tell nothing that ours do not, in words of their inside; `RUST_LOG` shows them.
+/// Pingora's warnings are lines of the data plane.
+const SILENT: [&str; 3] = ["pingora", "sqlx", "sea_orm"];
+
+/// Whose lines a filter lets through.
+#[derive(Debug, Clone, Copy)]
+enum Whose {
+    Common,
+    Proxy,
+    Management,
+}
+
+/// A filter whose level can be changed.
+type Level = reload::Handle<Targets, Registry>;
 
 /// Holds the writer's thread; the last lines are written when it ends.
 #[derive(Debug)]
-pub(crate) struct Logs(Mutex<Option<WorkerGuard>>);
+pub(crate) struct Logs {
+    guard: Mutex<Option<WorkerGuard>>,
+    levels: Vec<(Whose, Level)>,
+}
 
 impl Logs {
     /// Writes what is still waiting. Nothing is logged after it.
     pub(crate) fn flush(&self) {
-        drop(self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        drop(self.guard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+    }
+
+    /// Logs as much as `log` says from now on. Where `RUST_LOG` says all about levels it stays so.
+    pub(crate) fn set_levels(&self, log: &Log) {
+        for (whose, level) in &self.levels {
+            // It fails only where nothing is logged any more.
+            let _ = level.reload(targets(*whose, log));
+        }
     }
 }
 
@@ -43,34 +67,49 @@ pub(crate) fn masked(bytes: &[u8]) -> Vec<u8> {
 /// Starts logging. A reader that does not keep up loses lines; it never slows a call.
 pub(crate) fn start(log: &Log) -> Logs {
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stdout());
-    tracing_subscriber::registry().with(layers(log, writer)).init();
-    Logs(Mutex::new(Some(guard)))
+    let (layers, levels) = layers(log, writer);
+    tracing_subscriber::registry().with(layers).init();
+    Logs { guard: Mutex::new(Some(guard)), levels }
 }
 
-fn layers(log: &Log, writer: NonBlocking) -> Vec<BoxedLayer> {
+fn layers(log: &Log, writer: NonBlocking) -> (Vec<BoxedLayer>, Vec<(Whose, Level)>) {
     if let Some(directives) = &log.directives {
         let filter = EnvFilter::builder().parse_lossy(directives);
-        return vec![layer(&log.common, writer).with_filter(filter).boxed()];
+        return (vec![layer(&log.common, writer).with_filter(filter).boxed()], Vec::new());
     }
-    let mut common = Targets::new().with_default(level(&log.common));
-    for name in CAPPED {
-        common = common.with_target(name, level(&log.common).min(LevelFilter::WARN));
-    }
-    common = common.with_target("pingora", LevelFilter::OFF);
-    for name in PROXY.iter().chain(&MANAGEMENT) {
-        common = common.with_target(*name, LevelFilter::OFF);
-    }
+    let parts = [
+        (Whose::Common, &log.common),
+        (Whose::Proxy, &log.proxy),
+        (Whose::Management, &log.management),
+    ];
+    let part = |(whose, style): (Whose, &LogStyle)| {
+        let (filter, handle) = reload::Layer::new(targets(whose, log));
+        (layer(style, writer.clone()).with_filter(filter).boxed(), (whose, handle))
+    };
+    parts.map(part).into_iter().unzip()
+}
+
+/// Which lines are let through.
+fn targets(whose: Whose, log: &Log) -> Targets {
     let only = |names: &[&'static str], style: &LogStyle| {
         let level = level(style);
         names.iter().fold(Targets::new(), |targets, name| targets.with_target(*name, level))
     };
-    let proxy =
-        only(&PROXY, &log.proxy).with_target("pingora", level(&log.proxy).min(LevelFilter::WARN));
-    vec![
-        layer(&log.common, writer.clone()).with_filter(common).boxed(),
-        layer(&log.proxy, writer.clone()).with_filter(proxy).boxed(),
-        layer(&log.management, writer).with_filter(only(&MANAGEMENT, &log.management)).boxed(),
-    ]
+    match whose {
+        Whose::Common => {
+            let mut common = Targets::new().with_default(level(&log.common));
+            for name in CAPPED {
+                common = common.with_target(name, level(&log.common).min(LevelFilter::WARN));
+            }
+            for name in SILENT.iter().chain(&PROXY).chain(&MANAGEMENT) {
+                common = common.with_target(*name, LevelFilter::OFF);
+            }
+            common
+        }
+        Whose::Proxy => only(&PROXY, &log.proxy)
+            .with_target("pingora", level(&log.proxy).min(LevelFilter::WARN)),
+        Whose::Management => only(&MANAGEMENT, &log.management),
+    }
 }
 
 fn level(style: &LogStyle) -> LevelFilter {
@@ -110,12 +149,14 @@ mod tests {
         }
     }
 
-    fn lines(log: &Log, say: impl FnOnce()) -> String {
+    fn lines(log: &Log, say: impl FnOnce(&Logs)) -> String {
         let sink = Sink::default();
         let (writer, guard) = NonBlockingBuilder::default().finish(sink.clone());
-        let subscriber = tracing_subscriber::registry().with(layers(log, writer));
-        tracing::subscriber::with_default(subscriber, say);
-        drop(guard);
+        let (layers, levels) = layers(log, writer);
+        let logs = Logs { guard: Mutex::new(Some(guard)), levels };
+        let subscriber = tracing_subscriber::registry().with(layers);
+        tracing::subscriber::with_default(subscriber, || say(&logs));
+        logs.flush();
         String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -131,14 +172,15 @@ mod tests {
             management: style("debug", false),
             directives: None,
         };
-        let said = lines(&log, || {
+        let said = lines(&log, |_| {
             tracing::info!(target: "tollgate", "front door");
             tracing::debug!(target: "tollgate", "hidden");
             tracing::info!(target: "proxy::hall", "hidden");
             tracing::warn!(target: "proxy::hall", "hall");
             tracing::debug!(target: "management::api", "office");
             tracing::info!(target: "pingora_core::server", "hidden");
-            tracing::debug!(target: "sqlx::query", "hidden");
+            tracing::warn!(target: "sqlx::query", "hidden");
+            tracing::error!(target: "sqlx_core::pool", "hidden");
         });
         assert!(!said.contains("hidden"), "{said}");
         assert!(said.contains("front door") && said.contains("office"), "{said}");
@@ -152,13 +194,33 @@ mod tests {
         let all = style("trace", false);
         let log =
             Log { common: all.clone(), proxy: all.clone(), management: all, directives: None };
-        let said = lines(&log, || {
+        let said = lines(&log, |_| {
             tracing::debug!(target: "pingora_proxy", "the raw head");
             tracing::warn!(target: "pingora_proxy", "a warning");
             tracing::trace!(target: "proxy", "ours");
         });
         assert!(!said.contains("raw head"), "{said}");
         assert_eq!(said.lines().count(), 2, "{said}");
+    }
+
+    #[test]
+    fn how_much_is_logged_can_change_while_it_runs() {
+        let all = |level| Log {
+            common: style(level, false),
+            proxy: style(level, false),
+            management: style(level, false),
+            directives: None,
+        };
+        let said = lines(&all("warn"), |logs| {
+            tracing::info!(target: "proxy", "too early");
+            logs.set_levels(&all("debug"));
+            tracing::debug!(target: "proxy", "of the data plane");
+            tracing::debug!(target: "tollgate", "of neither");
+            logs.set_levels(&all("error"));
+            tracing::warn!(target: "management", "too late");
+        });
+        assert_eq!(said.lines().count(), 2, "{said}");
+        assert!(said.contains("of the data plane") && said.contains("of neither"), "{said}");
     }
 
     #[test]
@@ -169,7 +231,7 @@ mod tests {
             management: style("info", false),
             directives: Some("info".into()),
         };
-        let said = lines(&log, || {
+        let said = lines(&log, |_| {
             tracing::info!(header = "Bearer abcdefghijklmnop", "calling with sk-proj-1234567890");
         });
         assert!(!said.contains("abcdefgh") && !said.contains("1234567"), "{said}");

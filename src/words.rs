@@ -1,14 +1,25 @@
 //! Words to people who run a command: results on the standard output, remarks on the standard
 //! error. What happens while the gateway runs is logged instead.
 
-/// The result of a command, for people and pipes.
-#[expect(clippy::print_stdout, reason = "the result of a command belongs there")]
+use std::io::{self, ErrorKind, Write};
+
+/// The result of a command, for people and pipes. Whoever stopped reading has seen enough: that
+/// ends the command quietly.
 pub(crate) fn tell(text: &str) {
-    println!("{}", text.trim_end_matches('\n'));
+    let mut out = io::stdout().lock();
+    let told = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+    match told {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            remark(&format!("tollgate: the result cannot be written: {error}"));
+            std::process::exit(1);
+        }
+    }
 }
 
 /// A remark to whoever sits in front of the terminal.
-#[expect(clippy::print_stderr, reason = "remarks to people belong there")]
 pub(crate) fn remark(text: &str) {
-    eprintln!("{}", text.trim_end_matches('\n'));
+    // There is nobody else to tell.
+    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
 }

@@ -27,31 +27,39 @@ pub(crate) fn run(command: AdminCommand) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let (store, master_key) = opened(&config).await?;
-        let hash = master_key.passwords().hash(&password)?;
-        if create {
-            let new = NewUser {
-                name: name.clone(),
-                email: None,
-                role: Role::SuperAdmin,
-                password_hash: Some(hash),
-            };
-            store.create_user(&Actor::System, new).await?;
-            remark(&format!("made the administrator `{name}`"));
-        } else {
-            reset(&store, &name, hash).await?;
-            remark(&format!("`{name}` has a new password; all their sessions have ended"));
-        }
+        let done = async {
+            let hash = master_key.passwords().hash(&password)?;
+            match create {
+                true => make(&store, &name, hash).await,
+                false => reset(&store, &name, hash).await,
+            }
+        };
+        let done = done.await;
         store.close().await;
+        remark(&done?);
         Ok(())
     })
 }
 
-async fn reset(store: &Store, name: &str, hash: String) -> anyhow::Result<()> {
+/// Makes an administrator, and says so.
+async fn make(store: &Store, name: &str, hash: String) -> anyhow::Result<String> {
+    let new = NewUser {
+        name: name.to_owned(),
+        email: None,
+        role: Role::SuperAdmin,
+        password_hash: Some(hash),
+    };
+    store.create_user(&Actor::System, new).await?;
+    Ok(format!("made the administrator `{name}`"))
+}
+
+/// Gives a user a new password, and says so.
+async fn reset(store: &Store, name: &str, hash: String) -> anyhow::Result<String> {
     let user = store.credentials(name).await?;
     let user = user.with_context(|| format!("there is no user `{name}`"))?;
     let edit = UserEdit { password_hash: Some(hash), active: Some(true), ..UserEdit::default() };
     store.edit_user(&Actor::System, user.user.id, edit).await?;
-    Ok(())
+    Ok(format!("`{name}` has a new password; all their sessions have ended"))
 }
 
 fn read_password(name: &str) -> anyhow::Result<SecretString> {

@@ -50,6 +50,8 @@ pub(crate) struct Said {
 pub(crate) struct Layers {
     pub(crate) said: BTreeMap<&'static str, Said>,
     pub(crate) faults: Vec<Fault>,
+    /// What was said and is no setting of ours, for whoever reads the log.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Layers {
@@ -58,9 +60,10 @@ impl Layers {
         if text.trim().is_empty() {
             return;
         }
+        let text = &quote_addresses(text);
         match serde_saphyr::from_str::<Spanned<Node>>(text) {
             Ok(root) => {
-                let mut file = File { name, layers: self };
+                let mut file = File { name, text, layers: self };
                 file.walk("", &root);
             }
             Err(error) => {
@@ -78,9 +81,14 @@ impl Layers {
         let mut vars: Vec<_> = vars.into_iter().collect();
         vars.sort();
         let mut spoken: BTreeMap<&'static str, String> = BTreeMap::new();
+        let mut services = Vec::new();
         for (name, value) in vars {
             let Some(rest) = name.strip_prefix("TOLLGATE_") else { continue };
-            if RESERVED.contains(&rest) || set_by_kubernetes(rest) {
+            if RESERVED.contains(&rest) {
+                continue;
+            }
+            if set_by_kubernetes(rest, &value) {
+                services.push(name);
                 continue;
             }
             let path = rest.to_ascii_lowercase().replace("__", ".");
@@ -91,6 +99,13 @@ impl Layers {
                 let message = format!("is also said by {other}; say it once");
                 self.faults.push(Fault { origin, path: setting.into(), message });
             }
+        }
+        if let Some(first) = services.first() {
+            self.notes.push(format!(
+                "ignored {} variables that Kubernetes sets for its services ({first} …); \
+                 enableServiceLinks: false keeps them out",
+                services.len()
+            ));
         }
     }
 
@@ -131,17 +146,33 @@ pub(crate) fn variable(path: &str) -> String {
 /// Variables with our prefix that are no settings.
 const RESERVED: [&str; 2] = ["PROFILE", "CONFIG"];
 
-/// Kubernetes sets these in every pod when a service is called `tollgate`.
-fn set_by_kubernetes(rest: &str) -> bool {
-    rest == "SERVICE_HOST"
+/// Kubernetes sets these in every pod when a service is called `tollgate`, or `tollgate-proxy` and
+/// the like: `TOLLGATE_PROXY_PORT=tcp://10.0.0.1:8080`, `TOLLGATE_PROXY_PORT_8080_TCP_ADDR`.
+fn set_by_kubernetes(rest: &str, value: &str) -> bool {
+    let address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let port = rest == "PORT" || rest.ends_with("_PORT");
+    port && (address || settings::find(&rest.to_ascii_lowercase()).is_none())
+        || rest == "SERVICE_HOST"
         || rest.starts_with("SERVICE_PORT")
-        || rest == "PORT"
         || rest.starts_with("PORT_")
-        // A service `tollgate-proxy` or the like: TOLLGATE_PROXY_PORT_8080_TCP_ADDR.
         || rest.contains("_SERVICE_HOST")
         || rest.contains("_SERVICE_PORT")
         || rest.contains("_PORT_")
-        || rest.ends_with("_PORT") && !matches!(rest, "PROXY_PORT" | "MANAGEMENT_PORT")
+}
+
+/// Puts quotes around bare addresses such as `[::]:8080`: YAML would take the bracket for a list.
+fn quote_addresses(text: &str) -> String {
+    let quoted = |line: &str| {
+        let at = line.find(": [")? + 2;
+        let (before, rest) = line.split_at(at);
+        let end = rest.find(" #").unwrap_or(rest.len());
+        let (value, after) = rest.split_at(end);
+        let address: std::net::SocketAddr = value.trim_end().parse().ok()?;
+        let bare = !before.trim_start().starts_with('#') && address.is_ipv6();
+        bare.then(|| format!("{before}\"{}\"{after}", value.trim_end()))
+    };
+    let lines = text.split('\n').map(|line| quoted(line).unwrap_or_else(|| line.to_owned()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn unknown(path: &str) -> String {
@@ -154,6 +185,7 @@ fn unknown(path: &str) -> String {
 /// A file while it is laid on top.
 struct File<'a> {
     name: &'a str,
+    text: &'a str,
     layers: &'a mut Layers,
 }
 
@@ -189,10 +221,12 @@ impl File<'_> {
         let items = match &node.value {
             Node::Null => return,
             Node::Scalar(text) => vec![text.clone()],
+            Node::Plain => vec![self.written(node)],
             Node::List(items) => items
                 .iter()
                 .map(|item| match &item.value {
                     Node::Scalar(text) => text.clone(),
+                    Node::Plain => self.written(item),
                     _ => String::new(),
                 })
                 .collect(),
@@ -200,6 +234,18 @@ impl File<'_> {
         };
         let origin = Origin::File { name: self.name.into(), line: at.line(), column: at.column() };
         self.layers.add(path, items, origin);
+    }
+
+    /// A bare word as it stands in the file: which type YAML sees in `off`, `0123` or `1.10` does
+    /// not matter, for what a setting takes is known from the setting.
+    fn written(&self, node: &Spanned<Node>) -> String {
+        let span = node.defined.span();
+        let (at, len) = (span.byte_offset(), span.byte_len());
+        let text = at.zip(len).and_then(|(at, len)| {
+            let (at, len) = (usize::try_from(at).ok()?, usize::try_from(len).ok()?);
+            self.text.get(at..at.checked_add(len)?)
+        });
+        text.unwrap_or_default().trim().to_owned()
     }
 
     fn fault<T>(&mut self, at: &Spanned<T>, path: &str, message: String) {
@@ -214,6 +260,8 @@ impl File<'_> {
 enum Node {
     Null,
     Scalar(String),
+    /// A bare word that YAML takes for a number or a switch; the file says how it is written.
+    Plain,
     List(Vec<Spanned<Node>>),
     Map(Vec<(Spanned<String>, Spanned<Node>)>),
 }
@@ -245,20 +293,20 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Node::deserialize(deserializer)
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Node, E> {
+        Ok(Node::Plain)
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Node, E> {
+        Ok(Node::Plain)
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Node, E> {
+        Ok(Node::Plain)
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Scalar(value.to_string()))
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Plain)
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Size(RangeInclusive<u64>),
     /// A time: `30s`, `15m`, `250ms`.
     Duration,
+    /// The same, or `0s` for none.
+    Delay,
     /// An address to listen on: `127.0.0.1:9090`.
     Address,
     /// A file or folder.
@@ -83,10 +85,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Where the embedded database, the journal and master.key lie. Made with mode 0700.",
     ),
     row(
+        "shutdown_delay",
+        Kind::Delay,
+        "5s",
+        "How long calls are still taken after SIGTERM or SIGINT, while /readyz says 503 and every answer closes its connection: until balancers have heard of it. A second signal ends the process at once.",
+    ),
+    row(
         "shutdown_grace",
         Kind::Duration,
         "30s",
-        "How long calls in flight may go on after SIGTERM. Without any, the process ends at once.",
+        "How long calls in flight may go on after shutdown_delay. Without any, the process ends at once.",
     ),
     row(
         "timezone",
@@ -279,6 +287,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "postgres://… or sqlite:PATH; without one, data_dir/tollgate.db.",
     ),
     row("database.max_connections", Kind::Count(1..=1000), "10", "Most connections to PostgreSQL."),
+    row(
+        "database.statement_timeout",
+        Kind::Duration,
+        "10s",
+        "How long PostgreSQL may take for one statement. A connection that says nothing two seconds after that is given up for a new one.",
+    ),
+    row(
+        "database.allow_newer",
+        Kind::Switch,
+        "false",
+        "Whether to run on a database that a newer version of this program has changed.",
+    ),
     row(
         "redis.url",
         Kind::Secret,

@@ -126,8 +126,52 @@ fn what_kubernetes_puts_into_the_environment_is_not_ours() {
         ("TOLLGATE_PORT_8080_TCP_ADDR", "10.0.0.1"),
         ("TOLLGATE_SERVICE_HOST", "10.0.0.1"),
         ("TOLLGATE_PROXY_SERVICE_PORT_HTTP", "8080"),
+        ("TOLLGATE_PROXY_PORT", "tcp://10.0.0.1:8080"),
+        ("TOLLGATE_MANAGEMENT_PORT", "tcp://10.0.0.1:9090"),
     ];
-    load("", &vars, Flags::default()).unwrap();
+    let config = load("", &vars, Flags::default()).unwrap();
+    assert_eq!((config.proxy.addr.port(), config.management.addr.port()), (8080, 9090));
+    assert_eq!(config.notes.len(), 1, "{:?}", config.notes);
+    assert!(config.notes[0].starts_with("ignored 6 variables"), "{:?}", config.notes);
+    let ours = [("TOLLGATE_PROXY_PORT", "7000")];
+    let config = load("", &ours, Flags::default()).unwrap();
+    assert_eq!((config.proxy.addr.port(), config.notes.len()), (7000, 0));
+}
+
+#[test]
+fn text_is_taken_as_it_is_written() {
+    for (written, read) in [
+        ("0123", "0123"),
+        ("1e3", "1e3"),
+        ("1.10", "1.10"),
+        ("yes", "yes"),
+        ("off", "off"),
+        ("0x1F", "0x1F"),
+        ("007 # a comment", "007"),
+        ("'0123'", "0123"),
+        ("\"a\\tb\"", "a\tb"),
+        (">-\n  folded\n  text", "folded text"),
+    ] {
+        let config = load(&format!("# é\ndata_dir: {written}\n"), &[], Flags::default()).unwrap();
+        assert_eq!(config.data_dir, Path::new(read), "{written}");
+    }
+    let yaml = "proxy:\n  mask_ip: off\n  addr: [::]:8080 # everywhere\n  threads: 2\n\
+                enable_management: off\noutbound:\n  allow: [10.0.0.0/8, \"::1\"]\n";
+    let config = load(yaml, &[], Flags::default()).unwrap();
+    assert_eq!(config.proxy.mask_ip, "off");
+    assert_eq!(config.proxy.addr, "[::]:8080".parse().unwrap());
+    assert_eq!((config.proxy.threads, config.enable_management), (2, false));
+    assert_eq!(config.outbound_allow.len(), 2);
+}
+
+#[test]
+fn a_proxy_that_is_not_used_is_told_without_its_address() {
+    let vars = [("https_proxy", "http://me:secret@proxy:3128"), ("HTTP_PROXY", "")];
+    let config = load("", &vars, Flags::default()).unwrap();
+    assert_eq!(
+        config.notes,
+        ["https_proxy is set and not used yet: providers are called directly"]
+    );
 }
 
 #[test]

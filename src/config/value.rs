@@ -59,6 +59,12 @@ pub(crate) fn parse(kind: &Kind, items: &[String]) -> Result<Value, String> {
                 format!("must be a size such as 10MB, from {from} to {to}")
             })
         }
+        Kind::Delay if text == "0" => Ok(Value::Duration(Duration::ZERO)),
+        Kind::Delay => humantime::parse_duration(text)
+            .ok()
+            .filter(|time| *time <= Duration::from_secs(3600))
+            .map(Value::Duration)
+            .ok_or_else(|| "must be a time such as 5s, 250ms or 0s, at most an hour".into()),
         Kind::Duration => humantime::parse_duration(text)
             .ok()
             .filter(|time| !time.is_zero() && *time <= Duration::from_secs(31 * 86_400))
@@ -156,6 +162,8 @@ mod tests {
             "0s",
             Err("must be a time such as 30s, 15m or 250ms, at most 31 days"),
         );
+        check(Kind::Delay, "0s", Ok("0ns"));
+        check(Kind::Delay, "2h", Err("must be a time such as 5s, 250ms or 0s, at most an hour"));
         check(Kind::Switch, "yes", Ok("Switch(true)"));
         check(Kind::Switch, "perhaps", Err("must be true or false"));
         check(Kind::Networks, "10.1.2.3/8, ::1", Ok("[10.0.0.0/8, ::1/128]"));

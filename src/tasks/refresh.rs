@@ -84,7 +84,7 @@ async fn refresh(
     let revision = snapshot.revision;
     let installed_us = Utc::now().timestamp_micros();
     gateway.install(snapshot);
-    tracing::info!(%revision, "the data plane serves revision {revision}");
+    tracing::info!(revision = revision.0, "the data plane serves revision {revision}");
     Ok(Some((revision, installed_us)))
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn announce(store: Store, cluster: Cluster) {
         let revision = *committed.borrow_and_update();
         if let Err(error) = cluster.announce(revision).await {
             // They look by themselves a moment later.
-            tracing::debug!(%error, %revision, "a change could not be announced");
+            tracing::debug!(%error, revision = revision.0, "a change could not be announced");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write,
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -123,6 +124,43 @@ fn another_master_key_than_the_databases_own_is_refused() {
     let served = tollgate(dir.path(), &["migrate", "up"]);
     assert_eq!(code(&served), 1);
     assert!(err(&served).contains("master key"), "{}", err(&served));
+}
+
+#[test]
+fn a_lost_master_key_is_never_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(code(&tollgate(dir.path(), &["migrate", "up"])), 0);
+    let key = dir.path().join("data/master.key");
+    let text = fs::read_to_string(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    for args in [&["migrate", "up"][..], &["serve"]] {
+        let refused = tollgate(dir.path(), args);
+        assert_eq!(code(&refused), 1);
+        assert!(err(&refused).contains("Put that file back"), "{}", err(&refused));
+        assert!(!key.exists(), "another key was made");
+    }
+    let checked = tollgate(dir.path(), &["check"]);
+    assert_eq!(code(&checked), 2);
+    assert!(err(&checked).contains("no master key in data/master.key"), "{}", err(&checked));
+    fs::write(&key, "no key").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let checked = tollgate(dir.path(), &["check"]);
+    assert_eq!(code(&checked), 2);
+    assert!(err(&checked).contains("holds no master key"), "{}", err(&checked));
+    fs::write(&key, text).unwrap();
+    assert_eq!(code(&tollgate(dir.path(), &["check"])), 0);
+    assert_eq!(code(&tollgate(dir.path(), &["migrate", "up"])), 0);
+}
+
+#[test]
+fn whoever_stops_reading_ends_the_command_quietly() {
+    let dir = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(TOLLGATE);
+    command.args(["check", "--print"]).current_dir(dir.path()).stdout(writer);
+    let ended = command.stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((code(&ended), err(&ended).as_str()), (0, ""));
 }
 
 #[test]

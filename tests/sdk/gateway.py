@@ -196,6 +196,7 @@ class Gateway:
         env = {
             "TOLLGATE_ADMIN_PASSWORD": PASSWORD,
             "TOLLGATE_OUTBOUND__ALLOW": "127.0.0.0/8",
+            "TOLLGATE_SHUTDOWN_DELAY": "0s",
         }
         data = ["--data-dir", str(folder / "data"), "--log-format", "json"]
         self.server = Process(["serve", *flags, *data], folder / "tollgate.log", env)

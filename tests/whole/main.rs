@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
 
 mod crash;
+mod ending;
 mod outage;
 mod planes;
 mod pools;
@@ -21,6 +22,13 @@ fn gateway() -> Gateway {
 /// Providers that take their time over streams, so that there is a middle to be hit.
 async fn providers() -> Mock {
     Mock::start(Script::default().pace(Duration::from_millis(3))).await.unwrap()
+}
+
+/// A client that speaks to loopback only.
+fn client() -> reqwest::Client {
+    // Whoever was first has installed the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 /// An upstream with three provider keys behind `gateway`, and a service key for it.

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use reqwest::StatusCode;
-use testkit::postgres::database_name;
+use testkit::postgres::{database_name, over};
 use testkit::{Admin, Ended, Gateway, Locked, Postgres};
 
 use super::{furnish, gateway, providers};
@@ -170,4 +170,82 @@ async fn a_call_that_was_answered_while_the_database_was_away_survives_a_kill() 
     gateway.start().await;
 
     caught_up(&gateway.admin().await, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_the_database_that_die_in_silence_hold_nothing_up() {
+    let providers = providers().await;
+    let postgres = Postgres::alone();
+    let url = postgres.database();
+    let wire = postgres.wire().await;
+    let mut gateway = gateway()
+        .with("TOLLGATE_DATABASE__URL", over(&wire, &url))
+        .with("TOLLGATE_DATABASE__STATEMENT_TIMEOUT", "1s");
+    gateway.start().await;
+    let key = furnish(&gateway, &providers).await;
+
+    // Log entries are on their way while the connections die under them, again and again.
+    let mut ids = Vec::new();
+    for round in 0..3 {
+        ids.extend(call(&gateway, &key, &format!("before-{round}"), 20).await);
+        wire.silence();
+        ids.extend(call(&gateway, &key, &format!("after-{round}"), 20).await);
+        caught_up_in(&postgres, &url, &ids).await;
+    }
+    still_ready(&gateway).await;
+
+    // Nor does the end wait for what will never come.
+    ids.extend(call(&gateway, &key, "at-the-end", 20).await);
+    wire.silence();
+    gateway.stop().await;
+    gateway.start().await;
+    caught_up(&gateway.admin().await, &ids).await;
+}
+
+/// Waits until the database itself has an entry of each of these calls.
+async fn caught_up_in(postgres: &Postgres, url: &str, ids: &[String]) {
+    let ids: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
+    let sql = format!("SELECT count(*) FROM request_logs WHERE request_id IN ({})", ids.join(","));
+    testkit::until("the log catches up", || async {
+        (postgres.run(database_name(url), &sql) == ids.len().to_string()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_cannot_be_confirmed_takes_the_gateway_out_of_the_balancer() {
+    let providers = providers().await;
+    let postgres = Postgres::alone();
+    let url = postgres.database();
+    let mut gateway = gateway()
+        .with("TOLLGATE_DATABASE__URL", &url)
+        .with("TOLLGATE_PROXY__SNAPSHOT_MAX_AGE", "1s");
+    gateway.start().await;
+    let key = furnish(&gateway, &providers).await;
+    let admin = gateway.admin().await;
+    let (id, unknown) = admin.service_key("short-lived").await;
+    let (known, unknown) = (gateway.caller(&key), gateway.caller(&unknown));
+    let path = format!("/api/admin/service-keys/{id}");
+    admin.ask(reqwest::Method::DELETE, &path, None).await;
+    testkit::until("the key is unknown", || async {
+        (unknown.text("/v1/models").await.0 == 401).then_some(())
+    })
+    .await;
+
+    postgres.stop();
+
+    testkit::until("it is not ready", || async {
+        let (status, words) = known.text("/readyz").await;
+        (status == 503 && words.contains("the configuration is too old")).then_some(())
+    })
+    .await;
+    // The key may have been made meanwhile: nobody here can know.
+    assert_eq!(unknown.text("/v1/models").await.0, 503);
+    assert_eq!(known.text("/v1/models").await.0, 503);
+    postgres.restart();
+    testkit::until("it is ready again", || async {
+        (known.get("/readyz").await == 200).then_some(())
+    })
+    .await;
+    assert_eq!(known.call("again", false).await, Ended::Answered);
 }

@@ -2,7 +2,7 @@
 //! in one is served by the other. And the end of a process with calls under way.
 
 use serde_json::json;
-use testkit::{Ended, Planes};
+use testkit::{Ended, Gateway, Planes, Postgres};
 
 use super::{furnish, gateway, providers, until_served};
 
@@ -84,4 +84,56 @@ async fn a_process_that_is_asked_to_end_completes_its_streams() {
         let rows = &log[&format!("open-{n}")];
         assert_eq!((rows.len(), rows[0].outcome.as_str()), (1, "completed"));
     }
+}
+
+/// Three instances on one empty database, each with a directory of its own.
+fn three(url: &str, password: &str) -> [Gateway; 3] {
+    let key = "00112233445566778899aabbccddeeff102132435465768798a9bacbdcedfe0f";
+    [(); 3].map(|()| {
+        gateway()
+            .with("TOLLGATE_DATABASE__URL", url)
+            .with("TOLLGATE_MASTER_KEY", key)
+            .with("TOLLGATE_ADMIN_PASSWORD", password)
+    })
+}
+
+async fn start_at_once([a, b, c]: &mut [Gateway; 3]) {
+    tokio::join!(a.start(), b.start(), c.start());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_may_start_at_once_on_an_empty_database() {
+    let url = Postgres::shared().database();
+    let mut all = three(&url, "correct-horse-battery-staple-42");
+    start_at_once(&mut all).await;
+    for gateway in &all {
+        assert!(gateway.can_sign_in().await);
+    }
+
+    // Another master key is of no use, and none is left that looks as if it were.
+    let mut stranger = gateway().with("TOLLGATE_DATABASE__URL", &url);
+    let status = stranger.fails().await;
+    let said = stranger.log();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("was started with one already"), "{said}");
+    assert!(!stranger.data_dir().join("master.key").exists());
+    let other = "ffeeddccbbaa99887766554433221100f0e1d2c3b4a5968778695a4b3c2d1e0f";
+    let mut stranger =
+        gateway().with("TOLLGATE_DATABASE__URL", &url).with("TOLLGATE_MASTER_KEY", other);
+    stranger.fails().await;
+    let said = stranger.log();
+    assert!(said.contains("all instances on one database need the same one"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_that_start_at_once_log_the_same_set_up_token() {
+    let url = Postgres::shared().database();
+    let mut all = three(&url, "");
+    start_at_once(&mut all).await;
+    let mut tokens = Vec::new();
+    for gateway in &mut all {
+        let line = gateway.said("nobody can sign in yet").await;
+        tokens.push(line.split("tgs-").nth(1).unwrap().to_owned());
+    }
+    assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
 }

@@ -77,7 +77,7 @@ class Served:
     def start(self) -> None:
         flags = ["--proxy-addr", "127.0.0.1:0", "--management-addr", "127.0.0.1:0"]
         data = ["--data-dir", str(self.folder / "data"), "--log-format", "json"]
-        env = {"TOLLGATE_ADMIN_PASSWORD": PASSWORD, "TOLLGATE_OUTBOUND__ALLOW": "127.0.0.0/8"}
+        env = {"TOLLGATE_ADMIN_PASSWORD": PASSWORD, "TOLLGATE_OUTBOUND__ALLOW": "127.0.0.0/8", "TOLLGATE_SHUTDOWN_DELAY": "0s"}
         self.process = Process(
             ["serve", *flags, *data],
             self.folder / "tollgate.log",

@@ -11,8 +11,8 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::{
-    AuditChain, Csrf, Fingerprints, MasterKeyError, Passwords, Renewals, Sealer, ServiceKeys,
-    Sessions, random, sealer::KeyId,
+    AuditChain, Csrf, Fingerprints, MasterKeyError, Opaque, OpaqueKind, Passwords, Renewals,
+    Sealer, ServiceKeys, Sessions, random, sealer::KeyId,
 };
 
 /// 32 bytes from which every key of the gateway is derived. Whoever has them and the database has
@@ -34,6 +34,7 @@ enum Label {
     Fingerprints,
     SessionRenewal,
     KeyId,
+    SetupToken,
 }
 
 impl Label {
@@ -49,6 +50,7 @@ impl Label {
             Label::Fingerprints => b"fingerprints",
             Label::SessionRenewal => b"session-renewal",
             Label::KeyId => b"key-id",
+            Label::SetupToken => b"setup-token",
         }
     }
 }
@@ -129,6 +131,13 @@ impl MasterKey {
         Fingerprints::new(self.hmac(Label::Fingerprints))
     }
 
+    /// The set-up token that expires at this moment, in microseconds since 1970: instances that
+    /// start at once offer the same one.
+    pub fn setup_token(&self, expires_us: i64) -> Opaque {
+        let key = self.hmac(Label::SetupToken);
+        Opaque::derived(OpaqueKind::Setup, &key, &expires_us.to_be_bytes())
+    }
+
     /// What clients' addresses are digested with, where the log is to tell them apart without
     /// naming them.
     pub fn client_ip_key(&self) -> [u8; 32] {
@@ -199,11 +208,23 @@ mod tests {
             Label::Fingerprints,
             Label::SessionRenewal,
             Label::KeyId,
+            Label::SetupToken,
         ];
         let mut derived: Vec<_> = labels.iter().map(|label| *key.derive(*label)).collect();
         derived.sort_unstable();
         derived.dedup();
         assert_eq!(derived.len(), labels.len());
+    }
+
+    #[test]
+    fn instances_with_one_key_offer_the_same_set_up_token() {
+        let (key, other) = (MasterKey::generate(), MasterKey::generate());
+        let one = key.setup_token(1_000);
+        let text = one.token.expose_secret();
+        assert_eq!(key.setup_token(1_000).token.expose_secret(), text);
+        assert_eq!(Opaque::digest_of(OpaqueKind::Setup, text), Some(one.digest));
+        assert_ne!(key.setup_token(1_001).digest, one.digest);
+        assert_ne!(other.setup_token(1_000).digest, one.digest);
     }
 
     /// What is stored depends on these bytes, so they are fixed for ever.

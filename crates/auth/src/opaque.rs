@@ -45,6 +45,15 @@ impl Opaque {
         Self::of(token)
     }
 
+    /// The one token that `key` makes of `seed`: whoever has the key makes the same.
+    pub(crate) fn derived(kind: OpaqueKind, key: &hmac::Key, seed: &[u8]) -> Self {
+        let tag = hmac::sign(key, seed);
+        let mut number: [u8; 32] = tag.as_ref().try_into().expect("HMAC-SHA-256 gives 32 bytes");
+        let mut text = kind.prefix().to_owned();
+        text.extend((0..DIGITS).map(|_| char::from(BASE62[usize::from(divide(&mut number))])));
+        Self::of(text)
+    }
+
     fn of(token: String) -> Self {
         let token = SecretString::from(token);
         let digest = sha256(token.expose_secret());
@@ -76,11 +85,7 @@ impl Renewals {
 
     /// The refresh token that takes the place of `token`.
     pub fn successor(&self, token: &str) -> Opaque {
-        let tag = hmac::sign(&self.key, token.as_bytes());
-        let mut number: [u8; 32] = tag.as_ref().try_into().expect("HMAC-SHA-256 gives 32 bytes");
-        let mut text = OpaqueKind::Refresh.prefix().to_owned();
-        text.extend((0..DIGITS).map(|_| char::from(BASE62[usize::from(divide(&mut number))])));
-        Opaque::of(text)
+        Opaque::derived(OpaqueKind::Refresh, &self.key, token.as_bytes())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The first administrator. There is no default password, ever.
 
-use auth::{Actor, Opaque, OpaqueKind, Passwords, Role};
+use auth::{Actor, MasterKey, Passwords, Role};
 use chrono::{DateTime, Duration, Utc};
 use domain::Faults;
 use secrecy::SecretString;
@@ -9,6 +9,8 @@ use store::{NewUser, Store, StoreError};
 /// The name of the first administrator unless another is chosen.
 pub(crate) const USERNAME: &str = "admin";
 const TOKEN_LIFETIME: Duration = Duration::hours(1);
+/// A token that was offered before is offered again while it lasts for so long.
+const TOKEN_LASTS: Duration = Duration::minutes(30);
 
 /// What the first start came to.
 #[derive(Debug)]
@@ -37,9 +39,11 @@ pub enum FirstStartError {
 }
 
 /// Makes the administrator from `password`, or a set-up token where none is given. Does nothing
-/// where there is an administrator. Hashes in place: call it before anything is served.
+/// where there is an administrator. Of several instances that start at once one makes the
+/// administrator, and all offer the same token. Hashes in place: call it before anything is served.
 pub async fn first_start(
     store: &Store,
+    key: &MasterKey,
     passwords: &Passwords,
     password: Option<&SecretString>,
     now: DateTime<Utc>,
@@ -48,9 +52,10 @@ pub async fn first_start(
         return Ok(FirstStart::Done);
     }
     let Some(password) = password else {
-        let offer = Opaque::mint(OpaqueKind::Setup);
-        store.offer_setup_token(&offer.digest, now + TOKEN_LIFETIME).await?;
-        return Ok(FirstStart::SetupToken(offer.token));
+        let (from, until) = (now + TOKEN_LASTS, now + TOKEN_LIFETIME);
+        let digest = |expires_us| key.setup_token(expires_us).digest;
+        let expires_us = store.agree_on_setup_token(from, until, digest).await?;
+        return Ok(FirstStart::SetupToken(key.setup_token(expires_us).token));
     };
     let faults = Passwords::faults(USERNAME, password);
     faults.none_or(()).map_err(FirstStartError::Password)?;
@@ -60,6 +65,10 @@ pub async fn first_start(
         role: Role::SuperAdmin,
         password_hash: Some(passwords.hash(password)?),
     };
-    store.create_user(&Actor::System, user).await?;
-    Ok(FirstStart::Created)
+    match store.create_user(&Actor::System, user).await {
+        Ok(_) => Ok(FirstStart::Created),
+        // Another instance was faster.
+        Err(StoreError::Conflict { .. }) => Ok(FirstStart::Done),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -9,7 +9,13 @@ use std::{
 };
 
 use axum::{Router, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -52,7 +58,8 @@ pub async fn serve(
                 }
             },
         };
-        let connection = http.serve_connection(TokioIo::new(stream), at(router.clone(), peer));
+        let connection = http
+            .serve_connection(TokioIo::new(stream), at(management.clone(), router.clone(), peer));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -134,6 +141,7 @@ impl Drop for Place {
 
 /// The router as hyper wants it, knowing who is at the other end.
 fn at(
+    management: Management,
     router: Router,
     peer: SocketAddr,
 ) -> impl hyper::service::Service<
@@ -144,7 +152,14 @@ fn at(
 > + Send {
     service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().call(request)
+        let (management, answer) = (management.clone(), router.clone().call(request));
+        async move {
+            let mut answer = answer.await?;
+            if management.is_draining() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer)
+        }
     })
 }
 

@@ -177,10 +177,7 @@ async fn follow(tx: &Transaction, session: Uuid, renewal: &Renewal<'_>) -> Resul
 }
 
 /// The place of the successor that is stored and not spent, if there is one.
-async fn good_successor(
-    tx: &Transaction,
-    successors: &[[u8; 32]],
-) -> Result<Option<usize>> {
+async fn good_successor(tx: &Transaction, successors: &[[u8; 32]]) -> Result<Option<usize>> {
     let digests = successors.iter().map(|digest| digest.to_vec());
     let good = refresh_tokens::Entity::find()
         .filter(refresh_tokens::Column::Digest.is_in(digests))

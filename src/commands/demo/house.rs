@@ -101,6 +101,8 @@ impl House {
         let out = fs::File::create(&log)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(args).envs(vars.iter().copied()).current_dir(self.path());
+        // No balancer has to hear of the end.
+        command.env("TOLLGATE_SHUTDOWN_DELAY", "0s");
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         self.processes.push(command.spawn().context("cannot start another process")?);
         Ok(log.display().to_string())

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::app::{App, PASSWORD, secret};
 
 async fn offered(app: &App) -> String {
-    let started = first_start(&app.store, &app.passwords, None, Utc::now()).await.unwrap();
+    let started =
+        first_start(&app.store, &app.master_key, &app.passwords, None, Utc::now()).await.unwrap();
     let FirstStart::SetupToken(token) = started else { panic!("{started:?}") };
     token.expose_secret().to_owned()
 }
@@ -18,7 +19,9 @@ async fn offered(app: &App) -> String {
 async fn a_given_password_makes_the_administrator_once() {
     let app = App::empty().await;
     let password = secret(PASSWORD);
-    let start = async || first_start(&app.store, &app.passwords, Some(&password), Utc::now()).await;
+    let start = async || {
+        first_start(&app.store, &app.master_key, &app.passwords, Some(&password), Utc::now()).await
+    };
     assert!(matches!(start().await, Ok(FirstStart::Created)));
     assert!(matches!(start().await, Ok(FirstStart::Done)));
     let login = json!({"username": "admin", "password": PASSWORD});
@@ -31,7 +34,9 @@ async fn a_password_that_anybody_guesses_makes_none() {
     let app = App::empty().await;
     for weak in ["admin", "short", "administrator1", "password2026"] {
         let password = secret(weak);
-        let start = first_start(&app.store, &app.passwords, Some(&password), Utc::now()).await;
+        let start =
+            first_start(&app.store, &app.master_key, &app.passwords, Some(&password), Utc::now())
+                .await;
         assert!(matches!(start, Err(FirstStartError::Password(_))), "{weak}");
     }
 }
@@ -52,7 +57,7 @@ async fn the_token_makes_the_administrator_and_is_spent() {
         app.anonymous().post("/api/auth/setup", body).await.refused(403),
         "wrong_setup_token"
     );
-    let start = first_start(&app.store, &app.passwords, None, Utc::now()).await;
+    let start = first_start(&app.store, &app.master_key, &app.passwords, None, Utc::now()).await;
     assert!(matches!(start, Ok(FirstStart::Done)));
 }
 
@@ -69,14 +74,13 @@ async fn a_wrong_an_old_and_a_replaced_token_make_nobody() {
     let app = App::empty().await;
     let replaced = offered(&app).await;
     let other = Opaque::mint(OpaqueKind::Setup).token;
-    offered(&app).await;
+    let late = Opaque::mint(OpaqueKind::Setup);
+    app.store.offer_setup_token(&late.digest, Utc::now() - Duration::seconds(1)).await.unwrap();
     for token in [replaced.as_str(), other.expose_secret(), "tgs-short", ""] {
         let body = json!({"token": token, "password": PASSWORD});
         let refused = app.anonymous().post("/api/auth/setup", body).await.refused(403);
         assert_eq!(refused, "wrong_setup_token");
     }
-    let late = Opaque::mint(OpaqueKind::Setup);
-    app.store.offer_setup_token(&late.digest, Utc::now() - Duration::seconds(1)).await.unwrap();
     let body = json!({"token": late.token.expose_secret(), "password": PASSWORD});
     let client = app.anonymous().from("203.0.113.99");
     assert_eq!(client.post("/api/auth/setup", body).await.refused(403), "wrong_setup_token");
@@ -91,5 +95,31 @@ async fn a_weak_password_or_an_odd_name_leaves_the_token_good() {
     let faults = app.anonymous().post("/api/auth/setup", body).await.faults(422);
     assert!(faults.contains_key("password") && faults.contains_key("username"), "{faults:?}");
     let body = json!({"token": token, "password": PASSWORD});
+    app.anonymous().post("/api/auth/setup", body).await.expect(201);
+}
+
+#[tokio::test]
+async fn instances_that_start_at_once_make_one_administrator() {
+    let app = App::empty().await;
+    let password = secret(PASSWORD);
+    let (store, key, passwords) = (&app.store, &app.master_key, &app.passwords);
+    let start = || first_start(store, key, passwords, Some(&password), Utc::now());
+    let (a, b, c) = tokio::join!(start(), start(), start());
+    let all = [a.unwrap(), b.unwrap(), c.unwrap()];
+    let made = all.iter().filter(|one| matches!(one, FirstStart::Created)).count();
+    assert_eq!(made, 1, "{all:?}");
+}
+
+#[tokio::test]
+async fn instances_that_start_at_once_offer_one_token_and_a_late_start_a_fresh_one() {
+    let app = App::empty().await;
+    let (a, b, c) = tokio::join!(offered(&app), offered(&app), offered(&app));
+    assert!(a == b && b == c, "{a} {b} {c}");
+    let later = Utc::now() + Duration::minutes(40);
+    let fresh =
+        first_start(&app.store, &app.master_key, &app.passwords, None, later).await.unwrap();
+    let FirstStart::SetupToken(fresh) = fresh else { panic!("{fresh:?}") };
+    assert_ne!(fresh.expose_secret(), a);
+    let body = json!({"token": fresh.expose_secret(), "password": PASSWORD});
     app.anonymous().post("/api/auth/setup", body).await.expect(201);
 }

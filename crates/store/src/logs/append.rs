@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use super::{bulk, convert};
 use crate::{
-    JournalPosition, RecordedBody, Result, Store, change::numbers, count, link::Transaction, now_us,
-    uncount,
+    JournalPosition, RecordedBody, Result, Store, change::numbers, count, link::Transaction,
+    now_us, uncount,
 };
 
 /// Most rows of one statement: SQLite takes at most 32,766 values.
