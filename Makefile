@@ -10,11 +10,13 @@ help: ## this list
 
 run: ## build everything and start the gateway on embedded defaults
 	@scripts/setup run
-	cargo run
+	@echo "building Tollgate; the first build takes some minutes, later ones seconds"
+	cargo run --profile quick
 
 demo: ## walk through the main job against pretended providers, and show what happened
 	@scripts/setup run
-	@cargo run --quiet -- demo
+	@echo "building Tollgate and then walking through the main job; the first build takes some minutes"
+	@cargo run --profile quick -- demo
 
 test: ## every test
 	@scripts/setup test
