@@ -205,6 +205,22 @@ fn only_the_configuration_reads_the_environment() {
     }
 }
 
+/// A field with `%` is text in JSON lines, which is right for ids that are UUIDs alone.
+#[test]
+fn numbers_are_logged_as_numbers() {
+    let mut files = Vec::new();
+    crates().iter().for_each(|dir| files_below(&dir.join("src"), "rs", &mut files));
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let id = line.split_once(".id = %").map(|(before, _)| before);
+            let uuid = |name: &str| name.ends_with("log") || name.ends_with("entry");
+            let wrong = id.is_some_and(|name| !uuid(name)) || line.contains("%revision");
+            assert!(!wrong, "{}:{}: {line}", file.display(), number + 1);
+        }
+    }
+}
+
 #[test]
 fn what_the_map_cites_exists() {
     let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();

@@ -388,8 +388,8 @@ impl<'a> At<'a> {
             Action::DisableUpstream => return self.rest(rule, until, now),
             Action::Log => {
                 return tracing::info!(
-                    rule.id = %rule.id,
-                    upstream.id = %self.running.entry.upstream.id,
+                    rule.id = rule.id.0,
+                    upstream.id = self.running.entry.upstream.id.0,
                     log.id = %self.log,
                     "the rule `{}` fired: {words}",
                     rule.name,

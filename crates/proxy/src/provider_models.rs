@@ -85,7 +85,7 @@ pub(crate) async fn ask(
         }
         Err(words) => {
             let upstream = &running.entry.upstream;
-            tracing::debug!(upstream.id = %upstream.id, "its models are not known: {words}");
+            tracing::debug!(upstream.id = upstream.id.0, "its models are not known: {words}");
             known.failed = Some((Instant::now(), words.clone()));
             Err(words)
         }

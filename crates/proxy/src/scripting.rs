@@ -36,7 +36,7 @@ pub(crate) fn rules<'a>(
     match gateway.scripts.run(script, &ask) {
         Ok(done) => Ok(Cow::Owned(merged(&upstream.header_rules, done))),
         Err(words) if script.on_error == ScriptError::Skip => {
-            tracing::debug!(upstream.id = %upstream.id, "a header script is skipped: {words}");
+            tracing::debug!(upstream.id = upstream.id.0, "a header script is skipped: {words}");
             Ok(Cow::Borrowed(&upstream.header_rules))
         }
         Err(words) => Err(words),

@@ -349,7 +349,7 @@ impl Round<'_> {
         let rules = scripting::rules(gateway, &client.head, shown_key, upstream, key, self.wording);
         let rules = rules.map_err(|words| {
             permit.attempted("script", None);
-            tracing::warn!(upstream.id = %upstream.id, "a header script failed: {words}");
+            tracing::warn!(upstream.id = upstream.id.0, "a header script failed: {words}");
             Failed::client(Refusal::Script)
         })?;
         let outgoing = match self.wording {

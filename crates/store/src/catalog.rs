@@ -287,7 +287,7 @@ fn open(rows: Vec<provider_keys::Model>, sealer: &Sealer) -> Keys {
         match crate::provider_keys::open(row, sealer) {
             Ok(key) => drop(keys.insert(id, Some(Arc::new(key)))),
             Err(words) => {
-                error!(provider_key.id = %id, "a provider key is left out: {words}");
+                error!(provider_key.id = id.0, "a provider key is left out: {words}");
                 keys.insert(id, None);
             }
         }

@@ -62,7 +62,7 @@ impl Store {
             Err(error) if error.passing() => Err(error),
             Err(error) => {
                 // The running gateway keeps it out all the same, and what it told is kept below.
-                warn!(key.id = %key, %error, "a key that was given up cannot be marked so");
+                warn!(key.id = key.0, %error, "a key that was given up cannot be marked so");
                 Ok(())
             }
             Ok(_) => Ok(()),
