@@ -15,7 +15,13 @@ pub enum Malformed {
     /// It ends before the JSON does.
     #[error("the body ends in the middle of the JSON")]
     CutShort,
-    /// It is nested deeper than [`crate::MAX_DEPTH`].
+    /// It is not a form.
+    #[error("the body is not a valid form at byte {0}")]
+    Form(usize),
+    /// It ends before the form does.
+    #[error("the body ends in the middle of the form")]
+    FormCutShort,
+    /// It is nested deeper than [`crate::MAX_DEPTH`], or [`crate::SCAN_DEPTH`] where it is only scanned.
     #[error("the body is nested too deeply at byte {0}")]
     TooDeep(usize),
     /// It is JSON, but not an object.

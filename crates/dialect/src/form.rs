@@ -1,23 +1,32 @@
-//! The model in a form (`multipart/form-data`), as the endpoints for audio and images take it
-//! (RFC 7578). Found and replaced like the one in a JSON body; nothing else is read.
+//! The fields of a form (`multipart/form-data`, RFC 7578) that decide where a call goes: the model,
+//! as the endpoints for audio and images take it. They are found while the form arrives, in pieces
+//! of any size, and replaced like those in a JSON body; nothing else of the form is kept.
 
 use std::ops::Range;
 
 use bytes::Bytes;
-use memchr::memmem::{self, Finder};
+use memchr::memmem;
 
 use crate::{Edit, Malformed};
 
+/// Longest head of a part, and longest value that is kept.
+const HEAD_MAX: usize = 16 << 10;
+const VALUE_MAX: usize = 256 << 10;
+/// Most blanks behind a boundary.
+const BLANKS_MAX: usize = 64;
+
 /// A field of a form: where its value stands, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FormField<'a> {
+pub struct FormField {
+    /// What it is called.
+    pub name: &'static str,
     /// Where the value stands.
     pub range: Range<usize>,
     /// What it says.
-    pub text: &'a str,
+    pub text: String,
 }
 
-impl FormField<'_> {
+impl FormField {
     /// The edit that makes it say `text`; none where it does already.
     pub fn say(&self, text: &str) -> Option<Edit> {
         let replacement = Bytes::copy_from_slice(text.as_bytes());
@@ -25,46 +34,209 @@ impl FormField<'_> {
     }
 }
 
-/// Finds the field `model` in a form; none where the body is not a form or has no such field.
-pub fn peek_form<'a>(
-    content_type: &str,
-    body: &'a [u8],
-) -> Result<Option<FormField<'a>>, Malformed> {
-    let Some(boundary) = boundary(content_type) else { return Ok(None) };
-    let delimiter = format!("\r\n--{boundary}");
-    let delimiters = Finder::new(delimiter.as_bytes());
-    let Some(mut at) = start(body, &delimiter, &delimiters) else {
-        return Err(Malformed::Syntax(0));
-    };
-    let mut model = None;
-    while let Some(length) = delimiters.find(&body[at..]) {
-        let part = at..at + length;
-        if let Some(value) = value_of(&body[part.clone()], "model") {
-            let range = part.start + value.start..part.end;
-            let text = std::str::from_utf8(&body[range.clone()]);
-            let text = text.map_err(|_| Malformed::NotText("model"))?;
-            if model.replace(FormField { range, text }).is_some() {
-                return Err(Malformed::Twice("model"));
-            }
+/// Reads a form piece by piece and keeps the fields it was asked for. Each of them may stand in the
+/// form only once: of two, the provider might believe the other one.
+#[derive(Debug, Clone)]
+pub struct FormScan {
+    names: &'static [&'static str],
+    /// A line break, two hyphens and the boundary.
+    delimiter: Vec<u8>,
+    state: State,
+    /// What was read and may still be part of something.
+    pending: Vec<u8>,
+    /// Where `pending` begins in the form.
+    at: usize,
+    /// Where the delimiter of the first part stands, behind its line break.
+    first: Option<usize>,
+    fields: Vec<FormField>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// At the very start, where a delimiter needs no line break before it.
+    Start,
+    /// In front of the first delimiter.
+    Preamble,
+    /// Behind a delimiter.
+    Line,
+    /// In the head of a part, whose first line break is still there.
+    Head,
+    /// In the value of a part; kept where it has a name.
+    Value(Option<&'static str>),
+    /// Behind the last delimiter.
+    Ended,
+}
+
+impl FormScan {
+    /// A scan for the fields `names`; none where this is not the type of a form.
+    pub fn new(content_type: &str, names: &'static [&'static str]) -> Option<Self> {
+        let delimiter = format!("\r\n--{}", boundary(content_type)?).into_bytes();
+        let (pending, fields) = (Vec::new(), Vec::new());
+        Some(Self { names, delimiter, state: State::Start, pending, at: 0, first: None, fields })
+    }
+
+    /// The fields that were found so far, in the order of the form.
+    pub fn fields(&self) -> &[FormField] {
+        &self.fields
+    }
+
+    /// Whether the form has come to its end.
+    pub fn has_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// The edit that adds a field in front of all others; none before the first part began.
+    pub fn add(&self, name: &str, text: &str) -> Option<Edit> {
+        let boundary = std::str::from_utf8(&self.delimiter[2..]).ok()?;
+        let part = format!(
+            "{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n"
+        );
+        self.first.map(|at| Edit { range: at..at, replacement: part.into() })
+    }
+
+    /// Reads on.
+    ///
+    /// # Errors
+    ///
+    /// Fails where two readers could see different forms: a field that was asked for stands in it
+    /// twice, its value is no text or too long, a part has no head.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), Malformed> {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.extend_from_slice(piece);
+        let mut read = 0;
+        while let Some(taken) = self.step(&pending[read..])? {
+            read += taken;
+            self.at += taken;
         }
-        at += length + delimiter.len();
+        pending.drain(..read);
+        self.pending = pending;
+        Ok(())
     }
-    if !body[at..].starts_with(b"--") {
-        return Err(Malformed::CutShort);
+
+    /// That this was all of it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the form did not come to its end.
+    pub fn finish(&self) -> Result<(), Malformed> {
+        match self.state {
+            State::Ended => Ok(()),
+            State::Start | State::Preamble => Err(Malformed::Form(0)),
+            _ => Err(Malformed::FormCutShort),
+        }
     }
-    Ok(model)
+
+    /// One step in what is pending: how many bytes are done with; none where more must come.
+    fn step(&mut self, pending: &[u8]) -> Result<Option<usize>, Malformed> {
+        let taken = match self.state {
+            State::Ended => pending.len(),
+            State::Start => {
+                let bare = &self.delimiter[2..];
+                if pending.starts_with(bare) {
+                    self.first = Some(self.at);
+                    self.state = State::Line;
+                    return Ok(Some(bare.len()));
+                }
+                if bare.starts_with(pending) {
+                    return Ok(None);
+                }
+                self.state = State::Preamble;
+                return Ok(Some(0));
+            }
+            State::Preamble => match memmem::find(pending, &self.delimiter) {
+                Some(found) => {
+                    self.first = Some(self.at + found + 2);
+                    self.state = State::Line;
+                    found + self.delimiter.len()
+                }
+                None => self.undecided(pending),
+            },
+            State::Line => return self.line(pending),
+            State::Head => return self.head(pending),
+            State::Value(name) => match memmem::find(pending, &self.delimiter) {
+                Some(found) => {
+                    self.keep(name, &pending[..found])?;
+                    self.state = State::Line;
+                    found + self.delimiter.len()
+                }
+                None if name.is_none() => self.undecided(pending),
+                None if pending.len() > VALUE_MAX => return Err(Malformed::Form(self.at)),
+                None => 0,
+            },
+        };
+        Ok((taken > 0).then_some(taken))
+    }
+
+    /// How much of what holds no delimiter cannot be the beginning of one either.
+    fn undecided(&self, pending: &[u8]) -> usize {
+        pending.len().saturating_sub(self.delimiter.len() - 1)
+    }
+
+    /// Behind a boundary: the end of the form, or the line break before a part.
+    fn line(&mut self, pending: &[u8]) -> Result<Option<usize>, Malformed> {
+        let blanks = pending.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        match &pending[blanks..] {
+            [b'-', b'-', ..] if blanks == 0 => {
+                self.state = State::Ended;
+                Ok(Some(2))
+            }
+            [b'\r', b'\n', ..] => {
+                self.state = State::Head;
+                Ok(Some(blanks))
+            }
+            [] | [b'\r'] if blanks <= BLANKS_MAX => Ok(None),
+            [b'-'] if blanks == 0 => Ok(None),
+            _ => Err(Malformed::Form(self.at)),
+        }
+    }
+
+    fn head(&mut self, pending: &[u8]) -> Result<Option<usize>, Malformed> {
+        let Some(end) = memmem::find(pending, b"\r\n\r\n") else {
+            let too_long = pending.len() > HEAD_MAX;
+            return if too_long { Err(Malformed::Form(self.at)) } else { Ok(None) };
+        };
+        let head = &pending[..end];
+        if end > HEAD_MAX || memmem::find(head, &self.delimiter).is_some() {
+            return Err(Malformed::Form(self.at));
+        }
+        let name = self.names.iter().find(|name| is_called(head, name)).copied();
+        if let Some(name) = name
+            && self.fields.iter().any(|field| field.name == name)
+        {
+            return Err(Malformed::Twice(name));
+        }
+        self.state = State::Value(name);
+        Ok(Some(end + 4))
+    }
+
+    fn keep(&mut self, name: Option<&'static str>, value: &[u8]) -> Result<(), Malformed> {
+        let Some(name) = name else { return Ok(()) };
+        if value.len() > VALUE_MAX {
+            return Err(Malformed::Form(self.at));
+        }
+        let text = std::str::from_utf8(value).map_err(|_| Malformed::NotText(name))?.to_owned();
+        self.fields.push(FormField { name, range: self.at..self.at + value.len(), text });
+        Ok(())
+    }
 }
 
 /// The text of the first field `name` in a form; none where the body is no form, or has no such
 /// field.
 pub fn form_text<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&'a str> {
     let delimiter = format!("\r\n--{}", boundary(content_type)?);
-    let delimiters = Finder::new(delimiter.as_bytes());
-    let mut at = start(body, &delimiter, &delimiters)?;
+    let delimiters = memmem::Finder::new(delimiter.as_bytes());
+    // The first one may stand at the very start.
+    let bare = &delimiter.as_bytes()[2..];
+    let mut at = match body.starts_with(bare) {
+        true => bare.len(),
+        false => delimiters.find(body)? + delimiter.len(),
+    };
     while let Some(length) = delimiters.find(&body[at..]) {
         let part = &body[at..at + length];
-        if let Some(value) = value_of(part, name) {
-            return std::str::from_utf8(&part[value]).ok();
+        if let Some(end) = memmem::find(part, b"\r\n\r\n")
+            && is_called(&part[..end], name)
+        {
+            return std::str::from_utf8(&part[end + 4..]).ok();
         }
         at += length + delimiter.len();
     }
@@ -84,20 +256,11 @@ fn boundary(content_type: &str) -> Option<&str> {
     (1..=70).contains(&boundary.len()).then_some(boundary)
 }
 
-/// Behind the first delimiter, which may stand at the very start.
-fn start(body: &[u8], delimiter: &str, delimiters: &Finder<'_>) -> Option<usize> {
-    let at_once = delimiter.trim_start();
-    if body.starts_with(at_once.as_bytes()) {
-        return Some(at_once.len());
-    }
-    delimiters.find(body).map(|at| at + delimiter.len())
-}
-
-/// Where the value begins, if the part is called `name`.
-fn value_of(part: &[u8], name: &str) -> Option<Range<usize>> {
-    let head_end = memmem::find(part, b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&part[..head_end]).ok()?;
-    let is_named = head.lines().filter_map(|line| line.split_once(':')).any(|(header, value)| {
+/// Whether the part with this head is called `name`. A line that begins with a blank goes on where
+/// the one before it ended, for readers that still fold.
+fn is_called(head: &[u8], name: &str) -> bool {
+    let head = String::from_utf8_lossy(head).replace("\r\n ", " ").replace("\r\n\t", " ");
+    head.lines().filter_map(|line| line.split_once(':')).any(|(header, value)| {
         header.trim().eq_ignore_ascii_case("content-disposition")
             && value.split(';').skip(1).filter_map(|parameter| parameter.split_once('=')).any(
                 |(key, value)| {
@@ -105,8 +268,7 @@ fn value_of(part: &[u8], name: &str) -> Option<Range<usize>> {
                         && value.trim().trim_matches('"') == name
                 },
             )
-    });
-    is_named.then_some(head_end + 4..part.len())
+    })
 }
 
 #[cfg(test)]
@@ -117,6 +279,7 @@ mod tests {
     use crate::splice;
 
     const TYPE: &str = "multipart/form-data; charset=utf-8; boundary=\"b1\"";
+    const MODEL: &[&str] = &["model"];
 
     fn form(parts: &[(&str, &str)]) -> String {
         let part = |(name, value): &(&str, &str)| {
@@ -125,46 +288,88 @@ mod tests {
         format!("{}--b1--\r\n", parts.iter().map(part).collect::<String>())
     }
 
+    /// The fields of a form that comes in pieces of `size`.
+    fn scanned(body: &[u8], size: usize) -> Result<FormScan, Malformed> {
+        let mut scan = FormScan::new(TYPE, MODEL).unwrap();
+        body.chunks(size).try_for_each(|piece| scan.push(piece))?;
+        scan.finish()?;
+        Ok(scan)
+    }
+
     #[test]
     fn only_the_model_changes() {
         let body = form(&[
-            ("name=\"file\"; filename=\"a.mp3\"", "\0\r\n--b model\r\n"),
+            ("name=\"file\"; filename=\"a.mp3\"", "\0\r\n--b model\r\n\r\n--b\r\n"),
             ("name=\"model\"", "whisper-1"),
             ("name=\"prompt\"", "name=\"model\""),
         ]);
-        let field = peek_form(TYPE, body.as_bytes()).unwrap().unwrap();
-        assert_eq!(field.text, "whisper-1");
-        assert_eq!(field.say("whisper-1"), None);
-        let edit = field.say("better").unwrap();
-        let edited = splice(&Bytes::from(body.clone()), &[edit]);
-        assert_eq!(edited, body.replace("whisper-1", "better"));
+        for size in [1, 2, 7, 64, body.len()] {
+            let scan = scanned(body.as_bytes(), size).unwrap();
+            let [field] = scan.fields() else { panic!("{scan:?}") };
+            assert_eq!(field.text, "whisper-1");
+            assert_eq!(field.say("whisper-1"), None);
+            let edit = field.say("better").unwrap();
+            let edited = splice(&Bytes::from(body.clone()), &[edit]);
+            assert_eq!(edited, body.replace("whisper-1", "better"));
+        }
+    }
+
+    #[test]
+    fn the_model_is_known_before_the_file_has_come() {
+        let body = form(&[("name=\"model\"", "whisper-1"), ("name=\"file\"", &"x".repeat(1000))]);
+        let mut scan = FormScan::new(TYPE, MODEL).unwrap();
+        scan.push(&body.as_bytes()[..200]).unwrap();
+        assert_eq!(scan.fields()[0].text, "whisper-1");
+        assert!(!scan.has_ended() && scan.finish() == Err(Malformed::FormCutShort));
+        scan.push(&body.as_bytes()[200..]).unwrap();
+        assert!(scan.has_ended() && scan.pending.is_empty());
+    }
+
+    #[test]
+    fn a_field_can_be_added() {
+        let body = form(&[("name=\"file\"", "x")]);
+        for preamble in ["", "preamble\r\n"] {
+            let body = format!("{preamble}{body}");
+            let edit = scanned(body.as_bytes(), 3).unwrap().add("model", "m").unwrap();
+            let edited = splice(&Bytes::from(body), &[edit]);
+            assert_eq!(scanned(&edited, 5).unwrap().fields()[0].text, "m");
+        }
     }
 
     #[test]
     fn what_is_no_form_or_a_bad_one_is_told_apart() {
-        let form = form(&[("name=model", "a"), ("name=\"model\"", "b")]);
-        let check = |content_type: &str, body: &str, want: Result<Option<&str>, Malformed>| {
-            let got = peek_form(content_type, body.as_bytes());
-            assert_eq!(got.map(|field| field.map(|field| field.text)), want, "{body:?}");
+        assert!(FormScan::new("application/json", MODEL).is_none());
+        assert!(FormScan::new("multipart/form-data", MODEL).is_none());
+        let twice = form(&[("name=model", "a"), ("name=\"model\"", "b")]);
+        let folded = form(&[("name=model", "a"), ("\r\n name=\"model\"", "b")]);
+        let long = form(&[("name=model", &"x".repeat(VALUE_MAX + 100))]);
+        let check = |body: &str, want: Result<(), Malformed>| {
+            for size in [1, 3, body.len().max(1)] {
+                let got = scanned(body.as_bytes(), size).map(drop);
+                assert_eq!(got, want, "{:?}", &body[..body.len().min(300)]);
+            }
         };
-        let cases = [
-            ("application/json", "{}", Ok(None)),
-            ("multipart/form-data", "", Ok(None)),
-            (TYPE, "--b1--", Ok(None)),
-            (TYPE, "preamble\r\n--b1--\r\n", Ok(None)),
-            (TYPE, &form, Err(Malformed::Twice("model"))),
-            (TYPE, &form[..form.len() - 6], Err(Malformed::CutShort)),
-            (TYPE, "", Err(Malformed::Syntax(0))),
-        ];
-        for (content_type, body, want) in cases {
-            check(content_type, body, want);
-        }
+        check("--b1--", Ok(()));
+        check("preamble\r\n--b1--\r\n", Ok(()));
+        check("--b1 \t\r\nname: x\r\n\r\n\r\n--b1--", Ok(()));
+        check(&twice, Err(Malformed::Twice("model")));
+        check(&folded, Err(Malformed::Twice("model")));
+        check(&twice[..40], Err(Malformed::FormCutShort));
+        check("", Err(Malformed::Form(0)));
+        check("no form at all", Err(Malformed::Form(0)));
+        check("--b1x\r\na: b\r\n\r\nx\r\n--b1--", Err(Malformed::Form(4)));
+        check("--b1\r\na: b\r\n--b1\r\na: b\r\n\r\nx\r\n--b1--", Err(Malformed::Form(4)));
+        assert!(matches!(scanned(long.as_bytes(), 8192), Err(Malformed::Form(_))));
     }
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(body in "(--b1|\r\n|--|name=model|:|;|x|content-disposition){0,20}") {
-            let _ = peek_form(TYPE, body.as_bytes());
+        fn pieces_of_any_size_are_read_alike(
+            body in "(--b1|\r\n|--|name=model|:|;|x|content-disposition|form-data){0,30}",
+            size in 1usize..20,
+        ) {
+            let read = |size| scanned(body.as_bytes(), size).map(|scan| scan.fields);
+            prop_assert_eq!(read(size), read(body.len().max(1)));
         }
     }
 }

@@ -1,15 +1,17 @@
 //! A scanner that checks a whole JSON text and tells where its outermost members stand.
 //!
 //! It allocates nothing, builds no tree and does not recurse. It accepts what `serde_json` accepts
-//! when it ignores the values, up to [`MAX_DEPTH`]. Strings, which are most of any large body, are
+//! when it ignores the values, up to [`SCAN_DEPTH`]. Strings, which are most of any large body, are
 //! skipped 32 bytes at a time.
 
 use std::ops::Range;
 
 use crate::Malformed;
 
-/// How deeply a body may be nested; the outermost object counts as one.
+/// How deeply a body may be nested that is taken apart; the outermost object counts as one.
 pub const MAX_DEPTH: u32 = 64;
+/// The same for one that is only scanned: what it means is for the provider to say.
+pub const SCAN_DEPTH: u32 = 10_000;
 
 /// One member of the outermost object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl Member {
 pub fn validate(text: &[u8]) -> Result<(), Malformed> {
     check_utf8(text)?;
     let mut scanner = Scanner { text, at: 0 };
-    scanner.value(MAX_DEPTH)?;
+    scanner.value(SCAN_DEPTH)?;
     scanner.end()
 }
 
@@ -91,7 +93,7 @@ impl Scanner<'_> {
             let name = self.name()?;
             self.skip_space();
             let start = self.at;
-            self.value(MAX_DEPTH - 1)?;
+            self.value(SCAN_DEPTH - 1)?;
             each(Member { name, value: start..self.at });
             self.skip_space();
             match self.next()? {
@@ -102,9 +104,11 @@ impl Scanner<'_> {
         }
     }
 
-    /// One value of any kind. What is open is remembered as one bit a level: set for an object.
+    /// One value of any kind. What is open is remembered as one bit a level: set for an object. Only
+    /// the innermost 64 levels stand in one word; few bodies have more.
     pub(crate) fn value(&mut self, max_depth: u32) -> Result<(), Malformed> {
         let mut open: u64 = 0;
+        let mut outer: Vec<u64> = Vec::new();
         let mut depth = 0;
         loop {
             self.skip_space();
@@ -123,6 +127,9 @@ impl Scanner<'_> {
                     if self.peek()? == bracket + 2 {
                         self.at += 1;
                     } else {
+                        if depth > 0 && depth % u64::BITS == 0 {
+                            outer.push(open);
+                        }
                         depth += 1;
                         open = open << 1 | u64::from(is_object);
                         if is_object {
@@ -152,6 +159,9 @@ impl Scanner<'_> {
                     (b'}', true) | (b']', false) => {
                         open >>= 1;
                         depth -= 1;
+                        if depth % u64::BITS == 0 {
+                            open = outer.pop().unwrap_or(0);
+                        }
                     }
                     _ => return Err(Malformed::Syntax(self.at - 1)),
                 }
@@ -358,11 +368,17 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let nested = |n: usize| format!("{}1{}", "{\"a\":".repeat(n), "}".repeat(n));
-        assert_eq!(members(nested(64).as_bytes(), |_| ()), Ok(()));
-        assert!(matches!(members(nested(65).as_bytes(), |_| ()), Err(Malformed::TooDeep(_))));
+        for depth in [63, 64, 65, 66, 127, 128, 129, 130, 1000, 10_000] {
+            assert_eq!(members(nested(depth).as_bytes(), |_| ()), Ok(()), "{depth}");
+        }
+        assert!(matches!(members(nested(10_001).as_bytes(), |_| ()), Err(Malformed::TooDeep(_))));
         let arrays = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
-        assert_eq!(validate(arrays(64).as_bytes()), Ok(()));
-        assert!(matches!(validate(arrays(65).as_bytes()), Err(Malformed::TooDeep(_))));
+        assert_eq!(validate(arrays(10_000).as_bytes()), Ok(()));
+        assert!(matches!(validate(arrays(10_001).as_bytes()), Err(Malformed::TooDeep(_))));
+        let mixed = |n: usize| format!("{}1{}", "[{\"a\":".repeat(n), "}]".repeat(n));
+        assert_eq!(validate(mixed(200).as_bytes()), Ok(()));
+        let crossed = mixed(200).replace("1}]", "1]}");
+        assert!(matches!(validate(crossed.as_bytes()), Err(Malformed::Syntax(_))));
         assert!(validate("[".repeat(1 << 20).as_bytes()).is_err());
     }
 

@@ -120,14 +120,19 @@ pub(crate) fn responses_event(kind: &[u8]) -> EventKind {
 }
 
 fn error(words: &ErrorWords<'_>) -> serde_json::Value {
+    // Clients of OpenAI know a model that is not there by its code.
+    let (param, code) = match words.code {
+        "no_route" => (Some("model"), "model_not_found"),
+        code => (None, code),
+    };
     json!({
         "message": words.message,
         "type": match words.code {
             "insufficient_quota" => "insufficient_quota",
             _ => error_type(words.status),
         },
-        "param": null,
-        "code": words.code,
+        "param": param,
+        "code": code,
     })
 }
 
@@ -144,6 +149,13 @@ fn error_type(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_that_is_not_there_is_told_as_openai_does() {
+        let words = ErrorWords { code: "no_route", ..words(404) };
+        let error = &error(&words);
+        assert_eq!((&error["code"], &error["param"]), (&"model_not_found".into(), &"model".into()));
+    }
 
     fn words(status: u16) -> ErrorWords<'static> {
         ErrorWords { status, code: "some_code", message: "say \"why\"", request_id: "r1" }

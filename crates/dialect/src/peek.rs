@@ -117,6 +117,36 @@ pub fn peek(body: &[u8]) -> Result<Peek<'_>, Malformed> {
     Ok(Peek { model, stream: streams, usage_asked })
 }
 
+/// The text that stands where this path of names leads, from the outermost object on; none where one
+/// of them is not there, or null. Each may stand in its object only once.
+///
+/// # Errors
+///
+/// Fails where the body is not one JSON object, a name stands twice, or what stands there is no text.
+pub fn text_at<'a>(body: &'a [u8], path: &[&'static str]) -> Result<Option<Span<'a>>, Malformed> {
+    let mut range = 0..body.len();
+    let mut last = "";
+    for (depth, name) in path.iter().enumerate() {
+        let inside = &body[range.clone()];
+        if depth > 0 && inside.first() != Some(&b'{') {
+            return Ok(None);
+        }
+        let (mut found, mut twice) = (None, false);
+        members(inside, |member| {
+            if member.is(inside, name) {
+                twice |= found.replace(member.value).is_some();
+            }
+        })?;
+        if twice {
+            return Err(Malformed::Twice(name));
+        }
+        let Some(value) = found else { return Ok(None) };
+        range = range.start + value.start..range.start + value.end;
+        last = name;
+    }
+    if &body[range.clone()] == b"null" { Ok(None) } else { span(last, body, range).map(Some) }
+}
+
 fn span<'a>(
     name: &'static str,
     body: &'a [u8],
@@ -189,6 +219,25 @@ mod tests {
             let peeked = peek(body.as_bytes()).unwrap();
             assert_eq!(peeked.model.as_ref().map(|m| m.text.as_ref()), *want, "{body}");
         }
+    }
+
+    #[test]
+    fn a_text_is_found_where_a_path_leads() {
+        let at = |body: &str, path: &[&'static str]| {
+            text_at(body.as_bytes(), path).map(|found| {
+                found.map(|span| (body[span.range].to_owned(), span.text.into_owned()))
+            })
+        };
+        let body = r#"{"a": {"model":1}, "session" : {"x":[{"model":2}], "model" : "m\u0041"}}"#;
+        let found = Some((r#""m\u0041""#.to_owned(), "mA".to_owned()));
+        assert_eq!(at(body, &["session", "model"]), Ok(found));
+        assert_eq!(at(body, &["session", "voice"]), Ok(None));
+        assert_eq!(at(body, &["session", "x", "model"]), Ok(None));
+        assert_eq!(at(body, &["a", "model"]), Err(Malformed::NotText("model")));
+        assert_eq!(at(r#"{"session":null}"#, &["session", "model"]), Ok(None));
+        assert_eq!(at("[]", &["session"]), Err(Malformed::NotAnObject));
+        let twice = r#"{"session":{"model":"a"},"s\u0065ssion":{"model":"b"}}"#;
+        assert_eq!(at(twice, &["session", "model"]), Err(Malformed::Twice("session")));
     }
 
     #[test]

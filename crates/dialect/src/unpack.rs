@@ -1,72 +1,215 @@
 //! What comes compressed: answers although nobody asked, unpacked piece by piece, so that a stream
-//! stays one; and requests, whole.
+//! stays one; and requests, whole. What may come out is bounded while it comes out, and so is the
+//! memory that a decoder takes for itself.
 
 use std::io::{self, Read, Write};
 
+use brotli_decompressor::{Decompressor as BrotliReader, DecompressorWriter as BrotliDecoder};
 use bytes::Bytes;
 use flate2::{
     read::{MultiGzDecoder as GzReader, ZlibDecoder as ZlibReader},
     write::{GzDecoder, ZlibDecoder},
 };
+use zstd::stream::{read::Decoder as ZstdReader, write::Decoder as ZstdDecoder};
 
 /// One piece may grow to so much; a provider's answer does not, only an attack.
 const GROWTH_CAP: usize = 16 << 20;
+/// Most codings one over the other.
+const LAYERS_MAX: usize = 3;
+/// The largest window of `zstd` that may be needed on the web: 8 MiB (RFC 9659).
+const ZSTD_WINDOW_LOG: u32 = 23;
+/// So much is unpacked at once.
+const BUFFER: usize = 4096;
 
-/// How a body is compressed.
+/// How a body is compressed: in one way, or in several over each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coding {
-    /// `gzip`
+pub struct Coding {
+    /// In the order in which they were applied.
+    layers: [Option<Layer>; LAYERS_MAX],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layer {
     Gzip,
-    /// `deflate`, which means zlib's format
+    /// `deflate`, which means zlib's format.
     Deflate,
+    Zstd,
+    Brotli,
 }
 
 impl Coding {
-    /// The coding that a `content-encoding` names; none where it is none that we can undo.
+    /// Reads the value of `Content-Encoding`; `None` where it holds a coding that cannot be undone
+    /// here, or too many.
     pub fn of(content_encoding: &str) -> Option<Coding> {
-        match content_encoding.trim().to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => Some(Coding::Gzip),
-            "deflate" => Some(Coding::Deflate),
-            _ => None,
+        let mut layers = [None; LAYERS_MAX];
+        let mut count = 0;
+        for name in content_encoding.split(',') {
+            let layer = match name.trim().to_ascii_lowercase().as_str() {
+                "gzip" | "x-gzip" => Layer::Gzip,
+                "deflate" => Layer::Deflate,
+                "zstd" => Layer::Zstd,
+                "br" => Layer::Brotli,
+                "identity" | "" => continue,
+                _ => return None,
+            };
+            *layers.get_mut(count)? = Some(layer);
+            count += 1;
         }
+        Some(Coding { layers })
     }
-}
 
-impl Coding {
-    /// Unpacks a whole body; none where it would be larger than `max`.
+    /// Whether the body is not compressed at all.
+    pub fn is_identity(self) -> bool {
+        self.layers[0].is_none()
+    }
+
+    /// Unpacks a whole body; `None` where it would be larger than `max`.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it is not compressed like that, or not whole.
     pub fn unpack(self, packed: &[u8], max: usize) -> io::Result<Option<Vec<u8>>> {
-        let unpacked = |reader: &mut dyn Read| {
-            let mut whole = Vec::with_capacity(packed.len().saturating_mul(4).min(max));
-            reader.take(max as u64 + 1).read_to_end(&mut whole)?;
-            Ok((whole.len() <= max).then_some(whole))
-        };
-        match self {
-            Coding::Gzip => unpacked(&mut GzReader::new(packed)),
-            Coding::Deflate => unpacked(&mut ZlibReader::new(packed)),
+        let mut reader: Box<dyn Read + '_> = Box::new(packed);
+        for layer in self.layers.into_iter().rev().flatten() {
+            reader = match layer {
+                Layer::Gzip => Box::new(GzReader::new(reader)),
+                Layer::Deflate => Box::new(ZlibReader::new(reader)),
+                Layer::Zstd => {
+                    let mut decoder = ZstdReader::new(reader)?;
+                    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                    Box::new(decoder)
+                }
+                Layer::Brotli => Box::new(BrotliReader::new(Guarded::new(reader), BUFFER)),
+            };
         }
+        let mut whole = Vec::with_capacity(packed.len().saturating_mul(4).min(max));
+        reader.take(max as u64 + 1).read_to_end(&mut whole)?;
+        Ok((whole.len() <= max).then_some(whole))
     }
 }
 
-/// Unpacks one body.
-#[derive(Debug)]
-pub(crate) enum Unpacker {
-    Gzip(GzDecoder<Vec<u8>>),
-    Deflate(ZlibDecoder<Vec<u8>>),
+/// The first byte of a brotli stream with a window of up to 1 GiB, which is no part of RFC 7932.
+fn has_large_window(first: u8) -> bool {
+    first & 0x7f == 0x11
+}
+
+fn invalid(words: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, words)
+}
+
+/// A brotli stream whose window is not larger than the web allows.
+struct Guarded<R> {
+    reader: R,
+    began: bool,
+}
+
+impl<R: Read> Guarded<R> {
+    fn new(reader: R) -> Self {
+        Self { reader, began: false }
+    }
+}
+
+impl<R: Read> Read for Guarded<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.reader.read(buf)?;
+        if n > 0 && !std::mem::replace(&mut self.began, true) && has_large_window(buf[0]) {
+            return Err(invalid("the window is too large"));
+        }
+        Ok(n)
+    }
+}
+
+/// What came out of one decoder and was not taken yet, up to [`GROWTH_CAP`].
+#[derive(Debug, Default)]
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if self.0.len() + buf.len() > GROWTH_CAP {
+            return Err(invalid("it grows too much"));
+        }
+        self.0.extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Unpacks one body piece by piece.
+pub(crate) struct Unpacker {
+    /// The outermost coding first.
+    layers: Vec<Decoder>,
+}
+
+impl std::fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unpacker").field("layers", &self.layers.len()).finish()
+    }
+}
+
+enum Decoder {
+    Gzip(GzDecoder<Bounded>),
+    Deflate(ZlibDecoder<Bounded>),
+    Zstd(ZstdDecoder<'static, Bounded>),
+    Brotli {
+        decoder: Box<BrotliDecoder<Bounded>>,
+        began: bool,
+    },
+    /// No decoder could be made.
+    Broken,
 }
 
 impl Unpacker {
     pub(crate) fn new(coding: Coding) -> Unpacker {
-        match coding {
-            Coding::Gzip => Unpacker::Gzip(GzDecoder::new(Vec::new())),
-            Coding::Deflate => Unpacker::Deflate(ZlibDecoder::new(Vec::new())),
-        }
+        let layers = coding.layers.into_iter().rev().flatten().map(Decoder::new);
+        Unpacker { layers: layers.collect() }
     }
 
     /// Everything that the next piece makes readable.
     pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<Bytes> {
+        let mut unpacked: Option<Vec<u8>> = None;
+        for layer in &mut self.layers {
+            unpacked = Some(layer.push(unpacked.as_deref().unwrap_or(piece))?);
+        }
+        Ok(unpacked.map_or_else(|| Bytes::copy_from_slice(piece), Bytes::from))
+    }
+}
+
+impl Decoder {
+    fn new(layer: Layer) -> Self {
+        match layer {
+            Layer::Gzip => Decoder::Gzip(GzDecoder::new(Bounded::default())),
+            Layer::Deflate => Decoder::Deflate(ZlibDecoder::new(Bounded::default())),
+            Layer::Zstd => {
+                let decoder = ZstdDecoder::new(Bounded::default()).and_then(|mut decoder| {
+                    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                    Ok(decoder)
+                });
+                decoder.map_or(Decoder::Broken, Decoder::Zstd)
+            }
+            Layer::Brotli => {
+                let decoder = Box::new(BrotliDecoder::new(Bounded::default(), BUFFER));
+                Decoder::Brotli { decoder, began: false }
+            }
+        }
+    }
+
+    fn push(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
         match self {
-            Unpacker::Gzip(decoder) => push(decoder, piece, GzDecoder::get_mut),
-            Unpacker::Deflate(decoder) => push(decoder, piece, ZlibDecoder::get_mut),
+            Decoder::Gzip(decoder) => push(decoder, piece, GzDecoder::get_mut),
+            Decoder::Deflate(decoder) => push(decoder, piece, ZlibDecoder::get_mut),
+            Decoder::Zstd(decoder) => push(decoder, piece, ZstdDecoder::get_mut),
+            Decoder::Brotli { decoder, began } => {
+                if !std::mem::replace(began, *began || !piece.is_empty())
+                    && piece.first().is_some_and(|first| has_large_window(*first))
+                {
+                    return Err(invalid("the window is too large"));
+                }
+                push(&mut **decoder, piece, BrotliDecoder::get_mut)
+            }
+            Decoder::Broken => Err(invalid("there is no decoder")),
         }
     }
 }
@@ -74,21 +217,18 @@ impl Unpacker {
 fn push<D: Write>(
     decoder: &mut D,
     mut piece: &[u8],
-    unpacked: impl Fn(&mut D) -> &mut Vec<u8>,
-) -> io::Result<Bytes> {
+    unpacked: impl Fn(&mut D) -> &mut Bounded,
+) -> io::Result<Vec<u8>> {
     while !piece.is_empty() {
-        let taken = decoder.write(&piece[..piece.len().min(4096)])?;
+        let taken = decoder.write(&piece[..piece.len().min(BUFFER)])?;
         if taken == 0 {
             // What stands behind the end does not belong to the body.
             break;
         }
         piece = &piece[taken..];
-        if unpacked(decoder).len() > GROWTH_CAP {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it grows too much"));
-        }
     }
     decoder.flush()?;
-    Ok(std::mem::take(unpacked(decoder)).into())
+    Ok(std::mem::take(&mut unpacked(decoder).0))
 }
 
 #[cfg(test)]
@@ -106,58 +246,113 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn zlib(text: &[u8]) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(text: &[u8]) -> Vec<u8> {
+        ::zstd::encode_all(text, 3).unwrap()
+    }
+
+    fn br(text: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::new();
+        brotli::CompressorWriter::new(&mut packed, 4096, 5, 22).write_all(text).unwrap();
+        packed
+    }
+
+    /// The text in every coding, and in some over each other.
+    fn packed(text: &[u8]) -> Vec<(Coding, Vec<u8>)> {
+        let cases = [
+            ("gzip", gzip(text)),
+            ("deflate", zlib(text)),
+            ("zstd", zstd(text)),
+            ("br", br(text)),
+            ("gzip, br", br(&gzip(text))),
+            ("zstd,identity, gzip", gzip(&zstd(text))),
+            ("br, deflate, zstd", zstd(&zlib(&br(text)))),
+        ];
+        cases.map(|(name, packed)| (Coding::of(name).unwrap(), packed)).into()
+    }
+
     #[test]
     fn pieces_of_any_size_unpack_to_the_same() {
         let text = "data: one\n\ndata: two\n\n".repeat(100);
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(text.as_bytes()).unwrap();
-        let packed =
-            [(Coding::Gzip, gzip(text.as_bytes())), (Coding::Deflate, encoder.finish().unwrap())];
-        for (coding, packed) in packed {
+        for (coding, packed) in packed(text.as_bytes()) {
             for size in [1, 10, packed.len()] {
                 let mut unpacker = Unpacker::new(coding);
                 let pieces = packed.chunks(size).map(|piece| unpacker.push(piece).unwrap());
-                assert_eq!(pieces.collect::<Vec<_>>().concat(), text.as_bytes());
+                assert_eq!(pieces.collect::<Vec<_>>().concat(), text.as_bytes(), "{coding:?}");
             }
         }
     }
 
     #[test]
     fn what_was_flushed_is_readable_at_once() {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let mut unpacker = Unpacker::new(Coding::Gzip);
-        for event in ["data: one\n\n", "data: two\n\n"] {
-            encoder.write_all(event.as_bytes()).unwrap();
-            encoder.flush().unwrap();
-            let piece = std::mem::take(encoder.get_mut());
-            assert_eq!(unpacker.push(&piece).unwrap(), event);
+        fn check<E: Write>(name: &str, mut encoder: E, out: impl Fn(&mut E) -> &mut Vec<u8>) {
+            let mut unpacker = Unpacker::new(Coding::of(name).unwrap());
+            for event in ["data: one\n\n", "data: two\n\n"] {
+                encoder.write_all(event.as_bytes()).unwrap();
+                encoder.flush().unwrap();
+                let piece = std::mem::take(out(&mut encoder));
+                assert_eq!(unpacker.push(&piece).unwrap(), event, "{name}");
+            }
         }
+        check("gzip", GzEncoder::new(Vec::new(), Compression::default()), GzEncoder::get_mut);
+        let encoder = ::zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        check("zstd", encoder, |encoder| encoder.get_mut());
+        check("br", brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22), |encoder| {
+            encoder.get_mut()
+        });
     }
 
     #[test]
     fn what_is_wrong_or_grows_too_much_is_an_error() {
-        assert!(Unpacker::new(Coding::Gzip).push(b"not compressed at all").is_err());
-        let bomb = gzip(&vec![0; 17 << 20]);
-        assert!(Unpacker::new(Coding::Gzip).push(&bomb).is_err());
+        for name in ["gzip", "deflate", "zstd", "br"] {
+            let coding = Coding::of(name).unwrap();
+            assert!(Unpacker::new(coding).push(b"\xff not compressed at all").is_err(), "{name}");
+        }
+        for (coding, bomb) in packed(&vec![0; 17 << 20]) {
+            assert!(Unpacker::new(coding).push(&bomb).is_err(), "{coding:?}");
+            assert_eq!(coding.unpack(&bomb, 1 << 20).unwrap(), None, "{coding:?}");
+        }
         let mut behind = gzip(b"x");
         behind.extend_from_slice(b"garbage");
-        assert_eq!(Unpacker::new(Coding::Gzip).push(&behind).unwrap(), "x");
+        assert_eq!(Unpacker::new(Coding::of("gzip").unwrap()).push(&behind).unwrap(), "x");
+    }
+
+    #[test]
+    fn a_window_that_takes_too_much_memory_is_refused() {
+        let mut encoder = ::zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(&vec![7; 1 << 20]).unwrap();
+        let wide = encoder.finish().unwrap();
+        let zstd = Coding::of("zstd").unwrap();
+        assert!(zstd.unpack(&wide, 2 << 20).is_err() && Unpacker::new(zstd).push(&wide).is_err());
+        let br = Coding::of("br").unwrap();
+        let large = [0x11, 0x1e, 0, 0];
+        assert!(br.unpack(&large, 1000).is_err() && Unpacker::new(br).push(&large).is_err());
     }
 
     #[test]
     fn a_whole_body_is_unpacked_up_to_a_size() {
         let text = b"0123456789".repeat(100);
-        let packed = gzip(&text);
-        assert_eq!(Coding::Gzip.unpack(&packed, 1000).unwrap(), Some(text));
-        assert_eq!(Coding::Gzip.unpack(&packed, 999).unwrap(), None);
-        assert!(Coding::Gzip.unpack(&packed[..packed.len() - 1], 1000).is_err());
-        assert!(Coding::Deflate.unpack(&packed, 1000).is_err());
+        for (coding, packed) in packed(&text) {
+            assert_eq!(coding.unpack(&packed, 1000).unwrap(), Some(text.clone()), "{coding:?}");
+            assert_eq!(coding.unpack(&packed, 999).unwrap(), None, "{coding:?}");
+            assert!(coding.unpack(&packed[..packed.len() / 2], 1000).is_err(), "{coding:?}");
+        }
+        assert!(Coding::of("deflate").unwrap().unpack(&gzip(&text), 1000).is_err());
     }
 
     #[test]
-    fn a_coding_is_known_by_its_name() {
-        assert_eq!(Coding::of(" GZIP"), Some(Coding::Gzip));
-        assert_eq!(Coding::of("deflate"), Some(Coding::Deflate));
-        assert_eq!(Coding::of("br"), None);
+    fn a_coding_is_known_by_its_names() {
+        assert_eq!(Coding::of(" GZIP"), Coding::of("x-gzip"));
+        assert!(Coding::of("identity").is_some_and(Coding::is_identity));
+        assert!(Coding::of("br").is_some_and(|coding| !coding.is_identity()));
+        for unknown in ["compress", "gzip, aes128gcm", "gzip,gzip,gzip,gzip"] {
+            assert_eq!(Coding::of(unknown), None, "{unknown}");
+        }
     }
 }

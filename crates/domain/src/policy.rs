@@ -53,6 +53,9 @@ pub struct PoolPolicy {
     /// Within which time after its arrival a call must have an answer that begins, over all attempts;
     /// the total timeout alone bounds it where nothing is set.
     pub answer_timeout: Option<Duration>,
+    /// Whether callers may get ephemeral secrets (of Realtime, Live, ChatKit), with which a client
+    /// goes to the provider itself: what it does there is not counted and no limit holds.
+    pub ephemeral_secrets: bool,
 }
 
 impl Default for PoolPolicy {
@@ -75,6 +78,7 @@ impl Default for PoolPolicy {
             revocation_grace: None,
             pass_redirects: false,
             answer_timeout: None,
+            ephemeral_secrets: false,
         }
     }
 }

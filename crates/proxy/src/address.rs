@@ -4,14 +4,19 @@ use domain::{PathStyle, QueryField, Upstream};
 
 use crate::headers::percent_encode;
 
+/// Where Google has uploads, downloads and sockets.
+const ROOFS: [&str; 3] = ["/upload/", "/download/", "/ws/"];
+/// The versions that a base URL may end with there.
+const VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
+
 /// Appends the path of a call on a model route. `path` is the client's own, or that of the target's
 /// dialect: it begins with a version.
 pub(crate) fn push_path(head: &mut Vec<u8>, upstream: &Upstream, path: &str, model: Option<&str>) {
     let base = upstream.base_url.path();
-    if let Some(version) = path.strip_prefix("/upload").and_then(version_of) {
-        // Uploads go to the root, whatever version stands in the base URL.
-        let root = base.strip_suffix(version).and_then(|base| base.strip_suffix('/'));
-        head.extend_from_slice(root.unwrap_or(base).as_bytes());
+    if ROOFS.iter().any(|roof| path.starts_with(roof)) {
+        // They go to the root, whatever version stands in the base URL.
+        let root = base.rsplit_once('/').filter(|(_, last)| VERSIONS.contains(last));
+        head.extend_from_slice(root.map_or(base, |(root, _)| root).as_bytes());
         head.extend_from_slice(path.as_bytes());
         return;
     }
@@ -106,6 +111,8 @@ mod tests {
         check("", Deployment, "/v1/chat/completions", deployment);
         check("/v1beta", Versioned, "/upload/v1beta/files", "/upload/v1beta/files");
         check("/g", Versioned, "/upload/v1beta/files", "/g/upload/v1beta/files");
+        check("/v1beta", Versioned, "/upload/v1alpha/files", "/upload/v1alpha/files");
+        check("/v1beta", Versioned, "/ws/google.x.Y", "/ws/google.x.Y");
     }
 
     #[test]

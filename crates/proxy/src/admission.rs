@@ -322,6 +322,18 @@ impl Permit {
         }
     }
 
+    /// The answer holds an ephemeral secret.
+    pub(crate) fn gave_a_secret(&mut self) {
+        let Some(entry) = &mut self.entry else { return };
+        tracing::info!(
+            request_id = entry.request_id,
+            service_key = entry.service_key_name,
+            upstream = entry.upstream_name,
+            "an ephemeral secret was handed out: what it is used for is not counted here"
+        );
+        entry.tags.push("ephemeral_secret".to_owned());
+    }
+
     /// A rule fired about the last attempt.
     pub(crate) fn ruled(&mut self, rule: RuleId, tag: Option<&str>) {
         let Some(entry) = &mut self.entry else { return };

@@ -102,7 +102,7 @@ impl Try<'_> {
             let Some(conn) = self.gateway.connector.take(self.line) else { break };
             match self.exchange(conn, client, call).await {
                 // A body that went out and is not held cannot go out again.
-                Err(Broken::Stale) if client.bytes_in == 0 || call.repeatable() => {}
+                Err(Broken::Stale) if client.bytes_in == call.begun() || call.repeatable() => {}
                 Err(Broken::Stale) => return Err(reset()),
                 Err(Broken::Failed(failed)) => return Err(failed),
                 Ok(answer) => return Ok(answer),
@@ -146,6 +146,10 @@ impl Try<'_> {
             Door::Opaque { .. } => (dialect::PLAIN, form(&head)),
             door => (door.grammar(), form(&head)),
         };
+        if self.converts && is_coded(&head) && coding(&head).is_none() {
+            let words = "the provider's answer is compressed in a way that is not known here";
+            return Err(Broken::Failed(Failed::upstream("coding", words)));
+        }
         let hides_usage = form == Form::Sse && self.outgoing.asks_usage;
         let tap = Tap::new(grammar, TapOptions { form, hide_usage_event: hides_usage });
         // Where we asked for a plain answer the client gets one, whatever the provider does.
@@ -458,10 +462,15 @@ fn form(head: &ResponseHead) -> Form {
 
 /// Whether a body comes compressed.
 pub(crate) fn is_coded(head: &ResponseHead) -> bool {
-    head.get("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"))
+    head.get("content-encoding").is_some()
+        && !head
+            .list("content-encoding")
+            .and_then(|v| Coding::of(&v))
+            .is_some_and(Coding::is_identity)
 }
 
-/// How the body is compressed, where we can undo that.
+/// How the body is compressed, where that can be undone here.
 fn coding(head: &ResponseHead) -> Option<Coding> {
-    head.text("content-encoding").and_then(Coding::of)
+    let coding = head.list("content-encoding").and_then(|value| Coding::of(&value));
+    coding.filter(|coding| !coding.is_identity())
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use dialect::FormScan;
 use pingora_timeout::timeout;
 
 use crate::{
@@ -41,6 +42,8 @@ pub(crate) struct Client<'c> {
     framing: Framing,
     told_to_go_ahead: bool,
     answered: bool,
+    /// What looks for a second model in a form whose beginning was read.
+    pub(crate) form: Option<Box<FormScan>>,
 }
 
 impl<'c> Client<'c> {
@@ -73,6 +76,7 @@ impl<'c> Client<'c> {
             framing: Framing::Empty,
             told_to_go_ahead: false,
             answered: false,
+            form: None,
         }
     }
 
@@ -100,20 +104,20 @@ impl<'c> Client<'c> {
         }
         self.go_ahead().await?;
         self.gather(held).await?;
-        let Some(first) = self.piece().await? else { return Ok(Bytes::new()) };
-        if first.len() as u64 > max {
-            return Err(Refusal::BodyTooLarge(max));
-        }
-        if !held.holds(first.len() as u64, max) {
-            return Err(Refusal::Busy);
-        }
-        if self.decoder.is_done() {
-            return Ok(first);
-        }
-        let mut whole = BytesMut::with_capacity(first.len() * 2);
-        whole.extend_from_slice(&first);
-        drop(first);
-        let mut pace = Pace::new(&self.limits, Instant::now(), whole.len() as u64);
+        self.read(max, held, |_, _| Ok(false)).await.map(|(whole, _)| whole)
+    }
+
+    /// Reads the body until `enough`, which sees each piece and the size so far, says so, or to its
+    /// end; at most `max` bytes of it. Says whether that was all.
+    pub(crate) async fn read(
+        &mut self,
+        max: u64,
+        held: &mut Held,
+        mut enough: impl FnMut(&Bytes, u64) -> Result<bool, Refusal>,
+    ) -> Result<(Bytes, bool), Refusal> {
+        self.go_ahead().await?;
+        let mut whole = BytesMut::new();
+        let mut pace = Pace::new(&self.limits, Instant::now(), 0);
         while let Some(piece) = self.piece().await? {
             let size = (whole.len() + piece.len()) as u64;
             if size > max {
@@ -122,12 +126,23 @@ impl<'c> Client<'c> {
             if !pace.holds(size, Instant::now()) {
                 return Err(Refusal::TooSlow);
             }
-            if !held.holds(size, max) {
+            if !held.holds(size, self.head.content_length.unwrap_or(max)) {
                 return Err(Refusal::Busy);
             }
-            whole.extend_from_slice(&piece);
+            let is_enough = enough(&piece, size)?;
+            // Most bodies come in one piece, and are not copied.
+            let bytes = if whole.is_empty() && (is_enough || self.decoder.is_done()) {
+                piece
+            } else {
+                whole.extend_from_slice(&piece);
+                if !is_enough {
+                    continue;
+                }
+                whole.freeze()
+            };
+            return Ok((bytes, self.decoder.is_done()));
         }
-        Ok(whole.freeze())
+        Ok((whole.freeze(), true))
     }
 
     /// Reads a body of declared length into one piece of memory.
@@ -177,6 +192,9 @@ impl<'c> Client<'c> {
             Err(_) => Err(Refusal::TooSlow),
             Ok(Ok(piece)) => {
                 self.bytes_in += piece.as_ref().map_or(0, |p| p.len() as u64);
+                if let (Some(form), Some(piece)) = (&mut self.form, &piece) {
+                    form.push(piece)?;
+                }
                 Ok(piece)
             }
             Ok(Err(ReadError::BadChunk(_))) => Err(Refusal::BadChunk),

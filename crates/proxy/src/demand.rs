@@ -81,7 +81,7 @@ impl Demand {
             length: head.content_length,
             dialect: call.dialect(),
             websocket: call.websocket,
-            long_running: head.path().ends_with(":predictLongRunning"),
+            long_running: call.door.path(head).ends_with(":predictLongRunning"),
         };
         Self::read(work, &body)
     }
@@ -166,7 +166,7 @@ fn work(call: &Call, head: &RequestHead, plan: &Plan) -> Work {
     }
     let path = match &call.door {
         Door::Opaque { path, .. } => path,
-        _ => head.path(),
+        door => door.path(head),
     };
     let works = plan.targets.iter().map(|t| t.entry.upstream.work(head.method(), path));
     works.fold(Work::Free, |all, one| if all == Work::Free { one } else { all })

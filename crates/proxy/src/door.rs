@@ -1,9 +1,12 @@
 //! Which door: where a request wants to go, in which dialect, and to do what. Read off the head
 //! alone; what stands in the body is `inbound`'s business.
 
+mod place;
+
 use dialect::Grammar;
 use domain::Dialect;
 
+use self::place::{Place, names_a_model, with_slashes};
 use crate::{http1::RequestHead, refusal::Refusal};
 
 /// Where a request is going, by its path alone.
@@ -17,7 +20,7 @@ pub(crate) enum Door {
     Management,
     /// `/proxy/{upstream}/{path}`
     Opaque { upstream: String, path: String },
-    /// `/v1/…`, `/v1beta/…`, `/upload/v1beta/…`
+    /// `/v1/…`, `/v1beta/…`, and the same as other clients write it
     Model(Endpoint),
 }
 
@@ -26,6 +29,12 @@ pub(crate) enum Door {
 pub(crate) struct Endpoint {
     pub(crate) dialect: Dialect,
     pub(crate) operation: Operation,
+    /// The path as providers serve it, where the client wrote it in another way.
+    pub(crate) path: Option<String>,
+    /// The model, where the path names it as Azure's deployments do.
+    pub(crate) deployment: Option<String>,
+    /// Whether the client speaks to Azure, whose version of the API stands in the query.
+    pub(crate) azure: bool,
 }
 
 /// What a model route does, as far as we treat it differently.
@@ -72,7 +81,8 @@ impl Door {
     pub(crate) fn admits(&self, method: &str) -> Result<(), Refusal> {
         let admitted = match self {
             Door::Model(_) => MODEL_METHODS.contains(&method),
-            _ => !matches!(method, "TRACE" | "CONNECT"),
+            // They would show what the request carried, or lead elsewhere.
+            _ => !matches!(method, "TRACE" | "TRACK" | "CONNECT"),
         };
         let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE";
         let refusal = || Refusal::Method { method: method.to_owned(), allowed };
@@ -90,7 +100,7 @@ impl Door {
         if path == "/api" || path.starts_with("/api/") {
             return Ok(Door::Management);
         }
-        if is_tricky(path) && !asks_for_one_model(head) {
+        if is_tricky(path) && !names_a_model(head) {
             return Err(Refusal::NoSuchPath);
         }
         if let Some(rest) = path.strip_prefix("/proxy/") {
@@ -102,6 +112,24 @@ impl Door {
             return Ok(Door::Opaque { upstream, path });
         }
         endpoint(head).map(Door::Model).ok_or(Refusal::NoSuchPath)
+    }
+
+    /// The path as providers serve it; of a request at this door.
+    pub(crate) fn path<'a>(&'a self, head: &'a RequestHead) -> &'a str {
+        match self {
+            Door::Model(Endpoint { path: Some(path), .. }) => path,
+            _ => head.path(),
+        }
+    }
+
+    /// Whether a request at this door asks for a secret with which clients go to the provider
+    /// themselves, past the gateway.
+    pub(crate) fn gives_a_secret(&self, head: &RequestHead) -> bool {
+        let path = match self {
+            Door::Opaque { path, .. } => path,
+            _ => self.path(head),
+        };
+        head.method() == "POST" && SECRETS.iter().any(|end| path.ends_with(end))
     }
 
     /// The dialect that is spoken there, on a model route.
@@ -166,17 +194,15 @@ fn is_tricky(path: &str) -> bool {
     escaped || path.split('/').skip(1).any(|s| matches!(s, "." | "..")) || path.contains("//")
 }
 
-/// Whether all that is odd about a path is the slash of `upstream/model`, which SDKs write as
-/// `%2F` when they ask for one model.
-fn asks_for_one_model(head: &RequestHead) -> bool {
-    let path = head.path();
-    let models = ["/v1/models/", "/v1beta/models/"].iter().any(|place| path.starts_with(place));
-    models && head.method() == "GET" && !is_tricky(&with_slashes(path))
-}
-
-fn with_slashes(path: &str) -> String {
-    path.replace("%2F", "/").replace("%2f", "/")
-}
+/// How paths end at which ephemeral secrets are made: OpenAI's for Realtime and ChatKit, Google's
+/// for Live.
+const SECRETS: [&str; 5] = [
+    "/realtime/client_secrets",
+    "/realtime/sessions",
+    "/realtime/transcription_sessions",
+    "/chatkit/sessions",
+    "/auth_tokens",
+];
 
 /// What only OpenAI has under `/v1/`. Whoever asks for it may carry the key where Google's SDKs do.
 const OPENAI_ONLY: [&str; 14] = [
@@ -216,21 +242,27 @@ fn shared_dialect(head: &RequestHead, version: &str, rest: &str) -> Dialect {
 }
 
 fn endpoint(head: &RequestHead) -> Option<Endpoint> {
-    let path = head.path();
-    // Google's SDKs send files to the same path under another roof.
-    if let Some(rest) = path.strip_prefix("/upload") {
-        let known = ["/v1beta/", "/v1/"].iter().any(|version| rest.starts_with(version));
-        return known.then_some(Endpoint { dialect: Dialect::Gemini, operation: Operation::Other });
-    }
-    let (version, rest) = ["v1beta", "v1alpha", "v1"].into_iter().find_map(|version| {
-        let rest = path.strip_prefix('/')?.strip_prefix(version)?.strip_prefix('/')?;
-        Some((version, rest))
-    })?;
+    let Place { path, deployment, azure, google } = Place::of(head)?;
+    let (dialect, operation) = if google {
+        (Dialect::Gemini, Operation::Other)
+    } else {
+        let (version, rest) = path.strip_prefix('/')?.split_once('/')?;
+        asked(head, version, rest, azure)
+    };
+    let path = match path {
+        std::borrow::Cow::Borrowed(_) => None,
+        std::borrow::Cow::Owned(path) => Some(path),
+    };
+    Some(Endpoint { dialect, operation, path, deployment, azure })
+}
+
+/// In which dialect a path behind its version is asked for, and for what.
+fn asked(head: &RequestHead, version: &str, rest: &str, azure: bool) -> (Dialect, Operation) {
     let is_get = matches!(head.method(), "GET" | "HEAD");
     let is_post = head.method() == "POST";
     let gemini = version != "v1";
-    let shared = shared_dialect(head, version, rest);
-    let (dialect, operation) = match rest {
+    let shared = if azure { Dialect::OpenaiChat } else { shared_dialect(head, version, rest) };
+    match rest {
         "models" if is_get => (shared, Operation::ListModels),
         _ if rest.starts_with("models/") => {
             let name = &rest["models/".len()..];
@@ -262,8 +294,7 @@ fn endpoint(head: &RequestHead) -> Option<Endpoint> {
             (Dialect::OpenaiChat, Operation::Other)
         }
         _ => (shared, Operation::Other),
-    };
-    Some(Endpoint { dialect, operation })
+    }
 }
 
 /// Whether `path` is `segment` or lies below it.
@@ -300,8 +331,8 @@ mod tests {
     fn check(request: &str, dialect: Dialect, operation: Operation) {
         let raw = format!("{}\r\nhost: here\r\n\r\n", request.replace('|', " HTTP/1.1\r\n"));
         let head = RequestHead::parse(Bytes::from(raw), 64, 8192).unwrap();
-        let want = Door::Model(Endpoint { dialect, operation });
-        assert_eq!(Door::of(&head).unwrap(), want, "{request}");
+        let Ok(Door::Model(found)) = Door::of(&head) else { panic!("{request}") };
+        assert_eq!((found.dialect, found.operation), (dialect, operation), "{request}");
     }
 
     #[test]
@@ -373,5 +404,46 @@ mod tests {
             let head = RequestHead::parse(Bytes::from(raw), 64, 8192).unwrap();
             assert!(matches!(Door::of(&head), Err(Refusal::NoSuchPath)), "{tricky}");
         }
+    }
+
+    #[test]
+    fn a_path_is_known_however_clients_write_it() {
+        let check = |request: &str, path: &str, deployment: Option<&str>, dialect| {
+            let raw = format!("{} HTTP/1.1\r\nhost: here\r\n\r\n", request);
+            let head = RequestHead::parse(Bytes::from(raw), 64, 8192).unwrap();
+            let door = Door::of(&head).unwrap();
+            assert_eq!((door.path(&head), door.dialect()), (path, Some(dialect)), "{request}");
+            let Door::Model(endpoint) = &door else { panic!("{request}") };
+            assert_eq!(endpoint.deployment.as_deref(), deployment, "{request}");
+        };
+        use Dialect::{AnthropicMessages as A, Gemini as G, OpenaiChat as C, OpenaiResponses as R};
+        check("POST /v1/chat/completions", "/v1/chat/completions", None, C);
+        check("POST /chat/completions", "/v1/chat/completions", None, C);
+        check("POST /messages", "/v1/messages", None, A);
+        check("POST /responses", "/v1/responses", None, R);
+        check("POST /models/m:generateContent", "/v1beta/models/m:generateContent", None, G);
+        check("GET /models", "/v1/models", None, C);
+        check("POST /v1/v1/messages", "/v1/messages", None, A);
+        check("POST /v1/v1/v1/messages", "/v1/messages", None, A);
+        let beta = "/v1beta/models/m:generateContent";
+        check("POST /v1/v1beta/models/m:generateContent", beta, None, G);
+        let azure = "POST /openai/deployments";
+        let chat = "/v1/chat/completions";
+        check(&format!("{azure}/m/chat/completions?api-version=1"), chat, Some("m"), C);
+        check(&format!("{azure}/a%2Fm/chat/completions"), chat, Some("a/m"), C);
+        check(&format!("{azure}/a/m/chat/completions"), chat, Some("a/m"), C);
+        let speech = "/v1/audio/speech";
+        check(&format!("{azure}/m/audio/speech"), speech, Some("m"), C);
+        check("POST /openai/v1/responses", "/v1/responses", None, R);
+        check("GET /openai/files?api-version=1", "/v1/files", None, C);
+        let live = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+        check(&format!("GET {live}?key=k"), live, None, G);
+        check("POST /upload/v1alpha/files", "/upload/v1alpha/files", None, G);
+        check(
+            "GET /download/v1beta/files/f:download",
+            "/download/v1beta/files/f:download",
+            None,
+            G,
+        );
     }
 }

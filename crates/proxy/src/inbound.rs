@@ -1,19 +1,19 @@
 //! What came in: whose key, and what is asked.
 //!
 //! The key is looked for before a byte of body is read, digested at once, and goes no further. Model
-//! routes read a JSON body whole (bounded), so that an attempt can be repeated; everything else
-//! is passed on as it comes.
+//! routes read a JSON body whole (bounded), so that an attempt can be repeated, and a form as far as
+//! its model stands; everything else is passed on as it comes.
 
-use std::ops::Range;
+mod body;
+mod find;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use dialect::{Coding, Edit, OWN_MARK, Peek};
+use dialect::{Edit, Malformed};
 use domain::{Caller, Dialect};
 
 use crate::{
     client::Client,
-    conversion::codec_of,
     door::{Door, Endpoint, Job, Operation},
     gateway::Gateway,
     headers::percent_decode,
@@ -91,6 +91,8 @@ fn from_basic(encoded: &str) -> Option<String> {
     Some(fits.cloned().unwrap_or_else(|| password.to_owned()))
 }
 
+pub(crate) use self::find::ModelAt;
+
 /// What is asked: everything that choosing and sending needs, without the client.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -100,6 +102,8 @@ pub(crate) struct Call {
     pub(crate) body: Body,
     /// Where the model stands in the body.
     pub(crate) model_at: Option<ModelAt>,
+    /// Whether the body says another one than was asked for by the path.
+    pub(crate) model_differs: bool,
     /// What makes an OpenAI stream tell its usage, if it was not asked to.
     pub(crate) ask_usage: Option<Edit>,
     /// What takes proofs out of the body that only the gateway can read.
@@ -107,17 +111,8 @@ pub(crate) struct Call {
     /// Whether the body came compressed and is held unpacked.
     pub(crate) unpacked: bool,
     pub(crate) websocket: bool,
-    /// Whether the model stands in the query.
+    /// Whether the query may name the model.
     pub(crate) model_in_query: bool,
-}
-
-/// Where the model stands in a body.
-#[derive(Debug)]
-pub(crate) enum ModelAt {
-    /// As a JSON string, with its quotes.
-    Json(Range<usize>),
-    /// As the field of a form.
-    Form(Range<usize>),
 }
 
 /// The body of a call.
@@ -125,6 +120,9 @@ pub(crate) enum ModelAt {
 pub(crate) enum Body {
     /// Held, so that attempts can be repeated; counted against the budget while it is.
     Held { bytes: Bytes, memory: Option<Held> },
+    /// The beginning of it, as far as it had to be read; the rest is still with the client, and goes
+    /// on as it comes, in one attempt.
+    Begun { bytes: Bytes, _memory: Held },
     /// Still with the client: passed on as it comes, in one attempt.
     Streaming,
 }
@@ -135,13 +133,26 @@ impl Call {
         matches!(self.body, Body::Held { .. }) && !self.websocket
     }
 
-    /// The body, where it is held.
+    /// What of the body is here.
     pub(crate) fn held(&self) -> &Bytes {
         static NONE: Bytes = Bytes::new();
         match &self.body {
-            Body::Held { bytes, .. } => bytes,
+            Body::Held { bytes, .. } | Body::Begun { bytes, .. } => bytes,
             Body::Streaming => &NONE,
         }
+    }
+
+    /// How much of the body was read that can be sent again, where the rest cannot.
+    pub(crate) fn begun(&self) -> u64 {
+        match &self.body {
+            Body::Begun { bytes, .. } => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// Whether the path says the model, as Azure's deployments do.
+    fn deployed(&self) -> bool {
+        matches!(&self.door, Door::Model(endpoint) if endpoint.deployment.is_some())
     }
 
     /// Counts memory for `bytes` that are made of the body, for whose body it is; none where there
@@ -185,8 +196,9 @@ impl Call {
     }
 }
 
-/// Reads what is asked. JSON on a model route is read whole; other bodies are read whole when
-/// they are small enough to be repeated, and left with the client when they are not.
+/// Reads what is asked, as far as it decides where the call goes: JSON on a model route whole, a
+/// form up to its model. Other bodies are read whole where they are small enough to be repeated, and
+/// left with the client where they are not.
 pub(crate) async fn call(
     gateway: &Gateway,
     client: &mut Client<'_>,
@@ -196,7 +208,8 @@ pub(crate) async fn call(
     let websocket = client.head.asks_for_websocket();
     let mut call = Call {
         model: model_outside_body(&client.head, &door),
-        model_in_query: names_model_in_query(&client.head),
+        model_in_query: names_model_in_query(&client.head, &door),
+        model_differs: false,
         door,
         body: Body::Held { bytes: Bytes::new(), memory: None },
         model_at: None,
@@ -205,128 +218,31 @@ pub(crate) async fn call(
         unpacked: false,
         websocket,
     };
-    if websocket || !client.head.has_body() {
+    if websocket {
         return Ok(call);
     }
-    let json = reads_as_json(&call, &client.head);
-    let coding = if json { request_coding(&client.head)? } else { None };
-    let buffers = gateway.settings.buffers;
-    let length = client.head.content_length;
-    let holdable = length.is_some_and(|length| length <= buffers.per_request);
-    if !json && !holdable {
-        call.body = Body::Streaming;
-        return Ok(call);
+    let reading = body::Reading::of(&call, &client.head)?;
+    if !client.head.has_body() {
+        return if reading.needs_a_body() { Err(Malformed::Empty.into()) } else { Ok(call) };
     }
-    let max = if json { gateway.settings.limits.body } else { buffers.per_request };
     let holders = Holders::of(caller.key.id, gateway.settings.counted(client.ip));
-    let mut memory = gateway.hold(holders, 0).ok_or(Refusal::Busy)?;
-    if !json && !memory.would_hold(length.unwrap_or(0)) {
-        call.body = Body::Streaming;
-        return Ok(call);
-    }
-    let mut bytes = client.body(max, &mut memory).await?;
-    if let Some(coding) = coding {
-        bytes = unpacked(coding, &bytes, max)?;
-        memory = gateway.hold(holders, bytes.len() as u64).ok_or(Refusal::Busy)?;
-        call.unpacked = true;
-    }
-    if json {
-        look_into(&mut call, client.head.path(), &bytes)?;
-    } else {
-        look_into_form(&mut call, &client.head, &bytes)?;
-    }
-    call.body = Body::Held { bytes, memory: Some(memory) };
+    body::read(gateway, client, holders, reading, &mut call).await?;
     Ok(call)
-}
-
-/// Paths at which nothing can be done without a model.
-const NEED_A_MODEL: [&str; 6] = [
-    "/v1/audio/speech",
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/embeddings",
-    "/v1/messages",
-    "/v1/messages/count_tokens",
-];
-
-/// Whether the body is JSON that decides where the call goes: by its type, or, whatever its type
-/// says, where nothing else can be meant.
-fn reads_as_json(call: &Call, head: &RequestHead) -> bool {
-    let Door::Model(endpoint) = &call.door else { return false };
-    let meant = endpoint.job().is_some() || NEED_A_MODEL.contains(&head.path());
-    meant || is_json(head)
-}
-
-/// How a body that must be read is compressed.
-fn request_coding(head: &RequestHead) -> Result<Option<Coding>, Refusal> {
-    match head.text("content-encoding") {
-        Some(coding) if !coding.trim().eq_ignore_ascii_case("identity") => {
-            Coding::of(coding).map(Some).ok_or(Refusal::Compressed)
-        }
-        _ => Ok(None),
-    }
-}
-
-fn unpacked(coding: Coding, bytes: &[u8], max: u64) -> Result<Bytes, Refusal> {
-    let room = usize::try_from(max).unwrap_or(usize::MAX);
-    match coding.unpack(bytes, room) {
-        Ok(Some(whole)) => Ok(whole.into()),
-        Ok(None) => Err(Refusal::BodyTooLarge(max)),
-        Err(_) => Err(Refusal::BadCoding),
-    }
-}
-
-/// Finds in a JSON body what decides where it goes.
-fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<(), Refusal> {
-    let Door::Model(endpoint) = &call.door else { return Ok(()) };
-    let peeked: Peek<'_> = dialect::peek(bytes)?;
-    if endpoint.operation == Operation::Chat {
-        call.ask_usage = peeked.ask_for_usage();
-    }
-    // Gemini names the model in the path; a model in its body is the body's own business.
-    if endpoint.dialect != Dialect::Gemini
-        && let Some(span) = peeked.model
-    {
-        call.model = Some(span.text.into_owned());
-        call.model_at = Some(ModelAt::Json(span.range));
-    }
-    if call.model.as_deref().is_none_or(holds_a_key) && NEED_A_MODEL.contains(&path) {
-        call.model = None;
-        return Err(Refusal::ModelMissing);
-    }
-    if endpoint.job().is_some() && memchr::memmem::find(bytes, OWN_MARK.as_bytes()).is_some() {
-        call.own_seals = codec_of(endpoint.dialect).own_seals_of(bytes)?;
-    }
-    Ok(())
-}
-
-/// Finds in a form what decides where it goes; other bodies are not looked into.
-fn look_into_form(call: &mut Call, head: &RequestHead, bytes: &Bytes) -> Result<(), Refusal> {
-    let Door::Model(_) = &call.door else { return Ok(()) };
-    let Some(kind) = head.get("content-type") else {
-        // Not every client says that it sends JSON. What does not read as such passes as it is.
-        let looks_like_it = bytes.trim_ascii_start().starts_with(b"{");
-        if looks_like_it && look_into(call, head.path(), bytes).is_err() {
-            (call.model, call.model_at, call.ask_usage) = (None, None, None);
-        }
-        return Ok(());
-    };
-    let kind = String::from_utf8_lossy(kind);
-    if let Some(field) = dialect::peek_form(&kind, bytes)? {
-        call.model = Some(field.text.to_owned());
-        call.model_at = Some(ModelAt::Form(field.range));
-    }
-    Ok(())
 }
 
 fn model_outside_body(head: &RequestHead, door: &Door) -> Option<String> {
     let Door::Model(endpoint) = door else { return None };
     match &endpoint.operation {
         Operation::ModelInPath { model, .. } => Some(model.clone()),
-        _ if names_model_in_query(head) => {
+        _ if endpoint.deployment.is_some() => endpoint.deployment.clone(),
+        _ if names_model_in_query(head, door) => {
             let fields = head.query().unwrap_or_default().split('&');
-            let model = fields.filter_map(|field| field.strip_prefix("model=")).next()?;
-            String::from_utf8(percent_decode(model.as_bytes())).ok()
+            let value = |field: &'_ str| {
+                let (name, value) = field.split_once('=')?;
+                (name == "model" || (name == "deployment" && endpoint.azure))
+                    .then(|| percent_decode(value.as_bytes()))
+            };
+            String::from_utf8(fields.filter_map(value).next()?).ok()
         }
         _ => None,
     }
@@ -353,14 +269,8 @@ pub(crate) fn named_model(call: &Call, head: &RequestHead) -> Option<String> {
     peeked.model.map(|model| model.text.into_owned())
 }
 
-/// The Realtime API has no body to name the model in.
-fn names_model_in_query(head: &RequestHead) -> bool {
-    head.path() == "/v1/realtime"
-}
-
-fn is_json(head: &RequestHead) -> bool {
-    let value = head.get("content-type").unwrap_or_default();
-    let media = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-    media.eq_ignore_ascii_case(b"application/json")
-        || media.to_ascii_lowercase().ends_with(b"+json")
+/// A session of the Realtime API may name the model where it has no body to name it in.
+fn names_model_in_query(head: &RequestHead, door: &Door) -> bool {
+    matches!(door, Door::Model(_))
+        && matches!(door.path(head), "/v1/realtime" | "/v1/realtime/calls")
 }

@@ -183,17 +183,19 @@ impl Gateway {
             unpacked: false,
             websocket: false,
             model_in_query: false,
+            model_differs: false,
         };
         let session = ask.session.as_deref().unwrap_or_default();
         let number = belongs::of_session(session, &caller);
         let chance = Chance {
-            path: head.path(),
+            path: call.door.path(&head),
             header: &|name| {
                 let named = |(own, _): &&(String, String)| own.eq_ignore_ascii_case(name);
                 ask.headers.iter().find(named).map(|(_, value)| value.as_str())
             },
             belongs: &|_| number,
             maker: None,
+            secret: call.door.gives_a_secret(&head),
             now_us: clock.now_us(),
         };
         let plan = routing::plan(&world, &caller, &call, &chance)?;

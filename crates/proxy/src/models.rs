@@ -28,7 +28,7 @@ pub(crate) async fn answer(
     call: &Call,
     query: Option<&str>,
 ) -> Option<Result<Local, Refusal>> {
-    let Door::Model(Endpoint { dialect, operation }) = &call.door else { return None };
+    let Door::Model(Endpoint { dialect, operation, .. }) = &call.door else { return None };
     if !matches!(operation, Operation::ListModels | Operation::OneModel(_)) {
         return None;
     }

@@ -4,14 +4,14 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use dialect::{Edit, splice_parts};
+use dialect::splice_parts;
 use domain::{HeaderRule, KeyPlacement, Upstream};
 use secrecy::ExposeSecret;
 
 use crate::{
     address,
     balancer::Slot,
-    client::push_number,
+    client::{push_hex, push_number},
     conversion::Wording,
     door::{Door, Endpoint, Operation},
     headers,
@@ -56,16 +56,19 @@ pub(crate) fn outgoing(
 ) -> Outgoing {
     let to_model = matches!(call.door, Door::Model(_));
     let query = headers::query(client, shown_key, to_model, placed(upstream, slot));
-    let query = if call.model_in_query { with_model(query, model) } else { query };
     let query = match &call.door {
-        Door::Model(_) => address::with_fields(query, &upstream.query),
+        Door::Model(endpoint) => {
+            let query = if endpoint.azure { without_azures(query) } else { query };
+            let query = if call.model_in_query { with_model(query, model) } else { query };
+            address::with_fields(query, &upstream.query)
+        }
         _ => query,
     };
     let method = client.method().to_owned();
     let mut head = Vec::with_capacity(1024);
     head.extend_from_slice(method.as_bytes());
     head.push(b' ');
-    push_target(&mut head, client.path(), call, upstream, model);
+    push_target(&mut head, call.door.path(client), call, upstream, model);
     if let Some(query) = query {
         head.push(b'?');
         head.extend_from_slice(query.as_bytes());
@@ -83,11 +86,21 @@ pub(crate) fn outgoing(
         push_websocket(&mut head, client);
     }
     let asks_usage = upstream.ask_usage && call.ask_usage.is_some();
-    let body = match &call.body {
-        Body::Held { bytes, .. } => edited(call, bytes, model, asks_usage),
+    let mut body = match &call.body {
+        Body::Held { bytes, .. } | Body::Begun { bytes, .. } => {
+            edited(call, bytes, model, asks_usage)
+        }
         Body::Streaming => Vec::new(),
     };
-    push_framing(&mut head, client, &call.body, body.iter().map(Bytes::len).sum());
+    let size = body.iter().map(Bytes::len).sum();
+    push_framing(&mut head, client, &call.body, size);
+    if client.chunked && matches!(call.body, Body::Begun { .. }) {
+        // The beginning is a chunk of its own; those of the client follow.
+        let mut line = Vec::with_capacity(12);
+        push_hex(&mut line, size);
+        body.insert(0, line.into());
+        body.push(Bytes::from_static(b"\r\n"));
+    }
     head.extend_from_slice(b"\r\n");
     Outgoing { method, head: head.into(), body, asks_usage }
 }
@@ -143,27 +156,39 @@ fn with_model(query: Option<String>, model: Option<&str>) -> Option<String> {
     Some(fields.collect::<Vec<_>>().join("&"))
 }
 
+/// The query without the version of Azure's API, and with the model under its usual name.
+fn without_azures(query: Option<String>) -> Option<String> {
+    let query = query?;
+    let fields = query.split('&').filter(|field| !field.starts_with("api-version="));
+    let fields = fields.map(|field| match field.strip_prefix("deployment=") {
+        Some(model) => format!("model={model}"),
+        None => field.to_owned(),
+    });
+    let query = fields.collect::<Vec<_>>().join("&");
+    (!query.is_empty()).then_some(query)
+}
+
 /// The body with the model and the question for usage put in, and without proofs of our own.
 fn edited(call: &Call, bytes: &Bytes, model: Option<&str>, asks_usage: bool) -> Vec<Bytes> {
     let mut edits = call.own_seals.clone();
     edits.extend(call.ask_usage.iter().filter(|_| asks_usage).cloned());
-    if let (Some(place), Some(model)) = (&call.model_at, model)
-        && call.model.as_deref() != Some(model)
-    {
-        edits.push(match place {
-            ModelAt::Json(range) => Edit::text(range.clone(), model),
-            ModelAt::Form(range) => {
-                Edit { range: range.clone(), replacement: Bytes::copy_from_slice(model.as_bytes()) }
-            }
-        });
+    if let (Some(place), Some(model)) = (&call.model_at, model) {
+        let missing = matches!(place, ModelAt::NotInJson { .. } | ModelAt::NotInForm(_));
+        if missing || call.model_differs || call.model.as_deref() != Some(model) {
+            edits.extend(place.say(model));
+        }
     }
     splice_parts(bytes, &edits)
 }
 
 fn push_framing(head: &mut Vec<u8>, client: &RequestHead, body: &Body, length: usize) {
     match body {
-        Body::Streaming if client.chunked => {
+        Body::Streaming | Body::Begun { .. } if client.chunked => {
             head.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        Body::Begun { bytes, .. } => {
+            let rest = client.content_length.unwrap_or(0).saturating_sub(bytes.len() as u64);
+            push_length(head, rest + length as u64);
         }
         Body::Streaming => push_length(head, client.content_length.unwrap_or(0)),
         // A request without a body says so only if the client did.

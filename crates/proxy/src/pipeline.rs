@@ -77,6 +77,9 @@ async fn answered(
 ) -> Result<(), Refusal> {
     let asking = Asking { gateway, world: &world, caller, shown_key, call };
     let answer = upstream::first_answer(asking, client, plan, permit).await?; // who does answer
+    if (200..300).contains(&answer.status()) && call.door.gives_a_secret(&client.head) {
+        permit.gave_a_secret();
+    }
     drop(world); // an answer may outlive many changes of the configuration
     let public_id = || public_id(gateway, shown_key);
     call.let_go(); // an answer may take an hour; the question is not needed any more
@@ -108,10 +111,11 @@ fn planned(
     call: &Call,
 ) -> Result<routing::Plan, Refusal> {
     let chance = Chance {
-        path: client.head.path(),
+        path: call.door.path(&client.head),
         header: &|name| client.head.text(name),
         belongs: &|sticky| belongs::number(sticky, client, caller, call),
-        maker: gateway.origins.maker(client.head.path(), call.held()),
+        secret: call.door.gives_a_secret(&client.head),
+        maker: gateway.origins.maker(call.door.path(&client.head), call.held()),
         now_us: gateway.settings.clock.now_us(),
     };
     routing::plan(world, caller, call, &chance)

@@ -26,7 +26,13 @@ pub(crate) enum Refusal {
     Malformed(#[from] Malformed),
     #[error("the request body is larger than {0} bytes")]
     BodyTooLarge(u64),
-    #[error("the request body is compressed in a way that is not known here; use gzip or none")]
+    #[error(
+        "the field `model` does not stand in the first {0} bytes of this form; send it before the file"
+    )]
+    ModelTooFar(u64),
+    #[error(
+        "the request body is compressed in a way that is not known here; use gzip, deflate, br, zstd or none"
+    )]
     Compressed,
     #[error("the request body is not well compressed")]
     BadCoding,
@@ -77,6 +83,10 @@ pub(crate) enum Refusal {
     BadHandshake,
     #[error("the upstream `{0}` is switched off")]
     UpstreamOff(String),
+    #[error(
+        "the upstream `{0}` gives no ephemeral secrets: with one a client goes past the gateway; an administrator can allow them with `policy.ephemeral_secrets`"
+    )]
+    SecretsKept(String),
     #[error("every key of the upstream `{0}` is switched off")]
     NoUsableKey(String),
     #[error("every key of the upstream `{upstream}` rests; try again in {} s", retry_after.as_secs().max(1))]
@@ -154,7 +164,7 @@ impl Refusal {
             Refusal::HeadTooLarge(_) => "head_too_large",
             Refusal::TooSlow => "request_timeout",
             Refusal::BadChunk | Refusal::Malformed(_) => "malformed_request",
-            Refusal::BodyTooLarge(_) => "body_too_large",
+            Refusal::BodyTooLarge(_) | Refusal::ModelTooFar(_) => "body_too_large",
             Refusal::Compressed => "unsupported_content_encoding",
             Refusal::BadCoding => "malformed_request",
             Refusal::KeyMissing => "missing_service_key",
@@ -175,6 +185,7 @@ impl Refusal {
             Refusal::NoWebSocket => "websocket_not_served",
             Refusal::BadHandshake => "bad_websocket_handshake",
             Refusal::UpstreamOff(_) => "upstream_disabled",
+            Refusal::SecretsKept(_) => "ephemeral_secrets_not_allowed",
             Refusal::NoUsableKey(_) => "no_usable_key",
             Refusal::AllKeysRest { .. } => "all_keys_resting",
             Refusal::AllKeysFail { class, .. } => match class {
@@ -217,11 +228,12 @@ impl Refusal {
             Refusal::NoWebSocket => 426,
             Refusal::BadHandshake => 400,
             Refusal::TooSlow => 408,
-            Refusal::BodyTooLarge(_) => 413,
+            Refusal::BodyTooLarge(_) | Refusal::ModelTooFar(_) => 413,
             Refusal::Compressed => 415,
             Refusal::KeyMissing | Refusal::KeyUnknown | Refusal::KeyRefused(_) => 401,
             Refusal::ModelForbidden(_) | Refusal::ModelUntold | Refusal::KeptOut(_) => 403,
             Refusal::UnpricedForKeys(_) => 403,
+            Refusal::SecretsKept(_) => 403,
             Refusal::NoSuchPath | Refusal::ManagementPath(_) => 404,
             Refusal::NoSuchUpstream(_) | Refusal::NoRoute(_) => 404,
             Refusal::Method { .. } => 405,
@@ -269,6 +281,7 @@ impl Refusal {
                 | Refusal::TooSlow
                 | Refusal::BadChunk
                 | Refusal::BodyTooLarge(_)
+                | Refusal::ModelTooFar(_)
                 | Refusal::ClientGone
         )
     }

@@ -69,6 +69,8 @@ pub(crate) struct Chance<'a> {
     pub(crate) belongs: &'a dyn Fn(Option<&Sticky>) -> u64,
     /// Who made what the call is about.
     pub(crate) maker: Option<Maker>,
+    /// Whether the call asks for an ephemeral secret.
+    pub(crate) secret: bool,
     pub(crate) now_us: i64,
 }
 
@@ -117,6 +119,9 @@ impl Planner<'_, '_> {
         let entry = entry.ok_or_else(|| Refusal::NoSuchUpstream(name.to_owned()))?.clone();
         if !entry.upstream.enabled {
             return Err(Refusal::UpstreamOff(name.to_owned()));
+        }
+        if self.keeps_secrets(&entry) {
+            return Err(Refusal::SecretsKept(name.to_owned()));
         }
         let mut target = Planned::as_it_is(entry);
         target.made_by = self.made_at(target.entry.upstream.id);
@@ -220,6 +225,7 @@ impl Planner<'_, '_> {
         chosen: bool,
     ) -> Result<Plan, Refusal> {
         let (mut targets, mut other_dialects, mut off) = (Vec::new(), Vec::new(), None);
+        let mut kept = None;
         for place in places {
             let Some(entry) = self.snapshot.upstream(place.upstream) else { continue };
             let upstream = &entry.upstream;
@@ -228,6 +234,9 @@ impl Planner<'_, '_> {
             } else if !upstream.enabled {
                 off = Some(upstream.name.clone());
                 self.pass_over(&upstream.name, "it is switched off");
+            } else if self.keeps_secrets(entry) {
+                kept.get_or_insert_with(|| upstream.name.clone());
+                self.pass_over(&upstream.name, "its policy allows no ephemeral secrets");
             } else if let Some(road) = self.road(entry, place.target) {
                 targets.push(self.planned(entry, place, road));
             } else {
@@ -266,10 +275,18 @@ impl Planner<'_, '_> {
             }
             return Err(Refusal::Ambiguous { model: model.to_owned(), candidates });
         }
+        if let (true, Some(name)) = (targets.is_empty(), kept) {
+            return Err(Refusal::SecretsKept(name));
+        }
         if targets.is_empty() {
             return Err(self.nobody(model, other_dialects, off));
         }
         Ok(Plan { targets, considered: self.considered })
+    }
+
+    /// Whether the call asks for a secret that this upstream does not let go.
+    fn keeps_secrets(&self, entry: &UpstreamEntry) -> bool {
+        self.chance.secret && !entry.upstream.policy.ephemeral_secrets
     }
 
     /// How a place is asked; none where it cannot be.

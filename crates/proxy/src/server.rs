@@ -124,9 +124,11 @@ impl Front {
     ) -> bool {
         let limits = &self.gateway.settings.limits;
         for turn in 1..=limits.keep_alive_calls {
+            // Who connects means to ask something: only between two calls may it take its time.
+            let idle = if turn == 1 { limits.head_time } else { limits.keep_alive };
             let head = tokio::select! {
                 biased;
-                head = conn.rd.head(limits.keep_alive, limits.head_time, limits.head) => head,
+                head = conn.rd.head(idle, limits.head_time, limits.head) => head,
                 _ = shutdown.wait_for(|down| *down) => return true,
             };
             let head = match head {

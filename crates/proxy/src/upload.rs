@@ -47,8 +47,8 @@ impl Upload {
     pub(crate) fn new(outgoing: &Outgoing, call: &Call, chunked: bool) -> Self {
         let source = match &call.body {
             Body::Held { .. } => Source::Dry,
-            Body::Streaming if chunked => Source::ClientInChunks,
-            Body::Streaming => Source::Client,
+            Body::Begun { .. } | Body::Streaming if chunked => Source::ClientInChunks,
+            Body::Begun { .. } | Body::Streaming => Source::Client,
         };
         Self { pending: outgoing.pieces(), flushed: false, source }
     }

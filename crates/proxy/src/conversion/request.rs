@@ -91,7 +91,7 @@ pub(crate) struct Wording {
 impl<'a> Conversion<'a> {
     /// The conversion of `call`; none where it can only go as it is.
     pub(crate) fn of(call: &'a Call, head: &RequestHead) -> Option<Self> {
-        let Door::Model(Endpoint { dialect, operation }) = &call.door else { return None };
+        let Door::Model(Endpoint { dialect, operation, .. }) = &call.door else { return None };
         let path_streams = matches!(
             operation,
             Operation::ModelInPath { verb, .. } if verb == ":streamGenerateContent"

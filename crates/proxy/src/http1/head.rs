@@ -4,7 +4,7 @@
 //! rules are RFC 9112 without its leniencies: CRLF and nothing else ends a line, no folding, no
 //! space before a colon, no control bytes.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 
@@ -65,6 +65,20 @@ impl Head {
     /// The value of the first field of this name, as text.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The values of all fields of this name as one list, as text; `None` where there is none, or
+    /// where one is no text.
+    pub(crate) fn list<'a>(&'a self, name: &'a str) -> Option<Cow<'a, str>> {
+        let mut values = self.all(name);
+        let first = std::str::from_utf8(values.next()?).ok()?;
+        let mut list = Cow::Borrowed(first);
+        for value in values {
+            let list = list.to_mut();
+            list.push_str(", ");
+            list.push_str(std::str::from_utf8(value).ok()?);
+        }
+        Some(list)
     }
 
     /// All fields as they came, in order.
@@ -238,8 +252,7 @@ impl RequestHead {
             None if !self.http11 => return self.check_form(b""),
             None => return Err(BadHead::Host),
         };
-        let plain = |b: &u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(b);
-        if host.is_empty() || host.len() > 260 || !host.iter().all(plain) {
+        if host.len() > 260 || !is_host(host) {
             return Err(BadHead::Host);
         }
         self.check_form(host)
@@ -286,6 +299,30 @@ impl RequestHead {
             _ => Err(BadHead::Expectation),
         }
     }
+}
+
+/// Whether this is a host with or without a port (RFC 9110, 7.2): a name, an IPv4 address, or an
+/// IPv6 address in brackets.
+fn is_host(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let Some((address, behind)) = rest.split_once(']') else { return false };
+            if address.parse::<std::net::Ipv6Addr>().is_err() {
+                return false;
+            }
+            match behind.strip_prefix(':') {
+                Some(port) => ("[]", port),
+                None if behind.is_empty() => ("[]", ""),
+                None => return false,
+            }
+        }
+        None => host.split_once(':').unwrap_or((host, "")),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+    let named = name == "[]" || (!name.is_empty() && name.bytes().all(plain));
+    let digits = port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+    named && digits && (port.is_empty() || port.parse::<u16>().is_ok())
 }
 
 /// Headers that frame, address or authorise a message: naming one of them in `Connection` would
@@ -474,6 +511,39 @@ mod tests {
             ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(), Encoding),
         ] {
             assert_eq!(request(&text).err(), Some(why), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        for host in ["h", "a.b-c_d", "1.2.3.4", "1.2.3.4:80", "h:", "[::1]", "[2001:db8::1]:8080"] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            ":-1",
+            "h:abc",
+            "h:-1",
+            "h:65536",
+            "h:000080",
+            "h:80:80",
+            "[::1",
+            "a]b",
+            "[]",
+            "[",
+            "]",
+            "[::1]x",
+            "[::1]:x",
+            "[h]",
+            "[::1%25eth0]",
+            "::1",
+            "a b",
+            "a/b",
+            "a@b",
+            "ü",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 

@@ -75,6 +75,12 @@ pub(crate) fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+pub(crate) fn br(text: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    brotli::CompressorWriter::new(&mut packed, 4096, 5, 22).write_all(text).unwrap();
+    packed
+}
+
 #[tokio::test]
 async fn a_call_reaches_a_target_of_another_dialect_and_nothing_of_the_client_does() {
     let vendor = Vendor::saying(claude_said("hi")).await;

@@ -40,6 +40,11 @@ async fn what_two_parsers_could_read_differently_is_refused_and_the_connection_c
         ("POST http://elsewhere/v1/models HTTP/1.1\r\nhost: h\r\n\r\n".into(), 400),
         ("POST / HTTP/3.0\r\nhost: h\r\n\r\n".into(), 400),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), 400),
+        (format!("POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:abc\r\n{key}\r\n"), 400),
+        (format!("POST /v1/chat/completions HTTP/1.1\r\nhost: :-1\r\n{key}\r\n"), 400),
+        (format!("POST /v1/chat/completions HTTP/1.1\r\nhost: [::1\r\n{key}\r\n"), 400),
+        (format!("POST /v1/chat/completions HTTP/1.1\r\nhost: a]b\r\n{key}\r\n"), 400),
+        (format!("POST /v1/chat/completions HTTP/1.1\r\nhost: []\r\n{key}\r\n"), 400),
         ("CONNECT h:443 HTTP/1.1\r\nhost: h\r\n\r\n".into(), 400),
         ("\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n".into(), 400),
         (format!("GET /{} HTTP/1.1\r\nhost: h\r\n\r\n", "x".repeat(9000)), 414),
@@ -74,7 +79,19 @@ async fn a_slow_head_is_told_so_and_an_idle_connection_just_closed() {
     assert_eq!((reply.status, reply.code().as_str()), (408, "request_timeout"));
     assert!(slow.is_closed().await);
     let mut idle = hall.connect().await;
+    idle.send(request("GET", "/livez", &[], "")).await;
+    assert_eq!(idle.reply().await.status, 200);
     assert!(idle.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_new_connection_that_says_nothing_lives_no_longer_than_a_head_may_take() {
+    let mut setup = Setup::new();
+    setup.settings.limits.head_time = Duration::from_millis(50);
+    setup.settings.limits.keep_alive = crate::harness::PATIENCE * 10;
+    let hall = setup.start().await;
+    let mut silent = hall.connect().await;
+    assert!(silent.is_closed().await);
 }
 
 #[tokio::test]
@@ -198,6 +215,7 @@ async fn methods_are_as_wide_as_the_door() {
     }
     for (method, path) in [
         ("TRACE", "/proxy/up/x"),
+        ("TRACK", "/proxy/up/x"),
         ("CONNECT", "/proxy/up/x"),
         ("TRACE", "/v1/models"),
         ("OPTIONS", "/v1/models"),
@@ -398,6 +416,7 @@ async fn bodies_that_are_no_json_are_refused_in_the_callers_dialect() {
         "{\"model\":1}",
         "{\"model\":\"a\",\"model\":\"b\"}",
         "{}",
+        "",
         "{\"model\":\"m\"} x",
         "\u{feff}{}",
     ] {
@@ -411,6 +430,6 @@ async fn bodies_that_are_no_json_are_refused_in_the_callers_dialect() {
     }
     assert!(vendor.seen().is_empty());
     let entries = hall.entries().await;
-    assert_eq!(entries.len(), 21, "a known caller's refused calls are entered");
+    assert_eq!(entries.len(), 24, "a known caller's refused calls are entered");
     assert!(entries.iter().all(|e| e.status == 400 && e.attempts.is_empty()));
 }

@@ -17,6 +17,7 @@ mod limits;
 mod memory;
 mod metering;
 mod model_routes;
+mod models_asked;
 mod pools;
 mod redirects;
 mod relay;

@@ -5,7 +5,7 @@ use domain::Provider;
 use serde_json::json;
 
 use crate::{
-    conversion::{body_of, claude_said, gzip, of, routed},
+    conversion::{body_of, br, claude_said, gzip, of, routed},
     harness::{Setup, chat, request},
     vendor::{Vendor, answer, json as says, said},
 };
@@ -30,15 +30,59 @@ async fn a_compressed_request_is_unpacked_where_it_has_to_be_read() {
     assert_eq!(seen.header("content-encoding"), None);
     assert_eq!(seen.header("content-length"), Some(seen.body.len().to_string().as_str()));
 
+    let brotli = br(sent.as_bytes());
+    let zstd = zstd::encode_all(sent.as_bytes(), 3).unwrap();
+    for (coding, body) in [
+        ("br", brotli.as_slice()),
+        ("zstd", &zstd),
+        ("identity, gzip", &gzip(sent.as_bytes())),
+        ("zstd, gzip", &gzip(&zstd)),
+        ("gzip\r\ncontent-encoding: br", &br(&gzip(sent.as_bytes()))),
+    ] {
+        let reply = hall.ask(post(coding, body)).await;
+        assert_eq!(reply.status, 200, "{coding}: {}", reply.text());
+        let seen = vendor.seen().pop().unwrap();
+        assert_eq!(seen.text(), sent.replace("\"r\"", "\"m\""), "{coding}");
+        assert_eq!(seen.header("content-encoding"), None, "{coding}");
+    }
+
     let large = gzip(&[chat("r").into_bytes(), vec![b' '; 10_000]].concat());
     for (coding, body, status) in [
         ("gzip", large.as_slice(), 413),
         ("gzip", sent.as_bytes(), 400),
-        ("br", sent.as_bytes(), 415),
+        ("br", &br(&vec![b' '; 10_001]), 413),
+        ("zstd", &zstd::encode_all(vec![b' '; 10_001].as_slice(), 3).unwrap(), 413),
+        ("br", sent.as_bytes(), 400),
+        ("zstd", sent.as_bytes(), 400),
+        ("compress", sent.as_bytes(), 415),
         ("identity", sent.as_bytes(), 200),
     ] {
         let reply = hall.ask(post(coding, body)).await;
         assert_eq!(reply.status, status, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_to_be_converted_may_come_compressed() {
+    let zstd = |text: &[u8]| zstd::encode_all(text, 3).unwrap();
+    let plain = claude_said("packed");
+    let at = plain.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let body = plain[at..].to_vec();
+    for (coding, packed, status) in [
+        ("gzip", gzip(&body), 200),
+        ("br", br(&body), 200),
+        ("zstd", zstd(&body), 200),
+        ("zstd, br", br(&zstd(&body)), 200),
+        ("compress", body.clone(), 502),
+    ] {
+        let field = format!("content-encoding: {coding}");
+        let fields = ["content-type: application/json", field.as_str()];
+        let vendor = Vendor::saying(answer(200, &fields, &packed)).await;
+        let hall = routed(&[(&vendor, Provider::Anthropic)], |_| {}).await;
+        let reply = hall.ask(hall.post("/v1/chat/completions", &chat("r"))).await;
+        assert_eq!(reply.status, status, "{coding}: {}", reply.text());
+        let wanted = if status == 200 { "packed" } else { "compressed in a way" };
+        assert!(reply.text().contains(wanted), "{coding}: {}", reply.text());
     }
 }
 

@@ -33,8 +33,8 @@ async fn a_model_is_found_by_route_by_upstream_and_by_its_plain_name() {
     }
     for (asked, status, code) in [
         ("both", 400, "ambiguous_model"),
-        ("nobody", 404, "no_route"),
-        ("three/x", 404, "no_route"),
+        ("nobody", 404, "model_not_found"),
+        ("three/x", 404, "model_not_found"),
     ] {
         let reply = hall.ask(hall.post("/v1/chat/completions", &chat(asked))).await;
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{asked}");

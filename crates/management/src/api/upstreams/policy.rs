@@ -60,6 +60,9 @@ pub(crate) struct Policy {
     /// Seconds within which an answer must have begun, over all attempts; `null` leaves it to
     /// `total_timeout`.
     answer_timeout: Option<Seconds>,
+    /// Whether callers may get ephemeral secrets (of Realtime, Live, ChatKit). A client that has one
+    /// goes to the provider itself: what it does there is not counted and no limit holds.
+    ephemeral_secrets: bool,
 }
 
 /// How the pool of an upstream is to be used. In an edit what is not given stays, in objects too;
@@ -114,6 +117,8 @@ pub(crate) struct EditPolicy {
     #[serde(deserialize_with = "nullable")]
     #[schema(value_type = Option<Seconds>)]
     answer_timeout: Option<Option<Seconds>>,
+    /// Whether callers may get ephemeral secrets, with which a client goes past the gateway.
+    ephemeral_secrets: Option<bool>,
 }
 
 impl EditPolicy {
@@ -141,6 +146,7 @@ impl EditPolicy {
             revocation_grace: self.revocation_grace.map_or(now.revocation_grace, time),
             pass_redirects: self.pass_redirects.unwrap_or(now.pass_redirects),
             answer_timeout: self.answer_timeout.map_or(now.answer_timeout, time),
+            ephemeral_secrets: self.ephemeral_secrets.unwrap_or(now.ephemeral_secrets),
         }
     }
 
@@ -170,6 +176,7 @@ impl From<of::PoolPolicy> for Policy {
             revocation_grace: policy.revocation_grace.map(Seconds),
             pass_redirects: policy.pass_redirects,
             answer_timeout: policy.answer_timeout.map(Seconds),
+            ephemeral_secrets: policy.ephemeral_secrets,
         }
     }
 }
