@@ -9,6 +9,7 @@ use serde_saphyr::{Location, Spanned};
 use super::{
     Fault,
     settings::{self, Kind},
+    value,
 };
 
 /// Where a value was said.
@@ -133,7 +134,15 @@ impl Layers {
             self.faults.push(Fault { origin, path: path.into(), message });
             return None;
         }
-        self.said.insert(setting.path, Said { items, in_file, origin });
+        let under = self.said.insert(setting.path, Said { items, in_file, origin });
+        if let Some(under) = under
+            && !under.in_file
+            && !setting.kind.is_secret()
+            && let Err(message) = value::parse(&setting.kind, &under.items)
+        {
+            // A value that is overruled today would end the start once it is not.
+            self.faults.push(Fault { origin: under.origin, path: setting.path.into(), message });
+        }
         Some(setting.path)
     }
 }

@@ -67,6 +67,23 @@ fn all_faults_are_told_at_once_each_with_its_place() {
 }
 
 #[test]
+fn a_faulty_value_that_is_overruled_is_told_all_the_same() {
+    let yaml = "proxy:\n  addr: nowhere\n  threads: many\n";
+    let vars = [("TOLLGATE_PROXY__THREADS", "2"), ("TOLLGATE_LOG__LEVEL", "loud")];
+    let flags = Flags {
+        file: None,
+        settings: vec![
+            ("proxy.addr", "--proxy-addr", "127.0.0.1:1".into()),
+            ("log.level", "--log-level", "info".into()),
+        ],
+    };
+    let faults = load(yaml, &vars, flags).unwrap_err();
+    for told in ["tollgate.yaml:2:9", "tollgate.yaml:3:12", "TOLLGATE_LOG__LEVEL"] {
+        assert!(faults.contains(told), "{told}: {faults}");
+    }
+}
+
+#[test]
 fn text_that_is_no_yaml_is_a_fault_with_its_line() {
     let faults = load("proxy:\n  addr: [1\n", &[], Flags::default()).unwrap_err();
     assert!(faults.contains("tollgate.yaml:"), "{faults}");

@@ -23,6 +23,10 @@ impl BaseUrl {
         if text.len() > 2048 || text.bytes().any(|b| !(0x21..=0x7e).contains(&b)) {
             return Err("must be at most 2048 visible ASCII characters".into());
         }
+        if text.contains('\\') {
+            // Some readers take it for a slash, others for part of a name.
+            return Err("must not hold a backslash".into());
+        }
         let url =
             Url::parse(text).map_err(|_| "must be an address such as https://api.openai.com")?;
         let tls = match url.scheme() {
@@ -110,7 +114,8 @@ const SERVICE_PORTS: [u16; 22] = [
 pub struct OutboundPolicy {
     /// Networks that are opened although they are private; also where plain `http` is allowed.
     pub allow: Vec<IpNet>,
-    /// The gateway's own listeners: never a target.
+    /// The gateway's own listeners: never a target. One that listens on all interfaces stands here
+    /// with the address of each of them, besides the unspecified one.
     pub own: Vec<(IpAddr, u16)>,
 }
 
@@ -208,6 +213,9 @@ mod tests {
             ("https://user:secret@host", false),
             ("https://host/?key=1", false),
             ("https://host/#x", false),
+            ("https://api.openai.com\\v1", false),
+            ("https:\\\\api.openai.com", false),
+            ("https://api.openai.com\\@evil.test", false),
             ("https://host:22", false),
             ("https://host:6379", false),
             ("https://", false),
