@@ -38,6 +38,7 @@ pub(super) fn management(
 ) -> Management {
     let mut parts = Parts::new(store, master_key);
     parts.settings.trusted_proxies = config.proxy.trusted_proxies.clone();
+    parts.settings.data_plane_port = Some(config.proxy.addr.port());
     parts.settings.grace = config.shutdown_grace;
     parts.settings.secure_cookies = config.management.secure_cookies;
     parts.live = live;

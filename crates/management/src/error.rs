@@ -30,6 +30,8 @@ pub(crate) enum ApiError {
     NotFound(&'static str),
     #[error("there is nothing at this address")]
     NoSuchPath,
+    #[error("calls to models are not served here; send them to {}", data_plane(*.0))]
+    DataPlanePath(Option<u16>),
     #[error("the address does not take this method")]
     MethodNotAllowed,
     #[error("the request has invalid fields")]
@@ -81,6 +83,7 @@ impl ApiError {
             Self::Forbidden(_) => "forbidden",
             Self::NotFound(_) => "not_found",
             Self::NoSuchPath => "no_such_path",
+            Self::DataPlanePath(_) => "data_plane_path",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Invalid(_) => "invalid",
             Self::Conflict(_) => "conflict",
@@ -108,7 +111,7 @@ impl ApiError {
             Self::ForeignOrigin | Self::Forbidden(_) | Self::WrongSetupToken => {
                 StatusCode::FORBIDDEN
             }
-            Self::NotFound(_) | Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoSuchPath | Self::DataPlanePath(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -173,5 +176,13 @@ impl IntoResponse for ApiError {
         let mut response = self.status().into_response();
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+/// Where the data plane is.
+fn data_plane(port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("the port of the data plane, {port}"),
+        None => "the port of the data plane".to_owned(),
     }
 }

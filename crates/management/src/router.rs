@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
-    http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header},
     middleware,
     routing::get,
 };
@@ -120,6 +120,7 @@ pub(crate) fn described() -> (Router<Management>, openapi::OpenApi) {
 pub(crate) fn router(app: Management) -> Router {
     let (routes, document) = described_with(Some(&app));
     let document = Arc::new(description::finished(&document));
+    let data_plane_port = app.settings.data_plane_port;
     let json = get(move || {
         let document = document.clone();
         async move { Json(document.as_ref().clone()) }
@@ -128,7 +129,7 @@ pub(crate) fn router(app: Management) -> Router {
         .route("/", get(home::home))
         .route("/api/openapi.json", json)
         .merge(docs())
-        .fallback(|| async { ApiError::NoSuchPath })
+        .fallback(move |uri: Uri| async move { nothing_at(uri.path(), data_plane_port) })
         .layer(middleware::from_fn(etags::tag))
         .layer(DefaultBodyLimit::max(app.settings.body_limit))
         .layer(CatchPanicLayer::custom(render::panicked))
@@ -178,4 +179,18 @@ fn compression() -> CompressionLayer<impl Predicate> {
 
 fn unless_set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// How the paths of calls to models begin.
+const OF_DATA_PLANE: [&str; 9] =
+    ["v1", "v1beta", "v1alpha", "proxy", "openai", "upload", "chat", "messages", "responses"];
+
+/// What is told of a path at which nothing is.
+fn nothing_at(path: &str, data_plane_port: Option<u16>) -> ApiError {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    if OF_DATA_PLANE.contains(&first) {
+        ApiError::DataPlanePath(data_plane_port)
+    } else {
+        ApiError::NoSuchPath
+    }
 }

@@ -15,6 +15,8 @@ pub struct Settings {
     /// The origins (`https://gate.example`) of our own pages, where they differ from the host
     /// that a request names: behind a proxy that rewrites `Host`.
     pub origins: Vec<String>,
+    /// The port of the data plane, for whoever takes this one for it.
+    pub data_plane_port: Option<u16>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long a session lives without being renewed.
@@ -43,6 +45,7 @@ impl Default for Settings {
         Self {
             secure_cookies: true,
             origins: Vec::new(),
+            data_plane_port: None,
             trusted_proxies: Vec::new(),
             session_idle: Duration::from_secs(7 * 86_400),
             renewal_grace: Duration::from_secs(10),

@@ -50,6 +50,17 @@ async fn what_is_not_there_is_told_in_json() {
 }
 
 #[tokio::test]
+async fn a_call_to_a_model_is_told_the_right_port() {
+    let settings = management::Settings { data_plane_port: Some(8081), ..Default::default() };
+    let app = App::with(settings).await;
+    for path in ["/v1/models", "/v1beta/models/m:generateContent", "/proxy/up/x", "/v1"] {
+        let answer = app.anonymous().get(path).await;
+        assert!(answer.text.contains("8081"), "{path}: {}", answer.text);
+        assert_eq!(answer.refused(404), "data_plane_path", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_method_that_is_not_taken_names_those_that_are() {
     let app = App::start().await;
     let answer = app.admin().await.send(Method::PUT, "/api/admin/upstreams", None).await;
