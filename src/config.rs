@@ -99,6 +99,8 @@ pub(crate) struct Proxy {
     pub(crate) addr: SocketAddr,
     pub(crate) threads: usize,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) cors: proxy::CorsOrigins,
+    pub(crate) answer_details: bool,
     pub(crate) mask_ip: String,
     pub(crate) snapshot_max_age: Duration,
     pub(crate) connection_max_age: Duration,
@@ -342,6 +344,8 @@ impl Reader {
             addr: self.address("proxy.addr", "proxy_port"),
             threads: self.number("proxy.threads") as usize,
             trusted_proxies: self.networks("proxy.trusted_proxies"),
+            cors: self.origins(),
+            answer_details: self.switch("proxy.answer_details"),
             mask_ip: self.text("proxy.mask_ip"),
             snapshot_max_age: self.duration("proxy.snapshot_max_age"),
             connection_max_age: self.duration("proxy.connection_max_age"),
@@ -362,6 +366,14 @@ impl Reader {
             buffer_request: self.number("proxy.buffers.request"),
             buffer_total: self.number("proxy.buffers.total"),
         }
+    }
+
+    fn origins(&mut self) -> proxy::CorsOrigins {
+        let text = self.text("proxy.cors_origins");
+        proxy::CorsOrigins::parse(&text).unwrap_or_else(|message| {
+            self.fault("proxy.cors_origins", &message);
+            proxy::CorsOrigins::default()
+        })
     }
 
     fn log_style(&mut self, plane: &str, common: &LogStyle) -> LogStyle {

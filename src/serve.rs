@@ -7,6 +7,7 @@ mod planes;
 mod signals;
 
 use std::{
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, atomic::AtomicBool, mpsc},
     time::Duration,
 };
@@ -225,11 +226,23 @@ fn tell_start(plane: &str, port: &Port, revision: Revision) {
 
 /// Where calls may go; never back to ourselves, whichever of the planes this process runs.
 fn outbound(config: &Config) -> OutboundPolicy {
-    let own = [config.proxy.addr, config.management.addr];
-    OutboundPolicy {
-        allow: config.outbound_allow.clone(),
-        own: own.map(|addr| (addr.ip(), addr.port())).to_vec(),
+    let own = [config.proxy.addr, config.management.addr].into_iter().flat_map(listening);
+    OutboundPolicy { allow: config.outbound_allow.clone(), own: own.collect() }
+}
+
+/// The addresses at which a listener can be reached: those of all interfaces where it is bound to
+/// none.
+fn listening(addr: SocketAddr) -> Vec<(IpAddr, u16)> {
+    let mut reached = vec![addr.ip()];
+    if addr.ip().is_unspecified() {
+        let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+        let addresses = interfaces.filter_map(|interface| interface.address);
+        reached.extend(addresses.filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
+        }));
     }
+    reached.into_iter().map(|ip| (ip.to_canonical(), addr.port())).collect()
 }
 
 /// How long things are kept, and how much of them.
@@ -277,6 +290,8 @@ fn proxy_settings(
         "off" => proxy::ClientIp::Off,
         _ => proxy::ClientIp::Full,
     };
+    settings.cors = from.cors.clone();
+    settings.answer_details = from.answer_details;
     settings.client_ip_key = master_key.client_ip_key();
     settings.snapshot_max_age = from.snapshot_max_age;
     settings.connection_max_age = from.connection_max_age;
@@ -297,4 +312,26 @@ fn proxy_settings(
     settings.buffers.per_request = from.buffer_request;
     settings.buffers.total = from.buffer_total as usize;
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{BaseUrl, Denied};
+
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_interfaces_is_known_by_each_of_their_addresses() {
+        let own = listening("0.0.0.0:8080".parse().unwrap());
+        let interfaces = nix::ifaddrs::getifaddrs().unwrap().filter_map(|it| it.address);
+        let own_v4 = interfaces.filter_map(|it| it.as_sockaddr_in().map(|it| it.ip()));
+        let everywhere = ["0.0.0.0/0".parse().unwrap()];
+        let policy = OutboundPolicy { allow: everywhere.to_vec(), own };
+        for ip in own_v4 {
+            let url = BaseUrl::parse(&format!("http://{ip}:8080")).unwrap();
+            assert_eq!(policy.check_entered(&url), Err(Denied::Own), "{ip}");
+        }
+        let one = listening("127.0.0.1:9090".parse().unwrap());
+        assert_eq!(one, [("127.0.0.1".parse().unwrap(), 9090)]);
+    }
 }

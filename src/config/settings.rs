@@ -155,6 +155,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
     row("proxy.log_format", Kind::Choice(FORMATS), "", "How the data plane's log lines look."),
     row("proxy.trusted_proxies", Kind::Networks, "", "Peers whose X-Forwarded-For is believed."),
     row(
+        "proxy.cors_origins",
+        Kind::Text,
+        "",
+        "Origins whose pages may call the data plane from a browser, with commas between them: https://app.example. `*` is every page; none is the default.",
+    ),
+    row(
+        "proxy.answer_details",
+        Kind::Switch,
+        "false",
+        "Whether answers tell the caller which upstream answered (x-tollgate-upstream), how many attempts were made (x-tollgate-attempts) and, where it is known before the answer begins, its cost in dollars (x-tollgate-cost).",
+    ),
+    row(
         "proxy.mask_ip",
         Kind::Choice(&["full", "network", "hash", "off"]),
         "full",

@@ -11,6 +11,7 @@ use pingora_timeout::timeout;
 
 use crate::{
     connections::Counted,
+    cors,
     http1::{Conn, Decoder, Framing, Piece, ReadError, RequestHead},
     memory::Held,
     pace::Pace,
@@ -42,6 +43,8 @@ pub(crate) struct Client<'c> {
     framing: Framing,
     told_to_go_ahead: bool,
     answered: bool,
+    /// Header lines for a page of another origin that may call.
+    pub(crate) cors: Option<Vec<u8>>,
     /// What looks for a second model in a form whose beginning was read.
     pub(crate) form: Option<Box<FormScan>>,
 }
@@ -76,6 +79,7 @@ impl<'c> Client<'c> {
             framing: Framing::Empty,
             told_to_go_ahead: false,
             answered: false,
+            cors: None,
             form: None,
         }
     }
@@ -237,7 +241,13 @@ impl<'c> Client<'c> {
         out.push(b' ');
         out.extend_from_slice(reason.unwrap_or("Unknown").as_bytes());
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(fields);
+        match &self.cors {
+            Some(lines) => {
+                out.extend_from_slice(&cors::without_theirs(fields));
+                out.extend_from_slice(lines);
+            }
+            None => out.extend_from_slice(fields),
+        }
         for name in request_id_names(&self.head) {
             out.extend_from_slice(name);
             out.extend_from_slice(self.request_id.as_bytes());

@@ -16,6 +16,7 @@ mod client;
 mod clock;
 mod connections;
 mod conversion;
+mod cors;
 mod demand;
 mod door;
 mod drain;
@@ -67,6 +68,7 @@ mod waiting;
 mod websocket;
 
 pub use clock::Clock;
+pub use cors::CorsOrigins;
 pub use gateway::Gateway;
 pub use recording::{Recorded, Sample};
 pub use script::{Scripts, check_script};

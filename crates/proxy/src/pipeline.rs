@@ -8,7 +8,7 @@ use crate::{
     admission::{self, Permit},
     belongs,
     client::Client,
-    conversion,
+    conversion, cors,
     door::Door,
     gateway::{Gateway, World},
     inbound::{self, Call},
@@ -23,6 +23,9 @@ use crate::{
 /// Answers one call.
 pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {
     let door = Door::of(&client.head)?; // where it wants to go
+    if cors::preflight(client).await? {
+        return Ok(()); // what a browser asks before it calls
+    }
     door.admits(client.head.method())?;
     if let Some(answer) = local::answer(gateway, &door) {
         return local::send(client, answer?).await; // what needs no key

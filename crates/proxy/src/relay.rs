@@ -47,6 +47,11 @@ pub(crate) async fn stream(
     let mut fields = Vec::with_capacity(512);
     headers::to_client(&mut fields, &answer.head, answer.unpacks);
     fields.extend_from_slice(&permit.fields);
+    if gateway.settings.answer_details {
+        let known = answer.incoming.is_finished();
+        let used = known.then(|| usage::so_far(client.bytes_in, &permit.demand, &answer));
+        permit.details(used, &mut fields);
+    }
     client.begin(answer.head.status, &fields, answer.framing());
     let streams = answer.head.is_event_stream();
     permit.answering(streams);

@@ -169,8 +169,10 @@ impl Front {
         let _answering = Answering::begin(&self.gateway);
         let request_id = request_id(&head);
         let ip = peer.map(|peer| self.client_ip(peer, &head));
+        let cors = self.gateway.settings.cors.lines(&head);
         let client = Client::new(conn, head, ip, request_id, self.gateway.settings.limits);
         let mut client = client.counted(counted);
+        client.cors = cors;
         client.keep &= !last && !self.gateway.is_draining();
         let answered = answer(&self.gateway, &mut client).await;
         if answered.is_err() {

@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use domain::OutboundPolicy;
 use ipnet::IpNet;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, cors::CorsOrigins};
 
 /// How the data plane is set up for as long as the process lives.
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub struct Settings {
     pub outbound: OutboundPolicy,
     /// Networks of load balancers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The origins whose pages may call.
+    pub cors: CorsOrigins,
+    /// Whether answers tell which upstream answered, at which attempt, and what the call cost.
+    pub answer_details: bool,
     /// How much of a client's address the log keeps.
     pub client_ip: ClientIp,
     /// What addresses are digested with under [`ClientIp::Hashed`]; the same on all instances,
@@ -72,6 +76,8 @@ impl Settings {
             management_addr: None,
             outbound: OutboundPolicy::default(),
             trusted_proxies: Vec::new(),
+            cors: CorsOrigins::default(),
+            answer_details: false,
             client_ip: ClientIp::Full,
             client_ip_key: rand::random(),
             limits: Limits::default(),

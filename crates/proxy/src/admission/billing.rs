@@ -10,7 +10,7 @@ use domain::{
 use super::{CLIENT_GONE, Permit};
 use crate::{
     demand::Demand,
-    headers,
+    headers::{self, push},
     http1::ResponseHead,
     journal::Reservation,
     stake::Used,
@@ -90,6 +90,27 @@ impl Permit {
             Some(price.cost(&usage))
         });
         self.stake.raise(&Used { requests: 1, usage, cost_nano })
+    }
+
+    /// Appends header lines that tell who answered, at which attempt, and what the answer cost; the
+    /// cost only where all that was `used` is known before the head goes out.
+    pub(crate) fn details(&self, used: Option<Measured>, fields: &mut Vec<u8>) {
+        let Some(entry) = self.entry.as_ref().filter(|_| self.gateway.settings.answer_details)
+        else {
+            return;
+        };
+        if let Some(asked) = &self.asked {
+            push(fields, b"x-tollgate-upstream", asked.upstream.name.as_bytes());
+        }
+        push(fields, b"x-tollgate-attempts", entry.attempts.len().to_string().as_bytes());
+        let cost = used.and_then(|used| {
+            let (usage, source) = self.completed(entry, used);
+            self.cost(entry, &usage, source)
+        });
+        if let Some(nano) = cost {
+            let dollars = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
+            push(fields, b"x-tollgate-cost", dollars.as_bytes());
+        }
     }
 
     /// The price of the model that was asked for; where none was named, of the one that answered.

@@ -48,6 +48,7 @@ pub(crate) async fn deliver(
 async fn whole(client: &mut Client<'_>, answer: Whole, permit: &mut Permit) -> Result<(), Refusal> {
     let Whole { status, mut fields, body, used, heard } = answer;
     fields.extend_from_slice(&permit.fields);
+    permit.details(Some(used), &mut fields);
     let size = body.len() as u64;
     client.begin(status, &fields, Framing::Length(size));
     permit.answering(false);
@@ -68,6 +69,7 @@ async fn stream(
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
     flow.fields.extend_from_slice(&permit.fields);
+    permit.details(None, &mut flow.fields);
     client.begin(200, &flow.fields, Framing::Chunked);
     permit.answering(true);
     let lease = permit.stream_lease(true, gateway, public_id, client);

@@ -2,6 +2,7 @@
 //! journal read back. Nothing in here knows the inside of the data plane.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod browsers;
 mod budgets;
 mod conversion;
 mod converted_streams;
