@@ -9,6 +9,7 @@ import pytest
 from gateway import Gateway, until
 from openai import AsyncOpenAI, OpenAI
 from samples import SAID
+from websockets.exceptions import ConnectionClosed
 
 LAST = {"response.completed", "response.incomplete", "response.failed", "error"}
 
@@ -83,3 +84,18 @@ def test_two_lanes_share_a_socket(gateway: Gateway, key: str) -> None:
         return texts
 
     assert asyncio.run(run()) == {lane: SAID.format(lane) for lane in ("a", "b")}
+
+
+def test_a_socket_ends_with_its_service_key(gateway: Gateway) -> None:
+    made = gateway.service_key("leaves soon")
+    with OpenAI(base_url=f"{gateway.proxy}/v1", api_key=made["key"]) as client:
+        with client.responses.connect() as connection:
+            assert ask(connection, model="gpt-4o", input="hi")[-1].type == "response.completed"
+            gateway.admin.delete(f"/api/admin/service-keys/{made['id']}")
+            told = connection.recv()
+            assert (told.type, told.status, told.error.code) == ("error", 401, "access_revoked")
+            with pytest.raises(ConnectionClosed) as closed:
+                connection.recv()
+
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
+    assert "deleted" in closed.value.rcvd.reason
