@@ -129,9 +129,10 @@ pub(crate) fn worded(
     if let Some(slot) = slot {
         headers::push_key(&mut head, &upstream.key_placement, &slot.key.secret);
     }
-    push_length(&mut head, wording.body.len() as u64);
+    let body = wording.body();
+    push_length(&mut head, body.len() as u64);
     head.extend_from_slice(b"\r\n");
-    let (method, body) = ("POST".to_owned(), vec![wording.body.clone()]);
+    let (method, body) = ("POST".to_owned(), vec![body]);
     Outgoing { method, head: head.into(), body, asks_usage: false }
 }
 

@@ -352,41 +352,49 @@ impl Round<'_> {
             tracing::warn!(upstream.id = upstream.id.0, "a header script failed: {words}");
             Failed::client(Refusal::Script)
         })?;
-        let outgoing = match self.wording {
-            Some(wording) => worded(&client.head, wording, upstream, key, model, &rules),
-            None => outgoing(&client.head, shown_key, call, upstream, key, model, &rules),
-        };
-        let one = Try {
-            gateway,
-            line: &self.running.line,
-            upstream,
-            slot: key,
-            outgoing: &outgoing,
-            deadline,
-            answer_by,
-            converts: self.wording.is_some(),
-        };
-        let began = Instant::now();
-        let reached = self.reached(one, client).await;
-        let latency = began.elapsed();
-        match reached {
-            Ok((status, answer)) => {
-                permit.attempted("answered", Some(status));
-                if let Some(head) = answer.head() {
-                    permit.identified(head);
+        loop {
+            let outgoing = match self.wording {
+                Some(wording) => worded(&client.head, wording, upstream, key, model, &rules),
+                None => outgoing(&client.head, shown_key, call, upstream, key, model, &rules),
+            };
+            let one = Try {
+                gateway,
+                line: &self.running.line,
+                upstream,
+                slot: key,
+                outgoing: &outgoing,
+                deadline,
+                answer_by,
+                converts: self.wording.is_some(),
+            };
+            let began = Instant::now();
+            let reached = self.reached(one, client).await;
+            let latency = began.elapsed();
+            match reached {
+                Ok((status, answer)) => {
+                    permit.attempted("answered", Some(status));
+                    if let Some(head) = answer.head() {
+                        permit.identified(head);
+                    }
+                    let well = answer.class().is_none();
+                    if well && self.wording.is_some_and(Wording::has_more) {
+                        // A question that goes to the target in several calls.
+                        permit.attempting(entry, key, model);
+                        continue;
+                    }
+                    return self.answered(permit, client, tally, slot, answer, latency);
                 }
-                self.answered(permit, client, tally, slot, answer, latency)
-            }
-            Err(failed) => {
-                permit.attempted(failed.result, failed.status);
-                if let Some(heard) = &failed.heard {
-                    permit.identified(&heard.head);
+                Err(failed) => {
+                    permit.attempted(failed.result, failed.status);
+                    if let Some(heard) = &failed.heard {
+                        permit.identified(&heard.head);
+                    }
+                    if failed.asked {
+                        self.billed(permit, client, failed.result);
+                    }
+                    self.heed(permit, slot, &failed, latency);
+                    return Err(failed);
                 }
-                if failed.asked {
-                    self.billed(permit, client, failed.result);
-                }
-                self.heed(permit, slot, &failed, latency);
-                Err(failed)
             }
         }
     }

@@ -115,7 +115,7 @@ impl Converted {
 
 impl Wording {
     /// A good answer in the client's dialect.
-    fn said_again(&self, body: &[u8], asked: u64) -> Result<Whole, dialect::Failure> {
+    fn said_again(&self, body: &Bytes, asked: u64) -> Result<Whole, dialect::Failure> {
         let fields = [JSON, &self.notes].concat();
         if self.job == Job::Count {
             let Some(tokens) = self.target.decode_count(body) else {
@@ -125,8 +125,10 @@ impl Wording {
             let used = Measured::default();
             return Ok(Whole { status: 200, fields, body, used, heard: None });
         }
-        if let Some(vectors) = self.vectors {
-            let (body, tokens) = vectors.said_again(body, &self.reply.model)?;
+        if let Some(vectors) = &self.vectors {
+            let told = vectors.said_again(body, &self.reply.model)?;
+            // Without the last of them there is nothing to be told yet.
+            let (body, tokens) = told.unwrap_or_default();
             let used = match tokens {
                 Some(tokens) => (of_tokens(&tokens), UsageSource::Reported),
                 None => {

@@ -84,8 +84,20 @@ pub(crate) struct Wording {
     pub(crate) path: String,
     pub(crate) query: &'static str,
     pub(crate) headers: Vec<(&'static str, &'static str)>,
-    pub(crate) body: Bytes,
+    body: Bytes,
     pub(super) memory: Held,
+}
+
+impl Wording {
+    /// The body of the next call to the target.
+    pub(crate) fn body(&self) -> Bytes {
+        self.vectors.as_ref().map_or_else(|| self.body.clone(), Vectors::body)
+    }
+
+    /// Whether the target was told only a part of the question so far.
+    pub(crate) fn has_more(&self) -> bool {
+        self.vectors.as_ref().is_some_and(Vectors::has_more)
+    }
 }
 
 impl<'a> Conversion<'a> {
@@ -124,8 +136,9 @@ impl<'a> Conversion<'a> {
         let (mut stream, mut wish, mut vectors) = (false, Wish::default(), None);
         let encoded = match self.asked()? {
             Asked::Vectors(asked) => {
-                vectors = Some(Vectors { client: from, target: dialect, wish: asked.wish });
-                vectors::encode(dialect, asked, model)
+                let (encoded, told) = vectors::encode(from, dialect, asked, model);
+                vectors = Some(told);
+                encoded
             }
             Asked::Text(asked) if job == Job::Count => {
                 match codec.encode_count_request(asked, to) {
@@ -141,7 +154,7 @@ impl<'a> Conversion<'a> {
         if let Some(first) = encoded.dropped.first().filter(|_| target.strict) {
             return Err(Failure::unsayable(first, strict(first, &target.entry.upstream)));
         }
-        let size = encoded.body.len() as u64;
+        let size = vectors.as_ref().map_or(encoded.body.len() as u64, Vectors::size);
         let memory = self.call.memory(gateway, size).ok_or_else(busy)?;
         let reply = reply(named, wish);
         let Encoded { path, query, headers, body, dropped, mut names } = encoded;

@@ -377,6 +377,102 @@ async fn vectors_are_asked_for_in_the_targets_way() {
     assert_eq!(hall.entry().await.usage.input, 3);
 }
 
+/// The vectors of Gemini for a batch: the number in each text, or a refusal of too many.
+fn batch(seen: &Seen) -> Vec<u8> {
+    let body = body_of(seen);
+    let asked = body["requests"].as_array().unwrap();
+    if asked.len() > 100 {
+        let error = json!({"error": {"code": 400, "status": "INVALID_ARGUMENT",
+            "message": "at most 100 requests can be in one batch"}});
+        return says(400, &error.to_string());
+    }
+    let number = |ask: &serde_json::Value| {
+        ask["content"]["parts"][0]["text"].as_str().unwrap().parse::<u64>().unwrap()
+    };
+    let vectors: Vec<_> = asked.iter().map(|ask| json!({"values": [number(ask)]})).collect();
+    let usage = json!({"promptTokenCount": asked.len()});
+    says(200, &json!({"embeddings": vectors, "usageMetadata": usage}).to_string())
+}
+
+#[tokio::test]
+async fn more_texts_than_a_target_takes_are_asked_for_in_several_calls() {
+    let gemini = Vendor::answering(batch).await;
+    let hall = routed(&[(&gemini, Provider::Gemini)], |_| {}).await;
+    let texts: Vec<String> = (0..201).map(|n| n.to_string()).collect();
+    let body = json!({"model": "r", "input": texts, "encoding_format": "float"}).to_string();
+    let reply = hall.ask(hall.post("/v1/embeddings", &body)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let said = reply.json();
+    for n in 0..201 {
+        let one = &said["data"][n];
+        assert_eq!((&one["index"], &one["embedding"]), (&json!(n), &json!([n])));
+    }
+    assert_eq!(said["usage"]["prompt_tokens"], 201);
+    let sizes: Vec<usize> = gemini
+        .seen()
+        .iter()
+        .map(|seen| body_of(seen)["requests"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(sizes, [100, 100, 1]);
+    let entry = hall.entry().await;
+    assert_eq!((entry.outcome, entry.usage.input), (Outcome::Completed, 201));
+    let results: Vec<&str> = entry.attempts.iter().map(|attempt| &*attempt.result).collect();
+    assert_eq!(results, ["answered"; 3]);
+
+    let texts = vec!["0"; 2049];
+    let body = json!({"model": "r", "input": texts}).to_string();
+    let reply = hall.ask(hall.post("/v1/embeddings", &body)).await;
+    assert_eq!((reply.status, &reply.json()["error"]["param"]), (400, &json!("input")));
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_in_the_middle_goes_on_where_it_stopped() {
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let gemini = Vendor::answering(move |seen| {
+        match calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            1 => says(503, r#"{"error":{"code":503,"status":"UNAVAILABLE","message":"busy"}}"#),
+            _ => batch(seen),
+        }
+    })
+    .await;
+    let mut setup = Setup::new();
+    let upstream = setup.upstream("one", gemini.addr, &["sk-provider"], |upstream| {
+        of(Provider::Gemini)(upstream);
+        upstream.retry_count = 1;
+    });
+    setup.route("r", &[(upstream, Some("m"))]);
+    let hall = setup.start().await;
+    let texts: Vec<String> = (0..150).map(|n| n.to_string()).collect();
+    let body = json!({"model": "r", "input": texts, "encoding_format": "float"}).to_string();
+    let reply = hall.ask(hall.post("/v1/embeddings", &body)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.json()["data"][149]["embedding"], json!([149]));
+    let seen = gemini.seen();
+    assert_eq!(seen.len(), 3);
+    assert_eq!(body_of(&seen[1]), body_of(&seen[2]));
+}
+
+#[tokio::test]
+async fn an_answer_of_which_nothing_is_left_is_the_next_targets_turn() {
+    let empty = json!({"candidates": [{"content": {"role": "model"}, "finishReason": "STOP"}]});
+    let gemini = Vendor::saying(says(200, &empty.to_string())).await;
+    let claude = Vendor::saying(claude_said("hi")).await;
+    let targets = [(&gemini, Provider::Gemini), (&claude, Provider::Anthropic)];
+    let hall = routed(&targets, |_| {}).await;
+    let reply = ask_chat(&hall, "").await;
+    assert_eq!(reply.json()["choices"][0]["message"]["content"], "hi", "{}", reply.text());
+    assert_eq!((gemini.seen().len(), claude.seen().len()), (1, 1));
+
+    // As a stream, whose first steps say nothing, and without another target: words.
+    let chunk = format!("data: {empty}\n\n");
+    let stream = answer(200, &["content-type: text/event-stream"], chunk);
+    let gemini = Vendor::saying(stream).await;
+    let hall = routed(&[(&gemini, Provider::Gemini)], |_| {}).await;
+    let reply = ask_chat(&hall, r#","stream":true"#).await;
+    assert_eq!(reply.status, 502, "{}", reply.text());
+    assert!(reply.json()["error"]["message"].as_str().unwrap().contains("nothing"));
+}
+
 #[tokio::test]
 async fn what_is_recorded_is_what_the_client_sent_and_got() {
     let vendor = Vendor::saying(claude_said("hi")).await;
