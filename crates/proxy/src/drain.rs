@@ -14,6 +14,7 @@ use crate::{
     client::Client,
     conversion::Flow,
     demand::Demand,
+    judge,
     refusal::Refusal,
     usage,
 };
@@ -39,8 +40,8 @@ impl Source {
         }
     }
 
-    /// Reads it to its end; whether it got there.
-    async fn read(&mut self) -> bool {
+    /// Reads it to its end, which rules look at as if the client were there; whether it got there.
+    async fn read(&mut self, permit: &mut Permit) -> bool {
         loop {
             let answer = match self {
                 Source::AsItIs { answer, .. } => answer.as_mut(),
@@ -48,10 +49,18 @@ impl Source {
                 Source::Converted(flow) => &mut flow.answer,
             };
             let more = answer.incoming.pull().await;
-            match self {
-                Source::AsItIs { answer, .. } => answer.incoming.ready.clear(),
-                Source::Converted(flow) => flow.unheard(),
-            }
+            let (incoming, ended) = match self {
+                Source::AsItIs { answer, .. } => {
+                    answer.incoming.ready.clear();
+                    (&mut answer.incoming, matches!(more, Ok(false)))
+                }
+                Source::Converted(flow) => {
+                    flow.unheard();
+                    let ended = flow.ended() && more.is_ok();
+                    (&mut flow.answer.incoming, ended)
+                }
+            };
+            judge::passing(permit, incoming, ended);
             match more {
                 Ok(true) => {}
                 Ok(false) => return true,
@@ -76,7 +85,7 @@ pub(crate) fn left(client: &Client<'_>, source: Source, permit: &mut Permit) -> 
 }
 
 async fn drain(mut source: Source, mut permit: Permit, sent: Sent, patience: Duration) {
-    let whole = timeout(patience, source.read()).await.unwrap_or(false);
+    let whole = timeout(patience, source.read(&mut permit)).await.unwrap_or(false);
     let (status, used) = match &source {
         Source::AsItIs { answer, demand } => {
             (answer.head.status, usage::so_far(sent.bytes_in, demand, answer))

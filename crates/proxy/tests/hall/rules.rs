@@ -9,8 +9,8 @@ use domain::{
 use serde_json::{Value, json as value};
 
 use crate::{
-    harness::{Hall, OWNER, Setup, chat, chat_stream},
-    vendor::{Vendor, delta, said, stream_of},
+    harness::{Hall, OWNER, PATIENCE, Setup, chat, chat_stream},
+    vendor::{STREAM, Vendor, chunk, delta, said, stream_of},
 };
 
 /// A rule that only writes to the log of the process, so that it changes nothing else.
@@ -137,6 +137,37 @@ async fn attempts_without_a_stream_and_those_cut_short_are_misses() {
     }
     // Met, missed, met, met: the last two follow each other.
     assert_eq!(triggers, [3]);
+}
+
+#[tokio::test]
+async fn what_comes_after_the_client_left_is_observed_where_it_is_read_on() {
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let vendor = Vendor::talking(move |mut talk| {
+        let mut wait = wait.clone();
+        async move {
+            talk.request().await;
+            talk.send(STREAM).await;
+            talk.send(chunk(delta("fine"))).await;
+            let _ = wait.wait_for(|go| *go).await;
+            talk.send(chunk(delta("sorry"))).await;
+            talk.send(chunk("data: [DONE]\n\n")).await;
+            talk.send("0\r\n\r\n").await;
+            talk.until_gone().await;
+        }
+    })
+    .await;
+    let mut setup = Setup::new();
+    setup.upstream("up", vendor.addr, &["sk-1"], |up| up.policy.drain = PATIENCE);
+    rule(&mut setup, &sorry(), |rule| rule.actions = vec![Action::Tag]);
+    let hall = setup.start().await;
+    let mut peer = hall.connect().await;
+    peer.send(hall.post("/v1/chat/completions", &chat_stream("m"))).await;
+    while !String::from_utf8_lossy(&peer.buf).contains("fine") {
+        assert!(peer.fill().await);
+    }
+    drop(peer);
+    go.send(true).unwrap();
+    assert_eq!(hall.entry().await.tags, ["rule 1"]);
 }
 
 #[tokio::test]
