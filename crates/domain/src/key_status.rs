@@ -85,7 +85,7 @@ impl fmt::Display for KeyStatus {
 pub struct Standing {
     /// How.
     pub status: KeyStatus,
-    /// Why: the class of a failure, `rule`, `quota`, `group`, `person`, `probe`, `expired`.
+    /// Why: the class of a failure, `rule`, `quota`, `group`, `person`, `probe`, `trial`, `expired`.
     pub reason: String,
     /// What it was concluded from.
     pub evidence: Evidence,

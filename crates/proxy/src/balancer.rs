@@ -252,9 +252,9 @@ impl Pool {
             Some(only) => Some(*only as usize).filter(may),
             None => {
                 let (from, len) = (self.trials.from(), self.slots.len());
-                let around = (0..len.min(LOOKED_AT_MAX)).map(|step| (from + step) % len);
-                let found = around.clone().find(may);
-                self.trials.go_on_at(found.or(around.last()).map_or(0, |index| (index + 1) % len));
+                let looked_at = len.min(LOOKED_AT_MAX);
+                let found = (0..looked_at).map(|step| (from + step) % len).find(may);
+                self.trials.go_on_at(found.map_or(from + looked_at, |index| index + 1) % len);
                 found
             }
         };

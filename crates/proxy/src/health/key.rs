@@ -42,7 +42,8 @@ pub(crate) struct KeyHealth {
 
 #[derive(Debug, Default)]
 struct Inner {
-    standing: Option<Standing>,
+    /// Most keys of a large pool stand well: for those it takes no room.
+    standing: Option<Box<Standing>>,
     models: HashMap<String, Standing>,
     /// Until when it has no room for calls, for all models or one.
     busy: Vec<(Option<String>, i64)>,
@@ -99,7 +100,7 @@ impl KeyHealth {
     pub(crate) fn standing(&self, model: Option<&str>, now: DateTime<Utc>) -> Option<Standing> {
         let inner = self.inner.lock();
         let standing = match model {
-            None => inner.standing.as_ref(),
+            None => inner.standing.as_deref(),
             Some(model) => inner.models.get(model),
         };
         standing.filter(|standing| standing.status.at(now) != KeyStatus::Active).cloned()
@@ -108,7 +109,7 @@ impl KeyHealth {
     /// How it stands where it stands worst: for all models, or for the one that is out the longest.
     pub(crate) fn worst(&self, now: DateTime<Utc>) -> Option<Standing> {
         let inner = self.inner.lock();
-        let all = inner.standing.iter().chain(inner.models.values());
+        let all = inner.standing.as_deref().into_iter().chain(inner.models.values());
         let out = all.filter(|standing| standing.status.at(now) != KeyStatus::Active);
         out.max_by_key(|standing| end_us(standing.status)).cloned()
     }
@@ -185,7 +186,7 @@ impl KeyHealth {
         }
         let inner = self.inner.lock();
         let of_model = model.and_then(|model| inner.models.get(model));
-        let mut out = [inner.standing.as_ref(), of_model]
+        let mut out = [inner.standing.as_deref(), of_model]
             .into_iter()
             .flatten()
             .filter(|standing| standing.status.at(now) != KeyStatus::Active)
@@ -208,7 +209,7 @@ impl KeyHealth {
         let counts = |standing: &Standing| {
             standing.status.at(now) != KeyStatus::Active && is_the_providers_word(standing)
         };
-        rests.extend(inner.standing.as_ref().filter(|standing| counts(standing)).map(|_| None));
+        rests.extend(inner.standing.as_deref().filter(|standing| counts(standing)).map(|_| None));
         let of_model = model.filter(|model| inner.models.get(*model).is_some_and(counts));
         rests.extend(of_model.map(|model| Some(model.to_owned())));
         rests
@@ -256,7 +257,7 @@ impl KeyHealth {
     pub(crate) fn restore(&self, model: Option<String>, standing: Standing) {
         let mut inner = self.inner.lock();
         let known = match &model {
-            None => inner.standing.as_ref(),
+            None => inner.standing.as_deref(),
             Some(model) => inner.models.get(model),
         };
         if known.is_some_and(|known| known.since >= standing.since) {
@@ -358,7 +359,7 @@ fn is_the_providers_word(standing: &Standing) -> bool {
 impl Inner {
     fn known(&self, model: Option<&str>) -> Option<&Standing> {
         match model {
-            None => self.standing.as_ref(),
+            None => self.standing.as_deref(),
             Some(model) => self.models.get(model),
         }
     }
@@ -367,7 +368,7 @@ impl Inner {
         let now = standing.since;
         match model {
             None if standing.status == KeyStatus::Active => self.standing = None,
-            None => self.standing = Some(standing),
+            None => self.standing = Some(Box::new(standing)),
             Some(model) if standing.status == KeyStatus::Active => {
                 self.models.remove(model);
             }

@@ -36,7 +36,7 @@ pub(crate) struct KeyTransition {
     to: String,
     /// When that was to end by itself, where it did.
     until: Option<DateTime<Utc>>,
-    /// Why: the class of a failure, `rule`, `quota`, `group`, `person`, `probe`, `expired`.
+    /// Why: the class of a failure, `rule`, `quota`, `group`, `person`, `probe`, `trial`, `expired`.
     reason: String,
     /// What it was concluded from.
     evidence: Evidence,
