@@ -265,28 +265,6 @@ impl Held {
         self.taken.iter().map(|taken| taken.amount)
     }
 
-    /// Holds more of each counter, whether there is room or not: so much was used beyond what was
-    /// reserved, and more may follow. It counts where the reservation does.
-    pub fn raise(&mut self, more: impl Fn(usize, u64) -> u64) {
-        for (i, taken) in self.taken.iter_mut().enumerate() {
-            let more = more(i, taken.amount);
-            if more == 0 || taken.mark == Mark::AtOnce {
-                continue;
-            }
-            let (before, now) = (taken.amount, taken.amount.saturating_add(more));
-            let mut count = taken.count.lock();
-            count.let_go(before);
-            count.correct(taken.mark, before, now);
-            count.held(now);
-            taken.used = count.used();
-            drop(count);
-            taken.amount = now;
-            if let Some(receipt) = &self.receipt {
-                receipt.correct(i, &taken.count, before, now);
-            }
-        }
-    }
-
     /// Corrects each counter to what was used in fact, in the period or at the time in which it was
     /// reserved; calls at once are over. Where `actual` says nothing, all that was reserved was
     /// used. It never waits, and may be called on any thread: where the count is shared, a task of the

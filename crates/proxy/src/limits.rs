@@ -174,9 +174,9 @@ impl<'w> Asks<'w> {
     }
 
     /// What was reserved.
-    pub(crate) fn reserved(&self, held: Held) -> Reserved {
+    pub(crate) fn reserved(self, held: Held) -> Reserved {
         let units = self.of.iter().map(|(limit, ..)| limit.unit).collect();
-        Reserved::new(held, units, self.asks.iter().map(|ask| ask.limit).collect())
+        Reserved::new(held, units, self.asks)
     }
 
     /// Reserves all of it, or nothing.

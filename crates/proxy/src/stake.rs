@@ -1,7 +1,7 @@
 //! What a call holds while it goes on: room in limits, in the quotas of a key, a place in line, the
 //! key itself. All of it is settled once, with what the call used in fact.
 
-use cluster::Held;
+use cluster::{Ask, Counters, Held, Measure};
 use domain::{Unit, log::Usage};
 
 use crate::{balancer::Picked, health::Admitted, waiting::Ticket};
@@ -32,8 +32,10 @@ pub(crate) struct Stake {
 pub(crate) struct Reserved {
     held: Option<Held>,
     units: Vec<Unit>,
-    /// Up to how much of each may be used.
-    limits: Vec<u64>,
+    /// What was asked of each counter.
+    asks: Vec<Ask>,
+    /// What was booked of a call that goes on, besides what is held.
+    booked: Used,
 }
 
 /// What a call used.
@@ -45,27 +47,59 @@ pub(crate) struct Used {
     pub(crate) cost_nano: Option<i64>,
 }
 
+/// Up to how much a counter may be used.
+fn most(ask: &Ask) -> u64 {
+    match ask.measure {
+        Measure::Bucket { burst, .. } => burst,
+        _ => ask.limit,
+    }
+}
+
 impl Reserved {
-    pub(crate) fn new(held: Held, units: Vec<Unit>, limits: Vec<u64>) -> Self {
-        Self { held: Some(held), units, limits }
+    pub(crate) fn new(held: Held, units: Vec<Unit>, asks: Vec<Ask>) -> Self {
+        Self { held: Some(held), units, asks, booked: Used::default() }
     }
 
-    /// Holds as much as was used, where that is more than was reserved. Whether there is room for
-    /// more.
-    fn raise(&mut self, used: &Used) -> bool {
-        let Some(held) = &mut self.held else { return true };
-        let units = &self.units;
-        held.raise(|i, held| used.of(units[i], held).saturating_sub(held));
-        let metered = |unit: Unit| !matches!(unit, Unit::Requests | Unit::Concurrency);
-        let mut rows = held.used().zip(&self.limits).zip(&self.units);
-        rows.all(|((used, limit), unit)| !metered(*unit) || used < *limit)
+    /// Books what a call that goes on has used so far, whether there is room for it or not: now,
+    /// for what was reserved may lie in a window that has passed. What is held stays held for what
+    /// comes next. Whether there is room for more, that not counted.
+    async fn book(&mut self, counters: &Counters, now_us: i64, used: &Used) -> bool {
+        let Some(held) = &self.held else { return true };
+        let own: Vec<u64> = held.amounts().collect();
+        let since = |unit: Unit| used.of(unit, 0).saturating_sub(self.booked.of(unit, 0));
+        let counted = self.units.iter().enumerate().filter(|(_, unit)| {
+            !matches!(unit, Unit::Requests | Unit::Concurrency) && since(**unit) > 0
+        });
+        let rows: Vec<(usize, u64)> = counted.map(|(i, unit)| (i, since(*unit))).collect();
+        let asks = rows.iter().map(|(i, _)| Ask { amount: 1, ..self.asks[*i].clone() });
+        let asks: Vec<Ask> = asks.collect();
+        if asks.is_empty() {
+            return true;
+        }
+        let fits = |row: usize, before: u64| {
+            let (i, more) = rows[row];
+            before.saturating_add(more).saturating_sub(own[i]) < most(&self.asks[i])
+        };
+        match counters.reserve(now_us, &asks).await {
+            Ok(booking) => {
+                let room = booking.used().enumerate().all(|(row, now)| fits(row, now - 1));
+                booking.settle_by(|row, _| rows[row].1);
+                self.booked = *used;
+                room
+            }
+            // It is settled when the call ends.
+            Err(over) => fits(over.index, over.used),
+        }
     }
 
     /// Corrects what was reserved to what was used.
     fn settle(&mut self, used: Option<&Used>) {
         let Some(held) = self.held.take() else { return };
         match used {
-            Some(used) => held.settle_by(|i, held| used.of(self.units[i], held)),
+            Some(used) => held.settle_by(|i, held| {
+                let (unit, booked) = (self.units[i], &self.booked);
+                used.of(unit, held).saturating_sub(booked.of(unit, 0))
+            }),
             None => held.release(),
         }
     }
@@ -144,13 +178,12 @@ impl Stake {
         self.ticket = None;
     }
 
-    /// So much was used, and the call goes on: more is held where that is more than was reserved.
-    /// Whether all limits have room for more.
-    pub(crate) fn raise(&mut self, used: &Used) -> bool {
-        // All of them are raised, whichever has no room.
-        let caller = self.caller.raise(used);
-        let upstream = self.upstream.raise(used);
-        self.key.raise(used) && upstream && caller
+    /// Books what a call that goes on has used so far. Whether all limits have room for more.
+    pub(crate) async fn book(&mut self, counters: &Counters, now_us: i64, used: &Used) -> bool {
+        // All of them are booked, whichever has no room.
+        let caller = self.caller.book(counters, now_us, used).await;
+        let upstream = self.upstream.book(counters, now_us, used).await;
+        self.key.book(counters, now_us, used).await && upstream && caller
     }
 
     /// The call is over: what it used counts, for its caller all of it, and for the key that

@@ -233,7 +233,7 @@ async fn pump(
             way.pass(&bytes);
             idle.beat();
             if let Some(permit) = permit.as_mut().filter(|_| std::mem::take(&mut way.more)) {
-                spent = !permit.used_more(&way.tap);
+                spent |= !permit.used_more(&way.tap).await;
             }
         }
         // Between two frames: there a close frame can be put in.

@@ -79,7 +79,7 @@ impl Permit {
     }
 
     /// A socket told of more usage: it counts at once. Whether there is room for more.
-    pub(crate) fn used_more(&mut self, tap: &SocketTap) -> bool {
+    pub(crate) async fn used_more(&mut self, tap: &SocketTap) -> bool {
         let Some(tokens) = tap.usage() else { return true };
         let usage = of_tokens(&tokens);
         self.told(tap.told());
@@ -89,7 +89,9 @@ impl Permit {
             let price = self.price(entry)?;
             Some(price.cost(&usage))
         });
-        self.stake.raise(&Used { requests: 1, usage, cost_nano })
+        let now_us = self.gateway.settings.clock.now_us();
+        let used = Used { requests: 1, usage, cost_nano };
+        self.stake.book(&self.gateway.counters, now_us, &used).await
     }
 
     /// Appends header lines that tell who answered, at which attempt, and what the answer cost; the

@@ -142,9 +142,8 @@ impl KeyAsks {
     }
 
     /// What was reserved.
-    pub(crate) fn reserved(&self, held: Held) -> Reserved {
-        let limits = self.asks.iter().map(|ask| ask.limit).collect();
-        Reserved::new(held, self.units.clone(), limits)
+    pub(crate) fn reserved(self, held: Held) -> Reserved {
+        Reserved::new(held, self.units, self.asks)
     }
 
     /// Reserves all of it, or nothing.

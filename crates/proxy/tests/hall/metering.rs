@@ -253,6 +253,35 @@ async fn sockets_are_counted_answer_by_answer() {
 }
 
 #[tokio::test]
+async fn a_socket_counts_in_the_window_in_which_it_answers() {
+    let vendor = realtime().await;
+    let mut setup = Setup::with(vendor.addr);
+    let id = limit(&mut setup, Unit::Tokens, 50_000);
+    let row = setup.catalog.limits.get_mut(&id).unwrap();
+    let algorithm = Algorithm::SlidingWindow { window: Duration::from_secs(60) };
+    *row = Arc::new(Limit { algorithm, ..(**row).clone() });
+    let clock = setup.settings.clock.clone();
+    let hall = setup.start().await;
+    let (mut peer, head) = socket(&hall, "/proxy/up/v1/realtime?model=m").await;
+    assert!(head.starts_with("HTTP/1.1 101"));
+    // Long after what was reserved for it has been forgotten.
+    clock.forward(Duration::from_secs(600));
+    for said in 1..=2 {
+        peer.send("more").await;
+        while peer.buf.len() < said * done().len() {
+            assert!(peer.fill().await);
+        }
+        let used = || hall.gateway.limit(id, 1).first().map_or(0, |used| used.used);
+        until("the answer is counted", || used() >= 20_000 * said as u64).await;
+    }
+    // A third one does not fit: it arrives, and the socket is closed behind it.
+    peer.send("more").await;
+    while peer.fill().await {}
+    assert!(peer.buf.ends_with(b"\x03\xf0a limit is used up"));
+    assert_eq!(hall.gateway.limit(id, 1)[0].used, 60_000);
+}
+
+#[tokio::test]
 async fn a_socket_that_tells_no_usage_keeps_what_it_reserved() {
     let vendor = Vendor::talking(|mut talk: Talk| async move {
         talk.request().await;
