@@ -80,7 +80,7 @@ pub(in super::super) fn gemini(model: &str, body: &Value, behaviour: &Behaviour)
     let body = &camel(body);
     only(body, "body", TOP)?;
     config(model, &body["generationConfig"])?;
-    tools(model, body)?;
+    tools(body)?;
     if !body["systemInstruction"].is_null() {
         only(&body["systemInstruction"], "systemInstruction", &["parts", "role"])?;
         parts(model, &body["systemInstruction"]["parts"], "systemInstruction")?;
@@ -148,7 +148,7 @@ fn config(model: &str, config: &Value) -> Sound {
     one_of(&level, "thinkingLevel", &["minimal", "low", "medium", "high"])
 }
 
-fn tools(model: &str, body: &Value) -> Sound {
+fn tools(body: &Value) -> Sound {
     if body["tools"].is_null() {
         return Ok(());
     }
@@ -167,7 +167,7 @@ fn tools(model: &str, body: &Value) -> Sound {
         only(tool, &at, KNOWN)?;
         let none = Value::Array(vec![]);
         for (at, function) in each(tool.get("functionDeclarations").unwrap_or(&none), &at)? {
-            declaration(model, function, &at)?;
+            declaration(function, &at)?;
         }
     }
     let calling = &body["toolConfig"]["functionCallingConfig"];
@@ -182,7 +182,7 @@ fn tools(model: &str, body: &Value) -> Sound {
     must(may, "allowedFunctionNames", "should only be set when mode is ANY")
 }
 
-fn declaration(model: &str, function: &Value, at: &str) -> Sound {
+fn declaration(function: &Value, at: &str) -> Sound {
     const KNOWN: &[&str] = &[
         "behavior",
         "description",
@@ -203,10 +203,11 @@ fn declaration(model: &str, function: &Value, at: &str) -> Sound {
     if !own.is_null() {
         schema::gemini(own, &format!("{at}.parameters"))?;
     }
-    if plain.is_null() {
-        return Ok(());
+    // Both generations take any JSON schema here: the field belongs to the dialect, not to a model.
+    match plain {
+        Value::Null | Value::Object(_) => Ok(()),
+        _ => fault(at, "parametersJsonSchema must be an object"),
     }
-    must(is_third(model), at, "parametersJsonSchema is not supported by this model")
 }
 
 fn contents(model: &str, contents: &Value, behaviour: &Behaviour) -> Sound {
@@ -381,8 +382,8 @@ mod tests {
                 ),
                 (
                     "/tools/0/functionDeclarations/0/parametersJsonSchema",
-                    json!({}),
-                    "not supported",
+                    json!("object"),
+                    "must be an object",
                 ),
                 (
                     "/contents",
