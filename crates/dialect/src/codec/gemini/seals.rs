@@ -1,19 +1,21 @@
 //! Cuts what the gateway wrapped out of a history that reaches Gemini by the transparent road.
 //!
 //! A thought that carries it goes with it; of other parts only the field goes. A content that has
-//! nothing left goes too, because Google refuses one without parts.
+//! nothing left goes too, because Google refuses one without parts. Google's own proof of a call,
+//! which came by way of a compatible server, is unwrapped.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::fields::{camel, list};
-use crate::{Edit, Seal, Value};
+use crate::{Edit, Seal, Value, Vendor, write};
 
 /// What is to be cut out of `body`.
 pub(super) fn own(body: &Value<'_>) -> Vec<Edit> {
     let text = body.raw();
     let mut cuts = Vec::new();
+    let mut edits = Vec::new();
     let inner = body.any(&["generateContentRequest", "generate_content_request"]).unwrap_or(body);
     let contents = inner.get("contents");
     let all = list(contents);
@@ -28,12 +30,25 @@ pub(super) fn own(body: &Value<'_>) -> Vec<Edit> {
         let gone: Vec<bool> = parts.iter().map(goes).collect();
         elements(text, parts, &gone, &mut cuts);
         for (part, _) in parts.iter().zip(&gone).filter(|(_, gone)| !**gone) {
-            if let Some(value) = marked(part) {
-                cuts.extend(member(text, &place(text, value)));
+            let Some(value) = marked(part) else { continue };
+            let range = place(text, value);
+            match googles(value) {
+                Some(replacement) => edits.push(Edit { range, replacement }),
+                None => cuts.extend(member(text, &range)),
             }
         }
     }
-    cuts.into_iter().map(|range| Edit { range, replacement: Bytes::new() }).collect()
+    edits.extend(cuts.into_iter().map(|range| Edit { range, replacement: Bytes::new() }));
+    edits.sort_by_key(|edit| edit.range.start);
+    edits
+}
+
+/// Google's own proof, as JSON, where it is wrapped because it came by way of another server.
+fn googles(value: &Value<'_>) -> Option<Bytes> {
+    let seal = Seal::read(value.text()?, Vendor::Gemini)?;
+    let mut json = Vec::new();
+    write::string(&mut json, &seal.data);
+    (seal.vendor == Vendor::Gemini).then(|| json.into())
 }
 
 fn parts<'v, 'a>(content: &'v Value<'a>) -> &'v [Value<'a>] {
@@ -99,7 +114,7 @@ fn member(text: &str, value: &Range<usize>) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Vendor, splice};
+    use crate::splice;
 
     fn check(body: &str, expected: &str) {
         let wrapped = Seal::new(Vendor::Anthropic, "EqQB").wrapped();
@@ -108,6 +123,19 @@ mod tests {
         let cut = splice(&Bytes::from(body.clone()), &edits);
         assert_eq!(std::str::from_utf8(&cut).unwrap(), expected, "{body}");
         assert!(crate::validate(&cut).is_ok());
+    }
+
+    #[test]
+    fn googles_own_proof_is_unwrapped() {
+        let via = crate::seal::Via { place: "google", call: None, model: "m" };
+        let wrapped = Seal::new(Vendor::Gemini, "c2ln").sent_by(via).wrapped();
+        let body =
+            r#"{"contents":[{"parts":[{"functionCall":{"name":"f"},"thoughtSignature":"OURS"}]}]}"#;
+        let body = body.replace("OURS", &wrapped);
+        let cut = splice(&Bytes::from(body.clone()), &own(&Value::of(&body).unwrap()));
+        let wanted =
+            r#"{"contents":[{"parts":[{"functionCall":{"name":"f"},"thoughtSignature":"c2ln"}]}]}"#;
+        assert_eq!(std::str::from_utf8(&cut).unwrap(), wanted);
     }
 
     #[test]
