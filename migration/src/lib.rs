@@ -22,6 +22,7 @@ mod m20261129_000011_stored_objects;
 mod m20261129_000012_limit_alerts;
 mod m20261129_190300_log_arrival;
 mod m20261129_191700_log_details;
+mod m20261129_193700_list_indexes;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000012_limit_alerts::Migration),
             Box::new(m20261129_190300_log_arrival::Migration),
             Box::new(m20261129_191700_log_details::Migration),
+            Box::new(m20261129_193700_list_indexes::Migration),
         ]
     }
 }

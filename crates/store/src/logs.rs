@@ -2,6 +2,7 @@
 
 mod append;
 mod bulk;
+mod conditions;
 mod convert;
 mod find;
 mod past;

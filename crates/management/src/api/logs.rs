@@ -301,6 +301,10 @@ impl From<LogSort> for LogOrder {
 }
 
 /// Log entries, the newest first.
+///
+/// At most 20,000 entries are looked at for one page: where a filter that no index answers (`model`,
+/// `outcome`, `search`, a status) finds little, a page can be short, or empty, and still have a
+/// `next_cursor` to go on from.
 #[utoipa::path(get, path = "/api/admin/logs", tag = "logs", params(LogsQuery),
     responses((status = 200, description = "A page of log entries", body = ListOf<LogEntry>)))]
 pub(crate) async fn list_logs(

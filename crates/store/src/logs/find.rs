@@ -8,34 +8,44 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{append::ARRIVALS, convert};
+use super::{
+    append::ARRIVALS,
+    conditions::{self, Conditions, ended},
+    convert,
+};
 use crate::{
-    Listed, LogFilter, LogOrder, LogRow, Page, RecordedBody, Result, StatusClass, Store,
-    StoreError,
+    Listed, LogFilter, LogOrder, LogRow, Page, RecordedBody, Result, Store, StoreError,
     paging::{self, column},
 };
 
 impl Store {
-    /// A page of log entries.
+    /// Most log entries that are looked at for one page.
+    pub const LOGS_LOOKED_AT: u64 = 20_000;
+
+    /// A page of log entries. What no index answers is looked for among the next
+    /// [`Store::LOGS_LOOKED_AT`] entries in order; where they are not the last, a page that is not
+    /// full has a cursor to go on from.
     pub async fn log_entries(&self, filter: LogFilter, page: Page) -> Result<Listed<LogRow>> {
         let order = filter.order;
-        let mut wanted = conditions(&filter);
-        if let Some(owner) = page.owner {
-            wanted = wanted.add(Column::OwnerId.eq(owner.0));
-        }
+        let Conditions { mut indexed, mut others, .. } = conditions::split(&filter, page.owner);
         if let Some(text) = page.search.as_deref().filter(|text| !text.is_empty()) {
             let mut anywhere = Condition::any();
             for column in [Column::ModelAsked, Column::ModelUsed, Column::Path, Column::RequestId] {
                 anywhere = anywhere.add(paging::contains(column, text)?);
             }
-            wanted = wanted.add(anywhere);
+            others = others.add(anywhere);
         }
         let after = page.cursor.as_deref().map(|cursor| Place::read(cursor, order)).transpose()?;
         let direction = direction(order);
-        if let Some(Place { value, id }) = after {
-            let at = Some((sorted_by(order), value.into()));
-            wanted = wanted.add(paging::behind(at, (column(Column::Id), id.into()), &direction));
+        if let Some(place) = after {
+            indexed = indexed.add(place.behind(order));
         }
+        let edge = match others.is_empty() {
+            true => None,
+            false => self.edge(&indexed, order).await?,
+        };
+        let within = edge.map(|edge| edge.up_to(order));
+        let wanted = indexed.add(others).add_option(within);
         let limit = page.rows();
         let mut rows = request_logs::Entity::find()
             .filter(wanted)
@@ -54,8 +64,27 @@ impl Store {
             }),
             _ => last.filter(|_| more),
         };
+        // What was looked at and is not wanted is passed by, in every order.
+        let next = edge.filter(|_| !more).or(next);
         let next_cursor = next.map(|place| place.write(order));
         Ok(Listed { items: rows.into_iter().map(convert::read).collect(), next_cursor })
+    }
+
+    /// The last entry that is looked at for one page of what these conditions mean; none where all
+    /// of it is.
+    async fn edge(&self, indexed: &Condition, order: LogOrder) -> Result<Option<Place>> {
+        let direction = direction(order);
+        let edge = request_logs::Entity::find()
+            .select_only()
+            .expr(sorted_by(order))
+            .column(Column::Id)
+            .filter(indexed.clone())
+            .order_by(sorted_by(order), direction.clone())
+            .order_by(Column::Id, direction)
+            .limit(1)
+            .offset(Self::LOGS_LOOKED_AT - 1);
+        let edge: Option<(i64, Uuid)> = edge.into_tuple().one(&self.0.db.reader().await?).await?;
+        Ok(edge.map(|(value, id)| Place { value, id }))
     }
 
     /// Where to read on when nothing has arrived after `place`.
@@ -94,39 +123,6 @@ impl Store {
     }
 }
 
-fn conditions(filter: &LogFilter) -> Condition {
-    Condition::all()
-        .add_option(filter.from.map(|at| Column::StartedUs.gte(at.timestamp_micros())))
-        .add_option(filter.to.map(|at| Column::StartedUs.lt(at.timestamp_micros())))
-        .add_option(filter.ended_from.map(|at| ended().gte(at.timestamp_micros())))
-        .add_option(filter.ended_to.map(|at| ended().lt(at.timestamp_micros())))
-        .add_option(filter.upstream.map(|id| Column::UpstreamId.eq(id.0)))
-        .add_option(filter.provider_key.map(|id| Column::ProviderKeyId.eq(id.0)))
-        .add_option(filter.service_key.map(|id| Column::ServiceKeyId.eq(id.0)))
-        .add_option(filter.owner.map(|id| Column::OwnerId.eq(id.0)))
-        .add_option(filter.model.as_ref().map(|model| {
-            Condition::any()
-                .add(Column::ModelUsed.eq(model.as_str()))
-                .add(Column::ModelAsked.eq(model.as_str()))
-        }))
-        .add_option(filter.status.map(|class| match class {
-            StatusClass::Exactly(status) => {
-                Condition::all().add(Column::Status.eq(i32::from(status)))
-            }
-            StatusClass::Hundred(hundred) => {
-                let from = i32::from(hundred) * 100;
-                Condition::all().add(Column::Status.between(from, from + 99))
-            }
-            StatusClass::Errors => Condition::all().add(Column::Failed.eq(true)),
-        }))
-        .add_option(filter.outcome.map(|outcome| Column::Outcome.eq(outcome.as_str())))
-        .add_option(filter.request_id.as_ref().map(|id| Column::RequestId.eq(id.as_str())))
-        .add_option(filter.session.as_ref().map(|id| Column::Session.eq(id.as_str())))
-        .add_option(
-            filter.provider_request_id.as_ref().map(|id| Column::ProviderRequestId.eq(id.as_str())),
-        )
-}
-
 /// Where a page ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
@@ -145,6 +141,23 @@ impl Place {
             LogOrder::Arrival => row.arrival,
         };
         Self { value, id: row.id }
+    }
+
+    /// What comes after it in this order.
+    fn behind(self, order: LogOrder) -> Condition {
+        let at = Some((sorted_by(order), self.value.into()));
+        paging::behind(at, (column(Column::Id), self.id.into()), &direction(order))
+    }
+
+    /// What comes before it in this order, and itself. The bound is said on its own too, so that the
+    /// index is not walked beyond it.
+    fn up_to(self, order: LogOrder) -> Condition {
+        let of = sorted_by(order);
+        let bound = match direction(order) {
+            Order::Desc => of.gte(self.value),
+            _ => of.lte(self.value),
+        };
+        Condition::all().add(bound).add(self.behind(order).not())
     }
 
     fn write(self, order: LogOrder) -> String {
@@ -183,11 +196,6 @@ fn sorted_by(order: LogOrder) -> Expr {
         LogOrder::LatestEnd | LogOrder::EarliestEnd => ended(),
         LogOrder::Arrival => column(Column::Arrival),
     }
-}
-
-/// When a call ended, as it is indexed.
-fn ended() -> Expr {
-    column(Column::StartedUs).add(column(Column::LatencyUs))
 }
 
 #[cfg(test)]
