@@ -21,6 +21,9 @@ pub trait Live: Send + Sync {
     fn journal_len(&self) -> u64;
     /// How a provider key fares; none where the pool does not have it.
     fn key(&self, upstream: UpstreamId, key: ProviderKeyId) -> Option<KeyReport>;
+    /// The keys that are not plainly active, for all models or for one; none where there are more
+    /// than `most`.
+    fn keys_out(&self, most: usize) -> Option<Vec<ProviderKeyId>>;
     /// How an upstream fares; none where there is none.
     fn upstream(&self, upstream: UpstreamId) -> Option<UpstreamReport>;
     /// How much of a limit is used, by whom; at most `most` of those who used most.

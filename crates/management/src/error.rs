@@ -44,6 +44,12 @@ pub(crate) enum ApiError {
     NotAnObject,
     #[error("the body must be JSON, with `content-type: application/json`")]
     NotJson,
+    #[error(
+        "a list of keys is sent as JSON (`content-type: application/json`), or as the file itself \
+         with `upstream_id` in the query and `content-type: text/plain` or `text/csv`; of curl: \
+         -H 'content-type: text/plain' --data-binary @file"
+    )]
+    NoKeyList,
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
     #[error("the body did not arrive in time")]
@@ -90,6 +96,7 @@ impl ApiError {
             Self::Malformed(_) => "malformed_json",
             Self::NotAnObject => "not_an_object",
             Self::NotJson => "not_json",
+            Self::NoKeyList => "unsupported_content_type",
             Self::TooLarge(_) => "too_large",
             Self::BodyTimeout => "body_timeout",
             Self::Throttled(_) => "throttled",
@@ -116,7 +123,7 @@ impl ApiError {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Malformed(_) | Self::NotAnObject => StatusCode::BAD_REQUEST,
-            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotJson | Self::NoKeyList => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,

@@ -360,6 +360,11 @@ impl Pool {
         KeyStatus::NAMES.into_iter().map(|name| (name, counts[name])).collect()
     }
 
+    /// Those of its keys that are not plainly active, for all models or for one.
+    pub(crate) fn keys_out(&self, now: DateTime<Utc>) -> impl Iterator<Item = ProviderKeyId> {
+        self.slots.iter().filter(move |slot| slot.health.is_out(now)).map(|slot| slot.key.id)
+    }
+
     fn empty(&self) -> NoKey {
         if self.unusable == [0, 0] { NoKey::NotNeeded } else { NoKey::AllUnusable }
     }

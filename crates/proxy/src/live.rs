@@ -57,6 +57,14 @@ impl Live for Gateway {
         })
     }
 
+    fn keys_out(&self, most: usize) -> Option<Vec<ProviderKeyId>> {
+        let (world, now) = (self.world(), self.settings.clock.now());
+        let pools = world.all_running().map(|running| &running.pool);
+        let out = pools.flat_map(|pool| pool.keys_out(now)).take(most.saturating_add(1));
+        let out: Vec<_> = out.collect();
+        (out.len() <= most).then_some(out)
+    }
+
     fn upstream(&self, upstream: UpstreamId) -> Option<UpstreamReport> {
         let (world, clock) = (self.world(), &self.settings.clock);
         let running = world.running(upstream)?;

@@ -107,11 +107,12 @@ where
 }
 
 /// A page of those rows of `select` that `keep` keeps. Rows are read in portions until the page is
-/// full; `convert` makes an item of each, in their order.
+/// full or `most` were looked at; `convert` makes an item of each, in their order.
 pub(crate) async fn sifted<E, C, T, F>(
     select: sea_orm::Select<E>,
     wanted: &Page,
     db: &C,
+    most: usize,
     convert: impl Fn(Vec<E::Model>) -> F,
     keep: impl Fn(&T) -> bool,
 ) -> Result<Listed<T>>
@@ -125,8 +126,10 @@ where
     let mut portion = wanted.clone();
     let mut items = Vec::new();
     let mut last = None;
+    let mut looked_at = 0;
     loop {
         let (rows, next) = page(select.clone(), &portion, db).await?;
+        looked_at += rows.len();
         let key = |row| {
             let (id, name, updated) = E::key(row);
             (id, name.to_owned(), updated)
@@ -145,7 +148,7 @@ where
             items.push(item);
             last = Some(key);
         }
-        if next.is_none() || items.len() == full {
+        if next.is_none() || items.len() == full || looked_at >= most {
             return Ok(Listed { items, next_cursor: next });
         }
         portion.cursor = next;
@@ -188,18 +191,22 @@ pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Result<SimpleExp
     if text.len() > SEARCH_MAX {
         return Err(StoreError::fault("search", format!("must be at most {SEARCH_MAX} bytes")));
     }
-    let mut pattern = String::with_capacity(text.len() + 2);
-    pattern.push('%');
-    for c in text.chars().filter(|c| *c != '\0') {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
+    let pattern = format!("%{}%", escaped(text));
     // Both sides are folded: by ourselves, and by the database as far as it can.
     let folded = Expr::expr(Func::lower(Expr::col(column.as_column_ref())));
     Ok(folded.like(LikeExpr::new(pattern.to_lowercase()).escape('\\')))
+}
+
+/// Text as it stands in a pattern of `LIKE`, where `\\` escapes.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars().filter(|c| *c != '\0') {
+        if matches!(c, '%' | '_' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
 }
 
 /// The cursor of a list that is the newest first by a number.

@@ -9,7 +9,7 @@ use domain::{
     Unit, UpstreamId, UserId, provider_key::mask,
 };
 use entity::{provider_keys, upstreams};
-use sea_orm::{ActiveModelTrait, EntityTrait};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -31,7 +31,7 @@ const ROWS: usize = 1000;
 const NOTE_MAX: usize = 2000;
 
 impl Store {
-    /// Enters a key into the pool of an upstream.
+    /// Enters a key into the pool of an upstream; refused where the pool has its secret already.
     pub async fn create_provider_key(
         &self,
         by: &Actor,
@@ -40,6 +40,7 @@ impl Store {
         let change = self.begin(by).await?;
         let rows = self.sealed(&change, vec![new], |_| String::new()).await?;
         let row = rows.into_iter().next().expect("one key makes one row");
+        self.first_in_pool(&change, &row).await?;
         insert(&change, vec![row.clone()]).await?;
         change.commit(What::created(KIND, row.id, &row)).await?;
         Ok(ProviderKeyId(row.id))
@@ -94,6 +95,7 @@ impl Store {
             row.mask = mask(secret.expose_secret());
             row.secret = seal(&self.0.sealer, &row, secret);
             row.fingerprint = Some(self.0.fingerprints.of(secret));
+            self.first_in_pool(&change, &row).await?;
             // What was found of another secret says nothing of this one.
             row.cleared_us = Some(change.now_us);
         }
@@ -131,18 +133,24 @@ impl Store {
     }
 
     /// A page of the keys that the filter means and `keep` keeps: it may ask what no column says.
+    /// Where few are kept the page may end before it is full, with a cursor to go on from: no more
+    /// than [`Store::KEYS_LOOKED_AT`] keys are looked at for one page.
     pub async fn provider_keys_that(
         &self,
         filter: &ProviderKeyFilter,
         page: Page,
         keep: impl Fn(&KeptKey) -> bool + Send,
     ) -> Result<Listed<KeptKey>> {
-        let select = bulk::meant(filter)?;
+        let mut page = page;
+        let mut filter = filter.clone();
+        filter.search = page.search.take().or(filter.search);
+        let select = self.meant(&filter)?;
         let kept = |rows: Vec<provider_keys::Model>| async {
             let rows: Result<_> = rows.into_iter().map(masked).collect();
             self.kept_keys(rows?).await
         };
-        paging::sifted(select, &page, &self.0.db.reader().await?, kept, keep).await
+        let db = self.0.db.reader().await?;
+        paging::sifted(select, &page, &db, Self::KEYS_LOOKED_AT, kept, keep).await
     }
 
     /// A key with what is kept of how it stands.
@@ -163,6 +171,38 @@ impl Store {
             kept(row, standings)
         };
         Ok(rows.into_iter().map(of).collect())
+    }
+
+    /// Refuses a key whose secret another key of its pool has: the provider counts both as one, and
+    /// would be asked twice as often as it allows.
+    async fn first_in_pool(&self, change: &Change<'_>, row: &provider_keys::Model) -> Result<()> {
+        use provider_keys::{Column, Entity};
+        let known = row.fingerprint.as_deref();
+        let others = || {
+            let of_pool = Entity::find().filter(Column::UpstreamId.eq(row.upstream_id));
+            of_pool.filter(Column::Id.ne(row.id))
+        };
+        let same = others().filter(Column::Fingerprint.eq(known)).one(change.tx()).await?;
+        let same = match same {
+            Some(same) => Some(same),
+            // Keys that were entered before there were fingerprints.
+            None => {
+                let unknown =
+                    others().filter(Column::Fingerprint.is_null()).all(change.tx()).await?;
+                let secret = |row: &provider_keys::Model| {
+                    let opened = self.0.sealer.open(&place(row), &row.secret).ok()?;
+                    Some(self.0.fingerprints.of(&opened))
+                };
+                unknown.into_iter().find(|row| secret(row).as_deref() == known)
+            }
+        };
+        match same {
+            None => Ok(()),
+            Some(same) => Err(StoreError::conflict(
+                "key_value",
+                format!("the pool has this key already: `{}` (id {})", same.name, same.id),
+            )),
+        }
     }
 
     /// The rows of new keys, checked and sealed. `at` begins the field paths of the key at a place.

@@ -10,9 +10,9 @@ use domain::{
 };
 use entity::{key_standings, key_transitions};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect,
-    sea_query::{Expr, OnConflict},
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, InsertStatement, OnConflict, Query},
 };
 
 use crate::{
@@ -61,6 +61,35 @@ impl Store {
             .await?;
         let last = rows.last().map_or(seq, |row| row.seq);
         Ok((rows.into_iter().filter_map(kept).collect(), last))
+    }
+
+    /// The keys of which it is kept that they stand so, for all models or for one, or of which people
+    /// decided so; none where there are more than `most`. What a person made void since is among
+    /// them.
+    pub async fn keys_kept_as(
+        &self,
+        status: &str,
+        most: usize,
+    ) -> Result<Option<Vec<ProviderKeyId>>> {
+        use entity::provider_keys;
+        use key_standings::Column;
+        let db = self.0.db.reader().await?;
+        let limit = most as u64 + 1;
+        let kept = key_standings::Entity::find()
+            .select_only()
+            .column(Column::KeyId)
+            .distinct()
+            .filter(Column::State.eq(status))
+            .filter(lasting(now_us()))
+            .limit(limit);
+        let decided = provider_keys::Entity::find()
+            .select_only()
+            .column(provider_keys::Column::Id)
+            .filter(provider_keys::Column::State.eq(status))
+            .limit(limit);
+        let mut ids: Vec<i64> = kept.into_tuple().all(&db).await?;
+        ids.extend(decided.into_tuple::<i64>().all(&db).await?);
+        Ok((ids.len() <= most).then(|| ids.into_iter().map(ProviderKeyId).collect()))
     }
 
     /// The steps of a key, the newest first.
@@ -173,6 +202,91 @@ pub(crate) async fn note(
         key_transitions::Entity::insert_many(rows).exec_without_returning(change.tx()).await?;
     }
     Ok(())
+}
+
+/// Notes that a person put many keys to `state`. Keys of which nothing was found take one statement
+/// together.
+pub(crate) async fn note_many(
+    change: &Change<'_>,
+    by: &Actor,
+    keys: &[i64],
+    state: KeyState,
+) -> Result<()> {
+    use entity::provider_keys::{Column, Entity};
+    if *by == Actor::System {
+        return Ok(());
+    }
+    let stood = key_standings::Entity::find()
+        .select_only()
+        .column(key_standings::Column::KeyId)
+        .distinct()
+        .filter(key_standings::Column::KeyId.is_in(keys.iter().copied()))
+        .filter(lasting(change.now_us));
+    let mut stood: Vec<i64> = stood.into_tuple().all(change.tx()).await?;
+    stood.sort_unstable();
+    for stood in stood.chunks(KEYS) {
+        let columns = [Column::Id, Column::UpstreamId, Column::State, Column::ClearedUs];
+        let rows = Entity::find().filter(Column::Id.is_in(stood.iter().copied()));
+        let rows: Vec<(i64, i64, String, Option<i64>)> =
+            rows.select_only().columns(columns).into_tuple().all(change.tx()).await?;
+        let before = rows.into_iter().filter_map(|(id, upstream, state, cleared_us)| {
+            let (key, upstream) = (ProviderKeyId(id), UpstreamId(upstream));
+            Some(Before { key, upstream, state: state.parse().ok()?, cleared_us })
+        });
+        note(change, by, &before.collect::<Vec<_>>(), state).await?;
+    }
+    let plain: Vec<i64> =
+        keys.iter().copied().filter(|id| stood.binary_search(id).is_err()).collect();
+    if plain.is_empty() {
+        return Ok(());
+    }
+    let first = numbers(change.tx(), COUNTER, plain.len()).await?;
+    change.tx().execute(&plain_steps(change, by, &plain, state, first)).await?;
+    Ok(())
+}
+
+/// The statement that enters the step of each key that stands otherwise by its row. The words for
+/// what people decided are those of the status that follows.
+fn plain_steps(
+    change: &Change<'_>,
+    by: &Actor,
+    keys: &[i64],
+    state: KeyState,
+    first: i64,
+) -> InsertStatement {
+    use entity::provider_keys::{Column as Key, Entity as Keys};
+    use key_transitions::Column;
+    let number = Expr::cust("ROW_NUMBER() OVER (ORDER BY id)").add(first - 1);
+    let to = state.as_str();
+    let steps = Query::select()
+        .expr(number)
+        .column(Key::Id)
+        .column(Key::UpstreamId)
+        .column(Key::State)
+        .expr(Expr::value(to))
+        .expr(Expr::value("person"))
+        .expr(Expr::value(json(&Evidence::default())))
+        .expr(Expr::value(clean(by.name())))
+        .expr(Expr::value(change.now_us))
+        .from(Keys)
+        .and_where(Key::Id.is_in(keys.iter().copied()))
+        .and_where(Key::State.ne(to))
+        .to_owned();
+    let columns = [
+        Column::Id,
+        Column::KeyId,
+        Column::UpstreamId,
+        Column::FromState,
+        Column::ToState,
+        Column::Reason,
+        Column::Evidence,
+        Column::Actor,
+        Column::AtUs,
+    ];
+    let mut insert = Query::insert();
+    insert.into_table(key_transitions::Entity).columns(columns);
+    insert.select_from(steps).expect("there are as many columns as values");
+    insert
 }
 
 /// The steps of one key to `state`: of the key itself, and of each model for which it stood apart,

@@ -1,6 +1,7 @@
 //! `/api/admin/keys`: provider keys. A secret goes in and never comes out.
 
 mod export;
+mod formula;
 mod history;
 mod import;
 mod many;
@@ -112,7 +113,9 @@ pub(crate) struct ProviderKeysQuery {
     /// At most this many items.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u32>,
-    /// Only items with these characters in their name.
+    /// Only keys with these characters in their name, whose value ends so as far as the mask shows
+    /// it, or whose whole value this is. Ask for whole values with `POST /api/admin/keys/bulk`
+    /// (`values`, `dry_run`): addresses stand in logs.
     search: Option<String>,
     /// The order; `-` in front turns it round.
     #[param(inline)]
@@ -120,6 +123,9 @@ pub(crate) struct ProviderKeysQuery {
 }
 
 /// Provider keys, a page at a time.
+///
+/// At most 5,000 keys are looked at for one page: where few of them stand as is asked for, a page can
+/// be short, or empty, and still have a `next_cursor` to go on from.
 #[utoipa::path(get, path = "/api/admin/keys", tag = "provider keys", params(ProviderKeysQuery),
     responses((status = 200, description = "A page of provider keys", body = ListOf<ProviderKey>)))]
 pub(crate) async fn list_provider_keys(
@@ -131,11 +137,13 @@ pub(crate) async fn list_provider_keys(
     let page = ListQuery { cursor, limit, search, sort }.page(actor.confined_to())?;
     let filter = KeyFilter { upstream_id, state, quota_group, search: None };
     let keep = |key: &_| state.is_none_or(|state| app.stands(key).state == state);
-    let rows = app.store.provider_keys_that(&filter.stored(None), page, keep).await?;
+    let mut filter = filter.stored(None);
+    filter.ids = app.standing_so(state).await?;
+    let rows = app.store.provider_keys_that(&filter, page, keep).await?;
     Ok(Answer(ListOf::of(rows, |key| app.shown(key))))
 }
 
-/// Enter a provider key.
+/// Enter a provider key. Refused where the pool has its value already.
 #[utoipa::path(post, path = "/api/admin/keys", tag = "provider keys", request_body = NewProviderKey,
     responses((status = 201, description = "The provider key was created", body = ProviderKey)))]
 pub(crate) async fn create_provider_key(

@@ -375,6 +375,11 @@ impl Live for FakeLive {
         self.keys.lock().unwrap().get(&key.0).cloned()
     }
 
+    fn keys_out(&self, most: usize) -> Option<Vec<ProviderKeyId>> {
+        let out: Vec<_> = self.keys.lock().unwrap().keys().copied().map(ProviderKeyId).collect();
+        (out.len() <= most).then_some(out)
+    }
+
     fn upstream(&self, _: UpstreamId) -> Option<UpstreamReport> {
         None
     }

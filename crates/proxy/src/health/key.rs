@@ -114,6 +114,13 @@ impl KeyHealth {
         out.max_by_key(|standing| end_us(standing.status)).cloned()
     }
 
+    /// Whether it stands otherwise than active, for all models or for one.
+    pub(crate) fn is_out(&self, now: DateTime<Utc>) -> bool {
+        let inner = self.inner.lock();
+        let mut standings = inner.standing.iter().chain(inner.models.values());
+        standings.any(|standing| standing.status.at(now) != KeyStatus::Active)
+    }
+
     /// The models for which it stands otherwise, and how.
     pub(crate) fn models(&self, now: DateTime<Utc>) -> Vec<(String, Standing)> {
         let inner = self.inner.lock();

@@ -1,96 +1,136 @@
 //! Many provider keys at once: found by a filter, decided upon, deleted, exported.
 
 use auth::Actor;
-use domain::{KeyState, ProviderKeyId, UpstreamId, UserId};
+use domain::{Faults, KeyState, ProviderKeyId, UserId};
 use entity::provider_keys::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect, Select, sea_query::ExprTrait, sea_query::LikeExpr,
 };
+use secrecy::SecretString;
 use serde_json::json;
 
 use super::{KIND, masked, place};
 use crate::{
-    ExportedKey, KeyBulk, ProviderKeyFilter, ProviderKeyRow, Result, Store, StoreError,
-    change::What,
-    paging,
-    standings::{self, Before},
+    ExportedKey, KeyBulk, KeySet, KeysChanged, NewProviderKey, ProviderKeyFilter, ProviderKeyRow,
+    Result, Store, StoreError, WhichKeys,
+    change::{Change, What},
+    paging, standings,
 };
 
-/// Ids of one statement.
-const IDS: usize = 5000;
+/// Keys of one part: of each part there is one statement of a kind.
+const PART: usize = 5000;
 /// So many ids are named in the audit trail.
 const TOLD: usize = 1000;
 
 impl Store {
     /// Most keys that are changed or exported at once.
     pub const KEYS_AT_ONCE: usize = 100_000;
+    /// Most keys that are looked at for one page of a list.
+    pub const KEYS_LOOKED_AT: usize = 5000;
 
-    /// Does the same to many keys as one change, and tells how many there were of them. Those that
-    /// there are not, and those of others where whoever does it may not see them, are passed over.
+    /// Does the same to many keys as one change. Those that there are not, and those of others where
+    /// whoever does it may not see them, are passed over. A filter is asked inside the change.
+    ///
+    /// # Errors
+    ///
+    /// Where `confirmed` names another number of keys than are meant, nothing is changed.
     pub async fn change_provider_keys(
         &self,
         by: &Actor,
-        ids: &[ProviderKeyId],
-        bulk: KeyBulk,
-    ) -> Result<u64> {
-        if ids.len() > Self::KEYS_AT_ONCE {
-            return Err(StoreError::fault("ids", "must be at most 100000"));
+        which: &WhichKeys,
+        bulk: &KeyBulk,
+        confirmed: Option<u64>,
+    ) -> Result<KeysChanged> {
+        if let KeyBulk::Set(set) = bulk {
+            set.faults().none_or(())?;
         }
         let change = self.begin(by).await?;
-        let mut done = Vec::new();
-        for ids in ids.chunks(IDS) {
-            let mut found = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
-            if let Some(UserId(own)) = by.confined_to() {
-                found = found.filter(Column::OwnerId.eq(own));
-            }
-            let columns = [Column::Id, Column::UpstreamId, Column::State, Column::ClearedUs];
-            let found = found.select_only().columns(columns);
-            let found: Vec<(i64, i64, String, Option<i64>)> =
-                found.into_tuple().all(change.tx()).await?;
-            let before = found.iter().filter_map(|(id, upstream, state, cleared_us)| {
-                let (key, upstream) = (ProviderKeyId(*id), UpstreamId(*upstream));
-                let state = state.parse().ok()?;
-                Some(Before { key, upstream, state, cleared_us: *cleared_us })
-            });
-            let before: Vec<Before> = before.collect();
-            let found: Vec<i64> = found.into_iter().map(|(id, ..)| id).collect();
-            let these = Column::Id.is_in(found.iter().copied());
-            match bulk {
-                KeyBulk::Delete => {
-                    Entity::delete_many().filter(these).exec(change.tx()).await?;
-                }
-                KeyBulk::State(state) => {
-                    standings::note(&change, by, &before, state).await?;
-                    let mut set = ActiveModel {
-                        state: Set(state.to_string()),
-                        updated_us: Set(change.now_us),
-                        revision: Set(change.revision),
-                        ..ActiveModel::default()
-                    };
-                    if state == KeyState::Active {
-                        set.cleared_us = Set(Some(change.now_us));
-                    }
-                    Entity::update_many().set(set).filter(these).exec(change.tx()).await?;
-                }
-            }
-            done.extend(found);
+        let (matched, found) = self.found(change.tx(), which, by.confined_to()).await?;
+        confirm(confirmed, matched)?;
+        let ids = found.iter().take(TOLD).copied().map(ProviderKeyId).collect();
+        let changed = KeysChanged { matched, done: found.len() as u64, ids };
+        if found.is_empty() {
+            return Ok(changed);
         }
-        if done.is_empty() {
-            return Ok(0);
+        for part in found.chunks(PART) {
+            change_part(&change, by, part, bulk).await?;
         }
-        if bulk == KeyBulk::Delete {
-            change.bury("provider_keys", done.iter().copied()).await?;
-        }
-        let action = match bulk {
-            KeyBulk::Delete => "deleted",
-            KeyBulk::State(KeyState::Active) => "enabled",
-            KeyBulk::State(KeyState::Disabled) => "disabled",
-            KeyBulk::State(KeyState::Banned) => "banned",
+        let detail = json!({ "count": found.len(), "ids": changed.ids });
+        change.commit(What::about(action(bulk), KIND, told(detail, bulk))).await?;
+        Ok(changed)
+    }
+
+    /// How many keys a change of many would be about now.
+    pub async fn count_provider_keys(&self, by: &Actor, which: &WhichKeys) -> Result<KeysChanged> {
+        let db = self.0.db.reader().await?;
+        let (matched, found) = self.found(&db, which, by.confined_to()).await?;
+        let ids = found.iter().take(TOLD).copied().map(ProviderKeyId).collect();
+        Ok(KeysChanged { matched, done: found.len() as u64, ids })
+    }
+
+    /// How many keys are meant, and the ids of those that there are.
+    async fn found(
+        &self,
+        db: &impl ConnectionTrait,
+        which: &WhichKeys,
+        owner: Option<UserId>,
+    ) -> Result<(u64, Vec<i64>)> {
+        let owned = owner.map(|UserId(own)| Column::OwnerId.eq(own));
+        let owned = Condition::all().add_option(owned);
+        let many = |n: usize| match n > Self::KEYS_AT_ONCE {
+            true => Err(StoreError::fault(which.field(), "must mean at most 100000 keys")),
+            false => Ok(n as u64),
         };
-        let told = &done[..done.len().min(TOLD)];
-        let detail = json!({ "count": done.len(), "ids": told });
-        change.commit(What::about(action, KIND, detail)).await?;
-        Ok(done.len() as u64)
+        let mut found: Vec<i64> = Vec::new();
+        let mut matched = None;
+        match which {
+            WhichKeys::Ids(ids) => {
+                matched = Some(many(ids.len())?);
+                for ids in ids.chunks(PART) {
+                    let these = Column::Id.is_in(ids.iter().map(|id| id.0));
+                    found.extend(ids_of(Entity::find().filter(these), &owned, db).await?);
+                }
+            }
+            WhichKeys::Values(values) => {
+                matched = Some(many(values.len())?);
+                for values in values.chunks(PART) {
+                    let prints = values.iter().map(|value| self.0.fingerprints.of(value));
+                    let these = Column::Fingerprint.is_in(prints);
+                    found.extend(ids_of(Entity::find().filter(these), &owned, db).await?);
+                }
+                found.extend(self.without_fingerprint(values, &owned, db).await?);
+            }
+            WhichKeys::Filter(filter) => {
+                let most = Self::KEYS_AT_ONCE as u64 + 1;
+                let meant = self.meant(filter)?.order_by_asc(Column::Id).limit(most);
+                found = ids_of(meant, &owned, db).await?;
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        let matched = matched.map_or_else(|| many(found.len()), Ok)?;
+        Ok((matched, found))
+    }
+
+    /// Which of the keys that were entered before there were fingerprints have one of these secrets.
+    async fn without_fingerprint(
+        &self,
+        values: &[SecretString],
+        owned: &Condition,
+        db: &impl ConnectionTrait,
+    ) -> Result<Vec<i64>> {
+        let unknown = Entity::find().filter(Column::Fingerprint.is_null()).filter(owned.clone());
+        let unknown = unknown.limit(Self::KEYS_AT_ONCE as u64).all(db).await?;
+        if unknown.is_empty() {
+            return Ok(Vec::new());
+        }
+        let prints: Vec<_> = values.iter().map(|value| self.0.fingerprints.of(value)).collect();
+        let same = |row: &Model| {
+            let opened = self.0.sealer.open(&place(row), &row.secret);
+            opened.is_ok_and(|secret| prints.contains(&self.0.fingerprints.of(&secret)))
+        };
+        Ok(unknown.iter().filter(|row| same(row)).map(|row| row.id).collect())
     }
 
     /// All keys that the filter means, up to [`Store::KEYS_AT_ONCE`], in the order of their ids.
@@ -110,8 +150,8 @@ impl Store {
         let db = self.0.db.reader().await?;
         let filter = ProviderKeyFilter { owner, ..ProviderKeyFilter::default() };
         let mut rows = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(IDS) {
-            let these = meant(&filter)?.filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
+        for ids in ids.chunks(PART) {
+            let these = self.meant(&filter)?.filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
             rows.extend(these.all(&db).await?);
         }
         rows.into_iter().map(masked).collect()
@@ -148,32 +188,134 @@ impl Store {
 
     async fn every(&self, filter: &ProviderKeyFilter) -> Result<Vec<Model>> {
         let most = Self::KEYS_AT_ONCE as u64;
-        let rows = meant(filter)?.order_by_asc(Column::Id).limit(most + 1);
+        let rows = self.meant(filter)?.order_by_asc(Column::Id).limit(most + 1);
         let rows = rows.all(&self.0.db.reader().await?).await?;
         if rows.len() > Self::KEYS_AT_ONCE {
             return Err(StoreError::fault("filter", "must match at most 100000 keys"));
         }
         Ok(rows)
     }
+
+    /// The keys that a filter means.
+    pub(super) fn meant(&self, filter: &ProviderKeyFilter) -> Result<Select<Entity>> {
+        let mut wanted = Condition::all()
+            .add_option(filter.upstream.map(|id| Column::UpstreamId.eq(id.0)))
+            .add_option(filter.state.map(|state| Column::State.eq(state.as_str())))
+            .add_option(filter.group.as_ref().map(|group| Column::QuotaGroup.eq(group)))
+            .add_option(filter.owner.map(|owner| Column::OwnerId.eq(owner.0)));
+        if let Some(ids) = &filter.ids {
+            wanted = wanted.add(Column::Id.is_in(ids.iter().map(|id| id.0)));
+        }
+        if let Some(text) = &filter.search {
+            let end = LikeExpr::new(format!("%{}", paging::escaped(text))).escape('\\');
+            let whole = self.0.fingerprints.of(&text.trim().into());
+            let found = Condition::any()
+                .add(paging::contains(Column::Name, text)?)
+                .add(Column::Mask.into_expr().like(end))
+                .add(Column::Fingerprint.eq(whole));
+            wanted = wanted.add(found);
+        }
+        Ok(Entity::find().filter(wanted))
+    }
 }
 
-/// The keys that a filter means.
-pub(super) fn meant(filter: &ProviderKeyFilter) -> Result<Select<Entity>> {
-    let mut select = Entity::find();
-    if let Some(UpstreamId(id)) = filter.upstream {
-        select = select.filter(Column::UpstreamId.eq(id));
+async fn ids_of(
+    select: Select<Entity>,
+    owned: &Condition,
+    db: &impl ConnectionTrait,
+) -> Result<Vec<i64>> {
+    let ids = select.filter(owned.clone()).select_only().column(Column::Id);
+    Ok(ids.into_tuple().all(db).await?)
+}
+
+/// Changes the keys of one part, with one statement of each kind.
+async fn change_part(change: &Change<'_>, by: &Actor, part: &[i64], bulk: &KeyBulk) -> Result<()> {
+    let these = Column::Id.is_in(part.iter().copied());
+    let mut set = ActiveModel {
+        updated_us: Set(change.now_us),
+        revision: Set(change.revision),
+        ..ActiveModel::default()
+    };
+    match bulk {
+        KeyBulk::Delete => {
+            Entity::delete_many().filter(these).exec(change.tx()).await?;
+            return change.bury("provider_keys", part.iter().copied()).await;
+        }
+        KeyBulk::State(state) => {
+            standings::note_many(change, by, part, *state).await?;
+            set.state = Set(state.to_string());
+            if *state == KeyState::Active {
+                set.cleared_us = Set(Some(change.now_us));
+            }
+        }
+        KeyBulk::Set(new) => {
+            new.weight.inspect(|weight| set.weight = Set(super::weight(*weight)));
+            new.group.iter().for_each(|group| set.quota_group = Set(group.clone()));
+            new.note.iter().for_each(|note| set.note = Set(note.clone()));
+        }
     }
-    if let Some(state) = filter.state {
-        select = select.filter(Column::State.eq(state.as_str()));
+    Entity::update_many().set(set).filter(these).exec(change.tx()).await?;
+    Ok(())
+}
+
+/// Nothing is done where somebody expected another number of keys.
+fn confirm(confirmed: Option<u64>, matched: u64) -> Result<()> {
+    match confirmed {
+        Some(number) if number != matched => Err(StoreError::conflict(
+            "confirm",
+            format!("{matched} keys are meant, not {number}; nothing was changed"),
+        )),
+        _ => Ok(()),
     }
-    if let Some(group) = &filter.group {
-        select = select.filter(Column::QuotaGroup.eq(group));
+}
+
+fn action(bulk: &KeyBulk) -> &'static str {
+    match bulk {
+        KeyBulk::Delete => "deleted",
+        KeyBulk::Set(_) => "edited",
+        KeyBulk::State(KeyState::Active) => "enabled",
+        KeyBulk::State(KeyState::Disabled) => "disabled",
+        KeyBulk::State(KeyState::Banned) => "banned",
     }
-    if let Some(text) = &filter.search {
-        select = select.filter(paging::contains(Column::Name, text)?);
+}
+
+/// What the audit trail tells of a change of many keys.
+fn told(mut detail: serde_json::Value, bulk: &KeyBulk) -> serde_json::Value {
+    if let KeyBulk::Set(KeySet { weight, group, note }) = bulk {
+        let fields = [
+            ("weight", weight.map(Into::into)),
+            ("quota_group", group.as_ref().map(|group| json!(group))),
+            ("note", note.as_ref().map(|note| json!(note))),
+        ];
+        let set = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        detail["after"] = set.collect::<std::collections::BTreeMap<_, _>>().into_iter().collect();
     }
-    if let Some(UserId(owner)) = filter.owner {
-        select = select.filter(Column::OwnerId.eq(owner));
+    detail
+}
+
+impl KeySet {
+    /// What no key can have.
+    fn faults(&self) -> Faults {
+        let mut key = NewProviderKey::new(domain::UpstreamId(0), "name", "secret".into());
+        key.weight = self.weight;
+        key.group = self.group.clone().flatten();
+        key.note = self.note.clone().unwrap_or_default();
+        let row = super::row(0, 0, &key, 0, 0);
+        let mut faults = super::faults(&row, Some(&key.secret));
+        for fault in &mut faults.0 {
+            fault.field = format!("set.{}", fault.field);
+        }
+        faults
     }
-    Ok(select)
+}
+
+impl WhichKeys {
+    /// The field of the API that means them.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Ids(_) => "ids",
+            Self::Values(_) => "values",
+            Self::Filter(_) => "filter",
+        }
+    }
 }

@@ -277,7 +277,8 @@ fn next_name(names: &HashSet<String>, number: &mut usize) -> String {
 fn entered(key: ImportedKey, name: String, upstream: UpstreamId) -> (Model, SecretString) {
     let mut new = NewProviderKey::new(upstream, name, key.secret);
     (new.state, new.weight, new.note, new.group) = (key.state, key.weight, key.note, key.group);
-    (new.enable_quota, new.quota_total) = (key.quota_total.is_some(), key.quota_total);
+    new.enable_quota = key.enable_quota.unwrap_or(key.quota_total.is_some());
+    new.quota_total = key.quota_total;
     new.quotas = key.quotas;
     (row(0, 0, &new, 0, 0), new.secret)
 }

@@ -134,10 +134,24 @@ pub struct ProviderKeyFilter {
     pub state: Option<KeyState>,
     /// Only those of this quota group.
     pub group: Option<String>,
-    /// Only those with these characters in their name.
+    /// Only those with these characters in their name, whose value ends so as far as its mask shows
+    /// it, or whose whole value this is.
     pub search: Option<String>,
     /// Only those of this user.
     pub owner: Option<UserId>,
+    /// Only these.
+    pub ids: Option<Vec<ProviderKeyId>>,
+}
+
+/// Which provider keys are changed at once.
+#[derive(Debug, Clone)]
+pub enum WhichKeys {
+    /// These, as far as there are such.
+    Ids(Vec<ProviderKeyId>),
+    /// Those with these secrets, in whichever pools.
+    Values(Vec<SecretString>),
+    /// All that the filter means.
+    Filter(ProviderKeyFilter),
 }
 
 /// A provider key of a list that is imported into one pool.
@@ -151,7 +165,9 @@ pub struct ImportedKey {
     pub state: Option<KeyState>,
     /// Its share under `weighted`; 1 when not given.
     pub weight: Option<u32>,
-    /// How many requests it may make a day, where that counts.
+    /// Whether `quota_total` counts; it does when nothing is said.
+    pub enable_quota: Option<bool>,
+    /// How many requests it may make a day.
     pub quota_total: Option<u64>,
     /// What else it may use.
     pub quotas: Vec<Quota>,
@@ -175,12 +191,36 @@ pub enum ImportResult {
 }
 
 /// What is done to many provider keys at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyBulk {
     /// They are decided to be used, or not. That they may also voids what the gateway concluded.
     State(KeyState),
+    /// They get these values.
+    Set(KeySet),
     /// They are deleted.
     Delete,
+}
+
+/// What many provider keys get at once; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeySet {
+    /// Their share under `weighted`.
+    pub weight: Option<u32>,
+    /// The quota group they are in; `Some(None)` takes them out of theirs.
+    pub group: Option<Option<String>>,
+    /// What people noted about them.
+    pub note: Option<String>,
+}
+
+/// How many keys a change of many was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysChanged {
+    /// How many were meant.
+    pub matched: u64,
+    /// How many of them there are.
+    pub done: u64,
+    /// The first of them, at most a thousand.
+    pub ids: Vec<ProviderKeyId>,
 }
 
 /// A provider key as it is exported.

@@ -15,9 +15,9 @@ mod users;
 
 pub use dashboard::{Dashboard, Hour, KeyCounts, Share, Totals};
 pub use keys::{
-    ExportedKey, ImportResult, ImportedKey, KeptKey, KeyBulk, NewProviderKey, NewServiceKey,
-    ProviderKeyEdit, ProviderKeyFilter, ProviderKeyRow, RotatedServiceKey, ServiceKeyEdit,
-    ServiceKeyRow,
+    ExportedKey, ImportResult, ImportedKey, KeptKey, KeyBulk, KeySet, KeysChanged, NewProviderKey,
+    NewServiceKey, ProviderKeyEdit, ProviderKeyFilter, ProviderKeyRow, RotatedServiceKey,
+    ServiceKeyEdit, ServiceKeyRow, WhichKeys,
 };
 pub use limits::{LimitFilter, LimitRow, NewLimit};
 pub use logs::{

@@ -7,8 +7,9 @@ use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database};
 use secrecy::ExposeSecret;
 use store::{
-    ImportResult, ImportedKey, KeyBulk, NewProviderKey, Page, ProviderKeyEdit, ProviderKeyFilter,
-    RotatedServiceKey, RouteEdit, ServiceKeyEdit, Sort, SortBy, StoreError,
+    ImportResult, ImportedKey, KeyBulk, KeySet, NewProviderKey, Page, ProviderKeyEdit,
+    ProviderKeyFilter, RotatedServiceKey, RouteEdit, ServiceKeyEdit, Sort, SortBy, StoreError,
+    WhichKeys,
 };
 
 use crate::{
@@ -26,6 +27,7 @@ fn listed(secret: &str) -> ImportedKey {
         secret: secret.into(),
         state: None,
         weight: None,
+        enable_quota: None,
         quota_total: None,
         quotas: Vec::new(),
         group: None,
@@ -174,21 +176,134 @@ async fn many_keys_are_decided_upon_and_deleted_as_one_change(#[values(Sqlite, P
         ids.push(store.add_key(upstream, name).await);
     }
     let before = store.revision().await.unwrap();
+    let done = async |by: &auth::Actor, ids: &[ProviderKeyId], bulk: KeyBulk| {
+        let which = WhichKeys::Ids(ids.to_vec());
+        store.change_provider_keys(by, &which, &bulk, None).await.unwrap().done
+    };
     let some = [ids[0], ids[1], ProviderKeyId(99)];
-    let disable = KeyBulk::State(KeyState::Disabled);
-    assert_eq!(store.change_provider_keys(&admin(), &some, disable).await.unwrap(), 2);
+    assert_eq!(done(&admin(), &some, KeyBulk::State(KeyState::Disabled)).await, 2);
     assert_eq!(store.revision().await.unwrap().0, before.0 + 1);
     let filter = |state| ProviderKeyFilter { state: Some(state), ..ProviderKeyFilter::default() };
     let off = store.every_provider_key(&filter(KeyState::Disabled)).await.unwrap();
     assert_eq!(off.iter().map(|row| row.id).collect::<Vec<_>>(), ids[..2]);
-    let enable = KeyBulk::State(KeyState::Active);
-    assert_eq!(store.change_provider_keys(&admin(), &ids, enable).await.unwrap(), 3);
+    assert_eq!(done(&admin(), &ids, KeyBulk::State(KeyState::Active)).await, 3);
     assert!(store.provider_key(ids[2]).await.unwrap().cleared_at.is_some());
     let lin = actor(store.add_user("lin", auth::Role::Developer).await, auth::Role::Developer);
-    assert_eq!(store.change_provider_keys(&lin, &ids, KeyBulk::Delete).await.unwrap(), 0);
-    assert_eq!(store.change_provider_keys(&admin(), &ids[1..], KeyBulk::Delete).await.unwrap(), 2);
+    assert_eq!(done(&lin, &ids, KeyBulk::Delete).await, 0);
+    assert_eq!(done(&admin(), &ids[1..], KeyBulk::Delete).await, 2);
     let catalog = store.load_catalog().await.unwrap();
     assert_eq!(catalog.upstreams[&upstream].keys.len(), 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn many_keys_are_found_by_filter_or_value_and_only_as_many_as_were_confirmed(
+    #[values(Sqlite, Pg)] on: On,
+) {
+    let store = Fixture::new(on).await;
+    let (one, two) = (store.add_upstream("one").await, store.add_upstream("two").await);
+    for name in ["a", "b", "c"] {
+        store.add_key(one, name).await;
+    }
+    store.add_key(two, "a").await;
+    let of_one = || ProviderKeyFilter { upstream: Some(one), ..ProviderKeyFilter::default() };
+    let whole = WhichKeys::Filter(of_one());
+    let counted = store.count_provider_keys(&admin(), &whole).await.unwrap();
+    assert_eq!((counted.matched, counted.done, counted.ids.len()), (3, 3, 3));
+    let before = store.revision().await.unwrap();
+    let disable = KeyBulk::State(KeyState::Disabled);
+    let refused = store.change_provider_keys(&admin(), &whole, &disable, Some(4)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { field: "confirm", .. })), "{refused:?}");
+    assert_eq!(store.revision().await.unwrap(), before);
+    store.change_provider_keys(&admin(), &whole, &disable, Some(3)).await.unwrap();
+    let off = store.provider_keys(None, Page::default()).await.unwrap().items;
+    let off: Vec<_> = off.iter().filter(|key| key.state == KeyState::Disabled).collect();
+    assert!(off.len() == 3 && off.iter().all(|key| key.upstream == one));
+
+    // Both pools have the secret of the first; nobody has the last.
+    let values = ["sk-a-0123456789", "sk-c-0123456789", "sk-nobody"];
+    let values = WhichKeys::Values(values.map(Into::into).to_vec());
+    let set =
+        KeySet { weight: Some(7), group: Some(Some("team".into())), note: Some("same".into()) };
+    let changed = store.change_provider_keys(&admin(), &values, &KeyBulk::Set(set), None).await;
+    let changed = changed.unwrap();
+    assert_eq!((changed.matched, changed.done), (3, 3));
+    for id in changed.ids {
+        let key = store.provider_key(id).await.unwrap();
+        let set = (key.weight, key.group.as_deref(), key.note.as_str());
+        assert_eq!(set, (7, Some("team"), "same"));
+    }
+    let b = store.provider_key(ProviderKeyId(2)).await.unwrap();
+    assert_eq!((b.weight, b.group), (1, None));
+    let bad = KeyBulk::Set(KeySet { weight: Some(1001), ..KeySet::default() });
+    let refused = store.change_provider_keys(&admin(), &whole, &bad, None).await;
+    assert_eq!(fields(refused), ["set.weight"]);
+}
+
+#[rstest]
+#[tokio::test]
+async fn each_of_many_keys_has_the_step_that_it_would_have_alone(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let lin = actor(store.add_user("lin", auth::Role::Operator).await, auth::Role::Operator);
+    let mut ids = Vec::new();
+    for i in 0..20 {
+        ids.push(store.add_key(upstream, &format!("key {i}")).await);
+    }
+    let all = WhichKeys::Ids(ids.clone());
+    let some = WhichKeys::Ids(ids[..5].to_vec());
+    for (which, state) in [
+        (&some, KeyState::Banned),
+        (&all, KeyState::Disabled),
+        (&all, KeyState::Disabled),
+        (&all, KeyState::Active),
+    ] {
+        store.change_provider_keys(&lin, which, &KeyBulk::State(state), None).await.unwrap();
+    }
+    for (i, id) in ids.into_iter().enumerate() {
+        let steps = store.transitions(id, Page::default()).await.unwrap().items;
+        let told: Vec<_> =
+            steps.iter().rev().map(|step| (step.from.as_str(), step.to.as_str())).collect();
+        let (off, back) = (("active", "disabled_manual"), ("disabled_manual", "active"));
+        let expected = match i < 5 {
+            true => vec![("active", "banned"), ("banned", "disabled_manual"), back],
+            false => vec![off, back],
+        };
+        assert_eq!(told, expected, "{id}");
+        let (actor, reason) = (&steps[0].actor, &steps[0].reason);
+        assert_eq!((actor.as_str(), reason.as_str()), ("somebody", "person"));
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_pool_has_a_secret_once(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let (one, two) = (store.add_upstream("one").await, store.add_upstream("two").await);
+    let id = store.add_key(one, "a").await;
+    let other = store.add_key(one, "b").await;
+    store.add_key(two, "a").await;
+    let again = NewProviderKey::new(one, "again", "sk-a-0123456789".into());
+    let refused = |result: Result<(), StoreError>| match result {
+        Err(StoreError::Conflict { field: "key_value", message }) => {
+            assert!(message.contains("`a` (id 1)") && !message.contains("sk-a"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    };
+    refused(store.create_provider_key(&admin(), again.clone()).await.map(drop));
+    let secret =
+        |text: &str| ProviderKeyEdit { secret: Some(text.into()), ..ProviderKeyEdit::default() };
+    let edit = secret("sk-a-0123456789");
+    refused(store.edit_provider_key(&admin(), other, edit.clone()).await.map(drop));
+    store.edit_provider_key(&admin(), id, edit).await.unwrap();
+    // Also where it was entered before there were fingerprints.
+    let db = Database::connect(store.address()).await.unwrap();
+    db.execute_unprepared("UPDATE provider_keys SET fingerprint = NULL").await.unwrap();
+    refused(store.create_provider_key(&admin(), again.clone()).await.map(drop));
+    let values = WhichKeys::Values(vec!["sk-a-0123456789".into()]);
+    assert_eq!(store.count_provider_keys(&admin(), &values).await.unwrap().done, 2);
+    store.edit_provider_key(&admin(), id, secret("sk-new-0123456789")).await.unwrap();
+    store.create_provider_key(&admin(), again).await.unwrap();
 }
 
 #[rstest]

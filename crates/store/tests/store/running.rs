@@ -9,7 +9,7 @@ use domain::{
 use rstest::rstest;
 use store::{
     AlertFilter, AlertState, KeyBulk, Page, ProviderKeyEdit, ProviderKeyFilter, StoreError,
-    TriggerFilter,
+    TriggerFilter, WhichKeys,
 };
 use uuid::Uuid;
 
@@ -208,7 +208,10 @@ async fn what_a_person_does_to_a_key_is_a_step_of_it(#[values(Sqlite, Pg)] on: O
     edit(KeyState::Active).await;
     edit(KeyState::Disabled).await;
     let bulk = async |state| {
-        store.change_provider_keys(&person, &[key], KeyBulk::State(state)).await.unwrap();
+        store
+            .change_provider_keys(&person, &WhichKeys::Ids(vec![key]), &KeyBulk::State(state), None)
+            .await
+            .unwrap();
     };
     bulk(KeyState::Banned).await;
     bulk(KeyState::Active).await;

@@ -1,7 +1,5 @@
 //! Provider keys as a file: masked, or whole for who may see them so.
 
-use std::borrow::Cow;
-
 use axum::{
     extract::State,
     http::{HeaderName, header},
@@ -12,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use store::{ExportedKey, ProviderKeyFilter};
 use utoipa::{IntoParams, ToSchema};
 
+use super::formula;
 use crate::{
+    api::{quotas::Quota, values::all},
     app::Management,
     error::ApiError,
     input::Query,
     permit::{ReadProviderKeys, RevealProviderKeys, With},
+    words::KeyState,
 };
 
 /// Which provider keys are exported, and how.
@@ -45,25 +46,46 @@ enum ExportFormat {
     Lines,
 }
 
+/// The provider keys of an exported JSON list.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExportedKeys)]
+struct ExportedKeys<'a>(Vec<Exported<'a>>);
+
 /// A key as it stands in an exported JSON list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExportedKey)]
 struct Exported<'a> {
+    /// Its id.
     id: i64,
+    /// Whose pool it is in.
     upstream_id: i64,
+    /// What people call it.
     name: &'a str,
     /// The secret, or what people see of it.
+    #[schema(example = "sk-…abcd")]
     key: &'a str,
     /// What people decided, without what the gateway found.
+    #[schema(value_type = KeyState)]
     state: &'static str,
+    /// Its share under `weighted`.
     weight: u32,
+    /// Its quota group.
     group: Option<&'a str>,
+    /// Whether `quota_total` counts.
+    enable_quota: bool,
+    /// How many requests it may make a day.
     quota_total: Option<u64>,
+    /// What else it may use.
+    quotas: Vec<Quota>,
+    /// What people noted about it.
     note: &'a str,
 }
 
-/// Provider keys as a file, at most 100,000. What was exported whole can be imported again.
+/// Provider keys as a file, at most 100,000. What was exported whole as CSV or JSON and is imported
+/// again is the same, but for its id and who owns it.
 #[utoipa::path(get, path = "/api/admin/keys/export", tag = "provider keys", params(ExportQuery),
-    responses((status = 200, description = "The file", body = String, content_type = "text/csv")))]
+    responses((status = 200, description = "The file", content(
+        (String = "text/csv"), (ExportedKeys<'static> = "application/json"), (String = "text/plain")))))]
 pub(crate) async fn export_provider_keys(
     actor: With<ReadProviderKeys>,
     revealing: Result<With<RevealProviderKeys>, ApiError>,
@@ -88,7 +110,7 @@ pub(crate) async fn export_provider_keys(
             ("text/csv; charset=utf-8", "attachment; filename=\"keys.csv\"", csv(rows))
         }
         ExportFormat::Json => {
-            let text = serde_json::to_string(&rows.collect::<Vec<_>>());
+            let text = serde_json::to_string(&ExportedKeys(rows.collect()));
             let text = text.map_err(|error| ApiError::Internal(error.to_string()))?;
             ("application/json", "attachment; filename=\"keys.json\"", text)
         }
@@ -110,24 +132,34 @@ fn exported(key: &ExportedKey) -> Exported<'_> {
         state: row.state.as_str(),
         weight: row.weight,
         group: row.group.as_deref(),
-        quota_total: row.quota_total.filter(|_| row.enable_quota),
+        enable_quota: row.enable_quota,
+        quota_total: row.quota_total,
+        quotas: all(row.quotas.clone()),
         note: &row.note,
     }
 }
 
 fn csv<'a>(rows: impl Iterator<Item = Exported<'a>>) -> String {
-    let mut csv = "id,upstream_id,name,key,state,weight,group,quota_total,note\n".to_owned();
+    let mut csv =
+        "id,upstream_id,name,key,state,weight,group,enable_quota,quota_total,quotas,note\n"
+            .to_owned();
     for row in rows {
+        let quotas = match row.quotas.is_empty() {
+            true => String::new(),
+            false => serde_json::to_string(&row.quotas).expect("quotas have a JSON form"),
+        };
         let fields = [
             row.id.to_string(),
             row.upstream_id.to_string(),
-            field(&text(row.name)),
+            field(&formula::escaped(row.name)),
             field(row.key),
             row.state.to_owned(),
             row.weight.to_string(),
-            field(&text(row.group.unwrap_or_default())),
+            field(&formula::escaped(row.group.unwrap_or_default())),
+            row.enable_quota.to_string(),
             row.quota_total.map(|total| total.to_string()).unwrap_or_default(),
-            field(&text(row.note)),
+            field(&quotas),
+            field(&formula::escaped(row.note)),
         ];
         csv += &fields.join(",");
         csv.push('\n');
@@ -135,19 +167,11 @@ fn csv<'a>(rows: impl Iterator<Item = Exported<'a>>) -> String {
     csv
 }
 
-/// A field of a CSV file.
+/// A field of a CSV file. What stands in quotes is taken as it is, with the blanks at its ends.
 fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
+    let at_the_ends = text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace);
+    if at_the_ends || text.contains([',', '"', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
     }
     text.to_owned()
-}
-
-/// What people wrote: where a spreadsheet would take it for a formula it begins with an
-/// apostrophe, as spreadsheets write text.
-fn text(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        return format!("'{text}").into();
-    }
-    text.into()
 }

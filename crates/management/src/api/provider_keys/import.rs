@@ -122,7 +122,7 @@ impl FromRequest<Management> for ImportKeys {
         let as_file = match kind.as_str() {
             "application/json" => query.upstream_id.is_some(),
             "text/plain" | "text/csv" | "application/octet-stream" => true,
-            _ => return Err(ApiError::NotJson),
+            _ => return Err(ApiError::NoKeyList),
         };
         let body = whole(Request::from_parts(parts, body), IMPORT_MAX).await?;
         if !as_file {

@@ -5,9 +5,10 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use axum::{Json as Answer, extract::State};
 use chrono::{DateTime, Utc};
-use domain::{Faults, ProviderKeyId, UpstreamId};
+use domain::{Faults, ProviderKeyId, UpstreamId, UserId};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use store::{KeyBulk, ProviderKeyFilter, ProviderKeyRow};
+use store::{KeptKey, KeyBulk, KeySet, KeysChanged, ProviderKeyFilter, ProviderKeyRow, WhichKeys};
 use tokio::{task::JoinSet, time::Instant};
 use utoipa::ToSchema;
 
@@ -16,7 +17,7 @@ use crate::{
     api::{values::milliseconds, visible},
     app::Management,
     error::ApiError,
-    input::{Id, Input, Json},
+    input::{Id, Input, Json, nullable},
     permit::{ManageProviderKeys, With},
     render::Failure,
 };
@@ -38,19 +39,21 @@ pub(crate) struct KeyFilter {
     pub(super) state: Option<KeyStateNow>,
     /// Only keys of this quota group.
     pub(super) quota_group: Option<String>,
-    /// Only keys with these characters in their name.
+    /// Only keys with these characters in their name, whose value ends so as far as the mask shows
+    /// it, or whose whole value this is.
     pub(super) search: Option<String>,
 }
 
 impl KeyFilter {
     /// The same as far as columns say it, of the keys of `owner` where that is given.
-    pub(super) fn stored(self, owner: Option<domain::UserId>) -> ProviderKeyFilter {
+    pub(super) fn stored(self, owner: Option<UserId>) -> ProviderKeyFilter {
         ProviderKeyFilter {
             upstream: self.upstream_id.map(UpstreamId),
             state: self.state.and_then(KeyStateNow::decided),
             group: self.quota_group,
             search: self.search.filter(|text| !text.trim().is_empty()),
             owner,
+            ids: None,
         }
     }
 }
@@ -60,33 +63,110 @@ impl KeyFilter {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"ids": [1, 2, 3], "action": "disable"}))]
 pub(crate) struct ChangeManyKeys {
-    /// These keys, at most 100,000. Either this or `filter`.
+    /// These keys, at most 100,000. One of `ids`, `values`, `filter` and `all` says which are meant.
     ids: Option<Vec<i64>>,
-    /// All keys that are so. Either this or `ids`.
+    /// The keys with these secrets, in whichever pools, at most 100,000.
+    #[schema(value_type = Option<Vec<String>>)]
+    values: Option<Vec<SecretString>>,
+    /// All keys that are so. One that names nothing means every key there is: it is refused unless
+    /// `all` is true.
     filter: Option<KeyFilter>,
+    /// Every key of every upstream is meant.
+    #[serde(default)]
+    all: bool,
     /// What is done with them.
     action: Bulk,
+    /// What the keys get, with the action `set`.
+    set: Option<SetKeys>,
+    /// Only tell how many keys are meant.
+    #[serde(default)]
+    dry_run: bool,
+    /// How many keys are meant, as a dry run told it: nothing is done where it is another number by
+    /// then. Required for `delete` by `filter` or `all`.
+    confirm: Option<u64>,
 }
 
-/// What can be done to many keys. `enable` also voids what the gateway concluded about them;
-/// `test` asks their providers about them, at most 1,000.
+/// What can be done to many keys. `enable` also voids what the gateway concluded about them; `set`
+/// gives them the values of `set`; `test` asks their providers about them, at most 1,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Bulk {
     Enable,
     Disable,
     Ban,
+    Set,
     Delete,
     Test,
+}
+
+/// What many keys get; what is not given stays.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetKeys {
+    /// 1 to 1000.
+    weight: Option<u32>,
+    /// `null` takes them out of their groups.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    quota_group: Option<Option<String>>,
+    /// What people note about them.
+    note: Option<String>,
 }
 
 impl Input for ChangeManyKeys {
     fn faults(&self) -> Faults {
         let mut faults = Faults::default();
-        if self.ids.is_some() == self.filter.is_some() {
-            faults.add("ids", "either `ids` or `filter` must be given");
+        let filter = self.filter.as_ref().is_some_and(|filter| !filter.names_nothing());
+        let given = [self.ids.is_some(), self.values.is_some(), filter, self.all];
+        match given.into_iter().filter(|given| *given).count() {
+            1 if self.filter.is_none() || filter || self.all => {}
+            0 if self.filter.is_some() => faults.add(
+                "filter",
+                "names nothing, which means every key of every upstream; say `\"all\": true` if \
+                 they are meant",
+            ),
+            _ => faults
+                .add("ids", "exactly one of `ids`, `values`, `filter` and `all` must be given"),
+        }
+        if self.action == Bulk::Delete && self.means_unseen() && !self.dry_run {
+            if self.confirm.is_none() {
+                faults.add(
+                    "confirm",
+                    "is required to delete by `filter` or `all`: the number of keys that \
+                     `\"dry_run\": true` tells",
+                );
+            }
+        }
+        let empty =
+            |set: &SetKeys| set.weight.is_none() && set.quota_group.is_none() && set.note.is_none();
+        match (&self.set, self.action) {
+            (None, Bulk::Set) => faults.add("set", "is required with the action set"),
+            (Some(set), Bulk::Set) if empty(set) => faults.add("set", "names nothing to set"),
+            (Some(_), action) if action != Bulk::Set => {
+                faults.add("set", "goes with the action set only");
+            }
+            _ => {}
         }
         faults
+    }
+}
+
+impl ChangeManyKeys {
+    /// Whether the caller does not name the keys one by one.
+    fn means_unseen(&self) -> bool {
+        self.ids.is_none() && self.values.is_none()
+    }
+}
+
+impl KeyFilter {
+    /// Whether it leaves no key out.
+    fn names_nothing(&self) -> bool {
+        let says =
+            |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+        self.upstream_id.is_none()
+            && self.state.is_none()
+            && self.quota_group.is_none()
+            && !says(&self.search)
     }
 }
 
@@ -95,8 +175,13 @@ impl Input for ChangeManyKeys {
 pub(crate) struct ManyKeysChanged {
     /// How many keys were meant.
     matched: u64,
-    /// How many of them there are and were changed; or whose provider answered in time, of a test.
+    /// How many of them there are and were changed; or whose provider answered in time, of a test;
+    /// none of a dry run.
     done: u64,
+    /// Whether nothing was done because that was asked for.
+    dry_run: bool,
+    /// The keys that there are of those that are meant, at most the first 1,000. Empty for a test.
+    ids: Vec<i64>,
     /// What the providers said, where they were asked: one for each key that there is.
     tests: Vec<TestedKey>,
 }
@@ -146,31 +231,70 @@ impl From<domain::live::KeyTest> for KeyTest {
     }
 }
 
-/// Enable, disable, ban, delete or test many keys. Each is one change: of all of them, or of none.
+/// Enable, disable, ban, set, delete or test many keys. Each is one change: of all of them, or of none.
+///
+/// `"dry_run": true` tells how many keys are meant, and which. To delete by a filter wants that
+/// number as `confirm`.
 #[utoipa::path(post, path = "/api/admin/keys/bulk", tag = "provider keys", request_body = ChangeManyKeys,
-    responses((status = 200, description = "What became of the keys", body = ManyKeysChanged)))]
+    responses((status = 200, description = "What became of the keys", body = ManyKeysChanged),
+        (status = 409, description = "Another number of keys is meant than `confirm` says", body = Failure)))]
 pub(crate) async fn change_many_keys(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
     Json(many): Json<ChangeManyKeys>,
 ) -> Result<Answer<ManyKeysChanged>, ApiError> {
     many.faults().none_or(()).map_err(ApiError::Invalid)?;
+    let which = which(&app, actor.confined_to(), &many).await?;
+    if many.dry_run {
+        let counted = app.store.count_provider_keys(&actor, &which).await?;
+        let counted = ManyKeysChanged { dry_run: true, done: 0, ..counted.into() };
+        return Ok(Answer(counted));
+    }
     let bulk = match many.action {
         Bulk::Enable => KeyBulk::State(domain::KeyState::Active),
         Bulk::Disable => KeyBulk::State(domain::KeyState::Disabled),
         Bulk::Ban => KeyBulk::State(domain::KeyState::Banned),
+        Bulk::Set => KeyBulk::Set(many.set.map(Into::into).unwrap_or_default()),
         Bulk::Delete => KeyBulk::Delete,
-        Bulk::Test => return test_many(&app, actor.confined_to(), many).await.map(Answer),
+        Bulk::Test => return test_many(&app, &actor, &which).await.map(Answer),
     };
-    let ids = match (many.ids, many.filter) {
-        (Some(ids), _) => ids.into_iter().map(ProviderKeyId).collect(),
-        (None, filter) => {
-            let rows = meant(&app, actor.confined_to(), filter.unwrap_or_default()).await?;
-            rows.iter().map(|row| row.id).collect::<Vec<_>>()
-        }
-    };
-    let done = app.store.change_provider_keys(&actor, &ids, bulk).await?;
-    Ok(Answer(ManyKeysChanged { matched: ids.len() as u64, done, tests: Vec::new() }))
+    let changed = app.store.change_provider_keys(&actor, &which, &bulk, many.confirm).await?;
+    Ok(Answer(changed.into()))
+}
+
+impl From<KeysChanged> for ManyKeysChanged {
+    fn from(changed: KeysChanged) -> Self {
+        let KeysChanged { matched, done, ids } = changed;
+        let ids = ids.into_iter().map(|id| id.0).collect();
+        Self { matched, done, dry_run: false, ids, tests: Vec::new() }
+    }
+}
+
+impl From<SetKeys> for KeySet {
+    fn from(set: SetKeys) -> Self {
+        Self { weight: set.weight, group: set.quota_group, note: set.note }
+    }
+}
+
+/// Which keys a change of many is about. What only the data plane knows of them is looked at here;
+/// all else is asked by the store inside the change.
+async fn which(
+    app: &Management,
+    owner: Option<UserId>,
+    many: &ChangeManyKeys,
+) -> Result<WhichKeys, ApiError> {
+    if let Some(ids) = &many.ids {
+        return Ok(WhichKeys::Ids(ids.iter().copied().map(ProviderKeyId).collect()));
+    }
+    if let Some(values) = &many.values {
+        return Ok(WhichKeys::Values(values.clone()));
+    }
+    let filter = many.filter.clone().unwrap_or_default();
+    if matches!(filter.state, None | Some(KeyStateNow::DisabledManual)) {
+        return Ok(WhichKeys::Filter(filter.stored(owner)));
+    }
+    let ids = meant(app, owner, filter).await?.iter().map(|row| row.id).collect();
+    Ok(WhichKeys::Ids(ids))
 }
 
 /// Ask the provider whether it accepts a key, with a question that costs nothing.
@@ -189,40 +313,58 @@ pub(crate) async fn test_provider_key(
     Ok(Answer(test.into()))
 }
 
-/// The keys that a filter means now.
-pub(super) async fn meant(
+/// The keys that stand so now.
+async fn meant(
     app: &Management,
-    owner: Option<domain::UserId>,
+    owner: Option<UserId>,
     filter: KeyFilter,
 ) -> Result<Vec<ProviderKeyRow>, ApiError> {
     let state = filter.state;
-    let rows = app.store.every_provider_key(&filter.stored(owner)).await?;
-    let Some(state) = state else { return Ok(rows) };
+    let mut stored = filter.stored(owner);
+    stored.ids = app.standing_so(state).await?;
+    let rows = app.store.every_provider_key(&stored).await?;
     let keys = app.store.kept_keys(rows).await?;
-    Ok(keys.into_iter().filter(|key| app.stands(key).state == state).map(|key| key.row).collect())
+    let so = |key: &KeptKey| state.is_none_or(|state| app.stands(key).state == state);
+    Ok(keys.into_iter().filter(so).map(|key| key.row).collect())
+}
+
+impl Management {
+    /// The only keys that can stand so now, where they are few enough to be named: those of which
+    /// that is kept, and those of which the data plane says that they are not plainly active.
+    pub(super) async fn standing_so(
+        &self,
+        state: Option<KeyStateNow>,
+    ) -> Result<Option<Vec<ProviderKeyId>>, ApiError> {
+        let Some(kept_as) = state.and_then(KeyStateNow::found) else { return Ok(None) };
+        let most = store::Store::KEYS_LOOKED_AT;
+        let Some(mut ids) = self.store.keys_kept_as(kept_as, most).await? else {
+            return Ok(None);
+        };
+        if let Some(live) = &self.live {
+            let Some(out) = live.keys_out(most) else { return Ok(None) };
+            ids.extend(out);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok((ids.len() <= most).then_some(ids))
+    }
 }
 
 async fn test_many(
     app: &Management,
-    owner: Option<domain::UserId>,
-    many: ChangeManyKeys,
+    by: &auth::Actor,
+    which: &WhichKeys,
 ) -> Result<ManyKeysChanged, ApiError> {
     let live = app.data_plane()?;
-    let too_many = |field: &str| ApiError::field(field, "must match at most 1000 keys");
-    let (matched, rows) = match (many.ids, many.filter) {
-        (Some(ids), _) if ids.len() > TESTED_MAX => return Err(too_many("ids")),
-        (Some(ids), _) => {
-            let wanted: Vec<_> = ids.into_iter().map(ProviderKeyId).collect();
-            (wanted.len(), app.store.these_provider_keys(&wanted, owner).await?)
-        }
-        (None, filter) => {
-            let rows = meant(app, owner, filter.unwrap_or_default()).await?;
-            (rows.len(), rows)
-        }
+    let counted = app.store.count_provider_keys(by, which).await?;
+    let asked = match which {
+        WhichKeys::Ids(_) | WhichKeys::Values(_) => counted.matched,
+        WhichKeys::Filter(_) => counted.done,
     };
-    if rows.len() > TESTED_MAX {
-        return Err(too_many("filter"));
+    if asked > TESTED_MAX as u64 {
+        return Err(ApiError::field(which.field(), "must match at most 1000 keys"));
     }
+    let rows = app.store.these_provider_keys(&counted.ids, by.confined_to()).await?;
     let keys = rows.iter().map(|row| (row.upstream, row.id)).collect();
     let live = Arc::clone(live);
     let test = move |upstream, key| {
@@ -230,7 +372,8 @@ async fn test_many(
         async move { live.test_key(upstream, key).await }
     };
     let (done, tests) = ask(keys, Instant::now() + TESTS_TIMEOUT, test).await;
-    Ok(ManyKeysChanged { matched: matched as u64, done, tests })
+    let matched = counted.matched;
+    Ok(ManyKeysChanged { matched, done, dry_run: false, ids: Vec::new(), tests })
 }
 
 /// Asks about each key, some at a time, as long as there is time. Tells of how many there was an

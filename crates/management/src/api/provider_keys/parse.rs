@@ -13,7 +13,7 @@ use store::ImportedKey;
 use utoipa::ToSchema;
 
 use self::records::{Record, Records};
-use super::import::Defaults;
+use super::{formula, import::Defaults};
 use crate::{
     api::{quotas::Quota, values::all},
     error::ApiError,
@@ -28,10 +28,12 @@ pub(crate) enum ImportFormat {
     /// over.
     Lines,
     /// With a head that names its columns: `key_value` (or `key`), `name`, `weight`, `quota_group`
-    /// (or `group`), `quota_total`, `note`, `state`. `id` and `upstream_id`, which an exported file
-    /// has, are passed over; others are refused.
+    /// (or `group`), `enable_quota`, `quota_total`, `quotas` (a JSON list), `note`, `state`. `id` and
+    /// `upstream_id`, which an exported file has, are passed over; others are refused. A field in
+    /// quotes is taken with the blanks at its ends; an apostrophe before one of `=+-@'`, as an
+    /// exported file has it, is not part of a text.
     Csv,
-    /// A list of keys, or of objects with the fields that CSV has, and `quotas`.
+    /// A list of keys, or of objects with the fields that CSV has.
     Json,
 }
 
@@ -54,6 +56,7 @@ struct Said {
     weight: Option<u32>,
     #[serde(alias = "group")]
     quota_group: Option<String>,
+    enable_quota: Option<bool>,
     quota_total: Option<u64>,
     quotas: Option<Vec<Quota>>,
     state: Option<String>,
@@ -81,7 +84,9 @@ fn column(name: &str) -> Option<&'static str> {
         "name" => "name",
         "weight" => "weight",
         "quota_group" | "group" => "quota_group",
+        "enable_quota" => "enable_quota",
         "quota_total" => "quota_total",
+        "quotas" => "quotas",
         "state" => "state",
         "note" => "note",
         "id" => "id",
@@ -183,7 +188,7 @@ fn columns(head: &Record) -> Result<Vec<&'static str>, String> {
         let Some(known) = known else {
             return Err(format!(
                 "column {number} of the head is not known; known are key, name, weight, group, \
-                 quota_total, state, note"
+                 enable_quota, quota_total, quotas, state, note"
             ));
         };
         if !known.is_empty() && columns.contains(&known) {
@@ -209,7 +214,7 @@ impl Said {
         let mut said = Self::default();
         let mut faults = Faults::default();
         for (column, value) in columns.iter().zip(record.fields) {
-            said.hear(column, value.trim(), &mut faults);
+            said.hear(column, &value, &mut faults);
         }
         faults.none_or(said)
     }
@@ -219,7 +224,8 @@ impl Said {
         if value.is_empty() {
             return;
         }
-        let text = || Some(value.to_owned());
+        let text = || Some(formula::unescaped(value).to_owned());
+        let value = value.trim();
         let mut number = |field: &str| {
             let number = value.parse::<u64>().ok();
             if number.is_none() {
@@ -235,8 +241,17 @@ impl Said {
                 self.weight = weight.map(|weight| u32::try_from(weight).unwrap_or(u32::MAX));
             }
             "quota_group" => self.quota_group = text(),
+            "enable_quota" => match value {
+                "true" => self.enable_quota = Some(true),
+                "false" => self.enable_quota = Some(false),
+                _ => faults.add("enable_quota", "must be true or false"),
+            },
             "quota_total" => self.quota_total = number("quota_total"),
-            "state" => self.state = text(),
+            "quotas" => match quotas(value) {
+                Ok(quotas) => self.quotas = Some(quotas),
+                Err(words) => faults.add("quotas", words),
+            },
+            "state" => self.state = Some(value.to_owned()),
             "note" => self.note = text(),
             "" => faults.add("", "has a field under no name"),
             _ => {}
@@ -259,17 +274,29 @@ impl Said {
         let state = self.state.as_deref().map(KeyState::from_str).transpose();
         let state = state.map_err(|fault| Faults(vec![fault]))?;
         let some = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let group = self.quota_group.filter(|group| !group.is_empty());
         Ok(ImportedKey {
             name: some(self.name),
             secret: self.key_value,
             state: state.or(defaults.state.map(Into::into)),
             weight: self.weight.or(defaults.weight),
+            enable_quota: self.enable_quota,
             quota_total: self.quota_total.or(defaults.quota_total()),
             quotas: all(self.quotas.or_else(|| defaults.quotas.clone()).unwrap_or_default()),
-            group: some(self.quota_group).or_else(|| defaults.quota_group.clone()),
+            group: group.or_else(|| defaults.quota_group.clone()),
             note: self.note.unwrap_or_default(),
         })
     }
+}
+
+/// The quotas of a field of CSV: a JSON list of them, as it stands in JSON.
+fn quotas(text: &str) -> Result<Vec<Quota>, String> {
+    let list = "must be a JSON list of quotas";
+    let value: Value = serde_json::from_str(text).map_err(|_| list.to_owned())?;
+    Vec::deserialize(Form(value)).map_err(|error| match words(&error.to_string()) {
+        words if words == "must be a list" => list.to_owned(),
+        words => format!("has one that is not right: {words}"),
+    })
 }
 
 fn fault(field: &str, message: &str) -> Faults {

@@ -129,6 +129,20 @@ impl KeyStateNow {
     }
 }
 
+impl KeyStateNow {
+    /// The name of the status that must be kept or decided of a key that stands so, where columns do
+    /// not say it alone and few keys are expected to.
+    pub(super) fn found(self) -> Option<&'static str> {
+        match self {
+            Self::Cooling => Some("cooling"),
+            Self::Exhausted => Some("exhausted"),
+            Self::DisabledAuto => Some("disabled_auto"),
+            Self::Banned => Some("banned"),
+            Self::Active | Self::DisabledManual => None,
+        }
+    }
+}
+
 impl From<KeyStatus> for KeyStateNow {
     fn from(status: KeyStatus) -> Self {
         match status {

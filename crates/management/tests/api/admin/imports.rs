@@ -144,3 +144,22 @@ async fn what_is_no_key_is_a_bad_line_and_never_a_secret() {
     let report = upload(&admin, &query, "text/csv", "key,name\nsk-a,\0\nsk-b,b").await.expect(200);
     assert_eq!(counted(&report), [1, 0, 1]);
 }
+
+#[tokio::test]
+async fn a_list_of_another_content_type_is_refused_with_what_is_taken() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let query = format!("upstream_id={upstream}");
+    for kind in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""] {
+        let answer = upload(&admin, &query, kind, "sk-a\nsk-b").await;
+        let words = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        for part in ["`content-type: text/plain`", "text/csv", "--data-binary"] {
+            assert!(words.contains(part), "{kind}: {words}");
+        }
+        assert_eq!(answer.refused(415), "unsupported_content_type", "{kind}");
+    }
+    assert_eq!(admin.get(KEYS).await.expect(200)["items"], json!([]));
+    let report = upload(&admin, &query, "text/plain", "sk-a\nsk-b").await.expect(200);
+    assert_eq!(counted(&report), [2, 0, 0]);
+}

@@ -38,7 +38,8 @@ async fn a_resting_key_is_cooling_and_says_until_when_and_why() {
     let admin = app.admin().await;
     let upstream = app.upstream(&admin, "openai").await;
     for name in ["a", "b"] {
-        let new = json!({"upstream_id": upstream, "name": name, "key_value": SECRET});
+        let new =
+            json!({"upstream_id": upstream, "name": name, "key_value": format!("{SECRET}{name}")});
         admin.post(PATH, new).await.expect(201);
     }
     let until = Utc.with_ymd_and_hms(2030, 1, 2, 3, 4, 5).unwrap();
@@ -116,7 +117,8 @@ async fn a_list_can_be_one_pool() {
     let admin = app.admin().await;
     let (one, two) = (app.upstream(&admin, "one").await, app.upstream(&admin, "two").await);
     for (upstream, name) in [(one, "a"), (one, "b"), (two, "a")] {
-        let new = json!({"upstream_id": upstream, "name": name, "key_value": SECRET});
+        let new =
+            json!({"upstream_id": upstream, "name": name, "key_value": format!("{SECRET}{name}")});
         admin.post(PATH, new).await.expect(201);
     }
     let count =
@@ -183,7 +185,8 @@ async fn keys_are_tested_as_far_as_there_is_a_data_plane_to_ask() {
     let admin = app.admin().await;
     let upstream = app.upstream(&admin, "openai").await;
     for name in ["a", "b"] {
-        let new = json!({"upstream_id": upstream, "name": name, "key_value": SECRET});
+        let new =
+            json!({"upstream_id": upstream, "name": name, "key_value": format!("{SECRET}{name}")});
         admin.post(PATH, new).await.expect(201);
     }
     let one = admin.post(&format!("{PATH}/1/test"), json!({})).await.expect(200);
@@ -201,9 +204,59 @@ async fn keys_are_tested_as_far_as_there_is_a_data_plane_to_ask() {
     let alone = app.without_data_plane(admin);
     let refused = alone.post(&format!("{PATH}/1/test"), json!({})).await;
     assert_eq!(refused.refused(503), "no_data_plane");
-    let refused = alone.post(&bulk, json!({"filter": {}, "action": "test"})).await;
+    let refused = alone.post(&bulk, json!({"all": true, "action": "test"})).await;
     assert_eq!(refused.refused(503), "no_data_plane");
-    let disable = json!({"filter": {}, "action": "disable"});
+    let disable = json!({"filter": {}, "all": true, "action": "disable"});
     let done = alone.post(&bulk, disable).await.expect(200);
     assert_eq!((&done["done"], &done["tests"]), (&json!(2), &json!([])));
+}
+
+#[tokio::test]
+async fn a_key_that_the_pool_has_is_refused_by_name_and_without_its_value() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let (one, two) = (app.upstream(&admin, "one").await, app.upstream(&admin, "two").await);
+    let new = |upstream: i64, name: &str, value: &str| json!({"upstream_id": upstream, "name": name, "key_value": value});
+    admin.post(PATH, new(one, "first", SECRET)).await.expect(201);
+    let answer = admin.post(PATH, new(one, "second", SECRET)).await;
+    assert!(!answer.text.contains(SECRET), "{}", answer.text);
+    let faults = answer.faults(409);
+    assert!(faults["key_value"].contains("`first` (id 1)"), "{faults:?}");
+    admin.post(PATH, new(two, "second", SECRET)).await.expect(201);
+    let other = admin.post(PATH, new(one, "other", "sk-live-other")).await.expect(201);
+    let path = format!("{PATH}/{}", other["id"]);
+    let faults = admin.patch(&path, json!({"key_value": SECRET})).await.faults(409);
+    assert!(faults["key_value"].contains("`first`"), "{faults:?}");
+    admin.patch(&format!("{PATH}/1"), json!({"key_value": SECRET})).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_key_is_found_by_its_end_or_its_whole_value() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let upstream = app.upstream(&admin, "openai").await;
+    let values = ["sk-live-0123456789-one1", "sk-live-0123456789-two2", "AIza-0123456789-one1"];
+    for (i, value) in values.iter().enumerate() {
+        let name = format!("key {i}");
+        let new = json!({"upstream_id": upstream, "name": name, "key_value": value});
+        admin.post(PATH, new).await.expect(201);
+    }
+    for (search, expected) in [
+        ("one1", vec![1, 3]),
+        ("two2", vec![2]),
+        ("sk-live-0123456789-two2", vec![2]),
+        ("sk-live-0123456789-two", vec![]),
+        ("0123456789", vec![]),
+        ("key", vec![1, 2, 3]),
+        ("%", vec![]),
+    ] {
+        let search: String = url::form_urlencoded::byte_serialize(search.as_bytes()).collect();
+        let found = admin.get(&format!("{PATH}?search={search}")).await.expect(200);
+        let ids: Vec<_> = found["items"].as_array().unwrap().iter().map(|key| &key["id"]).collect();
+        assert_eq!(
+            ids,
+            expected.iter().map(|id| json!(id)).collect::<Vec<_>>().iter().collect::<Vec<_>>(),
+            "{search}"
+        );
+    }
 }

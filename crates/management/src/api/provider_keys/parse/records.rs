@@ -4,6 +4,7 @@
 pub(super) struct Record {
     /// The line in which it begins.
     pub(super) line: usize,
+    /// Without blanks at the ends, but for what stands in quotes.
     pub(super) fields: Vec<String>,
     /// Why it cannot be read as what it was meant.
     pub(super) wrong: Option<&'static str>,
@@ -37,6 +38,13 @@ enum At {
     Behind,
 }
 
+/// Takes the blanks at the ends of a field that did not stand in quotes.
+fn finish(field: &mut String, at: &At) {
+    if matches!(at, At::Start | At::Plain) {
+        *field = field.trim().to_owned();
+    }
+}
+
 impl Iterator for Records<'_> {
     type Item = Record;
 
@@ -61,6 +69,7 @@ impl Iterator for Records<'_> {
                     break;
                 }
                 (',', _) => {
+                    finish(field, &at);
                     record.fields.push(String::new());
                     at = At::Start;
                 }
@@ -77,6 +86,7 @@ impl Iterator for Records<'_> {
                 (_, At::Behind) => record.wrong = Some("has a field that goes on after its quotes"),
             }
         }
+        finish(record.fields.last_mut().expect("there is always one"), &at);
         if at == At::Quoted {
             record.wrong = Some("begins a quote that never ends; nothing after it was read");
         }
