@@ -409,7 +409,9 @@ mod tests {
     #[test]
     fn a_path_is_known_however_clients_write_it() {
         let check = |request: &str, path: &str, deployment: Option<&str>, dialect| {
-            let raw = format!("{} HTTP/1.1\r\nhost: here\r\n\r\n", request);
+            let raw = format!("{}\r\nhost: here\r\n\r\n", request.replace('|', " HTTP/1.1\r\n"));
+            let raw =
+                if request.contains('|') { raw } else { raw.replacen("\r\n", " HTTP/1.1\r\n", 1) };
             let head = RequestHead::parse(Bytes::from(raw), 64, 8192).unwrap();
             let door = Door::of(&head).unwrap();
             assert_eq!((door.path(&head), door.dialect()), (path, Some(dialect)), "{request}");
@@ -423,6 +425,8 @@ mod tests {
         check("POST /responses", "/v1/responses", None, R);
         check("POST /models/m:generateContent", "/v1beta/models/m:generateContent", None, G);
         check("GET /models", "/v1/models", None, C);
+        check("GET /models|x-goog-api-key: k", "/v1beta/models", None, G);
+        check("POST /chat/completions|x-goog-api-key: k", "/v1/chat/completions", None, C);
         check("POST /v1/v1/messages", "/v1/messages", None, A);
         check("POST /v1/v1/v1/messages", "/v1/messages", None, A);
         let beta = "/v1beta/models/m:generateContent";

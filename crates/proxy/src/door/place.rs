@@ -112,12 +112,16 @@ fn split_version(path: &str) -> Option<&str> {
     rest.starts_with('/').then_some(rest)
 }
 
+/// What both Google and others have; whoever asks for it tells whose is meant.
+const SHARED: [&str; 3] = ["batches", "files", "models"];
+
 /// Whether a path without a version is Google's: by its verb, or by who asks.
 fn is_googles(head: &RequestHead, path: &str) -> bool {
     let verb = path.rsplit_once(':').map(|(_, verb)| verb);
+    let first = path.split('/').next().unwrap_or_default();
+    let asks = || head.get("x-goog-api-key").is_some() || head.get("x-goog-api-client").is_some();
     path.starts_with("models/") && verb.is_some_and(super::is_gemini_verb)
-        || head.get("x-goog-api-key").is_some()
-        || head.get("x-goog-api-client").is_some()
+        || SHARED.contains(&first) && asks()
 }
 
 /// Azure's paths: `deployments/{model}/…`, `v1/…`, and the others without a version.

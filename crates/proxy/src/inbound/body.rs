@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use dialect::{Coding, FormScan};
 
-use super::{Body, Call, find};
+use super::{
+    Body, Call,
+    find::{self, Sought},
+};
 use crate::{
     client::Client,
     door::Door,
@@ -41,12 +44,17 @@ impl Reading {
             return Ok(Reading::Form { coding: coding(head)?, scan: Box::new(scan) });
         }
         let needed = endpoint.job().is_some() || (posts && find::NEED_A_MODEL.contains(&path));
-        let media = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if needed || media == "application/json" || media.ends_with("+json") {
+        let media = kind.split(';').next().unwrap_or_default().trim();
+        let says_json = media.eq_ignore_ascii_case("application/json")
+            || media
+                .get(media.len().saturating_sub(5)..)
+                .is_some_and(|end| end.eq_ignore_ascii_case("+json"));
+        if needed || says_json {
             return Ok(Reading::Json { coding: coding(head)?, needed });
         }
         // A body that is packed in a way that nobody says is not JSON for anybody.
-        let unsaid = (media.is_empty() || media == "text/plain") && coding(head).ok() == Some(None);
+        let unsaid = (media.is_empty() || media.eq_ignore_ascii_case("text/plain"))
+            && coding(head).ok() == Some(None);
         Ok(if unsaid { Reading::Unsaid } else { Reading::Opaque })
     }
 
@@ -78,19 +86,18 @@ pub(super) async fn read(
     let length = client.head.content_length;
     let is_small = length.is_some_and(|length| length <= small);
     let mut memory = gateway.hold(holders, 0).ok_or(Refusal::Busy)?;
+    let sought = Sought::on(call.door.path(&client.head));
     match reading {
         Reading::Json { coding, .. } => {
             let bytes = whole(client, coding, limit, &mut memory, call).await?;
-            let path = call.door.path(&client.head).to_owned();
-            find::look_into(call, &path, &bytes)?;
+            find::look_into(call, sought, &bytes)?;
             call.body = Body::Held { bytes, memory: Some(memory) };
         }
         Reading::Form { coding: coding @ Some(_), mut scan } => {
             let bytes = whole(client, coding, limit, &mut memory, call).await?;
             scan.push(&bytes)?;
             scan.finish()?;
-            let path = call.door.path(&client.head).to_owned();
-            find::look_into_form(call, &path, &scan)?;
+            find::look_into_form(call, sought, &scan)?;
             call.body = Body::Held { bytes, memory: Some(memory) };
         }
         Reading::Form { coding: None, scan } => {
@@ -149,8 +156,7 @@ async fn form(
     if whole {
         scan.finish()?;
     }
-    let path = call.door.path(&client.head).to_owned();
-    find::look_into_form(call, &path, &scan)?;
+    find::look_into_form(call, Sought::on(call.door.path(&client.head)), &scan)?;
     if whole {
         call.body = Body::Held { bytes, memory: Some(memory) };
     } else {
@@ -181,9 +187,9 @@ async fn unsaid(
         call.body = Body::Begun { bytes, _memory: memory };
         return Ok(());
     }
-    let path = call.door.path(&client.head).to_owned();
+    let sought = Sought::on(call.door.path(&client.head));
     // What does not read as JSON passes as it is.
-    if is_json == Some(true) && find::look_into(call, &path, &bytes).is_err() {
+    if is_json == Some(true) && find::look_into(call, sought, &bytes).is_err() {
         (call.model_at, call.ask_usage) = (None, None);
         call.model = super::model_outside_body(&client.head, &call.door);
     }

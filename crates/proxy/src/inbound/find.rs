@@ -64,14 +64,38 @@ pub(super) const NEED_A_MODEL: [&str; 9] = [
 /// writes down what it hears.
 const SESSION: [&[&str]; 2] = [&["model"], &["audio", "input", "transcription", "model"]];
 
-/// Where a JSON body on this path names its model.
-fn places(path: &str) -> Option<&'static [&'static [&'static str]]> {
-    match path {
-        "/v1/realtime/client_secrets" => {
-            Some(&[&["session", "model"], &["session", "audio", "input", "transcription", "model"]])
+/// What is looked for in a body on one path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sought {
+    /// Where JSON names the model; in the outermost object where nothing is said.
+    places: Option<&'static [&'static [&'static str]]>,
+    /// Whether nothing can be done without a model.
+    needed: bool,
+}
+
+impl Sought {
+    /// What is looked for on this path.
+    pub(super) fn on(path: &str) -> Self {
+        let places: Option<&'static [&'static [&'static str]]> = match path {
+            "/v1/realtime/client_secrets" => Some(&[
+                &["session", "model"],
+                &["session", "audio", "input", "transcription", "model"],
+            ]),
+            "/v1/realtime/transcription_sessions" => {
+                Some(&[&["input_audio_transcription", "model"]])
+            }
+            _ => None,
+        };
+        Self { places, needed: NEED_A_MODEL.contains(&path) }
+    }
+
+    /// That the call names a model where it must.
+    fn is_met(self, call: &mut Call) -> Result<(), Refusal> {
+        if self.needed && call.model.as_deref().is_none_or(holds_a_key) {
+            call.model = None;
+            return Err(Refusal::ModelMissing);
         }
-        "/v1/realtime/transcription_sessions" => Some(&[&["input_audio_transcription", "model"]]),
-        _ => None,
+        Ok(())
     }
 }
 
@@ -91,7 +115,7 @@ pub(super) fn only_keeps_files(path: &str) -> bool {
 }
 
 /// Finds in a JSON body what decides where it goes.
-pub(super) fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<(), Refusal> {
+pub(super) fn look_into(call: &mut Call, sought: Sought, bytes: &Bytes) -> Result<(), Refusal> {
     let Door::Model(endpoint) = &call.door else { return Ok(()) };
     let (dialect, job) = (endpoint.dialect, endpoint.job());
     let peeked: Peek<'_> = dialect::peek(bytes)?;
@@ -100,7 +124,7 @@ pub(super) fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<()
     }
     // Gemini names the model in the path; a model in its body is the body's own business.
     if dialect != Dialect::Gemini {
-        let found = match places(path) {
+        let found = match sought.places {
             None => peeked.model.map(|span| (span.range, span.text.into_owned())),
             Some(places) => first_of(bytes, places)?,
         };
@@ -112,10 +136,7 @@ pub(super) fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<()
             call.model_at = Some(ModelAt::NotInJson { at, empty });
         }
     }
-    if call.model.as_deref().is_none_or(holds_a_key) && NEED_A_MODEL.contains(&path) {
-        call.model = None;
-        return Err(Refusal::ModelMissing);
-    }
+    sought.is_met(call)?;
     if job.is_some() && memchr::memmem::find(bytes, OWN_MARK.as_bytes()).is_some() {
         call.own_seals = codec_of(dialect).own_seals_of(bytes)?;
     }
@@ -123,7 +144,11 @@ pub(super) fn look_into(call: &mut Call, path: &str, bytes: &Bytes) -> Result<()
 }
 
 /// Finds in the fields of a form what decides where it goes.
-pub(super) fn look_into_form(call: &mut Call, path: &str, scan: &FormScan) -> Result<(), Refusal> {
+pub(super) fn look_into_form(
+    call: &mut Call,
+    sought: Sought,
+    scan: &FormScan,
+) -> Result<(), Refusal> {
     match scan.fields() {
         [] if call.deployed() => {
             call.model_at = Some(ModelAt::NotInForm(Box::new(scan.clone())));
@@ -140,11 +165,7 @@ pub(super) fn look_into_form(call: &mut Call, path: &str, scan: &FormScan) -> Re
         [field, ..] => asked_for(call, ModelAt::Form(field.range.clone()), field.text.clone())?,
         [] => {}
     }
-    if call.model.as_deref().is_none_or(holds_a_key) && NEED_A_MODEL.contains(&path) {
-        call.model = None;
-        return Err(Refusal::ModelMissing);
-    }
-    Ok(())
+    sought.is_met(call)
 }
 
 /// Notes the model that the body asks for. Where the path or the query asked for one already, theirs
