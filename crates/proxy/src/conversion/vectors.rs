@@ -66,6 +66,9 @@ pub(super) fn encode(
     (encoded, Vectors { client, target, wish: asked.wish, calls, answers })
 }
 
+/// An answer in the client's dialect, and what it used where that is told.
+type Told = (Vec<u8>, Option<Tokens>);
+
 impl Vectors {
     /// The body of the next call.
     pub(super) fn body(&self) -> Bytes {
@@ -85,11 +88,7 @@ impl Vectors {
 
     /// Takes in the answer to the next call. With the last one it gives all vectors in the client's
     /// dialect, and what they used where that is told; before that nothing.
-    pub(super) fn said_again(
-        &self,
-        body: &Bytes,
-        model: &str,
-    ) -> Result<Option<(Vec<u8>, Option<Tokens>)>, Failure> {
+    pub(super) fn said_again(&self, body: &Bytes, model: &str) -> Result<Option<Told>, Failure> {
         let mut answers = self.answers.lock().expect("nobody panics with it");
         let wanted = self.calls.get(answers.len()).map_or(0, |(_, texts)| *texts);
         let told = self.read(body)?.vectors.len();

@@ -117,7 +117,7 @@ impl KeyHealth {
     /// Whether it stands otherwise than active, for all models or for one.
     pub(crate) fn is_out(&self, now: DateTime<Utc>) -> bool {
         let inner = self.inner.lock();
-        let mut standings = inner.standing.iter().chain(inner.models.values());
+        let mut standings = inner.standing.as_deref().into_iter().chain(inner.models.values());
         standings.any(|standing| standing.status.at(now) != KeyStatus::Active)
     }
 
