@@ -324,8 +324,8 @@ fn packed(text: &str) -> Vec<u8> {
 #[test]
 fn a_compressed_answer_is_read_and_passes_as_it_is_wanted() {
     let bytes = packed(CHAT);
-    let mut through = Tap::new(OPENAI_CHAT, HIDING).reading_through(Coding::Gzip);
-    let mut unpacking = Tap::new(OPENAI_CHAT, HIDING).unpacking(Coding::Gzip);
+    let mut through = Tap::new(OPENAI_CHAT, HIDING).reading_through(Coding::of("gzip").unwrap());
+    let mut unpacking = Tap::new(OPENAI_CHAT, HIDING).unpacking(Coding::of("gzip").unwrap());
     let (mut as_it_is, mut unpacked) = (Vec::new(), Vec::new());
     for piece in bytes.chunks(20) {
         through.push(Bytes::copy_from_slice(piece), &mut as_it_is);
@@ -344,11 +344,11 @@ fn a_compressed_answer_is_read_and_passes_as_it_is_wanted() {
 fn an_answer_that_is_badly_compressed_is_an_error_or_passes_unread() {
     let wrong = Bytes::from_static(b"this is no gzip at all");
     let mut out = Vec::new();
-    let mut tap = Tap::new(OPENAI_CHAT, HIDING).unpacking(Coding::Gzip);
+    let mut tap = Tap::new(OPENAI_CHAT, HIDING).unpacking(Coding::of("gzip").unwrap());
     tap.push(wrong.clone(), &mut out);
     assert!(out.is_empty());
     assert!(matches!(tap.first(), First::Error(error) if error.retryable()));
-    let mut tap = Tap::new(OPENAI_CHAT, HIDING).reading_through(Coding::Gzip);
+    let mut tap = Tap::new(OPENAI_CHAT, HIDING).reading_through(Coding::of("gzip").unwrap());
     tap.push(wrong.clone(), &mut out);
     tap.push(wrong.clone(), &mut out);
     assert_eq!((out, tap.first()), (vec![wrong; 2], &First::Content));
