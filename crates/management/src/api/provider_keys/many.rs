@@ -128,14 +128,13 @@ impl Input for ChangeManyKeys {
             _ => faults
                 .add("ids", "exactly one of `ids`, `values`, `filter` and `all` must be given"),
         }
-        if self.action == Bulk::Delete && self.means_unseen() && !self.dry_run {
-            if self.confirm.is_none() {
-                faults.add(
-                    "confirm",
-                    "is required to delete by `filter` or `all`: the number of keys that \
-                     `\"dry_run\": true` tells",
-                );
-            }
+        let unseen = self.action == Bulk::Delete && self.means_unseen() && !self.dry_run;
+        if unseen && self.confirm.is_none() {
+            faults.add(
+                "confirm",
+                "is required to delete by `filter` or `all`: the number of keys that \
+                 `\"dry_run\": true` tells",
+            );
         }
         let empty =
             |set: &SetKeys| set.weight.is_none() && set.quota_group.is_none() && set.note.is_none();
