@@ -4,6 +4,7 @@
 
 pub(crate) mod drain_journal;
 pub(crate) mod keep_events;
+pub(crate) mod keep_refused_keys;
 pub(crate) mod record_bodies;
 pub(crate) mod refresh;
 pub(crate) mod scheduler;

@@ -17,6 +17,7 @@ pub mod master_key_check;
 pub mod provider_keys;
 pub mod recorded_bodies;
 pub mod refresh_tokens;
+pub mod refused_keys;
 pub mod request_logs;
 pub mod revision;
 pub mod roles;

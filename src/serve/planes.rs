@@ -24,7 +24,7 @@ use super::listener::Port;
 use crate::{
     config::Config,
     tasks::{
-        drain_journal, keep_events, record_bodies, refresh,
+        drain_journal, keep_events, keep_refused_keys, record_bodies, refresh,
         scheduler::{self, Job, Keep, Workshop},
     },
 };
@@ -153,6 +153,9 @@ impl Service for Tasks {
                 let (store, ending) = (self.store.clone(), self.ending.clone());
                 kept = Some(tokio::spawn(keep_events::run(events, store, ending)));
             }
+            let (to, ending) = (self.store.clone(), self.ending.clone());
+            let refused = keep_refused_keys::run(gateway.clone(), to, ending);
+            scheduled.push(tokio::spawn(refused));
             let known = known.take().expect("a service starts once");
             tokio::spawn(keep_events::share(gateway.clone(), self.store.clone(), known));
             let drain = drain.get_mut().ok().and_then(Option::take);

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
 use crate::{
-    Access, Faults, ServiceKeyId, Upstream, UpstreamId, UserId, access::canonical, model_pattern,
+    Access, Faults, KeyFault, ServiceKeyId, Upstream, UpstreamId, UserId, access::canonical,
+    model_pattern,
 };
 
 /// A secret that we gave a caller; only its digest is known.
@@ -80,11 +81,11 @@ pub struct Caller {
 
 impl Caller {
     /// Why the key is not accepted at `now`, if it is not.
-    pub fn refused_at(&self, now: DateTime<Utc>) -> Option<&'static str> {
+    pub fn refused_at(&self, now: DateTime<Utc>) -> Option<KeyFault> {
         if !self.key.enabled || !self.owner_active {
-            Some("is disabled")
+            Some(KeyFault::Disabled)
         } else if self.key.expires_at.is_some_and(|end| end <= now) {
-            Some("has expired")
+            Some(KeyFault::Expired)
         } else {
             None
         }

@@ -48,6 +48,7 @@ needs! {
     ReadLogs = LogRead,
     ReadBodies = LogBody,
     ReadStats = StatsRead,
+    ReadAudit = AuditRead,
     ManageConfig = ConfigWrite,
 }
 

@@ -24,8 +24,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     api::{
-        alerts, auth, dashboard, health, home, limits, logs, presets, provider_keys, route_test,
-        routes, rules, service_keys, tasks, upstreams,
+        alerts, auth, dashboard, health, home, limits, logs, presets, provider_keys, refused_keys,
+        route_test, routes, rules, service_keys, tasks, upstreams,
     },
     app::Management,
     error::ApiError,
@@ -80,6 +80,7 @@ fn admin() -> OpenApiRouter<Management> {
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::read_log))
         .routes(routes!(logs::read_bodies))
+        .routes(routes!(refused_keys::list_refused_keys))
         .routes(routes!(alerts::list_alerts))
         .routes(routes!(alerts::read_alert))
         .routes(routes!(alerts::acknowledge_alert))

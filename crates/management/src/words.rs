@@ -169,6 +169,13 @@ words! {
         Video = "video",
         Other = "other",
     }
+    /// Why a service key is not accepted: nobody has such a key, it or its owner is disabled, it has
+    /// expired.
+    KeyFault = domain::KeyFault {
+        Unknown = "unknown",
+        Disabled = "disabled",
+        Expired = "expired",
+    }
     /// How it is known what a call used: the provider `reported` it, the gateway `counted` what
     /// passed, it is `estimated` from the request, or `unknown`. `none`: nothing was used.
     UsageSource = domain::log::UsageSource {
@@ -244,6 +251,7 @@ mod tests {
         check::<_, Period>(&domain::Period::ALL);
         check::<_, ErrorClass>(&domain::ErrorClass::ALL);
         check::<_, Role>(&auth::Role::ALL);
+        check::<_, KeyFault>(&domain::KeyFault::ALL);
         for action in domain::rule::Action::ALL {
             let spelled = serde_json::to_value(RuleAction::from(action)).unwrap();
             assert_eq!(spelled, action.as_str());

@@ -526,7 +526,7 @@ impl Drop for Permit {
 }
 
 /// What is kept of a client's address.
-fn masked(ip: IpAddr, settings: &Settings) -> Option<String> {
+pub(crate) fn masked(ip: IpAddr, settings: &Settings) -> Option<String> {
     match settings.client_ip {
         ClientIp::Full => Some(ip.to_string()),
         ClientIp::Network => Some(match ip {

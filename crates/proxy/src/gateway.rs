@@ -15,8 +15,8 @@ use auth::ServiceKeys;
 use chrono_tz::Tz;
 use cluster::{Counters, Measure};
 use domain::{
-    BreakerStep, Catalog, Dialect, Event, KeptStanding, ProviderKeyId, RouteId, Seed, SeedQuestion,
-    Snapshot, StoredObject, Target, UpstreamEntry, UpstreamId, live::KeyTest,
+    BreakerStep, Catalog, Dialect, Event, KeptStanding, ProviderKeyId, RefusedKey, RouteId, Seed,
+    SeedQuestion, Snapshot, StoredObject, Target, UpstreamEntry, UpstreamId, live::KeyTest,
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -34,6 +34,7 @@ use crate::{
     origins::{Maker, ORIGINS_MAX, Origins},
     provider_models::ProviderModels,
     recording::{Recorded, Recorder},
+    refused_keys::RefusedKeys,
     rules::RuleBook,
     script::Scripts,
     settings::Settings,
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub(crate) rules: RuleBook,
     pub(crate) scripts: Scripts,
     pub(crate) teller: Teller,
+    /// Calls with service keys that are not accepted.
+    pub(crate) refused_keys: RefusedKeys,
     /// Which keys made what.
     pub(crate) origins: Origins,
     /// What lets long calls run on.
@@ -144,6 +147,7 @@ impl Gateway {
             rules: RuleBook::default(),
             scripts: Scripts,
             teller: Teller::new(),
+            refused_keys: RefusedKeys::default(),
             origins: Origins::default(),
             leases: Leases::default(),
             service_keys,
@@ -195,6 +199,12 @@ impl Gateway {
     /// What happens to keys, breakers and rules, for whoever keeps it; given once.
     pub fn events(&self) -> Option<mpsc::Receiver<Event>> {
         self.teller.listener()
+    }
+
+    /// Takes what was counted of calls with service keys that are not accepted, since the last
+    /// time.
+    pub fn refused_keys(&self) -> Vec<RefusedKey> {
+        self.refused_keys.take()
     }
 
     /// How many events were lost because nobody kept them in time.

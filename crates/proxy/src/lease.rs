@@ -15,7 +15,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use domain::{Caller, KeyStatus, UpstreamId};
+use domain::{Caller, KeyFault, KeyStatus, UpstreamId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -35,8 +35,8 @@ const SHARDS: usize = 16;
 pub(crate) enum Revoked {
     #[error("the service key was deleted or rotated")]
     KeyGone,
-    #[error("the service key {0}")]
-    KeyRefused(&'static str),
+    #[error("the service key {}", .0.words())]
+    KeyRefused(KeyFault),
     #[error("the service key is not accepted {0}")]
     KeptOut(&'static str),
     #[error("the service key may no longer use this upstream")]

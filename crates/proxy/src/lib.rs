@@ -47,6 +47,7 @@ mod race;
 mod recording;
 mod refusal;
 mod refused;
+mod refused_keys;
 mod relay;
 mod resolver;
 mod retry;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{Caller, Snapshot, log::Outcome};
+use domain::{Caller, KeyFault, Snapshot, log::Outcome};
 
 use crate::{
     admission::{self, Permit},
@@ -31,8 +31,10 @@ pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> R
         return local::send(client, answer?).await; // what needs no key
     }
     let world = gateway.world(); // one view of the world, to the end
-    let key = inbound::shown_key(&client.head)?; // whose key
-    let caller = known(gateway, &world.snapshot, &key)?; // by whom
+    let count = |key: Option<&str>, refusal: &_| count_refused(gateway, client, key, refusal);
+    let key = inbound::shown_key(&client.head).inspect_err(|refusal| count(None, refusal))?; // whose key
+    let caller = known(gateway, &world.snapshot, &key); // by whom
+    let caller = caller.inspect_err(|refusal| count(Some(&key), refusal))?;
     client.is_known();
     let (method, now) = (client.head.method(), gateway.settings.clock.now());
     if let Some(what) = caller.kept_out(client.ip, method, now) {
@@ -122,6 +124,19 @@ fn planned(
         now_us: gateway.settings.clock.now_us(),
     };
     routing::plan(world, caller, call, &chance)
+}
+
+/// Counts a call whose service key is not accepted.
+fn count_refused(gateway: &Gateway, client: &Client<'_>, key: Option<&str>, refusal: &Refusal) {
+    let fault = match refusal {
+        Refusal::KeyUnknown => KeyFault::Unknown,
+        Refusal::KeyRefused(fault) => *fault,
+        _ => return,
+    };
+    let address = client.ip.and_then(|ip| admission::masked(ip, &gateway.settings));
+    let key_id = key.map(|key| public_id(gateway, key)).filter(|id| !id.is_empty());
+    let now = gateway.settings.clock.now();
+    gateway.refused_keys.count(address, key_id.as_deref(), fault, now);
 }
 
 /// The caller whose key this is.

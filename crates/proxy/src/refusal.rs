@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialect::{ErrorWords, Failure, Grammar, Malformed};
-use domain::ErrorClass;
+use domain::{ErrorClass, KeyFault};
 
 use crate::{
     headers::push, http1::BadHead, journal::JournalError, lease::Revoked, limits::LimitRefused,
@@ -40,8 +40,8 @@ pub(crate) enum Refusal {
     KeyMissing,
     #[error("the service key is unknown")]
     KeyUnknown,
-    #[error("the service key {0}")]
-    KeyRefused(&'static str),
+    #[error("the service key {}", .0.words())]
+    KeyRefused(KeyFault),
     #[error("this service key is not accepted {0}")]
     KeptOut(&'static str),
     #[error("the request carries two different service keys; send one")]

@@ -24,6 +24,7 @@ mod paging;
 mod postgres;
 mod provider_keys;
 mod records;
+mod refused_keys;
 mod retention;
 mod routes;
 mod rules;

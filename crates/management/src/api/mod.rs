@@ -17,6 +17,7 @@ pub(crate) mod presets;
 mod profiles;
 pub(crate) mod provider_keys;
 mod quotas;
+pub(crate) mod refused_keys;
 pub(crate) mod route_test;
 pub(crate) mod routes;
 pub(crate) mod rules;

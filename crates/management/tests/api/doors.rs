@@ -56,6 +56,7 @@ const DOORS: &[(&str, &str, Option<Permission>)] = &[
     ("GET", "/api/admin/logs", Some(Permission::LogRead)),
     ("GET", "/api/admin/logs/{id}", Some(Permission::LogRead)),
     ("GET", "/api/admin/logs/{id}/bodies", Some(Permission::LogBody)),
+    ("GET", "/api/admin/refused-keys", Some(Permission::AuditRead)),
     ("GET", "/api/admin/alerts", Some(Permission::UpstreamRead)),
     ("GET", "/api/admin/alerts/{id}", Some(Permission::UpstreamRead)),
     ("POST", "/api/admin/alerts/{id}/acknowledge", Some(Permission::RuleWrite)),

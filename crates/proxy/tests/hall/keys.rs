@@ -2,6 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::Utc;
+use domain::KeyFault;
 
 use crate::{
     harness::{Setup, chat, request},
@@ -81,6 +82,24 @@ async fn whoever_shows_no_good_key_is_refused_in_the_dialect_of_the_door() {
         );
     }
     assert!(hall.entries().await.is_empty(), "nobody was let in");
+
+    let mut counted: Vec<_> = hall.gateway.refused_keys();
+    counted.sort_by_key(|row| (row.fault, row.count));
+    let id = |key: &str| Some(key[3..11].to_owned());
+    let told: Vec<_> =
+        counted.iter().map(|row| (row.fault, row.key_id.clone(), row.count)).collect();
+    assert_eq!(
+        told,
+        [
+            (KeyFault::Unknown, id(&stranger), 4),
+            // What is not a service key is counted, and nothing of it is kept.
+            (KeyFault::Unknown, None, 8),
+            (KeyFault::Disabled, id(&off), 4),
+            (KeyFault::Expired, id(&expired), 4),
+        ]
+    );
+    assert!(counted.iter().all(|row| row.address.as_deref() == Some("127.0.0.1")), "{counted:?}");
+    assert!(hall.gateway.refused_keys().is_empty(), "they are taken once");
 }
 
 #[tokio::test]

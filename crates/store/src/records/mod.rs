@@ -30,6 +30,6 @@ pub use running::{AlertFilter, AlertRow, AlertState, TransitionRow, TriggerFilte
 pub use tasks::{Aged, LogSize, TaskDue, TaskRow, TaskRun};
 pub use upstreams::{NewUpstream, UpstreamEdit, UpstreamRow};
 pub use users::{
-    AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, RefreshToken, Renewal, Spent,
-    UserEdit, UserRow,
+    AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, RefreshToken, RefusedKeyFilter,
+    Renewal, Spent, UserEdit, UserRow,
 };

@@ -4,7 +4,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
-use domain::UserId;
+use domain::{KeyFault, UserId};
 use uuid::Uuid;
 
 /// A user to be made.
@@ -114,6 +114,17 @@ pub struct LoginFailures {
     pub count: u32,
     /// When it last did.
     pub last_at: Option<DateTime<Utc>>,
+}
+
+/// Which refused service keys are wanted; `None` wants all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefusedKeyFilter {
+    /// Shown by calls from this address, as it was masked.
+    pub address: Option<String>,
+    /// With this public id.
+    pub key_id: Option<String>,
+    /// Not accepted for this reason.
+    pub fault: Option<KeyFault>,
 }
 
 /// One line of the audit trail.

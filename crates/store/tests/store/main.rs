@@ -14,6 +14,7 @@ mod lists;
 mod logs;
 mod opening;
 mod pools;
+mod refused_keys;
 mod retention;
 mod routes;
 mod rules;

@@ -11,6 +11,7 @@ mod logs;
 mod many_keys;
 mod presets;
 mod round_trip;
+mod refused_keys;
 mod routes;
 mod rules;
 mod service_keys;
