@@ -28,6 +28,7 @@ pub mod rules;
 pub mod service_keys;
 pub mod sessions;
 pub mod setup_token;
+pub mod statistics_names;
 pub mod stored_objects;
 pub mod task_runs;
 pub mod task_state;

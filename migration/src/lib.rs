@@ -22,8 +22,9 @@ mod m20261129_000011_stored_objects;
 mod m20261129_000012_limit_alerts;
 mod m20261129_190300_log_arrival;
 mod m20261129_191700_log_details;
-mod m20261129_193700_list_indexes;
 mod m20261129_193300_refused_keys;
+mod m20261129_193700_list_indexes;
+mod m20261129_195100_statistics_names;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_191700_log_details::Migration),
             Box::new(m20261129_193700_list_indexes::Migration),
             Box::new(m20261129_193300_refused_keys::Migration),
+            Box::new(m20261129_195100_statistics_names::Migration),
         ]
     }
 }

@@ -38,6 +38,8 @@ pub(crate) enum ApiError {
     Invalid(Faults),
     #[error("the request conflicts with what is there already")]
     Conflict(Faults),
+    #[error("it was changed meanwhile; read it again")]
+    Changed(i64),
     #[error("the body is not valid JSON: {0}")]
     Malformed(String),
     #[error("the body must be a JSON object")]
@@ -93,6 +95,7 @@ impl ApiError {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Invalid(_) => "invalid",
             Self::Conflict(_) => "conflict",
+            Self::Changed(_) => "changed",
             Self::Malformed(_) => "malformed_json",
             Self::NotAnObject => "not_an_object",
             Self::NotJson => "not_json",
@@ -122,6 +125,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Self::Malformed(_) | Self::NotAnObject => StatusCode::BAD_REQUEST,
             Self::NotJson | Self::NoKeyList => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -152,6 +156,14 @@ impl ApiError {
         }
     }
 
+    /// When the thing was last changed that the request took for another version of it.
+    pub(crate) fn current(&self) -> Option<i64> {
+        match self {
+            Self::Changed(updated_us) => Some(*updated_us),
+            _ => None,
+        }
+    }
+
     /// What only the log may hold.
     pub(crate) fn detail(&self) -> Option<&str> {
         match self {
@@ -170,6 +182,7 @@ impl From<StoreError> for ApiError {
                 faults.add(field, message);
                 Self::Conflict(faults)
             }
+            StoreError::Changed { updated_us } => Self::Changed(updated_us),
             StoreError::Unservable(faults) => Self::Invalid(faults),
             StoreError::Unavailable(detail) => Self::Unavailable(detail),
             other => Self::Internal(other.to_string()),

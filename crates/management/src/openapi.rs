@@ -1,6 +1,7 @@
 //! The description of the API: made from the handlers, kept as a snapshot by a test. What all
 //! operations have in common is added here once.
 
+mod bounds;
 mod examples;
 mod refusals;
 mod shapes;
@@ -28,7 +29,7 @@ use crate::{render::Failure, router};
             to what it is usually; a list takes the place of the whole list. Money is in dollars as \
             decimal text (`\"0.0125\"`), exact to the billionth; where money is sent, numbers are taken \
             too. Answers to `GET` carry an `ETag`: with `If-None-Match` an answer that has not changed is \
-            a 304 without a body.",
+            a 304 without a body, and with `If-Match` a change of what was changed meanwhile is a 412.",
     ),
     components(schemas(Failure)),
     security(("access_token" = [])),
@@ -78,6 +79,7 @@ pub fn document() -> Value {
 pub(crate) fn finished(made: &openapi::OpenApi) -> Value {
     let mut document = serde_json::to_value(made).expect("descriptions are plain values");
     shapes::mend(&mut document);
+    bounds::add(&mut document);
     refusals::describe(&mut document);
     examples::add(&mut document);
     document

@@ -18,7 +18,7 @@ use tracing::{debug, error, warn};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::Management, error::ApiError};
+use crate::{app::Management, error::ApiError, etags};
 
 /// Why a request was refused.
 #[derive(Debug, Serialize, ToSchema)]
@@ -139,6 +139,9 @@ fn body(refused: &ApiError, request_id: &str, from: Response) -> Response {
         for value in from.headers().get_all(&kept) {
             headers.append(kept.clone(), value.clone());
         }
+    }
+    if let Some(current) = refused.current() {
+        headers.insert(header::ETAG, etags::of_version(current));
     }
     if let Some(wait) = refused.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil() as u64));

@@ -278,7 +278,7 @@ mod tests {
     fn reasons_fit_a_close_frame() {
         for why in [
             Revoked::KeyGone,
-            Revoked::KeyRefused("disabled"),
+            Revoked::KeyRefused(KeyFault::Disabled),
             Revoked::KeptOut("from this address"),
             Revoked::UpstreamForbidden,
             Revoked::ModelForbidden,

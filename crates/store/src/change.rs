@@ -96,6 +96,14 @@ impl Change<'_> {
         }
     }
 
+    /// Refuses to go on when the thing was changed after whoever asks for this change read it.
+    pub(crate) fn expects(&self, updated_us: i64) -> Result<()> {
+        match &self.store.1 {
+            Some(read) if !read.contains(&updated_us) => Err(StoreError::Changed { updated_us }),
+            _ => Ok(()),
+        }
+    }
+
     /// Notes that a row was deleted, so that it is taken out of loaded catalogs.
     pub(crate) async fn bury(&self, table: &str, ids: impl IntoIterator<Item = i64>) -> Result<()> {
         let rows: Vec<_> = ids

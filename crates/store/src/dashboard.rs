@@ -15,7 +15,7 @@ use usage_statistics::Column;
 use crate::{
     Dashboard, Hour, KeyCounts, Result, Share, Store, StoreError, TimeRange, Totals,
     link::Transaction,
-    logs::{class_bounds, hour_of},
+    logs::{self, Named, class_bounds, hour_of},
     moment, uncount,
 };
 
@@ -102,7 +102,7 @@ async fn totals(tx: &Transaction, usage: &Usage) -> Result<Totals> {
     Ok(sums.unwrap_or_default().into())
 }
 
-/// The busiest ids of one kind, with what they are called now.
+/// The busiest ids of one kind, with what they are called; what was deleted keeps its last name.
 async fn shares(tx: &Transaction, usage: &Usage, by: Column) -> Result<Vec<Share>> {
     #[derive(FromQueryResult)]
     struct Row {
@@ -142,12 +142,19 @@ async fn names(
                 .await?
         };
     }
-    let names = match by {
-        Column::UpstreamId => names_of!(upstreams),
-        Column::ProviderKeyId => names_of!(provider_keys),
-        _ => names_of!(service_keys),
+    let wanted = ids.clone();
+    let (kind, names) = match by {
+        Column::UpstreamId => (Named::Upstream, names_of!(upstreams)),
+        Column::ProviderKeyId => (Named::ProviderKey, names_of!(provider_keys)),
+        _ => (Named::ServiceKey, names_of!(service_keys)),
     };
-    Ok(names.into_iter().collect())
+    let mut names: HashMap<i64, String> = names.into_iter().collect();
+    let deleted = wanted.into_iter().filter(|id| *id != 0 && !names.contains_key(id));
+    let deleted: Vec<i64> = deleted.collect();
+    if !deleted.is_empty() {
+        names.extend(logs::last_names(tx, kind, deleted).await?);
+    }
+    Ok(names)
 }
 
 async fn models(tx: &Transaction, usage: &Usage) -> Result<Vec<Share>> {

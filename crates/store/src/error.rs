@@ -16,6 +16,12 @@ pub enum StoreError {
         /// What it clashes with.
         message: String,
     },
+    /// It was changed after whoever asks for this change read it.
+    #[error("it was changed meanwhile")]
+    Changed {
+        /// When it was changed last, in microseconds since 1970.
+        updated_us: i64,
+    },
     /// The change was refused as a whole; every field at fault is named.
     #[error("the change cannot be served: {0}")]
     Unservable(Faults),

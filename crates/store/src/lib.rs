@@ -68,7 +68,7 @@ pub use settings::Settings;
 
 /// The one database, opened. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<Inner>, Option<Arc<[i64]>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -80,6 +80,7 @@ struct Inner {
     loaded: parking_lot::Mutex<Loaded>,
     loading: tokio::sync::Mutex<()>,
     rows_loaded: AtomicU64,
+    names: logs::StoredNames,
     committed: watch::Sender<Revision>,
     /// Names this process in what it writes, so that it is not told its own news.
     origin: String,
@@ -108,18 +109,28 @@ impl Store {
                 return Err(error);
             }
         };
-        Ok(Store(Arc::new(Inner {
-            db,
-            sealer,
-            fingerprints: master.fingerprints(),
-            chain: master.audit_chain(),
-            outbound,
-            loaded: parking_lot::Mutex::new(Loaded::nothing()),
-            loading: tokio::sync::Mutex::new(()),
-            rows_loaded: AtomicU64::new(0),
-            committed: watch::Sender::new(revision),
-            origin: Uuid::new_v4().simple().to_string(),
-        })))
+        Ok(Store(
+            Arc::new(Inner {
+                db,
+                sealer,
+                fingerprints: master.fingerprints(),
+                chain: master.audit_chain(),
+                outbound,
+                loaded: parking_lot::Mutex::new(Loaded::nothing()),
+                loading: tokio::sync::Mutex::new(()),
+                rows_loaded: AtomicU64::new(0),
+                names: logs::StoredNames::default(),
+                committed: watch::Sender::new(revision),
+                origin: Uuid::new_v4().simple().to_string(),
+            }),
+            None,
+        ))
+    }
+
+    /// The same store for a change of one thing that is refused with [`StoreError::Changed`] unless
+    /// the thing was last changed at one of these moments, in microseconds since 1970.
+    pub fn if_last_changed(&self, at_us: impl IntoIterator<Item = i64>) -> Store {
+        Store(self.0.clone(), Some(at_us.into_iter().collect()))
     }
 
     /// Whether a database holds the value that its master key is checked with: no other key can be

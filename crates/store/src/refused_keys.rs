@@ -3,8 +3,8 @@
 use domain::{KeyFault, RefusedKey};
 use entity::refused_keys::{self, Column};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait,
-    IntoActiveModel, Order, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, Order,
+    QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     Listed, Page, RefusedKeyFilter, Result, Store,
     change::numbers,
     count,
+    link::Transaction,
     logs::clean,
     moment,
     paging::{self, column},
@@ -88,7 +89,7 @@ fn raise() -> OnConflict {
         .to_owned()
 }
 
-async fn forget_oldest(tx: &DatabaseTransaction) -> Result<()> {
+async fn forget_oldest(tx: &Transaction) -> Result<()> {
     let oldest = refused_keys::Entity::find()
         .order_by_desc(Column::LastUs)
         .order_by_desc(Column::Id)

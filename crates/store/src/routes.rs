@@ -168,6 +168,7 @@ async fn find(change: &Change<'_>, id: RouteId) -> Result<routes::Model> {
     let row = routes::Entity::find_by_id(id.0).one(change.tx()).await?;
     let row = row.ok_or(StoreError::NotFound(KIND))?;
     change.owned(row.owner_id, KIND)?;
+    change.expects(row.updated_us)?;
     Ok(row)
 }
 

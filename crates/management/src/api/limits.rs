@@ -18,6 +18,7 @@ use super::{
 use crate::{
     app::Management,
     error::ApiError,
+    etags::IfMatch,
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageRules, ReadServiceKeys, With},
@@ -266,12 +267,13 @@ pub(crate) async fn edit_limit(
     actor: With<ManageRules>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
     patch: Patch<EditLimit>,
 ) -> Result<Answer<Limit>, ApiError> {
     let id = LimitId(id);
     // No field is an object: what the patch comes to does not hang on what the limit is now.
     let edit = patch.onto(&Value::Null, &usual()).map_err(ApiError::Invalid)?;
-    app.store.edit_limit(&actor, id, |limit| edit.apply(limit)).await?;
+    if_match.on(&app.store).edit_limit(&actor, id, |limit| edit.apply(limit)).await?;
     Ok(Answer(app.store.limit(id, &LimitFilter::default()).await?.into()))
 }
 
@@ -282,8 +284,9 @@ pub(crate) async fn delete_limit(
     actor: With<ManageRules>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    app.store.delete_limit(&actor, LimitId(id)).await?;
+    if_match.on(&app.store).delete_limit(&actor, LimitId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -25,6 +25,7 @@ use super::{Created, quotas::Quota, values::all, visible};
 use crate::{
     app::Management,
     error::ApiError,
+    etags::IfMatch,
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageProviderKeys, ReadProviderKeys, With},
@@ -60,7 +61,7 @@ pub(crate) struct NewProviderKey {
     quotas: Vec<Quota>,
     /// Keys of one account or project share limits: they name the same group.
     quota_group: Option<String>,
-    /// A remark, at most 4096 bytes.
+    /// A remark, at most 2000 bytes.
     #[serde(default)]
     note: String,
 }
@@ -92,7 +93,7 @@ pub(crate) struct EditProviderKey {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>)]
     quota_group: Option<Option<String>>,
-    /// A remark, at most 4096 bytes.
+    /// A remark, at most 2000 bytes.
     note: Option<String>,
 }
 
@@ -176,12 +177,13 @@ pub(crate) async fn edit_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
     patch: Patch<EditProviderKey>,
 ) -> Result<Answer<ProviderKey>, ApiError> {
     let id = ProviderKeyId(id);
     // No field is an object: what the patch comes to does not hang on what the key is now.
     let edit = patch.onto(&Value::Null, &usual()).map_err(ApiError::Invalid)?;
-    app.store.edit_provider_key(&actor, id, edit.into()).await?;
+    if_match.on(&app.store).edit_provider_key(&actor, id, edit.into()).await?;
     Ok(Answer(app.show(app.store.provider_key(id).await?).await?))
 }
 
@@ -192,8 +194,9 @@ pub(crate) async fn delete_provider_key(
     actor: With<ManageProviderKeys>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    app.store.delete_provider_key(&actor, ProviderKeyId(id)).await?;
+    if_match.on(&app.store).delete_provider_key(&actor, ProviderKeyId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     app::Management,
     error::ApiError,
+    etags::IfMatch,
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
@@ -173,11 +174,12 @@ pub(crate) async fn edit_route(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
     patch: Patch<EditRoute>,
 ) -> Result<Answer<Route>, ApiError> {
     let id = RouteId(id);
     let edit = |now: &domain::Route| Ok(patch.onto(&shown(now), &usual())?.into());
-    app.store.edit_route(&actor, id, edit).await?;
+    if_match.on(&app.store).edit_route(&actor, id, edit).await?;
     Ok(Answer(app.store.route(id).await?.into()))
 }
 
@@ -188,8 +190,9 @@ pub(crate) async fn delete_route(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    app.store.delete_route(&actor, RouteId(id)).await?;
+    if_match.on(&app.store).delete_route(&actor, RouteId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -18,6 +18,7 @@ use super::{Created, values::Seconds, visible};
 use crate::{
     app::Management,
     error::ApiError,
+    etags::IfMatch,
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageRules, ReadUpstreams, With},
@@ -227,6 +228,7 @@ pub(crate) async fn edit_rule(
     actor: With<ManageRules>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
     patch: Patch<EditRule>,
 ) -> Result<Answer<Rule>, ApiError> {
     let id = RuleId(id);
@@ -238,7 +240,7 @@ pub(crate) async fn edit_rule(
         }
         patch.onto(&now, &usual())?.read()
     };
-    let edited = app.store.edit_rule(&actor, id, edit).await;
+    let edited = if_match.on(&app.store).edit_rule(&actor, id, edit).await;
     edited.map_err(|refused| named(refused, seconds))?;
     Ok(Answer(app.store.rule(id).await?.into()))
 }
@@ -250,8 +252,9 @@ pub(crate) async fn delete_rule(
     actor: With<ManageRules>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    app.store.delete_rule(&actor, RuleId(id)).await?;
+    if_match.on(&app.store).delete_rule(&actor, RuleId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     app::Management,
     error::ApiError,
+    etags::IfMatch,
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageServiceKeys, ReadServiceKeys, With},
@@ -216,12 +217,13 @@ pub(crate) async fn edit_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
     patch: Patch<EditServiceKey>,
 ) -> Result<Answer<ServiceKey>, ApiError> {
     let id = ServiceKeyId(id);
     // No field is an object: what the patch comes to does not hang on what the key is now.
     let edit = patch.onto(&Value::Null, &usual()).map_err(ApiError::Invalid)?;
-    app.store.edit_service_key(&actor, id, edit.into()).await?;
+    if_match.on(&app.store).edit_service_key(&actor, id, edit.into()).await?;
     Ok(Answer(app.store.service_key(id).await?.into()))
 }
 
@@ -234,6 +236,7 @@ pub(crate) async fn rotate_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
     Json(rotate): Json<RotateServiceKey>,
 ) -> Result<Answer<MintedServiceKey>, ApiError> {
     rotate.faults().none_or(()).map_err(ApiError::Invalid)?;
@@ -244,7 +247,7 @@ pub(crate) async fn rotate_service_key(
         last_four: minted.last_four,
         grace: Duration::from_secs(rotate.grace_seconds),
     };
-    app.store.rotate_service_key(&actor, id, new).await?;
+    if_match.on(&app.store).rotate_service_key(&actor, id, new).await?;
     let service_key = app.store.service_key(id).await?.into();
     Ok(Answer(MintedServiceKey { key: minted.key, service_key }))
 }
@@ -256,8 +259,9 @@ pub(crate) async fn delete_service_key(
     actor: With<ManageServiceKeys>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    app.store.delete_service_key(&actor, ServiceKeyId(id)).await?;
+    if_match.on(&app.store).delete_service_key(&actor, ServiceKeyId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     app::Management,
     error::ApiError,
+    etags::IfMatch,
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
@@ -261,6 +262,7 @@ pub(crate) async fn edit_upstream(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
     patch: Patch<EditUpstream>,
 ) -> Result<Answer<Upstream>, ApiError> {
     let id = UpstreamId(id);
@@ -270,7 +272,7 @@ pub(crate) async fn edit_upstream(
         let edit = patch.onto(&shown(now), &shown(&usual))?;
         Ok(edit.onto(now.timeouts, now.policy.clone()))
     };
-    app.store.edit_upstream(&actor, id, edit).await?;
+    if_match.on(&app.store).edit_upstream(&actor, id, edit).await?;
     Ok(Answer(app.store.upstream(id).await?.into()))
 }
 
@@ -281,8 +283,9 @@ pub(crate) async fn delete_upstream(
     actor: With<ManageUpstreams>,
     State(app): State<Management>,
     Id(id): Id,
+    if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    app.store.delete_upstream(&actor, UpstreamId(id)).await?;
+    if_match.on(&app.store).delete_upstream(&actor, UpstreamId(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,12 +4,13 @@
 use serde_json::{Map, Value, json};
 
 /// A refusal that several operations share: its status, its name among the components, its words.
-const SHARED: [(&str, &str, &str); 10] = [
+const SHARED: [(&str, &str, &str); 11] = [
     ("400", "MalformedBody", "The body is not valid JSON"),
     ("401", "Unauthenticated", "Not signed in, or the session has expired"),
     ("403", "Forbidden", "The role lacks the permission"),
     ("408", "BodyTimeout", "The body did not arrive in time"),
     ("409", "Conflict", "Conflicts with another resource, see `error.fields`"),
+    ("412", "Changed", "Changed meanwhile; the current version is in `ETag`"),
     ("413", "TooLarge", "The body is too large"),
     ("415", "NotJson", "The content type is not one that is accepted"),
     ("422", "Invalid", "Invalid fields, see `error.fields`"),
@@ -41,6 +42,22 @@ fn add(path: &str, method: &str, operation: &mut Value) {
     let query = parameters.any(|parameter| parameter["in"] == "query");
     let creates = operation["responses"].get("201").is_some();
     let changes = admin && (creates || matches!(method, "patch" | "delete"));
+    let one = path.ends_with("/{id}") || path.ends_with("/rotate");
+    let versioned = changes && one || path.ends_with("/rotate");
+    if versioned {
+        say_header(
+            operation,
+            "If-Match",
+            "The `ETag` under which it was read: a 412 if it was changed since",
+        );
+    }
+    if api && method == "get" {
+        say_header(
+            operation,
+            "If-None-Match",
+            "The `ETag` of an answer that is there already: a 304 if it has not changed",
+        );
+    }
     let thing = thing(path, &operation["tags"][0]);
     let statuses = [
         ("400", body),
@@ -48,6 +65,7 @@ fn add(path: &str, method: &str, operation: &mut Value) {
         ("403", admin),
         ("408", body),
         ("409", changes),
+        ("412", versioned),
         ("413", body),
         ("415", body),
         ("422", query || body || changes),
@@ -58,12 +76,28 @@ fn add(path: &str, method: &str, operation: &mut Value) {
     if path.contains('{') {
         answers.entry("404").or_insert(refusal("404", &format!("No such {thing}")));
     }
+    if api && method == "get" {
+        let words = "It has not changed since the answer of this `If-None-Match`";
+        answers.entry("304").or_insert(json!({"description": words}));
+    }
     for (status, _) in statuses.into_iter().filter(|(_, can)| *can) {
         let name = SHARED.iter().find(|(of, ..)| *of == status).map(|(_, name, _)| name);
         let reference = name.map(|name| json!({"$ref": format!("#/components/responses/{name}")}));
         answers.entry(status).or_insert(reference.unwrap_or_default());
     }
     answers.sort_keys();
+}
+
+/// Describes a header of the request.
+fn say_header(operation: &mut Value, name: &str, words: &str) {
+    let header = json!({
+        "name": name, "in": "header", "required": false, "description": words,
+        "schema": {"type": "string"},
+    });
+    match operation.get_mut("parameters").and_then(Value::as_array_mut) {
+        Some(parameters) => parameters.push(header),
+        None => operation["parameters"] = json!([header]),
+    }
 }
 
 /// What the last part of the path is about, as people call it.

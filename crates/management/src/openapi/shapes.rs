@@ -10,18 +10,6 @@ pub(super) fn mend(document: &mut Value) {
     schemas.values_mut().for_each(raise_descriptions);
     if let Some(paths) = document.get_mut("paths") {
         raise_descriptions(paths);
-        for (_, operations) in paths.as_object_mut().into_iter().flatten() {
-            take_merge_patches(operations);
-        }
-    }
-}
-
-/// A `PATCH` takes its body under the media type of RFC 7396 too.
-fn take_merge_patches(operations: &mut Value) {
-    if let Some(Value::Object(kinds)) = operations.pointer_mut("/patch/requestBody/content")
-        && let Some(body) = kinds.get("application/json").cloned()
-    {
-        kinds.insert("application/merge-patch+json".to_owned(), body);
     }
 }
 

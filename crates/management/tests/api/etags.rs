@@ -27,13 +27,41 @@ async fn who_has_an_answer_already_gets_a_304() {
 }
 
 #[tokio::test]
+async fn a_change_of_what_was_changed_meanwhile_is_refused() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let id = app.upstream(&admin, "openai").await;
+    let path = format!("/api/admin/upstreams/{id}");
+    let read = admin.get(&path).await.header("etag").to_owned();
+    let knowing = admin.clone().with("if-match", &read);
+    let edited = knowing.patch(&path, json!({"retry_count": 1})).await;
+    let newer = edited.header("etag").to_owned();
+    edited.expect(200);
+
+    let late = knowing.patch(&path, json!({"retry_count": 4})).await;
+    let current = late.header("etag").to_owned();
+    assert_eq!(late.refused(412), "changed");
+    assert_eq!(knowing.delete(&path).await.refused(412), "changed");
+    assert_eq!(admin.get(&path).await.expect(200)["retry_count"], 1);
+
+    let next = admin.clone().with("if-match", &newer);
+    assert_eq!(next.patch(&path, json!({"retry_count": 2})).await.status, 200);
+    let passed = admin.clone().with("if-match", &current);
+    assert_eq!(passed.patch(&path, json!({"retry_count": 3})).await.status, 412);
+    assert_eq!(admin.clone().with("if-match", "*").patch(&path, json!({})).await.status, 200);
+    assert_eq!(admin.clone().with("if-match", "\"odd\"").delete(&path).await.status, 412);
+    let last = admin.get(&path).await.header("etag").to_owned();
+    assert_eq!(admin.with("if-match", &last).delete(&path).await.status, 204);
+}
+
+#[tokio::test]
 async fn only_what_was_read_well_has_a_tag() {
     let app = App::start().await;
     let admin = app.admin().await.with("if-none-match", "*");
     let refused = admin.get("/api/admin/upstreams/99").await;
     assert_eq!((refused.status.as_u16(), refused.header("etag")), (404, ""));
-    let new = json!({"name": "openai", "base_url": "https://api.openai.com"});
-    assert_eq!(admin.post("/api/admin/upstreams", new).await.header("etag"), "");
+    let login = json!({"username": "admin", "password": crate::app::PASSWORD});
+    assert_eq!(app.anonymous().post("/api/auth/login", login).await.header("etag"), "");
     assert_eq!(admin.get("/livez").await.header("etag"), "");
 }
 

@@ -18,7 +18,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{bulk, convert};
+use super::{bulk, convert, names};
 use crate::{
     JournalPosition, RecordedBody, Result, Store, change::numbers, count, link::Transaction,
     now_us, uncount,
@@ -44,6 +44,7 @@ impl Store {
     pub async fn append_log(&self, batch: &[LogEntry], position: JournalPosition) -> Result<u64> {
         let now = now_us();
         let tx = self.0.db.write().await?;
+        let generation = self.0.db.generation();
         let mut sums = Sums::default();
         let mut new = 0;
         // In order of ids, so that two instances with the same entries wait for each other in the
@@ -65,8 +66,11 @@ impl Store {
             }
         }
         sums.store(&tx).await?;
+        let names = self.0.names.news(generation, &batch);
+        names::store(&tx, &names).await?;
         remember(&tx, position, now).await?;
         tx.commit().await?;
+        self.0.names.note(generation, &names);
         Ok(new)
     }
 

@@ -65,7 +65,8 @@ pub struct Totals {
 pub struct Share {
     /// Its id; none for models, and for calls that reached nobody.
     pub id: Option<i64>,
-    /// What it is called now; none when it was deleted, or for calls that reached nobody.
+    /// What it is called; what it was called when it was last used where it was deleted. None for
+    /// calls that reached nobody.
     pub name: Option<String>,
     /// Its part of the sums.
     pub totals: Totals,

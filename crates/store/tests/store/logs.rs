@@ -452,9 +452,12 @@ async fn the_dashboard_sums_hours_and_shares(#[values(Sqlite, Pg)] on: On) {
     };
     let name = |name: &str| Some(name.to_owned());
     assert_eq!(told(&board.upstreams), [(Some(1), name("openai"), 9), (None, None, 1)]);
-    let keys = [(Some(key.0), name("one"), 8), (None, None, 1), (Some(77), None, 1)];
+    let keys = [(Some(key.0), name("one"), 8), (None, None, 1), (Some(77), name("Key 1"), 1)];
     assert_eq!(told(&board.provider_keys), keys);
-    assert_eq!(told(&board.service_keys), [(Some(1), name("my app"), 9), (Some(5), None, 1)]);
+    assert_eq!(
+        told(&board.service_keys),
+        [(Some(1), name("my app"), 9), (Some(5), name("my app"), 1)]
+    );
     assert_eq!(told(&board.models), [(None, name("gpt-5"), 9), (None, name("other"), 1)]);
     let p50 = board.latency_p50_us.unwrap();
     assert!((900_000..1_150_000).contains(&p50), "{p50}");
@@ -468,6 +471,32 @@ async fn the_dashboard_sums_hours_and_shares(#[values(Sqlite, Pg)] on: On) {
     assert_eq!(hour.range.from, moment(START + HOUR));
     let own = store.dashboard(board.range, Some(UserId(5))).await.unwrap();
     assert_eq!((own.totals.requests, own.models.len()), (1, 1));
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_was_deleted_keeps_its_name_in_statistics(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let key = store.add_key(upstream, "one").await;
+    let service_key = store.add_service_key("my app").await;
+    let mut call = entry(START);
+    (call.upstream, call.upstream_name) = (Some(upstream), Some("openai".into()));
+    (call.provider_key, call.provider_key_name) = (Some(key), Some("one".into()));
+    (call.service_key, call.service_key_name) = (service_key, "my app".into());
+    store.append_log(&[call.clone()], at(1)).await.unwrap();
+    // Its name at its last call counts, whichever instance stored it.
+    call.id = Uuid::now_v7();
+    call.provider_key_name = Some("renamed".into());
+    store.again().await.append_log(&[call], at(2)).await.unwrap();
+
+    store.delete_upstream(&admin(), upstream).await.unwrap();
+    store.delete_service_key(&admin(), service_key).await.unwrap();
+
+    let board = whole(&store).await;
+    let name = |shares: &[store::Share]| shares[0].name.clone().unwrap_or_default();
+    let names = [name(&board.upstreams), name(&board.provider_keys), name(&board.service_keys)];
+    assert_eq!(names, ["openai", "renamed", "my app"]);
 }
 
 #[rstest]

@@ -1,0 +1,125 @@
+//! What upstreams and keys were called when they were last used: statistics outlive them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, RandomState},
+};
+
+use domain::log::LogEntry;
+use entity::statistics_names::{self, Column};
+use parking_lot::Mutex;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
+    sea_query::OnConflict,
+};
+
+use super::convert::clean;
+use crate::{Result, link::Transaction};
+
+/// Most names that a process remembers to have stored; beyond that it stores them once more.
+const REMEMBERED: usize = 200_000;
+/// Most rows of one statement.
+const ROWS: usize = 1000;
+
+/// What has a name in statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Named {
+    Upstream,
+    ProviderKey,
+    ServiceKey,
+}
+
+impl Named {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Named::Upstream => "upstream",
+            Named::ProviderKey => "provider_key",
+            Named::ServiceKey => "service_key",
+        }
+    }
+}
+
+/// Names in the order of their keys, so that two instances lock rows in the same order.
+pub(super) type Names<'a> = BTreeMap<(Named, i64), &'a str>;
+
+/// The names that this process has stored, so that each is stored once and not with every call.
+#[derive(Debug, Default)]
+pub(crate) struct StoredNames {
+    state: RandomState,
+    stored: Mutex<Stored>,
+}
+
+#[derive(Debug, Default)]
+struct Stored {
+    /// Of which state of the database; another file holds other names.
+    generation: u64,
+    digests: HashMap<(Named, i64), u64>,
+}
+
+impl StoredNames {
+    /// The names in these entries that are not stored yet.
+    pub(super) fn news<'a>(&self, generation: u64, entries: &[&'a LogEntry]) -> Names<'a> {
+        let stored = self.stored.lock();
+        let known = |key: &(Named, i64), name: &str| {
+            let digest = stored.digests.get(key);
+            stored.generation == generation && digest == Some(&self.state.hash_one(name))
+        };
+        let mut news = Names::new();
+        for entry in entries {
+            let upstream = entry.upstream.zip(entry.upstream_name.as_deref());
+            let key = entry.provider_key.zip(entry.provider_key_name.as_deref());
+            let named = [
+                upstream.map(|(id, name)| ((Named::Upstream, id.0), name)),
+                key.map(|(id, name)| ((Named::ProviderKey, id.0), name)),
+                Some(((Named::ServiceKey, entry.service_key.0), entry.service_key_name.as_str())),
+            ];
+            let new = named.into_iter().flatten().filter(|(key, name)| !known(key, name));
+            news.extend(new);
+        }
+        news
+    }
+
+    /// Notes that these names are stored.
+    pub(super) fn note(&self, generation: u64, names: &Names<'_>) {
+        let mut stored = self.stored.lock();
+        if stored.generation != generation || stored.digests.len() > REMEMBERED {
+            stored.digests.clear();
+            stored.generation = generation;
+        }
+        let digests = names.iter().map(|(key, name)| (*key, self.state.hash_one(*name)));
+        stored.digests.extend(digests);
+    }
+}
+
+/// Stores names in the place of those before.
+pub(super) async fn store(tx: &Transaction, names: &Names<'_>) -> Result<()> {
+    let names: Vec<_> = names.iter().collect();
+    for part in names.chunks(ROWS) {
+        let rows = part.iter().map(|((kind, id), name)| statistics_names::ActiveModel {
+            kind: Set(kind.as_str().to_owned()),
+            id: Set(*id),
+            name: Set(clean(name)),
+        });
+        let again =
+            OnConflict::columns([Column::Kind, Column::Id]).update_column(Column::Name).to_owned();
+        let insert = statistics_names::Entity::insert_many(rows).on_conflict(again);
+        insert.exec_without_returning(tx).await?;
+    }
+    Ok(())
+}
+
+/// What these were called when they were last used.
+pub(crate) async fn last(
+    db: &impl ConnectionTrait,
+    kind: Named,
+    ids: impl IntoIterator<Item = i64>,
+) -> Result<Vec<(i64, String)>> {
+    Ok(statistics_names::Entity::find()
+        .select_only()
+        .columns([Column::Id, Column::Name])
+        .filter(Column::Kind.eq(kind.as_str()))
+        .filter(Column::Id.is_in(ids))
+        .into_tuple()
+        .all(db)
+        .await?)
+}
