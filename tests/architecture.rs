@@ -257,6 +257,13 @@ fn the_status_lists_every_row_and_shows_places_that_exist() {
         let found = status.lines().filter(|l| l.starts_with(&format!("| S{row:03} |"))).count();
         assert_eq!(found, 1, "S{row:03}");
     }
+    let count = |state: &str| {
+        let cell = format!(" | {state} | ");
+        status.lines().filter(|l| l.starts_with("| S") && l.contains(&cell)).count()
+    };
+    let (works, partly, open) = (count("works"), count("partly"), count("open"));
+    let line = format!("{works} work, {partly} partly, {open} are open.");
+    assert!(status.contains(&line), "the counts of docs/STATUS.md are: {line}");
     for place in status.split('`').skip(1).step_by(2) {
         let file = place.contains('/') && !place.starts_with('/') && !place.contains(' ');
         assert!(!file || root().join(place).exists(), "`{place}` is not there");

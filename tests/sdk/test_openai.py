@@ -68,7 +68,7 @@ def test_usage_is_entered_whether_the_client_asked_or_not(
         raw = create(model=MODEL, messages=HI, stream=True, **options)
         assert list(raw.parse())
         entry = gateway.admin.entry(raw.headers["x-request-id"])
-        assert entry["usage_source"] == "provider", entry
+        assert entry["usage_source"] == "reported", entry
         assert entry["usage"]["input"] > 0 and entry["usage"]["output"] > 0, entry
         assert entry["streamed"] and entry["outcome"] == "completed", entry
 

@@ -141,7 +141,8 @@ class Served:
         )
         for number in range(1, keys + 1):
             entered = {"upstream_id": made["id"], "name": f"Key {number}"}
-            admin.post("/api/admin/keys", {**entered, "key_value": f"upstream-key-{dialect}"})
+            value = f"upstream-key-{dialect}-{number:04}"
+            admin.post("/api/admin/keys", {**entered, "key_value": value})
         admin.patch(f"/api/admin/upstreams/{made['id']}", {"enabled": True})
         return made["id"]
 

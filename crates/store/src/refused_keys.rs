@@ -42,7 +42,7 @@ impl Store {
             insert.exec_without_returning(&tx).await?;
         }
         forget_oldest(&tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// A page of these counts, those with the latest call first.
