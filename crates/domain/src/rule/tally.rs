@@ -146,12 +146,14 @@ impl Tallies {
         if self.tallies.len() >= self.most && !self.tallies.contains_key(&place) {
             let mut touched: Vec<i64> = self.tallies.values().map(|tally| tally.touched).collect();
             let middle = touched.len() / 2;
-            let (_, median, _) = touched.select_nth_unstable(middle);
+            let (older, median, _) = touched.select_nth_unstable(middle);
             let median = *median;
-            let mut left = middle.max(1);
+            // All that are older go; of those as old as the median, as many as half of all leaves.
+            let older = older.iter().filter(|touched| **touched < median).count();
+            let mut as_old = middle.max(1) - older;
             self.tallies.retain(|_, tally| {
-                let goes = tally.touched <= median && left > 0;
-                left -= usize::from(goes);
+                let goes = tally.touched < median || (tally.touched == median && as_old > 0);
+                as_old -= usize::from(goes && tally.touched == median);
                 !goes
             });
         }
