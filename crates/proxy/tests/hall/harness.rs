@@ -12,9 +12,10 @@ use std::{
 use auth::{MasterKey, ServiceKeys};
 use cluster::Counters;
 use domain::{
-    Access, BaseUrl, Catalog, Conversion, KeyState, OutboundPolicy, Owner, ProviderKey,
-    ProviderKeyId, Revision, Route, RouteId, ServiceKey, ServiceKeyId, Snapshot, Standing,
-    Strategy, Target, Upstream, UpstreamEntry, UpstreamId, UserId, live::Live, log::LogEntry,
+    Access, BaseUrl, Catalog, CompiledRule, Condition, Conversion, KeyState, OutboundPolicy, Owner,
+    ProviderKey, ProviderKeyId, Revision, Route, RouteId, Rule, RuleId, ServiceKey, ServiceKeyId,
+    Snapshot, Standing, Strategy, Target, Upstream, UpstreamEntry, UpstreamId, UserId, live::Live,
+    log::LogEntry, rule::Action,
 };
 use parking_lot::Mutex;
 use pingora_core::{server::Fds, services::Service};
@@ -200,6 +201,33 @@ impl Setup {
             _dir: self.dir,
         }
     }
+}
+
+/// A rule that only writes to the log of the process, so that it changes nothing else.
+pub(crate) fn rule(
+    setup: &mut Setup,
+    conditions: &serde_json::Value,
+    edit: impl FnOnce(&mut Rule),
+) {
+    let id = RuleId(setup.catalog.rules.len() as i64 + 1);
+    let mut rule = Rule {
+        id,
+        owner: OWNER,
+        upstream: None,
+        name: format!("rule {id}"),
+        conditions: Condition::read(conditions).unwrap(),
+        threshold: None,
+        actions: vec![Action::Log],
+        auto_enable_delay: None,
+        cool_down: Duration::ZERO,
+        priority: 0,
+        stops: false,
+        shadow: false,
+        enabled: true,
+        version: 1,
+    };
+    edit(&mut rule);
+    setup.catalog.rules.insert(id, Arc::new(CompiledRule::compile(rule).unwrap()));
 }
 
 /// A running gateway.

@@ -11,8 +11,8 @@ use std::{
 };
 
 use domain::{
-    CompiledRule, Condition, Dialect, Event, KeyLimit, KeyStatus, Quota, Rule, RuleId,
-    ServiceKeyId, Severity, Sharing, Strategy, Unit, UpstreamId,
+    Dialect, Event, KeyLimit, KeyStatus, Quota, Rule, RuleId, ServiceKeyId, Severity, Sharing,
+    Strategy, Unit, UpstreamId,
     live::{Live, RouteAsk},
     log::Outcome,
     policy::{Sticky, StickyBy},
@@ -21,7 +21,7 @@ use domain::{
 use serde_json::json as value;
 
 use crate::{
-    harness::{OWNER, Setup, chat, until},
+    harness::{self, Setup, chat, until},
     vendor::{Vendor, answer, json, said},
 };
 
@@ -53,26 +53,12 @@ impl Held {
     }
 }
 
+/// A rule that disables the key.
 fn rule(setup: &mut Setup, conditions: &serde_json::Value, edit: impl FnOnce(&mut Rule)) {
-    let id = RuleId(setup.catalog.rules.len() as i64 + 1);
-    let mut rule = Rule {
-        id,
-        owner: OWNER,
-        upstream: None,
-        name: format!("rule {id}"),
-        conditions: Condition::read(conditions).unwrap(),
-        threshold: None,
-        actions: vec![Action::DisableKey],
-        auto_enable_delay: None,
-        cool_down: Duration::ZERO,
-        priority: 0,
-        stops: false,
-        shadow: false,
-        enabled: true,
-        version: 1,
-    };
-    edit(&mut rule);
-    setup.catalog.rules.insert(id, Arc::new(CompiledRule::compile(rule).unwrap()));
+    harness::rule(setup, conditions, |rule| {
+        rule.actions = vec![Action::DisableKey];
+        edit(rule);
+    });
 }
 
 fn quotas(setup: &mut Setup, quota: Quota) {

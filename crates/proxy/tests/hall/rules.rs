@@ -1,40 +1,17 @@
 //! Rules about streams: each observes an attempt once, however many events meet its conditions.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use domain::{
-    CompiledRule, Condition, Event, Rule, RuleId,
+    Event,
     rule::{Action, Per, Threshold},
 };
 use serde_json::{Value, json as value};
 
 use crate::{
-    harness::{Hall, OWNER, PATIENCE, Setup, chat, chat_stream},
+    harness::{Hall, PATIENCE, Setup, chat, chat_stream, rule},
     vendor::{STREAM, Vendor, chunk, delta, said, stream_of},
 };
-
-/// A rule that only writes to the log of the process, so that it changes nothing else.
-fn rule(setup: &mut Setup, conditions: &Value, edit: impl FnOnce(&mut Rule)) {
-    let id = RuleId(setup.catalog.rules.len() as i64 + 1);
-    let mut rule = Rule {
-        id,
-        owner: OWNER,
-        upstream: None,
-        name: format!("rule {id}"),
-        conditions: Condition::read(conditions).unwrap(),
-        threshold: None,
-        actions: vec![Action::Log],
-        auto_enable_delay: None,
-        cool_down: Duration::ZERO,
-        priority: 0,
-        stops: false,
-        shadow: false,
-        enabled: true,
-        version: 1,
-    };
-    edit(&mut rule);
-    setup.catalog.rules.insert(id, Arc::new(CompiledRule::compile(rule).unwrap()));
-}
 
 fn often(count: u32, last: Option<u32>, seconds: Option<u64>) -> Option<Threshold> {
     Some(Threshold { count, last, window: seconds.map(Duration::from_secs), per: Per::Key })
