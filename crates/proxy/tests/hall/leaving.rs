@@ -102,6 +102,29 @@ async fn in_the_middle_of_a_stream_and_what_had_passed_is_counted() {
 }
 
 #[tokio::test]
+async fn a_provider_that_falls_silent_is_not_read_on_for_ever() {
+    let vendor = Vendor::talking(|mut talk| async move {
+        talk.request().await;
+        talk.send(STREAM).await;
+        talk.send(chunk(delta("one"))).await;
+        talk.until_gone().await;
+    })
+    .await;
+    let mut setup = Setup::new();
+    let drain = Duration::from_millis(200);
+    setup.upstream("up", vendor.addr, &["sk-1"], |up| up.policy.drain = drain);
+    let hall = setup.start().await;
+    let mut peer = hall.connect().await;
+    peer.send(hall.post("/v1/chat/completions", &chat_stream("m"))).await;
+    peer.head().await;
+    drop(peer);
+    until("the provider is left", || vendor.gone() == 1).await;
+    let entry = hall.entry().await;
+    assert_eq!((entry.outcome, entry.usage_source), (Outcome::ClientGone, UsageSource::Counted));
+    assert_eq!(entry.usage.output, 1);
+}
+
+#[tokio::test]
 async fn while_a_flood_is_on_its_way() {
     let vendor = Vendor::talking(|mut talk| async move {
         talk.request().await;

@@ -90,6 +90,30 @@ async fn the_model_of_a_form_decides_at_any_size_and_framing() {
 }
 
 #[tokio::test]
+async fn fields_of_a_form_that_stand_several_times_all_arrive() {
+    let vendor = Vendor::saying(says(200, "{}")).await;
+    let other = Vendor::saying(says(200, "{}")).await;
+    let hall = two_upstreams(&vendor, &other, |_| {}).await;
+    let file = file(1_500_000);
+    let fields = |model: &'static str| {
+        form(&[
+            ("\"known_speaker_names[]\"", b"one"),
+            ("\"known_speaker_names[]\"", b"two"),
+            ("\"known_speaker_references[]\"", b"data:audio/wav;base64,AAAA"),
+            ("\"known_speaker_references[]\"", b"data:audio/wav;base64,BBBB"),
+            ("\"file\"; filename=\"a.wav\"", &file),
+            ("\"model\"", model.as_bytes()),
+        ])
+    };
+    let path = "/v1/audio/transcriptions";
+    for in_chunks in [false, true] {
+        let reply = post_form(&hall, path, &fields("team/whisper"), in_chunks).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert!(vendor.seen().pop().unwrap().body == fields("whisper"), "in chunks: {in_chunks}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_for_certain_models_may_send_them_forms_of_any_size() {
     let vendor = Vendor::saying(says(200, "{}")).await;
     let other = Vendor::saying(says(200, "{}")).await;
