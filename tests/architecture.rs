@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
 
+#[path = "architecture/circles.rs"]
+mod circles;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -65,6 +68,191 @@ const OURS: &[&str] = &[
     "proxy",
     "store",
     "testkit",
+];
+
+/// The circles of files that are known, by crate. The list may only shrink: what ties two files,
+/// often a constant or a small function, belongs into the lower one.
+const CIRCLES: &[(&str, &[&str])] = &[
+    ("", &["config.rs", "config/layers.rs"]),
+    (
+        "crates/cluster",
+        &[
+            "counters.rs",
+            "counters/count.rs",
+            "counters/flush.rs",
+            "counters/going.rs",
+            "counters/memory.rs",
+            "counters/pending.rs",
+            "counters/shared.rs",
+            "counters/spot.rs",
+            "lib.rs",
+            "redis.rs",
+        ],
+    ),
+    ("crates/dialect", &["chat/answer.rs", "chat/event.rs"]),
+    (
+        "crates/dialect",
+        &[
+            "codec/anthropic/decode_content.rs",
+            "codec/anthropic/decode_request.rs",
+            "codec/anthropic/decode_tools.rs",
+        ],
+    ),
+    (
+        "crates/dialect",
+        &[
+            "codec/openai_chat/decode_content.rs",
+            "codec/openai_chat/decode_request.rs",
+            "codec/openai_chat/decode_tools.rs",
+        ],
+    ),
+    (
+        "crates/dialect",
+        &[
+            "codec/openai_responses/decode_stream.rs",
+            "codec/openai_responses/decode_stream/item.rs",
+        ],
+    ),
+    (
+        "crates/dialect",
+        &["codec/openai_responses/encode_items.rs", "codec/openai_responses/encode_parts.rs"],
+    ),
+    ("crates/dialect", &["gleaner.rs", "tokens.rs", "told.rs"]),
+    ("crates/dialect", &["listener.rs", "tap.rs"]),
+    ("crates/domain", &["preset.rs", "route.rs", "upstream.rs", "work.rs"]),
+    ("crates/management", &["api/provider_keys/import.rs", "api/provider_keys/parse.rs"]),
+    ("crates/management", &["app.rs", "gate.rs"]),
+    ("crates/management", &["input.rs", "input/nul.rs"]),
+    ("crates/management", &["openapi.rs", "router.rs"]),
+    (
+        "crates/mock",
+        &[
+            "provider/anthropic.rs",
+            "provider/chat.rs",
+            "provider/gemini.rs",
+            "provider/mod.rs",
+            "provider/models.rs",
+            "provider/openai.rs",
+            "provider/responses.rs",
+            "provider/strict/anthropic.rs",
+            "provider/strict/chat.rs",
+            "provider/strict/gemini.rs",
+            "provider/strict/mod.rs",
+            "provider/strict/responses.rs",
+            "provider/strict/schema.rs",
+        ],
+    ),
+    (
+        "crates/proxy",
+        &[
+            "admission.rs",
+            "attempt.rs",
+            "choice.rs",
+            "client.rs",
+            "connections.rs",
+            "conversion/answer.rs",
+            "conversion/failure.rs",
+            "conversion/request.rs",
+            "conversion/stream.rs",
+            "cors.rs",
+            "demand.rs",
+            "door.rs",
+            "door/place.rs",
+            "drain.rs",
+            "failed.rs",
+            "gateway.rs",
+            "inbound.rs",
+            "inbound/body.rs",
+            "inbound/find.rs",
+            "judge.rs",
+            "lease.rs",
+            "limits.rs",
+            "limits/alerts.rs",
+            "limits/estimate.rs",
+            "limits/keys.rs",
+            "limits/prepared.rs",
+            "limits/refused.rs",
+            "limits/seeds.rs",
+            "local.rs",
+            "outbound.rs",
+            "pace.rs",
+            "probe.rs",
+            "provider_models.rs",
+            "refusal.rs",
+            "relay.rs",
+            "road.rs",
+            "routing.rs",
+            "scripting.rs",
+            "settings.rs",
+            "upload.rs",
+            "upstream.rs",
+            "usage.rs",
+        ],
+    ),
+    ("crates/proxy", &["balancer.rs", "balancer/turn.rs"]),
+    (
+        "crates/proxy",
+        &[
+            "balancer/strategy.rs",
+            "balancer/strategy/best_health.rs",
+            "balancer/strategy/consistent_hash.rs",
+            "balancer/strategy/least_latency.rs",
+            "balancer/strategy/random.rs",
+            "balancer/strategy/remaining_quota.rs",
+            "balancer/strategy/round_robin.rs",
+            "balancer/strategy/weighted.rs",
+        ],
+    ),
+    ("crates/proxy", &["breaker.rs", "health.rs", "health/key.rs", "health/upstream.rs"]),
+    ("crates/proxy", &["journal/keeper.rs", "journal/writer.rs"]),
+    (
+        "crates/proxy",
+        &["pipeline.rs", "server.rs", "socket.rs", "socket/turn.rs", "socket/wire.rs"],
+    ),
+    (
+        "crates/store",
+        &[
+            "alerts.rs",
+            "audit.rs",
+            "breakers.rs",
+            "catalog.rs",
+            "change.rs",
+            "lib.rs",
+            "limits.rs",
+            "logs/append.rs",
+            "logs/convert.rs",
+            "logs/names.rs",
+            "paging.rs",
+            "provider_keys.rs",
+            "routes.rs",
+            "rules.rs",
+            "running.rs",
+            "service_keys.rs",
+            "standings.rs",
+            "stored_objects.rs",
+            "triggers.rs",
+            "upstreams.rs",
+        ],
+    ),
+    (
+        "migration",
+        &[
+            "lib.rs",
+            "m20261121_000001_users.rs",
+            "m20261121_000002_upstreams.rs",
+            "m20261121_000003_callers.rs",
+            "m20261121_000004_changes.rs",
+            "m20261121_000005_logs.rs",
+            "m20261128_000008_keys.rs",
+            "m20261128_000009_rules_and_limits.rs",
+            "m20261128_000010_running.rs",
+            "m20261129_000011_stored_objects.rs",
+            "m20261129_190300_log_arrival.rs",
+            "m20261129_191700_log_details.rs",
+            "m20261129_193300_refused_keys.rs",
+            "m20261129_193700_list_indexes.rs",
+        ],
+    ),
 ];
 
 fn root() -> &'static Path {
@@ -268,4 +456,34 @@ fn the_status_lists_every_row_and_shows_places_that_exist() {
         let file = place.contains('/') && !place.starts_with('/') && !place.contains(' ');
         assert!(!file || root().join(place).exists(), "`{place}` is not there");
     }
+}
+
+#[test]
+fn no_circle_of_files_but_those_that_are_known() {
+    let mut found = Vec::new();
+    for dir in crates() {
+        let name = dir.strip_prefix(root()).unwrap().to_str().unwrap();
+        let src = dir.join("src");
+        let mut files = Vec::new();
+        files_below(&src, "rs", &mut files);
+        let read = |file: &PathBuf| {
+            let below = file.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+            (below, fs::read_to_string(file).unwrap())
+        };
+        let files: Vec<_> = files.iter().map(read).collect();
+        let circles = circles::circles(&circles::imports(&files));
+        found.extend(circles.into_iter().map(|circle| (name.to_owned(), circle)));
+    }
+    let known = |(name, circle): &&(String, Vec<String>)| {
+        CIRCLES.iter().any(|(of, files)| of == name && circle == files)
+    };
+    let new: Vec<_> = found.iter().filter(|circle| !known(circle)).collect();
+    let gone: Vec<_> = CIRCLES
+        .iter()
+        .filter(|(name, files)| !found.iter().any(|(of, circle)| of == name && circle == files))
+        .collect();
+    assert!(
+        new.is_empty() && gone.is_empty(),
+        "circles of files that are not in CIRCLES: {new:#?}\nlisted, and no longer there: {gone:#?}"
+    );
 }
