@@ -86,7 +86,7 @@ pub(crate) struct Use {
     /// What is reserved for calls under way included.
     #[schema(value_type = Amount)]
     used: Value,
-    /// When there is room again, or the period ends.
+    /// When the use falls below the limit again, or the period ends.
     resets_at: Option<DateTime<Utc>>,
 }
 

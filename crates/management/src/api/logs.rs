@@ -114,7 +114,7 @@ pub(crate) struct LogEntry {
     decision: Vec<Considered>,
     /// What rules marked it with.
     tags: Vec<String>,
-    /// How long it waited in line.
+    /// Time spent in the queue, in milliseconds.
     waited_ms: f64,
 }
 

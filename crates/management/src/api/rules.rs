@@ -32,7 +32,7 @@ pub(crate) struct Rule {
     id: i64,
     /// Who made it.
     owner_id: i64,
-    /// The upstream whose calls it judges; `null` for those of all.
+    /// The upstream whose calls it is evaluated on; `null` for all upstreams.
     upstream_id: Option<i64>,
     /// What people call it.
     name: String,
@@ -192,7 +192,7 @@ pub(crate) async fn list_rules(
     Ok(Answer(ListOf::of(page, Rule::from)))
 }
 
-/// Make a rule. It judges calls within a second.
+/// Create a rule. It is evaluated on calls within a second.
 #[utoipa::path(post, path = "/api/admin/rules", tag = "rules", request_body = NewRule,
     responses((status = 201, description = "The rule was created", body = Rule)))]
 pub(crate) async fn create_rule(

@@ -87,7 +87,7 @@ pub(crate) struct Upstream {
     ask_usage: bool,
     /// How its pool is used.
     policy: Policy,
-    /// How it fares; `null` in lists and where no data plane runs here.
+    /// Its health now; `null` in lists and where no data plane runs here.
     health: Option<Health>,
     /// How many provider keys its pool holds.
     key_count: u64,

@@ -151,7 +151,7 @@ pub(crate) struct Imported {
     created: usize,
     /// Keys that the pool or the list had already.
     duplicates: usize,
-    /// Keys that cannot be as they are.
+    /// Number of keys with invalid values.
     invalid: usize,
     /// Whether nothing was entered because that was asked for.
     dry_run: bool,

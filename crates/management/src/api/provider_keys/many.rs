@@ -203,7 +203,8 @@ pub(crate) struct KeyTest {
     status: Option<u16>,
     /// How long the provider took to answer, in milliseconds.
     latency_ms: f64,
-    /// Why not, or why nobody knows; or that the key rests all the same, and what ends that.
+    /// Why the key is not accepted or could not be tested; or why an accepted key is still not
+    /// used, and what ends that.
     message: Option<String>,
     /// Until when the key rests although the provider accepts it: a list of models says nothing of
     /// limits. `PATCH /api/admin/keys/{id} {"state": "active"}` ends it.

@@ -28,7 +28,7 @@ pub(crate) struct ProviderKey {
     /// What people see of the secret.
     #[schema(example = "sk-…abcd")]
     mask: String,
-    /// How it stands now: for all models, or for the one for which it is out the longest.
+    /// Its state now: for all models, or for the model for which it is unusable the longest.
     state: KeyStateNow,
     /// When that ends by itself, where it does.
     until: Option<DateTime<Utc>>,

@@ -38,7 +38,7 @@ pub(crate) struct Health {
     breakers: Vec<ModelBreaker>,
     /// Calls that it answers now.
     in_flight: u32,
-    /// Calls that wait in line for it.
+    /// Number of calls in its queue.
     waiting: u32,
     /// Which part of its last calls was answered, 0 to 1.
     success_rate: Option<f64>,

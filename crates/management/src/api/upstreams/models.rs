@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct ProviderModels {
     /// Their names, in order; `null` where the provider did not list them.
     models: Option<Vec<String>>,
-    /// Why not.
+    /// Why the provider gave no list.
     message: Option<String>,
 }
 

@@ -33,9 +33,9 @@ pub(crate) struct Policy {
     key_quotas: Vec<Quota>,
     /// What keeps calls that belong together with one key.
     sticky: Option<Sticky>,
-    /// Seconds that a call waits in line when every key is busy.
+    /// Longest time, in seconds, that a call waits in the queue while every key is busy.
     queue_timeout: Seconds,
-    /// Most calls at once to this upstream; those beyond it wait in line.
+    /// Most calls at once to this upstream; further calls wait in the queue.
     max_in_flight: Option<u32>,
     /// When circuit breakers open.
     breaker: Breaker,
