@@ -352,7 +352,7 @@ fn one_tls_library_and_one_crypto_provider_are_in_the_lock_file() {
 
 #[test]
 fn node_packages_come_from_the_public_registry() {
-    for project in ["tests/sdk-node", "tests/agents"] {
+    for project in ["tests/sdk-node", "tests/sdk-node/current", "tests/agents"] {
         let lock = fs::read_to_string(root().join(project).join("package-lock.json")).unwrap();
         let addresses: Vec<&str> =
             lock.lines().filter_map(|line| line.trim().strip_prefix("\"resolved\": ")).collect();

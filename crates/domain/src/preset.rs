@@ -231,14 +231,14 @@ mod tests {
             assert_eq!(told, (Some(thinking), Some(always), Some(schema)), "{model}");
             assert_eq!(profile.forced_tool_choice, Some(!always), "{model}");
         }
-        for (model, thinking, signed) in
-            [("gemini-3.8-flash", Level, true), ("gemini-2.5-flash", Budget, false)]
-        {
+        for (model, thinking, signed, schema) in [
+            ("gemini-3.8-flash", Level, true, true),
+            ("gemini-2.5-flash", Budget, false, true),
+            ("gemini-2.0-flash", ThinkingForm::None, false, false),
+        ] {
             let profile = check("gemini", model);
-            assert_eq!(
-                (profile.thinking, profile.thought_signatures),
-                (Some(thinking), Some(signed))
-            );
+            let told = (profile.thinking, profile.thought_signatures, profile.json_schema);
+            assert_eq!(told, (Some(thinking), Some(signed), Some(schema)), "{model}");
         }
         for (model, reasoning) in
             [("gpt-5.6", true), ("o3-mini", true), ("gpt-4.1", false), ("gpt-5-chat-latest", false)]

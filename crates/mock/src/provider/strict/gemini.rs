@@ -129,10 +129,9 @@ fn config(model: &str, config: &Value) -> Sound {
     if !config["responseSchema"].is_null() {
         schema::gemini(&config["responseSchema"], "generationConfig.responseSchema")?;
     }
-    if !is_third(model) {
-        let none = config["responseJsonSchema"].is_null();
-        must(none, "generationConfig.responseJsonSchema", "is not supported by this model")?;
-    }
+    // Both generations take any JSON schema here (Google, "Structured outputs"), but not beside the other.
+    let one = config["responseSchema"].is_null() || config["responseJsonSchema"].is_null();
+    must(one, "generationConfig", "only one of the two schemas may be set")?;
     let thinking = &config["thinkingConfig"];
     if thinking.is_null() {
         return Ok(());
@@ -345,6 +344,11 @@ mod tests {
                 ("/generation_config/seedling", json!(1), "unknown parameter"),
                 ("/generation_config/presencePenalty", json!(1), "not enabled"),
                 ("/generation_config/responseJsonSchema", json!({}), "application/json"),
+                (
+                    "/generation_config",
+                    json!({"responseMimeType": "application/json", "responseSchema": {"type": "STRING"}, "responseJsonSchema": {}}),
+                    "only one",
+                ),
                 ("/generation_config/thinkingConfig/thinkingBudget", json!(1), "either"),
                 ("/tools/0/functionDeclarations/0/name", json!("1"), "invalid function name"),
                 (
