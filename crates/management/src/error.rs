@@ -1,5 +1,7 @@
-//! Every way the management plane says no. What a caller sees of it is made in one place, in
-//! `render`, which also logs it.
+//! The errors of the management plane. `render` turns them into answers and logs them; the codes
+//! and their statuses stand in `code`.
+
+mod code;
 
 use std::time::Duration;
 
@@ -11,7 +13,9 @@ use axum::{
 use domain::Faults;
 use store::StoreError;
 
-/// Why a request was not answered as it wished.
+pub(crate) use code::ErrorCode;
+
+/// Why a request was refused or failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("sign in first")]
@@ -22,23 +26,23 @@ pub(crate) enum ApiError {
     WrongCredentials,
     #[error("the setup token is wrong, used or expired")]
     WrongSetupToken,
-    #[error("the call does not come from a page of this gateway")]
+    #[error("the request comes from a page of another site")]
     ForeignOrigin,
-    #[error("this needs the permission `{0}`")]
+    #[error("the permission `{0}` is required")]
     Forbidden(Permission),
-    #[error("there is no such {0}")]
+    #[error("no such {0}")]
     NotFound(&'static str),
-    #[error("there is nothing at this address")]
+    #[error("no such path")]
     NoSuchPath,
     #[error("calls to models are not served here; send them to {}", data_plane(*.0))]
     DataPlanePath(Option<u16>),
-    #[error("the address does not take this method")]
+    #[error("the path does not support this method")]
     MethodNotAllowed,
     #[error("the request has invalid fields")]
     Invalid(Faults),
-    #[error("the request conflicts with what is there already")]
+    #[error("the request conflicts with an existing resource")]
     Conflict(Faults),
-    #[error("it was changed meanwhile; read it again")]
+    #[error("the resource was changed meanwhile; read it again")]
     Changed(i64),
     #[error("the body is not valid JSON: {0}")]
     Malformed(String),
@@ -64,82 +68,63 @@ pub(crate) enum ApiError {
     TimedOut,
     #[error("the database is not available")]
     Unavailable(String),
-    #[error("no data plane runs in this process")]
+    #[error("this process runs no data plane")]
     NoDataPlane,
     #[error("the gateway failed")]
     Internal(String),
-    #[error("the request cannot be answered")]
+    #[error("the request was refused")]
     Other(StatusCode),
 }
 
 impl ApiError {
-    /// One field at fault.
+    /// An error about one invalid field.
     pub(crate) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         let mut faults = Faults::default();
         faults.add(field, message);
         Self::Invalid(faults)
     }
 
-    /// Stable, for programs: pages translate it, callers match on it.
-    pub(crate) fn code(&self) -> &'static str {
+    /// The stable code: pages translate it, programs match on it.
+    pub(crate) fn code(&self) -> ErrorCode {
         match self {
-            Self::Unauthenticated => "unauthenticated",
-            Self::SessionExpired => "session_expired",
-            Self::WrongCredentials => "wrong_credentials",
-            Self::WrongSetupToken => "wrong_setup_token",
-            Self::ForeignOrigin => "foreign_origin",
-            Self::Forbidden(_) => "forbidden",
-            Self::NotFound(_) => "not_found",
-            Self::NoSuchPath => "no_such_path",
-            Self::DataPlanePath(_) => "data_plane_path",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::Invalid(_) => "invalid",
-            Self::Conflict(_) => "conflict",
-            Self::Changed(_) => "changed",
-            Self::Malformed(_) => "malformed_json",
-            Self::NotAnObject => "not_an_object",
-            Self::NotJson => "not_json",
-            Self::NoKeyList => "unsupported_content_type",
-            Self::TooLarge(_) => "too_large",
-            Self::BodyTimeout => "body_timeout",
-            Self::Throttled(_) => "throttled",
-            Self::Busy => "busy",
-            Self::TimedOut => "timed_out",
-            Self::Unavailable(_) => "unavailable",
-            Self::NoDataPlane => "no_data_plane",
-            Self::Internal(_) => "internal",
-            Self::Other(_) => "refused",
+            Self::Unauthenticated => ErrorCode::Unauthenticated,
+            Self::SessionExpired => ErrorCode::SessionExpired,
+            Self::WrongCredentials => ErrorCode::WrongCredentials,
+            Self::WrongSetupToken => ErrorCode::WrongSetupToken,
+            Self::ForeignOrigin => ErrorCode::ForeignOrigin,
+            Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::NoSuchPath => ErrorCode::NoSuchPath,
+            Self::DataPlanePath(_) => ErrorCode::DataPlanePath,
+            Self::MethodNotAllowed => ErrorCode::MethodNotAllowed,
+            Self::Invalid(_) => ErrorCode::Invalid,
+            Self::Conflict(_) => ErrorCode::Conflict,
+            Self::Changed(_) => ErrorCode::Changed,
+            Self::Malformed(_) => ErrorCode::MalformedJson,
+            Self::NotAnObject => ErrorCode::NotAnObject,
+            Self::NotJson => ErrorCode::NotJson,
+            Self::NoKeyList => ErrorCode::UnsupportedContentType,
+            Self::TooLarge(_) => ErrorCode::TooLarge,
+            Self::BodyTimeout => ErrorCode::BodyTimeout,
+            Self::Throttled(_) => ErrorCode::Throttled,
+            Self::Busy => ErrorCode::Busy,
+            Self::TimedOut => ErrorCode::TimedOut,
+            Self::Unavailable(_) => ErrorCode::Unavailable,
+            Self::NoDataPlane => ErrorCode::NoDataPlane,
+            Self::Internal(_) => ErrorCode::Internal,
+            Self::Other(_) => ErrorCode::Refused,
         }
     }
 
-    /// The status it is answered with.
+    /// The status of the answer.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated | Self::SessionExpired | Self::WrongCredentials => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::ForeignOrigin | Self::Forbidden(_) | Self::WrongSetupToken => {
-                StatusCode::FORBIDDEN
-            }
-            Self::NotFound(_) | Self::NoSuchPath | Self::DataPlanePath(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
-            Self::Malformed(_) | Self::NotAnObject => StatusCode::BAD_REQUEST,
-            Self::NotJson | Self::NoKeyList => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy | Self::TimedOut | Self::Unavailable(_) | Self::NoDataPlane => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Other(status) => *status,
+            _ => self.code().status(),
         }
     }
 
-    /// After how long trying again makes sense.
+    /// The time after which a retry makes sense, where it is known.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled(wait) => Some(*wait),
@@ -148,7 +133,7 @@ impl ApiError {
         }
     }
 
-    /// The fields at fault.
+    /// The invalid fields.
     pub(crate) fn faults(&self) -> Option<&Faults> {
         match self {
             Self::Invalid(faults) | Self::Conflict(faults) => Some(faults),
@@ -156,7 +141,7 @@ impl ApiError {
         }
     }
 
-    /// When the thing was last changed that the request took for another version of it.
+    /// The version of the resource that the request expected to be another one.
     pub(crate) fn current(&self) -> Option<i64> {
         match self {
             Self::Changed(updated_us) => Some(*updated_us),
@@ -164,7 +149,7 @@ impl ApiError {
         }
     }
 
-    /// What only the log may hold.
+    /// Details for the log only.
     pub(crate) fn detail(&self) -> Option<&str> {
         match self {
             Self::Unavailable(detail) | Self::Internal(detail) => Some(detail),
@@ -191,7 +176,7 @@ impl From<StoreError> for ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// Only the status and the error itself: `render` knows the request and writes the body.
+    /// Sets the status and attaches the error: `render` knows the request and writes the body.
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
         response.extensions_mut().insert(self);
@@ -199,7 +184,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Where the data plane is.
+/// Names the port of the data plane, where it is known.
 fn data_plane(port: Option<u16>) -> String {
     match port {
         Some(port) => format!("the port of the data plane, {port}"),

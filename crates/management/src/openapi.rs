@@ -17,36 +17,36 @@ use utoipa::{
 
 use crate::{render::Failure, router};
 
-/// What stands above the list of paths.
+/// The head of the description: title, security schemes, tags.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Tollgate management API",
         description = "Upstreams, keys, routes, the request log and the dashboard of the gateway. \
             Sign in with `POST /api/auth/login` and send the access token as `Authorization: Bearer`. \
-            Every refusal has one shape, `Failure`; match on its `code`. The body of a `PATCH` is a JSON \
-            merge patch (RFC 7396): what it does not name stays, in objects too; `null` puts a field back \
-            to what it is usually; a list takes the place of the whole list. Money is in dollars as \
-            decimal text (`\"0.0125\"`), exact to the billionth; where money is sent, numbers are taken \
-            too. Answers to `GET` carry an `ETag`: with `If-None-Match` an answer that has not changed is \
-            a 304 without a body, and with `If-Match` a change of what was changed meanwhile is a 412.",
+            Every refusal is a problem of RFC 9457 (`Failure`); match on its `error.code`, a word of `ErrorCode`. The body of a `PATCH` is a JSON \
+            merge patch (RFC 7396): what it does not name stays, in objects too; `null` resets a field \
+            to its default; a list replaces the whole list. Money is in dollars as \
+            decimal text (`\"0.0125\"`), exact to the billionth; requests may also have \
+            numbers. Answers to `GET` carry an `ETag`: with `If-None-Match` an unchanged answer is \
+            a 304 without a body, and with `If-Match` a change of an outdated version is a 412.",
     ),
     components(schemas(Failure)),
     security(("access_token" = [])),
     modifiers(&SecuritySchemes),
     tags(
-        (name = "sign-in", description = "Sessions of people"),
+        (name = "sign-in", description = "Sessions of administrators"),
         (name = "upstreams", description = "Configured places to send calls"),
         (name = "provider keys", description = "Secrets that providers gave us"),
         (name = "service keys", description = "Secrets that we give to callers"),
-        (name = "routes", description = "Model names and who could answer them"),
-        (name = "rules", description = "What is to happen when calls meet conditions"),
-        (name = "limits", description = "How much callers may use"),
-        (name = "logs", description = "What each admitted call did"),
-        (name = "alerts", description = "What a person should look at"),
-        (name = "tasks", description = "What the gateway does by the clock"),
-        (name = "dashboard", description = "Numbers"),
-        (name = "health", description = "For whoever starts, balances and watches"),
+        (name = "routes", description = "Model names and their targets"),
+        (name = "rules", description = "Actions on provider answers that meet conditions"),
+        (name = "limits", description = "Rate limits, quotas and budgets of callers"),
+        (name = "logs", description = "The request log"),
+        (name = "alerts", description = "Events that need attention"),
+        (name = "tasks", description = "Scheduled tasks"),
+        (name = "dashboard", description = "Figures for the dashboard"),
+        (name = "health", description = "Liveness and readiness"),
     )
 )]
 pub(crate) struct Head;

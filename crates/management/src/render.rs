@@ -18,37 +18,56 @@ use tracing::{debug, error, warn};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{app::Management, error::ApiError, etags};
+use crate::{
+    app::Management,
+    error::{ApiError, ErrorCode},
+    etags,
+};
 
-/// Why a request was refused.
+/// A refused or failed request, as a problem of RFC 9457; `error` is an extension member.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Failure {
-    /// What is wrong.
+    /// Always `about:blank`: `error.code` says more than the status.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    kind: &'static str,
+    /// The standard name of the status.
+    #[schema(example = "Unprocessable Entity")]
+    title: &'static str,
+    /// The status of the answer.
+    #[schema(example = 422)]
+    status: u16,
+    /// The same text as `error.message`.
+    #[schema(example = "the request has invalid fields")]
+    detail: String,
+    /// The error, for programs and for people.
     error: FailureDetail,
 }
 
-/// What is wrong, for people and for programs.
+/// The error of a request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FailureDetail {
-    /// Stable; match on this.
+    /// The stable code; match on this.
     #[schema(example = "invalid")]
-    code: &'static str,
-    /// For people; may change.
+    code: ErrorCode,
+    /// A text for people; it may change.
+    #[schema(example = "the request has invalid fields")]
     message: String,
-    /// Every field at fault, where fields are.
+    /// Every invalid field; left out where no field is at fault.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fields: Vec<FieldFault>,
     /// The `x-request-id` of the answer.
     request_id: String,
 }
 
-/// One field at fault.
+/// One invalid field.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FieldFault {
-    /// Its path.
+    /// The path of the field in the body.
     #[schema(example = "targets[2].weight")]
     field: String,
-    /// What is wrong and what would be right.
+    /// What is wrong with its value, and what is accepted.
+    #[schema(example = "must be from 1 to 1000")]
     message: String,
 }
 
@@ -59,6 +78,7 @@ const LONG: [&str; 3] =
 const LONGER: u32 = 10;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs the rest of the plane for one request.
@@ -77,7 +97,7 @@ pub(crate) async fn render(
     let refused = response.extensions_mut().remove::<ApiError>();
     if let Some(refused) = refused.or_else(|| unnamed(&response)) {
         let (status, millis) = (response.status().as_u16(), began.elapsed().as_millis());
-        let (code, detail) = (refused.code(), refused.detail().unwrap_or_default());
+        let (code, detail) = (refused.code().as_str(), refused.detail().unwrap_or_default());
         match response.status() {
             StatusCode::INTERNAL_SERVER_ERROR => {
                 error!(request_id, %method, path, millis, detail, "a request failed: {refused}");
@@ -133,8 +153,16 @@ fn body(refused: &ApiError, request_id: &str, from: Response) -> Response {
             .collect(),
         request_id: request_id.to_owned(),
     };
-    let mut response = (from.status(), Json(Failure { error: detail })).into_response();
+    let failure = Failure {
+        kind: "about:blank",
+        title: from.status().canonical_reason().unwrap_or("Error"),
+        status: from.status().as_u16(),
+        detail: detail.message.clone(),
+        error: detail,
+    };
+    let mut response = (from.status(), Json(failure)).into_response();
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, PROBLEM);
     for kept in [header::ALLOW, header::SET_COOKIE] {
         for value in from.headers().get_all(&kept) {
             headers.append(kept.clone(), value.clone());

@@ -1,22 +1,27 @@
-//! The refusals that every operation can meet: sessions, permissions and bodies are judged around
-//! the handlers, so a handler describes only what is its own.
+//! Describes the refusals that every operation shares: sessions, permissions and bodies are checked
+//! around the handlers, so that a handler describes only its own.
 
 use serde_json::{Map, Value, json};
 
-/// A refusal that several operations share: its status, its name among the components, its words.
+/// The shared refusals: status, name among the components, description.
 const SHARED: [(&str, &str, &str); 11] = [
     ("400", "MalformedBody", "The body is not valid JSON"),
     ("401", "Unauthenticated", "Not signed in, or the session has expired"),
     ("403", "Forbidden", "The role lacks the permission"),
     ("408", "BodyTimeout", "The body did not arrive in time"),
     ("409", "Conflict", "Conflicts with another resource, see `error.fields`"),
-    ("412", "Changed", "Changed meanwhile; the current version is in `ETag`"),
+    ("412", "Changed", "Changed meanwhile; `ETag` has the current version"),
     ("413", "TooLarge", "The body is too large"),
-    ("415", "NotJson", "The content type is not one that is accepted"),
+    ("415", "NotJson", "The content type is not supported"),
     ("422", "Invalid", "Invalid fields, see `error.fields`"),
     ("500", "Internal", "The gateway failed"),
     ("503", "Unavailable", "The database is not available or the gateway is busy"),
 ];
+
+/// The content type of every refusal (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
+/// Where the schema of refusals is.
+const FAILURE: &str = "#/components/schemas/Failure";
 
 /// Describes the refusals of every operation.
 pub(super) fn describe(document: &mut Value) {
@@ -48,14 +53,14 @@ fn add(path: &str, method: &str, operation: &mut Value) {
         say_header(
             operation,
             "If-Match",
-            "The `ETag` under which it was read: a 412 if it was changed since",
+            "The `ETag` of the version that was read; if the resource has another version, the answer is a 412",
         );
     }
     if api && method == "get" {
         say_header(
             operation,
             "If-None-Match",
-            "The `ETag` of an answer that is there already: a 304 if it has not changed",
+            "The `ETag` of an earlier answer; if nothing has changed, the answer is a 304",
         );
     }
     let thing = thing(path, &operation["tags"][0]);
@@ -77,7 +82,7 @@ fn add(path: &str, method: &str, operation: &mut Value) {
         answers.entry("404").or_insert(refusal("404", &format!("No such {thing}")));
     }
     if api && method == "get" {
-        let words = "It has not changed since the answer of this `If-None-Match`";
+        let words = "Not changed since the answer with this `ETag`";
         answers.entry("304").or_insert(json!({"description": words}));
     }
     for (status, _) in statuses.into_iter().filter(|(_, can)| *can) {
@@ -85,7 +90,18 @@ fn add(path: &str, method: &str, operation: &mut Value) {
         let reference = name.map(|name| json!({"$ref": format!("#/components/responses/{name}")}));
         answers.entry(status).or_insert(reference.unwrap_or_default());
     }
+    answers.values_mut().for_each(as_problem);
     answers.sort_keys();
+}
+
+/// Gives a refusal that a handler describes the content type of all refusals.
+fn as_problem(answer: &mut Value) {
+    let Some(content) = answer.get_mut("content").and_then(Value::as_object_mut) else { return };
+    let json = "application/json";
+    if content.get(json).is_some_and(|it| it["schema"]["$ref"] == FAILURE) {
+        let schema = content.shift_remove(json).unwrap_or_default();
+        content.insert(PROBLEM.to_owned(), schema);
+    }
 }
 
 /// Describes a header of the request.
@@ -100,7 +116,7 @@ fn say_header(operation: &mut Value, name: &str, words: &str) {
     }
 }
 
-/// What the last part of the path is about, as people call it.
+/// The name of the resource that the last part of the path is about.
 fn thing(path: &str, tag: &Value) -> String {
     if path.contains("rule") {
         return "rule".to_owned();
@@ -115,11 +131,11 @@ fn thing(path: &str, tag: &Value) -> String {
 fn refusal(status: &str, words: &str) -> Value {
     let mut refusal = json!({
         "description": words,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}},
+        "content": {PROBLEM: {"schema": {"$ref": FAILURE}}},
     });
     if matches!(status, "429" | "503") {
         refusal["headers"] = json!({"Retry-After": {
-            "description": "After how many seconds trying again makes sense, where that is known",
+            "description": "Seconds after which a retry makes sense, where that is known",
             "schema": {"type": "integer", "minimum": 0},
         }});
     }

@@ -42,7 +42,7 @@ pub(crate) fn check(
     let kind = kind.split(';').next().unwrap();
     let schema = &answer["content"][kind]["schema"];
     assert!(schema.is_object(), "{place}: {kind} is not described");
-    if kind == "application/json" && !headers.contains_key(header::CONTENT_ENCODING) {
+    if kind.ends_with("json") && !headers.contains_key(header::CONTENT_ENCODING) {
         let value = serde_json::from_str(text).unwrap();
         if let Err(wrong) = fits(schema, &value, false) {
             panic!("{place}: {wrong}, in {text}");
@@ -227,7 +227,10 @@ fn every_list_is_a_named_object_of_named_items() {
     }
     for (place, operation) in operations() {
         for (status, answer) in operation["responses"].as_object().unwrap() {
-            let schema = &resolved(answer)["content"]["application/json"]["schema"];
+            let content = &resolved(answer)["content"];
+            let schema =
+                content.get("application/json").or(content.get("application/problem+json"));
+            let schema = &schema.unwrap_or(&Value::Null)["schema"];
             let named = schema.is_null() || schema["$ref"].is_string();
             assert!(named, "the answer {status} to {place} has no name");
         }

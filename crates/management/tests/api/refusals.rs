@@ -11,10 +11,12 @@ async fn a_refusal_has_one_shape_and_the_id_of_its_answer() {
     let answer = app.anonymous().with("x-request-id", "mine-1").get("/api/admin/upstreams").await;
     assert_eq!(answer.header("x-request-id"), "mine-1");
     assert_eq!(answer.header("www-authenticate"), "Bearer");
-    let error = json!({"error": {
-        "code": "unauthenticated", "message": "sign in first", "request_id": "mine-1",
-    }});
-    assert_eq!(answer.expect(401), error);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let problem = json!({
+        "type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "sign in first",
+        "error": {"code": "unauthenticated", "message": "sign in first", "request_id": "mine-1"},
+    });
+    assert_eq!(answer.expect(401), problem);
 }
 
 #[tokio::test]
