@@ -1,7 +1,7 @@
 # The one face for people. `make help` lists what there is.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-SCRIPTS := scripts/setup .ci/run .githooks/pre-commit
+SCRIPTS := scripts/setup scripts/check-commits .ci/run .githooks/pre-commit
 
 .PHONY: help run demo test check bench fuzz coverage audit example
 

@@ -1,9 +1,12 @@
-//! Documents that are tests: the glossary is complete, and what people read uses its words. The map
-//! of the code and the table of crates are held by `tests/architecture.rs`.
+//! Documents that are tests: the glossary is complete, and what people read uses its words; what
+//! documents name exists, and decisions and commits have their form. The map of the code and the
+//! table of crates are held by `tests/architecture.rs`.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]
 
 mod documents {
+    mod commits;
+    mod forms;
     pub(crate) mod glossary;
     pub(crate) mod text;
 }

@@ -115,7 +115,8 @@ pub(crate) fn says(prose: &str, phrase: &str) -> bool {
     })
 }
 
-fn files_below(dir: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+/// Every file below `dir` with this extension.
+pub(crate) fn files_below(dir: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         let path = entry.path();
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
@@ -127,6 +128,7 @@ fn files_below(dir: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn root() -> &'static Path {
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

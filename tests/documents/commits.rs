@@ -1,0 +1,103 @@
+//! `scripts/check-commits` against repositories made for it.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use super::text::root;
+
+const GOOD: &str = "limits: report bucket capacity\n\nCallers need it to pace themselves.";
+
+/// A repository with the script and one commit, which is the base.
+fn repository() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("scripts")).unwrap();
+    std::fs::copy(script(root()), script(dir.path())).unwrap();
+    git(dir.path(), &["init", "-q", "-b", "main"]);
+    commit(dir.path(), "Begin");
+    dir
+}
+
+fn script(root: &Path) -> std::path::PathBuf {
+    root.join("scripts/check-commits")
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    for role in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{role}_NAME"), "test");
+        command.env(format!("GIT_{role}_EMAIL"), "test@gate.example");
+    }
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null");
+    let done = command.args(args).current_dir(dir).output().unwrap();
+    assert!(done.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap().trim().to_owned()
+}
+
+fn commit(dir: &Path, message: &str) {
+    git(dir, &["commit", "-q", "--allow-empty", "--cleanup=verbatim", "-m", message]);
+}
+
+fn check(dir: &Path, base: &str) -> Output {
+    Command::new(script(dir)).arg(base).output().unwrap()
+}
+
+#[test]
+fn commits_in_form_pass_and_all_others_are_named() {
+    let too_long = format!("limits: {}\n\nWhy.", "x".repeat(65));
+    for (message, fault) in [
+        (GOOD, None),
+        ("ci: check each commit\n\nCo-Authored-By: a <a@gate.example>", Some("has no body")),
+        ("limits: report bucket capacity", Some("has no body")),
+        ("limits: report capacity\nWhy.", Some("has no empty line")),
+        ("Report bucket capacity\n\nWhy.", Some("is not `area: imperative summary`")),
+        ("limits: reported bucket capacity\n\nWhy.", Some("does not begin with an imperative")),
+        ("limits: report bucket capacity.\n\nWhy.", Some("ends with a full stop")),
+        (too_long.as_str(), Some("has a subject of 73 characters")),
+    ] {
+        let dir = repository();
+        let base = git(dir.path(), &["rev-parse", "HEAD"]);
+        commit(dir.path(), message);
+        let done = check(dir.path(), &base);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.success(), fault.is_none(), "{message}: {said}");
+        assert!(said.contains(fault.unwrap_or_default()), "{message}: {said}");
+    }
+}
+
+#[test]
+fn a_merge_is_refused() {
+    let dir = repository();
+    let base = git(dir.path(), &["rev-parse", "HEAD"]);
+    git(dir.path(), &["checkout", "-q", "-b", "side"]);
+    commit(dir.path(), GOOD);
+    git(dir.path(), &["checkout", "-q", "main"]);
+    git(dir.path(), &["merge", "-q", "--no-ff", "side", "-m", "limits: merge side\n\nWhy."]);
+    let done = check(dir.path(), &base);
+    assert!(!done.status.success());
+    assert!(String::from_utf8_lossy(&done.stderr).contains("is a merge"));
+}
+
+#[test]
+fn a_shallow_clone_is_checked_as_far_as_it_reaches() {
+    let dir = repository();
+    let base = git(dir.path(), &["rev-parse", "HEAD"]);
+    commit(dir.path(), "Bad");
+    commit(dir.path(), GOOD);
+    let shallow = |depth: &str| {
+        let clone = tempfile::tempdir().unwrap();
+        let from = format!("file://{}", dir.path().display());
+        git(clone.path(), &["clone", "-q", "--depth", depth, &from, "."]);
+        std::fs::create_dir_all(clone.path().join("scripts")).unwrap();
+        std::fs::copy(script(root()), script(clone.path())).unwrap();
+        let done = check(clone.path(), &base);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(said.contains("this shallow clone ends after"), "{said}");
+        done.status.success()
+    };
+    assert!(shallow("1"), "the newest commit has the form");
+    assert!(!shallow("2"), "the one before has not");
+    let elsewhere = "0123456789012345678901234567890123456789";
+    assert!(!check(dir.path(), elsewhere).status.success(), "a complete clone without the base");
+}
