@@ -96,6 +96,18 @@ fn what_the_opening_documents_name_exists() {
     }
 }
 
+#[test]
+fn no_test_is_left_out_of_a_plain_run() {
+    let mut files = Vec::new();
+    for dir in ["src", "crates", "tests", "entity", "migration"] {
+        files_below(&root().join(dir), "rs", &mut files);
+    }
+    let mark = ["#[", "ignore"].concat();
+    for file in files {
+        assert!(!fs::read_to_string(&file).unwrap().contains(&mark), "{}", file.display());
+    }
+}
+
 /// Whether the text is `make` and a target of the Makefile.
 fn is_target(text: &str) -> bool {
     let target = text.strip_prefix("make ").and_then(|rest| rest.split(' ').next());

@@ -1,41 +1,17 @@
 //! Processes that are killed while they write, and processes that may write little.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 
 use super::*;
-
-/// Starts this test program again with only `test` of this file, through a shell that sets limits
-/// first.
-fn start(test: &str, dir: &Path, limits: &str) -> Child {
-    let name = format!("journal::tests::kill::{test}");
-    Command::new("sh")
-        .arg("-c")
-        .arg(format!(r#"{limits} exec "$0" "$@""#))
-        .arg(std::env::current_exe().unwrap())
-        .args([&name, "--exact", "--ignored", "--nocapture"])
-        .env("JOURNAL_DIR", dir)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-#[expect(clippy::disallowed_methods, reason = "how a test tells its child where to write")]
-fn dir_of_child() -> std::path::PathBuf {
-    std::env::var_os("JOURNAL_DIR").unwrap().into()
-}
 
 /// The number in a line that the child wrote; other lines are the test harness's.
 fn number(line: &str, word: &str) -> Option<u128> {
     line.split_once(word)?.1.trim().parse().ok()
 }
 
-/// Four threads call without end and say what they began and what ended.
-#[test]
-#[ignore = "the child of a_killed_process_leaves_every_call_it_answered"]
-fn child_that_calls_without_end() {
-    let (journal, _drain) = open(&dir_of_child());
+/// The child: four threads make calls without end and print which began and which ended.
+fn calls_without_end(dir: &Path) {
+    let (journal, _drain) = open(dir);
     std::thread::scope(|scope| {
         for thread in 0..4_u128 {
             let journal = journal.clone();
@@ -61,10 +37,14 @@ fn child_that_calls_without_end() {
 
 #[test]
 fn a_killed_process_leaves_every_call_it_answered() {
+    if let Some(dir) = child::directory() {
+        return calls_without_end(&dir);
+    }
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::default();
     for round in 0..5 {
-        let mut child = start("child_that_calls_without_end", dir.path(), "");
+        let mut child =
+            child::start(&[], "kill::a_killed_process_leaves_every_call_it_answered", dir.path());
         let mut begun = std::collections::HashSet::new();
         let mut ended = std::collections::HashSet::new();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -97,12 +77,10 @@ fn a_killed_process_leaves_every_call_it_answered() {
     }
 }
 
-/// Calls a thousand times in a process whose files may not grow beyond a few records.
-#[test]
-#[ignore = "the child of a_limit_on_file_sizes_only_makes_more_segments"]
-fn child_whose_files_stay_small() {
+/// The child: makes a thousand calls in a process whose files may not grow beyond a few records.
+fn a_thousand_calls(dir: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread();
-    let settings = Settings::new(dir_of_child());
+    let settings = Settings::new(dir);
     let (journal, _drain) = Journal::open(settings).unwrap();
     { runtime }.build().unwrap().block_on(async {
         for n in 0..1000 {
@@ -114,14 +92,17 @@ fn child_whose_files_stay_small() {
 
 #[test]
 fn a_limit_on_file_sizes_only_makes_more_segments() {
+    if let Some(dir) = child::directory() {
+        return a_thousand_calls(&dir);
+    }
     let dir = tempfile::tempdir().unwrap();
     // 128 blocks of 512 bytes; beyond them a write fails with EFBIG where the signal is ignored.
-    let limits = "trap '' XFSZ; ulimit -f 128;";
-    let mut child = start("child_whose_files_stay_small", dir.path(), limits);
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ended = lines.map_while(Result::ok).any(|line| number(&line, "ended ").is_some());
-    child.wait().unwrap();
-    assert!(ended, "the child failed");
+    let limits = r#"trap '' XFSZ; ulimit -f 128; exec "$0" "$@""#;
+    let test = "kill::a_limit_on_file_sizes_only_makes_more_segments";
+    let child = child::start(&["sh", "-c", limits], test, dir.path());
+    let done = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("ended 1000"), "{said}");
 
     let (journal, mut drain) = open(dir.path());
     assert!(segments(&journal).len() > 5);

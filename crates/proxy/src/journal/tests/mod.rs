@@ -1,5 +1,6 @@
 //! The journal under every kind of misfortune.
 
+mod child;
 mod damage;
 mod disk;
 mod kill;
