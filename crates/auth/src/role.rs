@@ -45,9 +45,9 @@ permissions! {
     /// See a provider key in clear.
     ProviderKeyReveal = "providerkey.reveal",
     /// See service keys, which are never in clear.
-    ServiceKeyRead = "clientkey.read",
+    ServiceKeyRead = "servicekey.read",
     /// Make, change and delete service keys.
-    ServiceKeyWrite = "clientkey.write",
+    ServiceKeyWrite = "servicekey.write",
     /// Make, change and delete rules.
     RuleWrite = "rule.write",
     /// See log entries.
@@ -202,8 +202,8 @@ mod tests {
             providerkey.read   x x x x . . .
             providerkey.write  x x x . . . .
             providerkey.reveal x . . . . . .
-            clientkey.read     x x x x . x x
-            clientkey.write    x x x . . x .
+            servicekey.read    x x x x . x x
+            servicekey.write   x x x . . x .
             rule.write         x x x . . . .
             log.read           x x x x x x x
             log.body           x . . . . . .

@@ -80,7 +80,7 @@ async fn the_roles_are_written_for_reports(#[values(Sqlite, Pg)] on: On) {
 
     assert_eq!(rows.len(), 7);
     let developer = rows.iter().find(|role| role.name == "developer").unwrap();
-    assert!(developer.permissions.contains("clientkey.write"));
+    assert!(developer.permissions.contains("servicekey.write"));
 }
 
 #[rstest]
