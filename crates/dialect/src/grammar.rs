@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::{Failure, Gleaner, Tokens};
+use crate::{Failure, Tokens, UsageScanner};
 
 /// What an error envelope has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +54,9 @@ pub trait Grammar: Debug + Send + Sync {
     /// The usage that a whole JSON answer reports. The names in which the dialects report it do
     /// not collide, so this is the same for all of them.
     fn usage(&self, json_body: &[u8]) -> Option<Tokens> {
-        let mut gleaner = Gleaner::default();
-        gleaner.push(json_body);
-        gleaner.usage()
+        let mut scanner = UsageScanner::default();
+        scanner.push(json_body);
+        scanner.usage()
     }
 }
 

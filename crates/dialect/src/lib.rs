@@ -2,7 +2,7 @@
 //!
 //! Two roads lead through here. A call that stays in one dialect is never parsed into types and
 //! never written again: [`peek`] finds the few values we act on, [`splice`] changes exactly those,
-//! and a [`Tap`] reads usage and errors on the side while the answer passes byte for byte. What
+//! and a [`StreamObserver`] reads usage and errors on the side while the answer passes byte for byte. What
 //! differs from one dialect to another on this road stands behind [`Grammar`].
 //!
 //! A call that goes to another dialect is read into the common tongue ([`chat`]) and written out
@@ -23,12 +23,13 @@ mod failure;
 mod form;
 pub mod free_form;
 mod gemini;
-mod gleaner;
 mod grammar;
 mod halves;
+mod interpreter;
 mod json;
-mod listener;
+mod metadata;
 mod naming;
+mod observer;
 mod openai;
 mod opening;
 mod peek;
@@ -41,10 +42,9 @@ mod sequencer;
 mod socket;
 mod splice;
 mod sse;
-mod tap;
 mod tokens;
-mod told;
 mod unpack;
+mod usage_scanner;
 mod value;
 pub mod write;
 
@@ -56,10 +56,11 @@ pub use error::Malformed;
 pub use failure::{Failure, FailureKind};
 pub use form::{FormField, FormScan, form_text};
 pub use gemini::GEMINI;
-pub use gleaner::Gleaner;
 pub use grammar::{ErrorWords, EventKind, Grammar};
 pub use json::{MAX_DEPTH, Member, SCAN_DEPTH, members, validate};
+pub use metadata::{AnswerMetadata, answer_metadata};
 pub use naming::{NameRule, Names};
+pub use observer::{First, Form, ObserverOptions, StreamObserver};
 pub use openai::{OPENAI_CHAT, OPENAI_RESPONSES};
 pub use opening::opening;
 pub use peek::{Peek, Span, UsageAsked, peek, text_at};
@@ -69,11 +70,10 @@ pub use provider_error::ProviderError;
 pub use reader::StreamReader;
 pub use seal::{OWN_MARK, Seal, Vendor};
 pub use sequencer::Sequencer;
-pub use socket::SocketTap;
+pub use socket::SocketObserver;
 pub use splice::{Edit, splice, splice_parts};
 pub use sse::{Block, Fields, Splitter};
-pub use tap::{First, Form, Tap, TapOptions};
 pub use tokens::Tokens;
-pub use told::{Told, told_in};
 pub use unpack::Coding;
+pub use usage_scanner::UsageScanner;
 pub use value::{Kind, Value};

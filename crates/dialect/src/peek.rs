@@ -54,7 +54,7 @@ pub struct Peek<'a> {
 
 impl Peek<'_> {
     /// The edit that makes an OpenAI chat stream tell its usage; none where it will anyway. When
-    /// this is used, the tap must hide the usage event: the client did not ask for it.
+    /// this is used, the observer must hide the usage event: the client did not ask for it.
     ///
     /// With it a provider also writes `"usage":null` into every other chunk. Those chunks are
     /// passed on as they come: readers take a null for an absent field.

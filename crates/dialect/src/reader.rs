@@ -12,10 +12,10 @@ use memchr::memmem::Finder;
 use crate::{
     Codec, DecodeStream, Failure, FailureKind, Names, ProviderError, Value,
     chat::Event,
-    gleaner::glean,
+    metadata::AnswerMetadata,
     sse::{Block, Fields, Splitter},
     tokens::Reported,
-    told::Told,
+    usage_scanner::scan,
 };
 
 /// The largest event that is kept, and the largest document that is taken instead of a stream.
@@ -39,7 +39,7 @@ pub struct StreamReader {
     form: Form,
     /// JSON that stood bare between events and was not whole yet.
     bare: Vec<u8>,
-    told: Told,
+    metadata: AnswerMetadata,
     /// Whether something that means anything was read.
     begun: bool,
     /// Whether the last step was told: nothing that follows counts.
@@ -71,7 +71,7 @@ impl StreamReader {
             splitter: Splitter::new(cap),
             form: Form::Unknown(BytesMut::new()),
             bare: Vec::new(),
-            told: Told::default(),
+            metadata: AnswerMetadata::default(),
             begun: false,
             ended: false,
             cap,
@@ -112,8 +112,8 @@ impl StreamReader {
     }
 
     /// What the provider said about its answer so far.
-    pub fn told(&self) -> Told {
-        self.told.clone()
+    pub fn metadata(&self) -> AnswerMetadata {
+        self.metadata.clone()
     }
 
     /// The body has ended.
@@ -121,7 +121,7 @@ impl StreamReader {
         if let Form::Document(whole) = &mut self.form {
             let whole = whole.split();
             if !self.ended {
-                let _ = glean(&whole, &mut Reported::default(), &mut self.told);
+                let _ = scan(&whole, &mut Reported::default(), &mut self.metadata);
                 self.document(whole.strip_prefix(BOM).unwrap_or(&whole), emit);
             }
         } else if let Some(Block::Event(block)) = self.splitter.finish() {
@@ -152,7 +152,7 @@ impl StreamReader {
             // Who answers is said in the first event, what was used where usage is named.
             if !self.begun || USAGE.find(&data).is_some() {
                 self.begun = true;
-                let _ = glean(&data, &mut Reported::default(), &mut self.told);
+                let _ = scan(&data, &mut Reported::default(), &mut self.metadata);
             }
             self.decoder.event(fields.name, &data, &mut watched(&mut self.ended, emit));
         } else if bare.is_empty() && !self.bare.is_empty() {

@@ -1,46 +1,46 @@
-//! Picks usage out of the messages of a WebSocket while they pass. OpenAI's Realtime API and its
-//! Responses over a socket tell it with every answer (`response.done`, `response.completed`), Gemini's
-//! Live API with `usageMetadata`; each report is of one answer, so they are added up. Where messages
-//! begin and end is the business of whoever reads the frames.
+//! Reads usage from the messages of a WebSocket while they pass. OpenAI's Realtime API and
+//! Responses over a socket report it with every answer (`response.done`, `response.completed`),
+//! Gemini's Live API with `usageMetadata`; each report is about one answer, so reports are added
+//! up. The caller finds the boundaries of messages.
 
-use crate::{Gleaner, Tokens, told::Told};
+use crate::{Tokens, UsageScanner, metadata::AnswerMetadata};
 
-/// Reads the messages that a provider sends on one socket.
+/// Observes the messages that a provider sends on one socket.
 #[derive(Debug, Default)]
-pub struct SocketTap {
-    /// Reads the message that is passing.
-    gleaner: Gleaner,
+pub struct SocketObserver {
+    /// Scans the current message.
+    scanner: UsageScanner,
     sum: Tokens,
     reports: u64,
-    told: Told,
+    metadata: AnswerMetadata,
 }
 
-impl SocketTap {
-    /// The next piece of a message.
+impl SocketObserver {
+    /// Reads the next piece of a message.
     pub fn push(&mut self, piece: &[u8]) {
-        self.gleaner.push(piece);
+        self.scanner.push(piece);
     }
 
-    /// The message has ended; whether it told of more usage.
+    /// Ends the current message; returns whether it reported usage.
     pub fn message_ended(&mut self) -> bool {
-        let message = std::mem::take(&mut self.gleaner);
+        let message = std::mem::take(&mut self.scanner);
         let tokens = message.usage();
         if let Some(tokens) = tokens {
             self.sum = self.sum.plus(&tokens);
             self.reports += 1;
         }
-        self.told.then(message.into_told());
+        self.metadata.then(message.into_metadata());
         tokens.is_some()
     }
 
-    /// The tokens of all answers so far; none where no usage was told.
+    /// The tokens of all answers so far; `None` if no usage was reported.
     pub fn usage(&self) -> Option<Tokens> {
         (self.reports > 0).then_some(self.sum)
     }
 
-    /// What the provider said about its latest answer.
-    pub fn told(&self) -> &Told {
-        &self.told
+    /// The metadata of the latest answer.
+    pub fn metadata(&self) -> &AnswerMetadata {
+        &self.metadata
     }
 }
 
@@ -55,15 +55,16 @@ mod tests {
         )
     }
 
-    /// What messages in pieces of `size` tell, and after which of them there was more.
-    fn read(messages: &[&str], size: usize) -> (SocketTap, Vec<bool>) {
-        let mut tap = SocketTap::default();
+    /// Reads messages in pieces of `size` bytes; returns the observer and, for each message,
+    /// whether it reported usage.
+    fn read(messages: &[&str], size: usize) -> (SocketObserver, Vec<bool>) {
+        let mut observer = SocketObserver::default();
         let mut more = Vec::new();
         for message in messages {
-            message.as_bytes().chunks(size).for_each(|piece| tap.push(piece));
-            more.push(tap.message_ended());
+            message.as_bytes().chunks(size).for_each(|piece| observer.push(piece));
+            more.push(observer.message_ended());
         }
-        (tap, more)
+        (observer, more)
     }
 
     #[test]
@@ -74,8 +75,8 @@ mod tests {
         let (first, second) = (done(10, 5), done(20, 7));
         let messages = [begun, &first, &delta, "", &second];
         for size in [1, 7, 4096, 1 << 20] {
-            let (tap, more) = read(&messages, size);
-            let tokens = tap.usage().unwrap();
+            let (observer, more) = read(&messages, size);
+            let tokens = observer.usage().unwrap();
             assert_eq!((tokens.input, tokens.output, tokens.input_audio), (30, 12, 30), "{size}");
             assert_eq!(more, [false, true, false, false, true]);
         }

@@ -1,37 +1,37 @@
-//! Tokens as the providers count them, brought to one meaning.
+//! Token counts of the providers, normalised to one meaning.
 //!
-//! The four dialects count different things under similar names: Anthropic's input leaves out what
-//! came from the cache, Gemini's output leaves out the thoughts. The names themselves do not
-//! collide, so one reader knows them all and needs not be told the dialect.
+//! The four dialects count different things under similar names: Anthropic's input excludes cached
+//! tokens, Gemini's output excludes thoughts. The names do not collide, so one reader handles all
+//! dialects.
 
 use std::ops::Range;
 
-use crate::{json::members_unchecked, told::milliseconds};
+use crate::{json::members_unchecked, metadata::milliseconds};
 
 /// Tokens of one call. `cached`, `cache_written` and `input_audio` are parts of `input`;
 /// `reasoning` and `output_audio` are parts of `output`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tokens {
-    /// All tokens that went in.
+    /// All input tokens.
     pub input: u64,
-    /// Those read from the provider's prompt cache.
+    /// Input tokens read from the provider's prompt cache.
     pub cached: u64,
-    /// Those written to the provider's prompt cache.
+    /// Input tokens written to the provider's prompt cache.
     pub cache_written: u64,
-    /// Those that were audio.
+    /// Input tokens that were audio.
     pub input_audio: u64,
-    /// All tokens that came out.
+    /// All output tokens.
     pub output: u64,
-    /// Those spent on reasoning.
+    /// Output tokens used for reasoning.
     pub reasoning: u64,
-    /// Those that were audio.
+    /// Output tokens that were audio.
     pub output_audio: u64,
-    /// Milliseconds of audio that was listened to, where that is billed instead of tokens.
+    /// Transcribed audio in milliseconds, if it is billed instead of tokens.
     pub duration_ms: u64,
 }
 
 impl Tokens {
-    /// The sum of two.
+    /// Returns the sum of both.
     #[must_use]
     pub fn plus(&self, other: &Tokens) -> Tokens {
         Tokens {
@@ -47,19 +47,19 @@ impl Tokens {
     }
 }
 
-/// What a provider reported, under its own names. A later report replaces an earlier one field by
-/// field: running totals are never added up.
+/// Usage as a provider reported it, under its own names. A later report replaces an earlier one
+/// field by field: running totals are not added up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Reported {
-    /// OpenAI chat; with what came from the cache.
+    /// OpenAI Chat Completions; includes cached tokens.
     prompt: Option<u64>,
-    /// Responses (with the cache) or Anthropic (without).
+    /// Responses (includes cached tokens) or Anthropic (excludes them).
     input: Option<u64>,
     output: Option<u64>,
     total: Option<u64>,
     cached: Option<u64>,
     cache_written: Option<u64>,
-    /// Anthropic: stands beside `input`.
+    /// Anthropic; not included in `input`.
     cache_read: Option<u64>,
     cache_creation: Option<u64>,
     input_audio: Option<u64>,
@@ -79,9 +79,9 @@ struct Gemini {
 }
 
 impl Reported {
-    /// Takes over what a usage object says; what it does not say stays.
+    /// Reads a usage object; fields that it does not have keep their values.
     pub(crate) fn read(&mut self, usage: &[u8]) {
-        // A usage object that is no JSON cannot stand in a JSON answer; nothing is lost with it.
+        // A malformed usage object cannot occur in a JSON answer; ignoring it loses nothing.
         let _ = members_unchecked(usage, |member| {
             let name = &usage[member.name];
             let value = &usage[member.value];
@@ -148,7 +148,7 @@ impl Reported {
         });
     }
 
-    /// The tokens in one meaning; none where nothing was reported.
+    /// The normalised tokens; `None` if nothing was reported.
     pub(crate) fn tokens(&self) -> Option<Tokens> {
         if *self == Reported::default() {
             return None;
@@ -174,7 +174,7 @@ impl Reported {
             let beside = given(self.cache_read).saturating_add(given(self.cache_creation));
             tokens.input = tokens.input.saturating_add(beside);
         }
-        // Some servers count reasoning beside the output; their total gives it away.
+        // Some servers do not include reasoning in the output; the total reveals it.
         let apart = tokens.input.saturating_add(tokens.output).saturating_add(tokens.reasoning);
         if self.reasoning.is_some_and(|n| n > 0) && self.total == Some(apart) {
             tokens.output = tokens.output.saturating_add(tokens.reasoning);
@@ -189,8 +189,8 @@ impl Gemini {
         let reasoning = given(self.thoughts);
         let input = given(self.prompt).saturating_add(given(self.tool_prompt));
         let counted = given(self.candidates).saturating_add(reasoning);
-        // The total is the surer number: in some answers a part is missing from the counts, and in
-        // some the thoughts are counted twice.
+        // The total is more reliable: some answers leave a part out of the counts, and some count
+        // the thoughts twice.
         let by_total = self.total.and_then(|total| total.checked_sub(input)).filter(|n| *n > 0);
         Tokens { input, output: by_total.unwrap_or(counted), reasoning, ..Tokens::default() }
     }
@@ -202,17 +202,17 @@ fn put(place: &mut Option<u64>, value: Option<u64>) {
     }
 }
 
-/// A count, also where it was written as `12.0`; nothing where it is no number or below zero.
+/// Reads a count, also if written as `12.0`; `None` if it is not a number or negative.
 fn number(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
     text.parse::<u64>().ok().or_else(|| {
         let float = text.parse::<f64>().ok().filter(|float| (0.0..1e15).contains(float))?;
-        // In the range that was checked nothing is cut off but a fraction.
+        // The value is in range: only a fraction is cut off.
         Some(float as u64)
     })
 }
 
-/// The audio tokens in Gemini's list of `{modality, tokenCount}`.
+/// Returns the audio tokens in Gemini's list of `{modality, tokenCount}`.
 fn audio_in(details: &[u8]) -> Option<u64> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -227,7 +227,7 @@ fn audio_in(details: &[u8]) -> Option<u64> {
     Some(audio.fold(0, |sum: u64, part| sum.saturating_add(part.token_count)))
 }
 
-/// The member of the object `text` that is called `name`; for small objects only.
+/// Returns the range of the member `name` of the object `text`; for small objects only.
 pub(crate) fn member(text: &[u8], name: &str) -> Option<Range<usize>> {
     let mut found = None;
     members_unchecked(text, |member| {

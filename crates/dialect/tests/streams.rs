@@ -1,11 +1,11 @@
-//! Whole answers of every dialect through the tap, in pieces of every size.
+//! Whole answers of every dialect through the observer, in pieces of every size.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use bytes::Bytes;
 use dialect::{
     ANTHROPIC, Coding, ErrorWords, First, Form, GEMINI, Grammar, OPENAI_CHAT, OPENAI_RESPONSES,
-    PLAIN, Tap, TapOptions, Tokens,
+    ObserverOptions, PLAIN, StreamObserver, Tokens,
 };
 use proptest::prelude::*;
 
@@ -78,28 +78,28 @@ struct Heard {
     error: Option<u16>,
 }
 
-fn hear(grammar: &'static dyn Grammar, options: TapOptions, pieces: &[&[u8]]) -> Heard {
-    let mut tap = Tap::new(grammar, options);
+fn hear(grammar: &'static dyn Grammar, options: ObserverOptions, pieces: &[&[u8]]) -> Heard {
+    let mut observer = StreamObserver::new(grammar, options);
     let mut out = Vec::new();
     for piece in pieces {
-        tap.push(Bytes::copy_from_slice(piece), &mut out);
+        observer.push(Bytes::copy_from_slice(piece), &mut out);
     }
-    tap.finish(&mut out);
+    observer.finish(&mut out);
     Heard {
         bytes: String::from_utf8(out.concat()).unwrap(),
-        first: tap.first().clone(),
-        ended: tap.ended(),
-        complete: tap.complete(),
-        usage: tap.usage(),
-        error: tap.error().map(|error| error.status),
+        first: observer.first().clone(),
+        ended: observer.ended(),
+        complete: observer.complete(),
+        usage: observer.usage(),
+        error: observer.error().map(|error| error.status),
     }
 }
 
 fn whole(grammar: &'static dyn Grammar, stream: &str) -> Heard {
-    hear(grammar, TapOptions::default(), &[stream.as_bytes()])
+    hear(grammar, ObserverOptions::default(), &[stream.as_bytes()])
 }
 
-const HIDING: TapOptions = TapOptions { form: Form::Sse, hide_usage_event: true };
+const HIDING: ObserverOptions = ObserverOptions { form: Form::Sse, hide_usage_event: true };
 
 fn streams() -> [(&'static dyn Grammar, &'static str); 4] {
     [
@@ -153,11 +153,11 @@ fn a_chunk_with_more_than_usage_is_not_taken_out() {
 #[test]
 fn pieces_pass_as_they_came_where_nothing_is_hidden() {
     let stream = Bytes::from_static(CHAT.as_bytes());
-    let mut tap = Tap::new(OPENAI_CHAT, TapOptions::default());
+    let mut observer = StreamObserver::new(OPENAI_CHAT, ObserverOptions::default());
     let mut out = Vec::new();
     for at in (0..stream.len()).step_by(100) {
         let piece = stream.slice(at..stream.len().min(at + 100));
-        tap.push(piece.clone(), &mut out);
+        observer.push(piece.clone(), &mut out);
         let passed = out.pop().unwrap();
         assert!(out.is_empty());
         assert_eq!((passed.as_ptr(), passed.len()), (piece.as_ptr(), piece.len()));
@@ -166,16 +166,16 @@ fn pieces_pass_as_they_came_where_nothing_is_hidden() {
 
 #[test]
 fn while_hiding_only_an_unfinished_event_waits() {
-    let mut tap = Tap::new(OPENAI_CHAT, HIDING);
+    let mut observer = StreamObserver::new(OPENAI_CHAT, HIDING);
     let mut out = Vec::new();
     let two = Bytes::from_static(b"data: {\"a\":1}\n\ndata: {\"b\":2}\n\n");
-    tap.push(two.clone(), &mut out);
+    observer.push(two.clone(), &mut out);
     assert_eq!(out, [two]);
     out.clear();
-    tap.push(Bytes::from_static(b"data: 3\n\ndata: 4"), &mut out);
+    observer.push(Bytes::from_static(b"data: 3\n\ndata: 4"), &mut out);
     assert_eq!(out.concat(), b"data: 3\n\n");
     out.clear();
-    tap.push(Bytes::from_static(b"4\n\n"), &mut out);
+    observer.push(Bytes::from_static(b"4\n\n"), &mut out);
     assert_eq!(out.concat(), b"data: 44\n\n");
 }
 
@@ -221,7 +221,7 @@ fn an_empty_answer_is_known() {
         assert_eq!(whole(OPENAI_CHAT, stream).first, First::Empty, "{stream:?}");
     }
     assert_eq!(whole(ANTHROPIC, "event: ping\ndata: {\"type\":\"ping\"}\n\n").first, First::Empty);
-    let json = TapOptions { form: Form::Json, ..TapOptions::default() };
+    let json = ObserverOptions { form: Form::Json, ..ObserverOptions::default() };
     assert_eq!(hear(OPENAI_CHAT, json, &[]).first, First::Empty);
     assert_eq!(hear(OPENAI_CHAT, json, &[b" \n"]).first, First::Empty);
     assert_eq!(hear(OPENAI_CHAT, json, &[b"17"]).first, First::Content);
@@ -229,12 +229,12 @@ fn an_empty_answer_is_known() {
 
 #[test]
 fn the_first_event_is_known_before_the_second_comes() {
-    let mut tap = Tap::new(ANTHROPIC, TapOptions::default());
+    let mut observer = StreamObserver::new(ANTHROPIC, ObserverOptions::default());
     let mut out = Vec::new();
-    tap.push(Bytes::from_static(b"event: message_start\ndata: {\"type\":"), &mut out);
-    assert_eq!(tap.first(), &First::Pending);
-    tap.push(Bytes::from_static(b"\"message_start\"}\n\n"), &mut out);
-    assert_eq!(tap.first(), &First::Content);
+    observer.push(Bytes::from_static(b"event: message_start\ndata: {\"type\":"), &mut out);
+    assert_eq!(observer.first(), &First::Pending);
+    observer.push(Bytes::from_static(b"\"message_start\"}\n\n"), &mut out);
+    assert_eq!(observer.first(), &First::Content);
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_cut_stream_is_not_complete() {
 
 #[test]
 fn json_answers_are_read_too() {
-    let json = TapOptions { form: Form::Json, hide_usage_event: true };
+    let json = ObserverOptions { form: Form::Json, hide_usage_event: true };
     let array = format!("[{}]", GEMINI_STREAM.replace("data: ", "").trim().replace("\n\n", ",\n"));
     let cases: &[(&'static dyn Grammar, &str)] = &[
         (GEMINI, &array),
@@ -279,11 +279,11 @@ fn json_answers_are_read_too() {
 
 #[test]
 fn the_first_byte_outdoes_the_content_type() {
-    let json = TapOptions { form: Form::Json, ..TapOptions::default() };
+    let json = ObserverOptions { form: Form::Json, ..ObserverOptions::default() };
     assert_eq!(hear(OPENAI_CHAT, json, &[CHAT.as_bytes()]).usage, Some(TOKENS));
     let heard = whole(OPENAI_CHAT, r#"{"usage":{"prompt_tokens":1}}"#);
     assert_eq!(heard.usage.map(|tokens| tokens.input), Some(1));
-    let opaque = TapOptions { form: Form::Opaque, ..TapOptions::default() };
+    let opaque = ObserverOptions { form: Form::Opaque, ..ObserverOptions::default() };
     let heard = hear(OPENAI_CHAT, opaque, &[CHAT.as_bytes()]);
     assert_eq!((heard.usage, heard.first), (None, First::Content));
 }
@@ -308,7 +308,7 @@ fn an_event_of_any_size_passes_and_its_usage_counts() {
     let stream = RESPONSES.replace(r#""output":["#, &format!(r#""output":["{huge}","#));
     for size in [65_536, stream.len()] {
         let pieces: Vec<&[u8]> = stream.as_bytes().chunks(size).collect();
-        let heard = hear(OPENAI_RESPONSES, TapOptions::default(), &pieces);
+        let heard = hear(OPENAI_RESPONSES, ObserverOptions::default(), &pieces);
         assert!(heard.bytes == stream);
         assert_eq!(heard.usage, Some(TOKENS));
         assert!(heard.ended || size == stream.len());
@@ -324,8 +324,10 @@ fn packed(text: &str) -> Vec<u8> {
 #[test]
 fn a_compressed_answer_is_read_and_passes_as_it_is_wanted() {
     let bytes = packed(CHAT);
-    let mut through = Tap::new(OPENAI_CHAT, HIDING).reading_through(Coding::of("gzip").unwrap());
-    let mut unpacking = Tap::new(OPENAI_CHAT, HIDING).unpacking(Coding::of("gzip").unwrap());
+    let mut through =
+        StreamObserver::new(OPENAI_CHAT, HIDING).reading_through(Coding::of("gzip").unwrap());
+    let mut unpacking =
+        StreamObserver::new(OPENAI_CHAT, HIDING).unpacking(Coding::of("gzip").unwrap());
     let (mut as_it_is, mut unpacked) = (Vec::new(), Vec::new());
     for piece in bytes.chunks(20) {
         through.push(Bytes::copy_from_slice(piece), &mut as_it_is);
@@ -335,8 +337,11 @@ fn a_compressed_answer_is_read_and_passes_as_it_is_wanted() {
     unpacking.finish(&mut unpacked);
     assert_eq!(as_it_is.concat(), bytes);
     assert_eq!(unpacked.concat(), hear(OPENAI_CHAT, HIDING, &[CHAT.as_bytes()]).bytes.as_bytes());
-    for tap in [through, unpacking] {
-        assert_eq!((tap.usage(), tap.first(), tap.ended()), (Some(TOKENS), &First::Content, true));
+    for observer in [through, unpacking] {
+        assert_eq!(
+            (observer.usage(), observer.first(), observer.ended()),
+            (Some(TOKENS), &First::Content, true)
+        );
     }
 }
 
@@ -344,14 +349,16 @@ fn a_compressed_answer_is_read_and_passes_as_it_is_wanted() {
 fn an_answer_that_is_badly_compressed_is_an_error_or_passes_unread() {
     let wrong = Bytes::from_static(b"this is no gzip at all");
     let mut out = Vec::new();
-    let mut tap = Tap::new(OPENAI_CHAT, HIDING).unpacking(Coding::of("gzip").unwrap());
-    tap.push(wrong.clone(), &mut out);
+    let mut observer =
+        StreamObserver::new(OPENAI_CHAT, HIDING).unpacking(Coding::of("gzip").unwrap());
+    observer.push(wrong.clone(), &mut out);
     assert!(out.is_empty());
-    assert!(matches!(tap.first(), First::Error(error) if error.retryable()));
-    let mut tap = Tap::new(OPENAI_CHAT, HIDING).reading_through(Coding::of("gzip").unwrap());
-    tap.push(wrong.clone(), &mut out);
-    tap.push(wrong.clone(), &mut out);
-    assert_eq!((out, tap.first()), (vec![wrong; 2], &First::Content));
+    assert!(matches!(observer.first(), First::Error(error) if error.retryable()));
+    let mut observer =
+        StreamObserver::new(OPENAI_CHAT, HIDING).reading_through(Coding::of("gzip").unwrap());
+    observer.push(wrong.clone(), &mut out);
+    observer.push(wrong.clone(), &mut out);
+    assert_eq!((out, observer.first()), (vec![wrong; 2], &First::Content));
 }
 
 #[test]
@@ -359,11 +366,11 @@ fn a_broken_stream_is_closed_in_good_form() {
     let words =
         ErrorWords { status: 502, code: "upstream_broke", message: "it broke", request_id: "r" };
     let said = |grammar, options, before: &'static str| {
-        let mut tap = Tap::new(grammar, options);
-        tap.push(Bytes::from_static(before.as_bytes()), &mut Vec::new());
-        String::from_utf8(tap.broken_off(&words).into()).unwrap()
+        let mut observer = StreamObserver::new(grammar, options);
+        observer.push(Bytes::from_static(before.as_bytes()), &mut Vec::new());
+        String::from_utf8(observer.broken_off(&words).into()).unwrap()
     };
-    let plain = TapOptions::default();
+    let plain = ObserverOptions::default();
     assert!(said(ANTHROPIC, plain, "data: {}\n\n").starts_with("event: error\n"));
     assert!(said(ANTHROPIC, plain, "data: {").starts_with("\n\nevent: error\n"));
     assert!(said(OPENAI_CHAT, HIDING, "data: {").starts_with("data: {\"error\""));
@@ -380,7 +387,7 @@ proptest! {
         let (grammar, stream) = streams()[which];
         let grammar = if plain { PLAIN } else { grammar };
         let stream = if crlf { stream.replace('\n', "\r\n") } else { stream.to_owned() };
-        let options = TapOptions { form: Form::Sse, hide_usage_event: hide };
+        let options = ObserverOptions { form: Form::Sse, hide_usage_event: hide };
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
         cuts.extend([0, stream.len()]);
         cuts.sort_unstable();
@@ -406,12 +413,12 @@ proptest! {
         ),
         which in 0..4_usize,
     ) {
-        let mut tap = Tap::new(streams()[which].0, TapOptions::default());
+        let mut observer = StreamObserver::new(streams()[which].0, ObserverOptions::default());
         let mut out = Vec::new();
         for piece in &pieces {
-            tap.push(Bytes::copy_from_slice(piece), &mut out);
+            observer.push(Bytes::copy_from_slice(piece), &mut out);
         }
-        tap.finish(&mut out);
+        observer.finish(&mut out);
         prop_assert_eq!(out.concat(), pieces.concat());
     }
 }

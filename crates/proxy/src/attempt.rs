@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use dialect::{Coding, First, Form, Tap, TapOptions};
+use dialect::{Coding, First, Form, ObserverOptions, StreamObserver};
 use domain::{Upstream, Verdict};
 use pingora_timeout::timeout;
 
@@ -61,7 +61,7 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Incoming {
     /// Listens to the body as it passes.
-    pub(crate) tap: Tap,
+    pub(crate) observer: StreamObserver,
     /// What is here already, as it goes to the client.
     pub(crate) ready: Vec<Bytes>,
     pub(crate) rd: Reader,
@@ -151,20 +151,21 @@ impl Try<'_> {
             return Err(Broken::Failed(Failed::upstream("coding", words)));
         }
         let hides_usage = form == Form::Sse && self.outgoing.asks_usage;
-        let tap = Tap::new(grammar, TapOptions { form, hide_usage_event: hides_usage });
+        let observer =
+            StreamObserver::new(grammar, ObserverOptions { form, hide_usage_event: hides_usage });
         // Where we asked for a plain answer the client gets one, whatever the provider does.
         let coding = coding(&head).filter(|_| self.converts || form != Form::Opaque);
         let unpacks = coding.is_some()
             && matches!(call.door, Door::Model(_))
             && !matches!(framing, Framing::Empty);
-        let tap = match coding {
-            Some(coding) if unpacks => tap.unpacking(coding),
-            Some(coding) => tap.reading_through(coding),
-            None => tap,
+        let observer = match coding {
+            Some(coding) if unpacks => observer.unpacking(coding),
+            Some(coding) => observer.reading_through(coding),
+            None => observer,
         };
         let Conn { rd, wr } = conn;
         let mut incoming = Incoming {
-            tap,
+            observer,
             ready: Vec::new(),
             rd,
             decoder: Decoder::new(framing),
@@ -239,7 +240,7 @@ impl Try<'_> {
         let status = Some(answer.head.status);
         let wait = async {
             loop {
-                match answer.incoming.tap.first() {
+                match answer.incoming.observer.first() {
                     First::Pending if answer.incoming.waiting() > UNTOLD_MAX => return Ok(()),
                     First::Pending => {}
                     First::Content => return Ok(()),
@@ -312,10 +313,10 @@ impl Incoming {
             self.show(seen);
             return Ok(false);
         };
-        self.tap.push(piece, &mut self.ready);
+        self.observer.push(piece, &mut self.ready);
         // More that arrived with it goes out with it.
         while let Piece::Data(more) = self.decoder.next(&mut self.rd.buf)? {
-            self.tap.push(more, &mut self.ready);
+            self.observer.push(more, &mut self.ready);
         }
         if self.decoder.is_done() {
             self.finish();
@@ -339,7 +340,7 @@ impl Incoming {
     fn finish(&mut self) {
         if !self.finished {
             self.finished = true;
-            self.tap.finish(&mut self.ready);
+            self.observer.finish(&mut self.ready);
         }
     }
 
@@ -370,7 +371,7 @@ impl Incoming {
     /// Whether nothing but the end of the connection told that this was all, and the dialect says
     /// that it was not.
     pub(crate) fn was_cut_off(&self) -> bool {
-        self.finished && self.decoder.ends_with_connection() && !self.tap.complete()
+        self.finished && self.decoder.ends_with_connection() && !self.observer.complete()
     }
 
     /// How many bytes wait to go to the client.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dialect::Told;
+use dialect::AnswerMetadata;
 use domain::{Work, log::Outcome};
 use pingora_timeout::timeout;
 
@@ -33,9 +33,9 @@ impl Source {
     }
 
     /// What the provider said about the answer so far.
-    fn told(&self) -> Told {
+    fn told(&self) -> AnswerMetadata {
         match self {
-            Source::AsItIs { answer, .. } => answer.incoming.tap.told(),
+            Source::AsItIs { answer, .. } => answer.incoming.observer.metadata(),
             Source::Converted(flow) => flow.told(),
         }
     }

@@ -60,7 +60,7 @@ pub(crate) async fn stream(
         let pieces = std::mem::take(&mut answer.incoming.ready);
         let cut_off = call.generates_text() && answer.incoming.was_cut_off();
         let finished = answer.incoming.is_finished() && !cut_off;
-        let ending = finished || answer.incoming.tap.ended();
+        let ending = finished || answer.incoming.observer.ended();
         judge::passing(permit, &mut answer.incoming, ending);
 
         permit.passed(
@@ -147,8 +147,8 @@ fn came(more: Result<bool, ReadError>) -> Next {
 
 /// Writes the log entry of an answer that is about to be complete.
 async fn enter(client: &Client<'_>, answer: &Answer, permit: &mut Permit, going: u64) {
-    permit.told(&answer.incoming.tap.told());
-    let outcome = match answer.incoming.tap.error() {
+    permit.told(&answer.incoming.observer.metadata());
+    let outcome = match answer.incoming.observer.error() {
         // Where the status says so too, the error is the answer.
         Some(error) if answer.head.status < 300 => {
             permit.noted(format!("the provider's stream ended with an error ({})", error.code));
@@ -174,7 +174,7 @@ async fn broken(
         answer.head.status,
         usage::so_far(client.bytes_in, &permit.demand, &answer),
     );
-    permit.told(&answer.incoming.tap.told());
+    permit.told(&answer.incoming.observer.metadata());
     let outcome = match refusal {
         Refusal::Revoked(_) => Outcome::Revoked,
         Refusal::FellSilent | Refusal::TookTooLong => Outcome::TimedOut,
@@ -184,7 +184,9 @@ async fn broken(
     let message = refusal.to_string();
     let request_id = client.request_id.clone();
     let told = match call.door {
-        Door::Model(_) => answer.incoming.tap.broken_off(&refusal.words(&message, &request_id)),
+        Door::Model(_) => {
+            answer.incoming.observer.broken_off(&refusal.words(&message, &request_id))
+        }
         // `/proxy/…` is transparent: what breaks there breaks here.
         _ => Bytes::new(),
     };

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dialect::SocketTap;
+use dialect::SocketObserver;
 use domain::log::{Outcome, Usage, UsageSource};
 use pingora_timeout::{sleep, timeout};
 use tungstenite::protocol::frame::coding::{Control, OpCode};
@@ -154,25 +154,25 @@ struct Way {
     /// The code of the close frame that passed, if one did.
     close_code: Option<u16>,
     /// Reads the messages, and whether they told of more usage that is not booked yet.
-    tap: SocketTap,
+    observer: SocketObserver,
     more: bool,
 }
 
 impl Way {
     fn new() -> Self {
-        let (frames, tap) = (Frames::new(), SocketTap::default());
-        Self { frames, writing: false, passed: 0, close_code: None, tap, more: false }
+        let (frames, observer) = (Frames::new(), SocketObserver::default());
+        Self { frames, writing: false, passed: 0, close_code: None, observer, more: false }
     }
 
     /// These bytes went out.
     fn pass(&mut self, bytes: &[u8]) {
         self.passed += bytes.len() as u64;
-        let Self { frames, close_code: code, tap, more, .. } = self;
+        let Self { frames, close_code: code, observer, more, .. } = self;
         frames.pass(bytes, |part| {
             // Only clients mask, and what they say tells no usage.
             if matches!(part.opcode, OpCode::Data(_)) && part.mask.is_none() {
-                tap.push(part.payload);
-                *more |= part.ends && part.is_final && tap.message_ended();
+                observer.push(part.payload);
+                *more |= part.ends && part.is_final && observer.message_ended();
             }
             if part.opcode == OpCode::Control(Control::Close)
                 && part.at == 0
@@ -233,7 +233,7 @@ async fn pump(
             way.pass(&bytes);
             idle.beat();
             if let Some(permit) = permit.as_mut().filter(|_| std::mem::take(&mut way.more)) {
-                spent |= !permit.used_more(&way.tap).await;
+                spent |= !permit.used_more(&way.observer).await;
             }
         }
         // Between two frames: there a close frame can be put in.

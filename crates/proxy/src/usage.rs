@@ -42,10 +42,10 @@ pub(crate) fn so_far(bytes_in: u64, demand: &Demand, answer: &Answer) -> Measure
         // Whoever looks at a stored answer sees its usage again, and does not pay again.
         return nothing;
     }
-    let tap = &answer.incoming.tap;
-    let reported = tap.usage();
+    let observer = &answer.incoming.observer;
+    let reported = observer.usage();
     let is_text = demand.work == Work::Text;
-    if let Some(tokens) = reported.filter(|_| tap.complete() || !is_text) {
+    if let Some(tokens) = reported.filter(|_| observer.complete() || !is_text) {
         let mut usage = of_tokens(&tokens);
         let asked = demand.direct(false);
         (usage.characters, usage.images) = (asked.characters, asked.images);
@@ -58,13 +58,15 @@ pub(crate) fn so_far(bytes_in: u64, demand: &Demand, answer: &Answer) -> Measure
     match demand.work {
         Work::Free => nothing,
         // It is written later, where nobody looks on (`"background": true`).
-        Work::Text if reported.is_none() && tap.ended() && tap.told().is_pending() => {
+        Work::Text
+            if reported.is_none() && observer.ended() && observer.metadata().is_pending() =>
+        {
             (Usage::default(), UsageSource::Unknown)
         }
         Work::Text => {
             // A report from the beginning of a stream knows what went in and not what came out.
             let mut tokens = reported.unwrap_or_default();
-            tokens.output = tokens.output.max(tap.counted());
+            tokens.output = tokens.output.max(observer.counted());
             if reported.is_none() {
                 tokens.input = bytes_in / BYTES_PER_TOKEN;
             }
@@ -77,7 +79,7 @@ pub(crate) fn so_far(bytes_in: u64, demand: &Demand, answer: &Answer) -> Measure
         Work::Speech | Work::Image | Work::Video => {
             (Usage { input: demand.input, ..direct }, UsageSource::Counted)
         }
-        Work::Transcription => match tap.told().duration_ms() {
+        Work::Transcription => match observer.metadata().duration_ms() {
             Some(duration_ms) => (Usage { duration_ms, ..Usage::default() }, UsageSource::Reported),
             None => (demand.direct(true), UsageSource::Estimated),
         },

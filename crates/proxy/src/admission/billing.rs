@@ -1,7 +1,7 @@
 //! What a call used and cost, attempt by attempt: entered in its log entry, and settled in the
 //! limits and quotas that it holds of.
 
-use dialect::{SocketTap, Told};
+use dialect::{AnswerMetadata, SocketObserver};
 use domain::{
     Price, Work,
     log::{Attempt, LogEntry, Outcome, Usage, UsageSource},
@@ -33,7 +33,7 @@ impl Permit {
     }
 
     /// What the provider said about the answer that goes out.
-    pub(crate) fn told(&mut self, told: &Told) {
+    pub(crate) fn told(&mut self, told: &AnswerMetadata) {
         let answer = self.current;
         let Some(entry) = &mut self.entry else { return };
         let owned = |text: Option<&str>| text.map(str::to_owned);
@@ -79,10 +79,10 @@ impl Permit {
     }
 
     /// A socket told of more usage: it counts at once. Whether there is room for more.
-    pub(crate) async fn used_more(&mut self, tap: &SocketTap) -> bool {
-        let Some(tokens) = tap.usage() else { return true };
+    pub(crate) async fn used_more(&mut self, observer: &SocketObserver) -> bool {
+        let Some(tokens) = observer.usage() else { return true };
         let usage = of_tokens(&tokens);
-        self.told(tap.told());
+        self.told(observer.metadata());
         let Some(entry) = &mut self.entry else { return true };
         (entry.usage, entry.usage_source) = (usage, UsageSource::Reported);
         let cost_nano = self.entry.as_ref().and_then(|entry| {

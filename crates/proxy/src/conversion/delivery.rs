@@ -54,7 +54,7 @@ async fn whole(client: &mut Client<'_>, answer: Whole, permit: &mut Permit) -> R
     permit.answering(false);
     permit.passed(&*client, status, used);
     if let Some(body) = heard.and_then(|heard| heard.body) {
-        permit.told(&dialect::told_in(&body));
+        permit.told(&dialect::answer_metadata(&body));
     }
     permit.passing(std::slice::from_ref(&body));
     permit.close(Outcome::Completed, &*client, size).await;

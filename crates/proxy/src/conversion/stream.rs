@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dialect::{
-    Beginning, Codec, EncodeStream, Failure, FailureKind, StreamReader, Tokens, Told,
+    AnswerMetadata, Beginning, Codec, EncodeStream, Failure, FailureKind, StreamReader, Tokens,
     chat::{Event, Opening},
 };
 use domain::log::UsageSource;
@@ -220,8 +220,8 @@ impl Flow {
     }
 
     /// What the provider said about the answer so far.
-    pub(crate) fn told(&self) -> Told {
-        self.reader.told()
+    pub(crate) fn told(&self) -> AnswerMetadata {
+        self.reader.metadata()
     }
 }
 

@@ -1,30 +1,30 @@
-//! What the parts of an answer mean: what came first, whether it ended, what it cost.
+//! Interprets the parts of an answer: its first event, its end, its errors and its usage.
 
 use crate::{
-    Block, Fields, First, Gleaner, Grammar, ProviderError, Tokens,
-    gleaner::glean,
+    Block, Fields, First, Grammar, ProviderError, Tokens, UsageScanner,
     json::members_unchecked,
+    metadata::{self, AnswerMetadata},
     tokens::Reported,
-    told::{self, Told},
+    usage_scanner::scan,
 };
 
-/// A JSON answer of which this much has passed without an error in it is an answer.
+/// A JSON answer counts as content after this number of bytes without an error.
 const JSON_DOUBT: usize = 64 * 1024;
 
-/// Up to this size an answer in one piece is read at once; larger ones pass quicker by the way of
-/// those that come in many.
+/// Largest answer in one piece that is parsed at once, in bytes; the incremental scanner is faster
+/// for larger ones.
 const AT_ONCE: usize = 16 * 1024;
 
-/// Understands what a [`crate::Tap`] moves.
+/// Interprets what a [`crate::StreamObserver`] passes on.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub(crate) struct Interpreter {
     grammar: &'static dyn Grammar,
-    /// Whether the event of mere usage is to be pointed out.
+    /// Whether to report the event that carries only usage.
     seeks_usage_event: bool,
-    /// Reads a JSON answer that comes in pieces, or the oversized event that is just passing.
-    gleaner: Option<Box<Gleaner>>,
+    /// Scans a JSON answer that comes in pieces, or the oversized event that is passing.
+    scanner: Option<Box<UsageScanner>>,
     reported: Reported,
-    told: Told,
+    metadata: AnswerMetadata,
     pub(crate) json_read: usize,
     pub(crate) spoken: Spoken,
     pub(crate) first: First,
@@ -33,17 +33,17 @@ pub(crate) struct Listener {
     pub(crate) complete: bool,
 }
 
-/// Events that carried some of an answer's text, as far as can be told without reading them.
+/// Count and size of the events that carried text, estimated without parsing them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spoken {
     events: u64,
     bytes: u64,
-    /// The shortest of them, which is little more than what they all have around the text.
+    /// Size of the shortest event in bytes: about the size of the envelope around the text.
     shortest: u64,
 }
 
 impl Spoken {
-    /// Whole events of mere content.
+    /// Notes whole events that carry only content.
     pub(crate) fn note_all(&mut self, events: &[u8]) {
         let count = memchr::memmem::find_iter(events, b"\n\n").count().max(1) as u64;
         self.note(count, events.len() as u64);
@@ -56,25 +56,26 @@ impl Spoken {
         self.bytes += bytes;
     }
 
-    /// A token for each event, or for every four bytes of text where that is more.
+    /// Estimated tokens: one for each event, or one for every four bytes of text if that is more.
     pub(crate) fn tokens(&self) -> u64 {
         self.events.max((self.bytes - self.events * self.shortest) / 4)
     }
 }
 
-/// Whether an event of this name carries text; those without a name are chunks of a chat.
+/// Whether an event of this name carries text. Events without a name are chunks of Chat
+/// Completions.
 fn carries_text(name: Option<&[u8]>) -> bool {
     name.is_none_or(|name| name == b"content_block_delta" || name.ends_with(b".delta"))
 }
 
-impl Listener {
-    pub(crate) fn new(grammar: &'static dyn Grammar, seeks_usage_event: bool) -> Listener {
-        Listener {
+impl Interpreter {
+    pub(crate) fn new(grammar: &'static dyn Grammar, seeks_usage_event: bool) -> Interpreter {
+        Interpreter {
             grammar,
             seeks_usage_event,
-            gleaner: None,
+            scanner: None,
             reported: Reported::default(),
-            told: Told::default(),
+            metadata: AnswerMetadata::default(),
             json_read: 0,
             spoken: Spoken::default(),
             first: First::Pending,
@@ -92,22 +93,23 @@ impl Listener {
         self.reported.tokens()
     }
 
-    /// What the answer said about itself.
-    pub(crate) fn told(&self) -> Told {
-        let mut told = self.told.clone();
-        if let Some(gleaner) = &self.gleaner {
-            told.then(gleaner.told().clone());
+    /// The metadata of the answer so far.
+    pub(crate) fn metadata(&self) -> AnswerMetadata {
+        let mut metadata = self.metadata.clone();
+        if let Some(scanner) = &self.scanner {
+            metadata.then(scanner.metadata().clone());
         }
-        told
+        metadata
     }
 
-    /// Whether whole events tell nothing that changes what is known.
+    /// Whether whole events are plain content, which changes nothing that is known about the
+    /// answer.
     pub(crate) fn finds_plain(&self, events: &[u8]) -> bool {
-        // Behind a reason to finish comes the end, which may look like nothing.
+        // After the finish reason comes the end, which may look like plain content.
         self.first == First::Content && !self.complete && self.grammar.is_plain(events)
     }
 
-    /// The next piece of a JSON answer.
+    /// Reads the next piece of a JSON answer.
     pub(crate) fn json(&mut self, piece: &[u8]) {
         if self.ended {
             return;
@@ -122,14 +124,14 @@ impl Listener {
         }
     }
 
-    /// Reads an answer that came in one piece; false where it is not all there.
+    /// Reads an answer that came in one piece; returns false if it is incomplete.
     fn whole_json(&mut self, piece: &[u8]) -> bool {
         if piece.len() > AT_ONCE || !piece.trim_ascii_end().ends_with(b"}") {
             return false;
         }
         let mut reported = self.reported;
-        let Ok(error) = glean(piece, &mut reported, &mut self.told) else {
-            self.told = Told::default();
+        let Ok(error) = scan(piece, &mut reported, &mut self.metadata) else {
+            self.metadata = AnswerMetadata::default();
             return false;
         };
         self.reported = reported;
@@ -143,29 +145,29 @@ impl Listener {
     }
 
     fn json_part(&mut self, piece: &[u8]) {
-        let gleaner = self.gleaner.get_or_insert_default();
-        gleaner.push(piece);
-        self.reported = *gleaner.reported();
-        self.ended = gleaner.is_finished();
+        let scanner = self.scanner.get_or_insert_default();
+        scanner.push(piece);
+        self.reported = *scanner.reported();
+        self.ended = scanner.is_finished();
         self.complete = self.ended;
-        if let (Some(error), None) = (gleaner.error(), &self.error) {
+        if let (Some(error), None) = (scanner.error(), &self.error) {
             self.error = Some(error.clone());
         }
         if self.first == First::Pending {
             self.first = match &self.error {
                 Some(error) => First::Error(error.clone()),
-                None if gleaner.is_content() || self.json_read > JSON_DOUBT => First::Content,
+                None if scanner.is_content() || self.json_read > JSON_DOUBT => First::Content,
                 None => First::Pending,
             };
         }
     }
 
-    /// The next block of an event stream; whether it is the event sought.
+    /// Reads the next block of an event stream; returns whether it is the usage event.
     pub(crate) fn block(&mut self, block: &Block) -> bool {
         match block {
             Block::Event(bytes) => {
-                if let Some(gleaner) = self.gleaner.take() {
-                    self.told.then(gleaner.into_told());
+                if let Some(scanner) = self.scanner.take() {
+                    self.metadata.then(scanner.into_metadata());
                 }
                 self.event(&Fields::read(bytes), bytes.len())
             }
@@ -191,7 +193,7 @@ impl Listener {
         }
         if kind.telling {
             let mut reported = self.reported;
-            let error = glean(data, &mut reported, &mut self.told);
+            let error = scan(data, &mut reported, &mut self.metadata);
             if error.is_ok() {
                 self.reported = reported;
             }
@@ -203,14 +205,14 @@ impl Listener {
         if self.first == First::Pending && (kind.telling || !kind.end) {
             self.first = First::Content;
             if !kind.telling {
-                // Streams without usage name their model in their first event all the same.
-                told::read(data, &mut self.told);
+                // Streams without usage still name their model in the first event.
+                metadata::read(data, &mut self.metadata);
             }
         }
         self.seeks_usage_event && kind.telling && is_usage_event(data)
     }
 
-    /// The answer turned out to be an error; `data` says which, as JSON or in words.
+    /// Notes that the answer is an error; `data` is its JSON or plain text.
     pub(crate) fn failed(&mut self, data: &[u8]) {
         let error = ProviderError::read(data).unwrap_or_else(|| ProviderError {
             status: 502,
@@ -226,28 +228,28 @@ impl Listener {
         self.complete = true;
     }
 
-    /// A part of an event that is not kept. Its usage is picked out as it passes.
+    /// Scans a part of an oversized event for usage; the event itself is not kept.
     fn oversized(&mut self, part: &[u8]) {
         if self.first == First::Pending {
             self.first = First::Content;
         }
-        let gleaner = match &mut self.gleaner {
-            Some(gleaner) => gleaner,
+        let scanner = match &mut self.scanner {
+            Some(scanner) => scanner,
             none => {
                 if let Some(name) = Fields::read(part).name {
                     let kind = self.grammar.event(Some(name), b"");
                     self.ended |= kind.end;
                     self.complete |= kind.finish || kind.end;
                 }
-                none.insert(Box::new(Gleaner::resuming(self.reported)))
+                none.insert(Box::new(UsageScanner::resuming(self.reported)))
             }
         };
-        gleaner.push(part);
-        self.reported = *gleaner.reported();
+        scanner.push(part);
+        self.reported = *scanner.reported();
     }
 }
 
-/// The chunk of an OpenAI chat stream that carries nothing but usage.
+/// Whether this is the chunk of a Chat Completions stream that carries only usage.
 fn is_usage_event(data: &[u8]) -> bool {
     let (mut no_choices, mut usage) = (false, false);
     let read = members_unchecked(data, |member| {

@@ -1,43 +1,43 @@
-//! Picks usage and errors out of a JSON answer while it passes, in pieces of any size.
+//! Finds usage and errors in a JSON answer while it passes, in pieces of any size.
 //!
-//! It keeps the few bytes of what it looks for and nothing of the rest, so an answer of any size
-//! costs the same memory. It follows brackets and strings and checks no more than that: whether an
-//! answer is good JSON is the client's business.
+//! Memory use is constant: only the values that are looked for are kept. Brackets and strings are
+//! tracked; the JSON is not validated.
 
 use crate::{
-    Malformed, ProviderError, Tokens, json::members_unchecked, tokens::Reported, told::Told,
+    Malformed, ProviderError, Tokens, json::members_unchecked, metadata::AnswerMetadata,
+    tokens::Reported,
 };
 
-/// More than any usage or error object has; what is larger is not one.
+/// Largest usage or error object that is read, in bytes.
 const CAPTURE_CAP: usize = 64 * 1024;
 
-/// The longest name that is looked for, and one more to tell it from longer ones.
+/// Length of the longest member name that is looked for, plus one to recognise longer names.
 const NAME_CAP: usize = 16;
 
-/// Reads `usage` and `error` off a JSON answer. An array of answers (a Gemini stream without
-/// `alt=sse`) is read answer by answer; the last usage counts.
+/// Reads `usage` and `error` from a JSON answer. In an array of answers (a Gemini stream without
+/// `alt=sse`) the last usage counts.
 #[derive(Debug, Default)]
-pub struct Gleaner {
-    /// How many brackets are open.
+pub struct UsageScanner {
+    /// The number of open brackets.
     depth: u32,
-    /// The depth at which the members of an answer stand; 2 inside of an array of answers.
+    /// The depth of the members of an answer: 2 inside an array of answers.
     top: u32,
-    /// At this depth the members of `response` or `message` stand, while one is open.
+    /// The depth of the members of an open `response` or `message`.
     nested: Option<u32>,
     in_string: bool,
     escaped: bool,
-    /// Whether the next string at a depth that we watch is a member's name.
+    /// Whether the next string at a watched depth is a member name.
     name_next: bool,
     in_name: bool,
     name: [u8; NAME_CAP],
     name_length: usize,
     wanted: Option<Wanted>,
     capture: Vec<u8>,
-    /// Whether the value being captured grew too large.
+    /// Whether the value being captured exceeds [`CAPTURE_CAP`].
     overflown: bool,
     names_seen: u32,
     reported: Reported,
-    told: Told,
+    metadata: AnswerMetadata,
     error: Option<ProviderError>,
     finished: bool,
 }
@@ -47,17 +47,17 @@ enum Wanted {
     Usage,
     Error,
     Type,
-    /// A member in which the answer says something about itself.
-    Told,
+    /// A member with metadata.
+    Metadata,
 }
 
-/// Reads a whole answer or event at once, which is quicker where it is at hand: usage goes to
-/// `reported`, what else is said about the answer to `told`, and an error comes back. After a
-/// failure both may hold a part of it.
-pub(crate) fn glean(
+/// Reads a whole answer or event at once, which is faster than the incremental scanner. Usage goes
+/// to `reported`, other metadata to `metadata`; an error is returned. If the JSON is malformed both
+/// may hold a part of it.
+pub(crate) fn scan(
     json: &[u8],
     reported: &mut Reported,
-    told: &mut Told,
+    metadata: &mut AnswerMetadata,
 ) -> Result<Option<ProviderError>, Malformed> {
     let mut failed = false;
     members_unchecked(json, |member| {
@@ -65,21 +65,21 @@ pub(crate) fn glean(
         match &json[member.name] {
             b"usage" | b"usageMetadata" => {
                 reported.read(value);
-                told.usage_object(value);
+                metadata.usage_object(value);
             }
             b"error" => failed |= says_error(value),
             b"response" | b"message" if value.starts_with(b"{") => {
-                // It was checked with the whole.
+                // It was validated with the whole.
                 let _ = members_unchecked(value, |member| match &value[member.name] {
                     b"usage" | b"usageMetadata" => {
                         reported.read(&value[member.value.clone()]);
-                        told.usage_object(&value[member.value]);
+                        metadata.usage_object(&value[member.value]);
                     }
                     b"error" => failed |= says_error(&value[member.value]),
-                    name => told.member(name, &value[member.value]),
+                    name => metadata.member(name, &value[member.value]),
                 });
             }
-            name => told.member(name, value),
+            name => metadata.member(name, value),
         }
     })?;
     Ok(if failed { ProviderError::read(json) } else { None })
@@ -89,8 +89,8 @@ fn says_error(value: &[u8]) -> bool {
     value != b"null" && value != b"false"
 }
 
-impl Gleaner {
-    /// The next piece of the answer.
+impl UsageScanner {
+    /// Reads the next piece of the answer.
     pub fn push(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
             let taken = if self.in_string { self.string(piece) } else { self.structure(piece) };
@@ -98,51 +98,51 @@ impl Gleaner {
         }
     }
 
-    /// What has been reported so far.
+    /// The usage reported so far.
     pub fn usage(&self) -> Option<Tokens> {
         self.reported.tokens()
     }
 
-    /// The error that the answer turned out to be.
+    /// The error, if the answer is one.
     pub fn error(&self) -> Option<&ProviderError> {
         self.error.as_ref()
     }
 
-    /// Whether what was read so far is surely an answer and not an error: a name was read that no
-    /// error begins with, or an error's name had nothing behind it.
+    /// Whether the bytes so far belong to content and not to an error: a member name was read that
+    /// no error begins with, or an error member was empty.
     pub fn is_content(&self) -> bool {
         self.error.is_none()
             && (self.finished
                 || self.names_seen > 1
                 || (self.names_seen == 1
-                    && matches!(self.wanted, None | Some(Wanted::Told))
+                    && matches!(self.wanted, None | Some(Wanted::Metadata))
                     && !self.in_name))
     }
 
-    /// Whether the outermost bracket has been closed.
+    /// Whether the outermost bracket is closed.
     pub fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// A gleaner for the next event of a stream, whose reports replace those before.
-    pub(crate) fn resuming(reported: Reported) -> Gleaner {
-        Gleaner { reported, ..Gleaner::default() }
+    /// Creates a scanner for the next event of a stream, whose reports replace the earlier ones.
+    pub(crate) fn resuming(reported: Reported) -> UsageScanner {
+        UsageScanner { reported, ..UsageScanner::default() }
     }
 
     pub(crate) fn reported(&self) -> &Reported {
         &self.reported
     }
 
-    /// What the answer says about itself.
-    pub(crate) fn told(&self) -> &Told {
-        &self.told
+    /// The metadata of the answer.
+    pub(crate) fn metadata(&self) -> &AnswerMetadata {
+        &self.metadata
     }
 
-    pub(crate) fn into_told(self) -> Told {
-        self.told
+    pub(crate) fn into_metadata(self) -> AnswerMetadata {
+        self.metadata
     }
 
-    /// Inside a string: up to its end or to the next escape.
+    /// Reads inside a string up to its end or the next escape; returns the number of bytes read.
     fn string(&mut self, piece: &[u8]) -> usize {
         if self.escaped {
             self.escaped = false;
@@ -164,11 +164,12 @@ impl Gleaner {
         taken
     }
 
-    /// Outside of strings: up to and with the next byte that means something.
+    /// Reads outside of strings up to and including the next structural byte; returns the number of
+    /// bytes read.
     fn structure(&mut self, piece: &[u8]) -> usize {
         let watched = self.watches(self.depth);
-        // Where nothing is watched, only what changes the depth matters: long lists of numbers,
-        // of which embeddings are made, pass in blocks.
+        // If nothing is watched, only changes of the depth matter: long lists of numbers, as in
+        // embeddings, are skipped in blocks.
         let found = if watched || self.wanted.is_some() {
             piece.iter().position(|&byte| is_bracket(byte) || byte == b',')
         } else {
@@ -178,7 +179,7 @@ impl Gleaner {
             self.keep(piece);
             return piece.len();
         };
-        // What ends a captured value is not part of it.
+        // The byte that ends a captured value is not part of it.
         let ends_value = watched && matches!(piece[at], b',' | b'}' | b']');
         self.keep(&piece[..at + usize::from(!ends_value)]);
         match piece[at] {
@@ -231,7 +232,7 @@ impl Gleaner {
         self.finished |= self.depth == 0;
     }
 
-    /// A name was read at a depth that we watch.
+    /// Handles a member name at a watched depth.
     fn named(&mut self) {
         let name = &self.name[..self.name_length.min(NAME_CAP)];
         let outermost = self.depth == self.top;
@@ -240,7 +241,7 @@ impl Gleaner {
             b"error\"" => Some(Wanted::Error),
             b"type\"" if outermost && self.names_seen == 0 => Some(Wanted::Type),
             b"model\"" | b"modelVersion\"" | b"service_tier\"" | b"serviceTier\""
-            | b"responseId\"" | b"duration\"" | b"status\"" => Some(Wanted::Told),
+            | b"responseId\"" | b"duration\"" | b"status\"" => Some(Wanted::Metadata),
             b"response\"" | b"message\"" if outermost => {
                 self.nested = Some(self.depth + 1);
                 None
@@ -270,7 +271,7 @@ impl Gleaner {
         }
     }
 
-    /// The value of a watched member is whole.
+    /// Handles the end of the value of a watched member.
     fn value_ended(&mut self) {
         if self.nested == Some(self.depth + 1) {
             self.nested = None;
@@ -281,17 +282,18 @@ impl Gleaner {
         match wanted {
             Wanted::Usage => {
                 self.reported.read(value);
-                self.told.usage_object(value);
+                self.metadata.usage_object(value);
             }
-            Wanted::Told => {
+            Wanted::Metadata => {
                 let name = &self.name[..self.name_length.min(NAME_CAP)];
-                self.told.member(name.strip_suffix(b"\"").unwrap_or(name), value);
+                self.metadata.member(name.strip_suffix(b"\"").unwrap_or(name), value);
             }
             Wanted::Error if !self.overflown && says_error(value) => {
                 let whole = [b"{\"error\":", value, b"}"].concat();
                 self.error = ProviderError::read(&whole).or(self.error.take());
             }
-            // What an error's type says comes with the error itself: it counts as not yet read.
+            // The `type` of an error precedes the error itself: it does not count as a name that
+            // was read.
             Wanted::Type if value == b"\"error\"" => self.names_seen = 0,
             Wanted::Error | Wanted::Type => {}
         }
@@ -299,9 +301,9 @@ impl Gleaner {
     }
 }
 
-/// A bracket or a quote.
+/// Whether the byte is a bracket or a quote.
 fn is_bracket(byte: u8) -> bool {
-    // Setting the bit 0x20 makes the square brackets curly ones, and no others.
+    // Setting the bit 0x20 turns square brackets into curly ones, and changes no other brackets.
     (byte == b'"') | (byte | 0x20 == b'{') | (byte | 0x20 == b'}')
 }
 
@@ -322,14 +324,14 @@ mod tests {
 
     use super::*;
 
-    fn gleaned(text: &str) -> Gleaner {
-        let mut gleaner = Gleaner::default();
-        gleaner.push(text.as_bytes());
-        gleaner
+    fn scanned(text: &str) -> UsageScanner {
+        let mut scanner = UsageScanner::default();
+        scanner.push(text.as_bytes());
+        scanner
     }
 
     fn in_and_out(text: &str) -> Option<(u64, u64)> {
-        gleaned(text).usage().map(|tokens| (tokens.input, tokens.output))
+        scanned(text).usage().map(|tokens| (tokens.input, tokens.output))
     }
 
     #[test]
@@ -370,7 +372,7 @@ mod tests {
 
     #[test]
     fn errors_are_found() {
-        let error = |text| gleaned(text).error().map(|error| error.status);
+        let error = |text| scanned(text).error().map(|error| error.status);
         assert_eq!(error(r#"{"error":{"code":429,"message":"m"}}"#), Some(429));
         assert_eq!(error(r#"[{"error":{"code":503}}]"#), Some(503));
         assert_eq!(error(r#"{"type":"error","error":{"type":"api_error"}}"#), Some(500));
@@ -395,7 +397,7 @@ mod tests {
             ("{}", true),
         ];
         for (text, want) in cases {
-            assert_eq!(gleaned(text).is_content(), *want, "{text}");
+            assert_eq!(scanned(text).is_content(), *want, "{text}");
         }
     }
 
@@ -406,9 +408,9 @@ mod tests {
             "y".repeat(CAPTURE_CAP),
             "z".repeat(1 << 20),
         );
-        let gleaner = gleaned(&text);
-        assert_eq!(gleaner.usage().map(|tokens| tokens.input), Some(3));
-        assert!(gleaner.capture.capacity() <= CAPTURE_CAP);
+        let scanner = scanned(&text);
+        assert_eq!(scanner.usage().map(|tokens| tokens.input), Some(3));
+        assert!(scanner.capture.capacity() <= CAPTURE_CAP);
     }
 
     #[test]
@@ -433,13 +435,14 @@ mod tests {
             r#"{"responseId":"r1","duration":2.5,"status":"queued","choices":[{"model":"other"}]}"#,
         ] {
             let mut reported = Reported::default();
-            let mut told = Told::default();
-            let error = glean(text.as_bytes(), &mut reported, &mut told).unwrap();
-            let gleaner = gleaned(text);
-            assert_eq!((reported, told), (gleaner.reported, gleaner.told));
-            assert_eq!(error.map(|e| e.status), gleaner.error.map(|e| e.status));
+            let mut metadata = AnswerMetadata::default();
+            let error = scan(text.as_bytes(), &mut reported, &mut metadata).unwrap();
+            let scanner = scanned(text);
+            assert_eq!((reported, metadata), (scanner.reported, scanner.metadata));
+            assert_eq!(error.map(|e| e.status), scanner.error.map(|e| e.status));
         }
-        let unfinished = glean(b"{\"usage\":", &mut Reported::default(), &mut Told::default());
+        let unfinished =
+            scan(b"{\"usage\":", &mut Reported::default(), &mut AnswerMetadata::default());
         assert!(unfinished.is_err());
     }
 
@@ -449,8 +452,8 @@ mod tests {
             text in r#"[\[{]{1,2}("(usage|error|message|type|a)":[\[{]?("x\\""|[0-9]|null|"error")?[}\]]?,?){0,6}"#,
             size in 1..9_usize,
         ) {
-            let whole = gleaned(&text);
-            let mut pieces = Gleaner::default();
+            let whole = scanned(&text);
+            let mut pieces = UsageScanner::default();
             for piece in text.as_bytes().chunks(size) {
                 pieces.push(piece);
             }
@@ -461,7 +464,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-            Gleaner::default().push(&bytes);
+            UsageScanner::default().push(&bytes);
         }
     }
 }

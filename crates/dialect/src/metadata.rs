@@ -1,37 +1,37 @@
-//! What a provider says about its answer beside the answer itself: the model that answered, the
-//! service tier, and the usage numbers as it wrote them.
+//! Metadata of an answer: the model that answered, the service tier, and the usage object as the
+//! provider wrote it.
 
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::{gleaner::glean, json::members_unchecked, tokens::Reported};
+use crate::{json::members_unchecked, tokens::Reported, usage_scanner::scan};
 
-/// A usage object larger than this is not kept.
+/// Largest usage object that is kept, in bytes.
 const USAGE_MAX: usize = 4096;
 
-/// A longer name is not kept.
+/// Longest model, tier or id that is kept, in bytes.
 const NAME_MAX: usize = 256;
 
-/// Where usage objects name the service tier: Anthropic's, and Gemini's on Vertex AI.
+/// The members of usage objects that hold the service tier: Anthropic's, and Gemini's on Vertex AI.
 static TIERS: LazyLock<[Finder<'static>; 2]> =
     LazyLock::new(|| [Finder::new(b"\"service_tier\""), Finder::new(b"\"trafficType\"")]);
 
-/// What a provider said about its answer. What it did not say is empty.
+/// Metadata that a provider sent with an answer. Members that it did not send are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct AnswerMetadata {
     model: Option<Box<str>>,
     tier: Option<Box<str>>,
     id: Option<Box<str>>,
-    /// The first usage object and the last one: Anthropic says in the first event of a stream
-    /// what went in, and in the last one what came out.
+    /// The first and the last usage object: Anthropic reports input tokens in the first event of a
+    /// stream and output tokens in the last one.
     first: Vec<u8>,
     last: Vec<u8>,
     duration_ms: Option<u64>,
     pending: bool,
 }
 
-impl Told {
+impl AnswerMetadata {
     /// The model that answered.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
@@ -42,23 +42,23 @@ impl Told {
         self.tier.as_deref()
     }
 
-    /// The id of the answer, where the dialect has it stand for the request (Gemini).
+    /// The id of the answer, where it also identifies the request (Gemini).
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// How long the audio was that was listened to, in milliseconds.
+    /// The duration of the transcribed audio, in milliseconds.
     pub fn duration_ms(&self) -> Option<u64> {
         self.duration_ms
     }
 
-    /// Whether the answer only says that work has begun, as one of a background response does.
+    /// Whether the answer is the acknowledgement of a background response, which is still running.
     pub fn is_pending(&self) -> bool {
         self.pending
     }
 
-    /// The usage numbers as the provider wrote them: a JSON object. Where it wrote several, what
-    /// only an earlier one has stands before the members of the last one.
+    /// The usage object as JSON, as the provider wrote it. If there were several, the members of
+    /// the last one follow those that only an earlier one has.
     pub fn usage(&self) -> Option<String> {
         if self.last.is_empty() {
             return None;
@@ -80,7 +80,7 @@ impl Told {
         String::from_utf8(whole).ok()
     }
 
-    /// Takes over what a member of an answer says.
+    /// Keeps a member of the answer if it is metadata.
     pub(crate) fn member(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"model" | b"modelVersion" => keep(&mut self.model, value),
@@ -92,7 +92,7 @@ impl Told {
         }
     }
 
-    /// Takes over a usage object.
+    /// Keeps a usage object.
     pub(crate) fn usage_object(&mut self, object: &[u8]) {
         if !object.starts_with(b"{") || object.len() > USAGE_MAX {
             return;
@@ -112,8 +112,8 @@ impl Told {
         }
     }
 
-    /// Takes over what was told later.
-    pub(crate) fn then(&mut self, later: Told) {
+    /// Merges metadata that came later in the same answer.
+    pub(crate) fn then(&mut self, later: AnswerMetadata) {
         self.model = later.model.or(self.model.take());
         self.tier = later.tier.or(self.tier.take());
         self.id = later.id.or(self.id.take());
@@ -128,21 +128,22 @@ impl Told {
     }
 }
 
-/// What a whole JSON answer says about itself.
-pub fn told_in(json: &[u8]) -> Told {
-    let mut told = Told::default();
+/// Reads the metadata of a whole JSON answer.
+pub fn answer_metadata(json: &[u8]) -> AnswerMetadata {
+    let mut metadata = AnswerMetadata::default();
     // What is no JSON says nothing.
-    let _ = glean(json, &mut Reported::default(), &mut told);
-    told
+    let _ = scan(json, &mut Reported::default(), &mut metadata);
+    metadata
 }
 
-/// Reads a whole answer or event for what it says about itself.
-pub(crate) fn read(json: &[u8], told: &mut Told) {
+/// Reads the metadata of a whole answer or event.
+pub(crate) fn read(json: &[u8], metadata: &mut AnswerMetadata) {
     // What is no JSON says nothing.
-    let _ = members_unchecked(json, |member| told.member(&json[member.name], &json[member.value]));
+    let _ =
+        members_unchecked(json, |member| metadata.member(&json[member.name], &json[member.value]));
 }
 
-/// Keeps a JSON string without escapes; names have none.
+/// Keeps a JSON string without escapes; names do not have any.
 fn keep(place: &mut Option<Box<str>>, value: &[u8]) {
     let inside = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     let name = inside.filter(|name| (1..=NAME_MAX).contains(&name.len()) && !name.contains(&b'\\'));
@@ -152,11 +153,11 @@ fn keep(place: &mut Option<Box<str>>, value: &[u8]) {
     }
 }
 
-/// Seconds, as a number or a text, in milliseconds.
+/// Converts seconds, written as a number or a string, to milliseconds.
 pub(crate) fn milliseconds(value: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?.trim_matches('"');
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..1e9).contains(seconds))?;
-    // In the range that was checked nothing is cut off but a fraction.
+    // The value is in range: only a fraction is cut off.
     Some((seconds * 1000.0).ceil() as u64)
 }
 
@@ -164,16 +165,16 @@ pub(crate) fn milliseconds(value: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn told(objects: &[&str]) -> Told {
-        let mut told = Told::default();
-        objects.iter().for_each(|object| told.usage_object(object.as_bytes()));
-        told
+    fn metadata(objects: &[&str]) -> AnswerMetadata {
+        let mut metadata = AnswerMetadata::default();
+        objects.iter().for_each(|object| metadata.usage_object(object.as_bytes()));
+        metadata
     }
 
     #[test]
     fn usage_is_kept_as_it_was_written() {
         let check = |objects: &[&str], expected: Option<&str>| {
-            assert_eq!(told(objects).usage().as_deref(), expected, "{objects:?}");
+            assert_eq!(metadata(objects).usage().as_deref(), expected, "{objects:?}");
         };
         check(&[], None);
         check(&["null"], None);
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn the_tier_may_stand_among_the_usage() {
         let check = |object: &str, expected: Option<&str>| {
-            assert_eq!(told(&[object]).tier(), expected, "{object}");
+            assert_eq!(metadata(&[object]).tier(), expected, "{object}");
         };
         check(r#"{"input_tokens":3,"service_tier":"priority"}"#, Some("priority"));
         check(r#"{"service_tier": null,"x":"y"}"#, None);
@@ -199,12 +200,12 @@ mod tests {
 
     #[test]
     fn a_name_is_a_short_text() {
-        let mut told = Told::default();
-        read(br#"{"model":null,"service_tier":"default","duration":8.4701}"#, &mut told);
-        assert_eq!((told.model(), told.tier()), (None, Some("default")));
-        assert_eq!(told.duration_ms(), Some(8471));
+        let mut metadata = AnswerMetadata::default();
+        read(br#"{"model":null,"service_tier":"default","duration":8.4701}"#, &mut metadata);
+        assert_eq!((metadata.model(), metadata.tier()), (None, Some("default")));
+        assert_eq!(metadata.duration_ms(), Some(8471));
         let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(300));
-        read(long.as_bytes(), &mut told);
-        assert_eq!(told.model(), None);
+        read(long.as_bytes(), &mut metadata);
+        assert_eq!(metadata.model(), None);
     }
 }

@@ -1,38 +1,39 @@
-//! Listens to an answer while it passes: tokens, errors, the first event and the end.
+//! Observes an answer while it passes: usage, errors, the first event and the end.
 //!
-//! The bytes that go in come out, in the same pieces where that is possible, and nothing waits for
-//! what comes after it. There is one exception: the usage event that *we* asked an OpenAI stream
-//! for is taken out again, and for that an event that came in parts waits until it is whole.
+//! Bytes are passed on unchanged and at once. There is one exception: the usage event that the
+//! gateway itself requested from an OpenAI stream is removed, and for that an event that came in
+//! parts is held until it is complete.
 //!
-//! What the bytes mean is the listener's business (`listener.rs`); this file moves them.
+//! `interpreter.rs` interprets the bytes; this file moves them.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{
     Block, ErrorWords, Fields, Grammar, ProviderError, Splitter, Tokens,
-    listener::Listener,
-    told::Told,
+    interpreter::Interpreter,
+    metadata::AnswerMetadata,
     unpack::{Coding, Unpacker},
     validate,
 };
 
-/// Events up to this size are read; larger ones pass, and only their usage is picked out.
+/// Largest event that is parsed, in bytes; larger events are only scanned for usage.
 const EVENT_CAP: usize = 1 << 20;
 
-/// How an answer's body is built.
+/// The format of an answer's body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Form {
     /// Server-sent events.
     #[default]
     Sse,
-    /// One JSON value; also the array in which Gemini streams without `alt=sse`.
+    /// One JSON value, or the JSON array that Gemini streams without `alt=sse`.
     Json,
-    /// Anything else: nothing is read from it.
+    /// Any other format; nothing is read from it.
     Opaque,
 }
 
 impl Form {
-    /// The form that a `content-type` promises. Of the first two the first byte has the last word.
+    /// Returns the format for a `content-type`. Between `Sse` and `Json` the first byte of the body
+    /// decides.
     pub fn of(content_type: &str) -> Form {
         let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
@@ -44,71 +45,72 @@ impl Form {
     }
 }
 
-/// How a tap is to treat the answer.
+/// Options of a [`StreamObserver`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TapOptions {
-    /// How the body is built.
+pub struct ObserverOptions {
+    /// The format of the body.
     pub form: Form,
-    /// Take the event out that carries nothing but usage: the client did not ask for it.
+    /// Remove the event that carries only usage: the client did not request it.
     pub hide_usage_event: bool,
 }
 
-/// What an answer began with. Comments, pings and the mere `[DONE]` are no beginning.
+/// The first event of an answer. Comments, pings and a lone `[DONE]` do not count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum First {
-    /// Nothing that says it has come yet.
+    /// Not known yet.
     #[default]
     Pending,
-    /// An answer.
+    /// Content.
     Content,
-    /// An error, though the status said otherwise.
+    /// An error, although the status was a success.
     Error(ProviderError),
-    /// The end.
+    /// The end: the answer is empty.
     Empty,
 }
 
-/// Listens to one answer.
+/// Observes one answer.
 #[derive(Debug)]
-pub struct Tap {
+pub struct StreamObserver {
     form: Form,
     sniffed: bool,
     hide_usage_event: bool,
     splitter: Splitter,
-    listener: Listener,
+    interpreter: Interpreter,
     unpacker: Option<Box<Unpacker>>,
-    /// Whether the client gets what the unpacker makes of the answer.
+    /// Whether the client gets the decompressed bytes.
     unpacks: bool,
 }
 
-impl Tap {
-    /// A tap for one answer.
-    pub fn new(grammar: &'static dyn Grammar, options: TapOptions) -> Tap {
-        Tap {
+impl StreamObserver {
+    /// Creates an observer for one answer.
+    pub fn new(grammar: &'static dyn Grammar, options: ObserverOptions) -> StreamObserver {
+        StreamObserver {
             form: options.form,
             sniffed: false,
             hide_usage_event: options.hide_usage_event,
             splitter: Splitter::new(EVENT_CAP),
-            listener: Listener::new(grammar, options.hide_usage_event),
+            interpreter: Interpreter::new(grammar, options.hide_usage_event),
             unpacker: None,
             unpacks: false,
         }
     }
 
-    /// The answer comes compressed, and the client did not ask for that: it gets it unpacked, and
-    /// must not be told the `content-encoding` nor the `content-length`.
-    pub fn unpacking(mut self, coding: Coding) -> Tap {
+    /// Decompresses the answer for a client that did not ask for compression. The caller must
+    /// remove `content-encoding` and `content-length`.
+    pub fn unpacking(mut self, coding: Coding) -> StreamObserver {
         self.unpacker = Some(Box::new(Unpacker::new(coding)));
         self.unpacks = true;
         self
     }
 
-    /// The answer comes compressed and stays so. It is read all the same; no event can be hidden.
-    pub fn reading_through(mut self, coding: Coding) -> Tap {
+    /// Decompresses the answer for observation only: the client gets the compressed bytes, and no
+    /// event can be hidden.
+    pub fn reading_through(mut self, coding: Coding) -> StreamObserver {
         self.unpacker = Some(Box::new(Unpacker::new(coding)));
         self
     }
 
-    /// The next piece from the provider; what is to go to the client is added to `out`.
+    /// Reads the next piece from the provider and appends the bytes for the client to `out`.
     pub fn push(&mut self, piece: Bytes, out: &mut Vec<Bytes>) {
         if piece.is_empty() {
             return;
@@ -121,9 +123,9 @@ impl Tap {
                 self.read(unpacked, &mut Vec::new());
                 out.push(piece);
             }
-            Err(_) if self.unpacks => self.listener.failed(b"the answer is not well compressed"),
+            Err(_) if self.unpacks => self.interpreter.failed(b"the answer is not well compressed"),
             Err(_) => {
-                // It passes as it is; what it says stays unknown.
+                // It passes unchanged; nothing more can be read from it.
                 self.form = Form::Opaque;
                 self.sniffed = true;
                 self.unpacker = None;
@@ -139,92 +141,92 @@ impl Tap {
         self.sniff(&piece);
         match self.form {
             Form::Opaque => {
-                self.listener.first = First::Content;
-                self.listener.json_read = self.listener.json_read.saturating_add(piece.len());
+                self.interpreter.first = First::Content;
+                self.interpreter.json_read = self.interpreter.json_read.saturating_add(piece.len());
                 out.push(piece);
             }
             Form::Json => {
-                self.listener.json(&piece);
+                self.interpreter.json(&piece);
                 out.push(piece);
             }
             Form::Sse if self.is_plain(&piece) => {
-                self.listener.spoken.note_all(&piece);
+                self.interpreter.spoken.note_all(&piece);
                 out.push(piece);
             }
             Form::Sse if self.hide_usage_event => self.filter(piece, out),
             Form::Sse => {
                 self.splitter.push(piece.clone(), |block| {
-                    self.listener.block(&block);
+                    self.interpreter.block(&block);
                 });
                 out.push(piece);
             }
         }
     }
 
-    /// The provider has ended; what was still held back is added to `out`.
+    /// Ends the answer and appends the bytes that were held back to `out`.
     pub fn finish(&mut self, out: &mut Vec<Bytes>) {
         if let Some(block) = self.splitter.finish() {
-            let is_usage = is_whole(&block) && self.listener.block(&block);
+            let is_usage = is_whole(&block) && self.interpreter.block(&block);
             if self.hide_usage_event && !is_usage && self.passes_unpacked() {
                 let (Block::Event(bytes) | Block::Oversized(bytes)) = block;
                 out.push(bytes);
             }
         }
-        if self.listener.first == First::Pending {
+        if self.interpreter.first == First::Pending {
             let is_text = self.form == Form::Json && self.sniffed;
-            self.listener.first = if is_text { First::Content } else { First::Empty };
+            self.interpreter.first = if is_text { First::Content } else { First::Empty };
         }
     }
 
-    /// What the answer began with, as far as that is known.
+    /// The first event of the answer, as far as it is known.
     pub fn first(&self) -> &First {
-        &self.listener.first
+        &self.interpreter.first
     }
 
-    /// Whether the dialect's own end was seen: `[DONE]`, `message_stop`, a final response, an
-    /// error, or the last bracket of a JSON answer. Never in a Gemini event stream, which ends
-    /// where its body ends.
+    /// Whether the end marker of the dialect was seen: `[DONE]`, `message_stop`, a final response,
+    /// an error, or the last bracket of a JSON answer. Always false for a Gemini event stream,
+    /// which ends with its body.
     pub fn ended(&self) -> bool {
-        self.listener.ended
+        self.interpreter.ended
     }
 
-    /// Whether nothing would be missing if the body ended here: the end was seen, or a reason to
-    /// finish. An answer that ends otherwise was cut off.
+    /// Whether the answer is complete: the end marker or a finish reason was seen. An answer that
+    /// ends otherwise was cut off.
     pub fn complete(&self) -> bool {
-        self.listener.complete
+        self.interpreter.complete
     }
 
-    /// The error that came first, or in the middle.
+    /// The error, at the beginning or in the middle of the answer.
     pub fn error(&self) -> Option<&ProviderError> {
-        self.listener.error.as_ref()
+        self.interpreter.error.as_ref()
     }
 
-    /// The tokens that the provider reported so far.
+    /// The usage that the provider has reported so far.
     pub fn usage(&self) -> Option<Tokens> {
-        self.listener.usage()
+        self.interpreter.usage()
     }
 
-    /// What the provider said about its answer beside the answer itself.
-    pub fn told(&self) -> Told {
-        self.listener.told()
+    /// The metadata of the answer so far.
+    pub fn metadata(&self) -> AnswerMetadata {
+        self.interpreter.metadata()
     }
 
-    /// The tokens that came out by a rough count, for answers whose provider reports none: one for
-    /// each event with text in it, or for every four bytes where events carry more than a token.
+    /// Estimated output tokens, for answers without reported usage: one for each event with text,
+    /// or one for every four bytes if events carry more than a token.
     pub fn counted(&self) -> u64 {
         match self.form {
-            Form::Sse => self.listener.spoken.tokens(),
-            Form::Json | Form::Opaque => self.listener.json_read as u64 / 4,
+            Form::Sse => self.interpreter.spoken.tokens(),
+            Form::Json | Form::Opaque => self.interpreter.json_read as u64 / 4,
         }
     }
 
-    /// What tells the client that the provider broke off: the event to send before the end, in
-    /// the client's dialect. Empty where nothing can be said in good form any more.
+    /// Returns the event that tells the client, in its dialect, that the provider broke off. Empty
+    /// if no well-formed event can be sent any more.
     pub fn broken_off(&self, words: &ErrorWords<'_>) -> Bytes {
-        if self.form != Form::Sse || self.listener.ended || !self.passes_unpacked() {
+        if self.form != Form::Sse || self.interpreter.ended || !self.passes_unpacked() {
             return Bytes::new();
         }
-        let event = self.listener.grammar().error_event(words);
+        let event = self.interpreter.grammar().error_event(words);
         if !self.splitter.in_event() || self.hide_usage_event {
             return event.into();
         }
@@ -233,13 +235,14 @@ impl Tap {
         bytes.freeze()
     }
 
-    /// Whether what is read is what the client gets.
+    /// Whether the client gets the same bytes that are read.
     fn passes_unpacked(&self) -> bool {
         self.unpacks || self.unpacker.is_none()
     }
 
-    /// Servers mix the two up: events under a JSON type, a JSON error under the type of events. No
-    /// event stream begins with a bracket, and no JSON with a field's letter.
+    /// Corrects the format by the first byte, because servers send events with a JSON type and JSON
+    /// errors with the type of event streams. No event stream begins with a bracket, and no JSON
+    /// begins with a letter of a field name.
     fn sniff(&mut self, piece: &[u8]) {
         if self.sniffed {
             return;
@@ -253,20 +256,20 @@ impl Tap {
         };
     }
 
-    /// Whether a piece is whole events of mere content. That is what nearly all of a stream is, so
-    /// they pass without being taken apart.
+    /// Whether a piece consists of whole events of plain content. Most pieces of a stream do, so
+    /// they pass without being split.
     fn is_plain(&self, piece: &[u8]) -> bool {
         let whole_events = piece.ends_with(b"\n\n") || piece.ends_with(b"\r\n\r\n");
-        whole_events && !self.splitter.in_event() && self.listener.finds_plain(piece)
+        whole_events && !self.splitter.in_event() && self.interpreter.finds_plain(piece)
     }
 
-    /// Passes on whole events, all but the one of usage.
+    /// Passes on whole events except the usage event.
     fn filter(&mut self, piece: Bytes, out: &mut Vec<Bytes>) {
         let began_whole = !self.splitter.in_event();
         let before = out.len();
         let mut hid = false;
         self.splitter.push(piece.clone(), |block| {
-            if self.listener.block(&block) {
+            if self.interpreter.block(&block) {
                 hid = true;
             } else {
                 let (Block::Event(bytes) | Block::Oversized(bytes)) = block;
@@ -280,7 +283,7 @@ impl Tap {
     }
 }
 
-/// Whether an event that lacks its empty line is there to its end.
+/// Whether an event without its final empty line is complete.
 fn is_whole(block: &Block) -> bool {
     let Block::Event(bytes) = block else { return false };
     let fields = Fields::read(bytes);
