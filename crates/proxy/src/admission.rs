@@ -26,12 +26,13 @@ use crate::{
     client::Client,
     demand::Demand,
     door::Door,
+    estimate,
     gateway::{Gateway, InFlight, World},
     inbound::{Call, named_model},
     journal::{Health, Intent},
     judge::Judge,
     lease::{Grant, Lease},
-    limits::{self, Estimate, LimitRefused, Who},
+    limits::{Estimate, LimitRefused, Who},
     origins::{Learning, Maker},
     recording::Recorded,
     refusal::Refusal,
@@ -110,7 +111,7 @@ pub(crate) async fn admit(
     permit.demand = Demand::of(call, &client.head, plan, permit.metered);
     if permit.metered {
         permit.named = named_model(call, &client.head);
-        permit.estimate = limits::estimate(&permit.demand, plan, permit.named.as_deref());
+        permit.estimate = estimate::estimate(&permit.demand, plan, permit.named.as_deref());
     }
     if let Err(refused) = permit.reserve(world, client, caller, call).await {
         let refusal = Refusal::Limited(Box::new(refused));
@@ -387,7 +388,7 @@ impl Permit {
     ) -> Option<Lease> {
         let asked = self.asked.as_ref().filter(|_| streams)?;
         let grace = asked.upstream.policy.revocation_grace?;
-        Some(gateway.lease(self.grant(public_id(), client), grace))
+        Some(gateway.leases.lease(self.grant(public_id(), client), grace))
     }
 
     /// The permit for whoever goes on with the call; this one is done with.

@@ -21,11 +21,11 @@ use crate::{
     gateway::Gateway,
     http1::{Conn, Decoder, Framing, Piece, ReadError, Reader, ResponseHead, Writer},
     inbound::Call,
-    judge::Watch,
     line::Line,
     outbound::Outgoing,
     refusal::Refusal,
     upload::{Upload, UploadFault},
+    watch::Watch,
 };
 
 /// Largest head of an answer, and most fields in it.

@@ -3,6 +3,7 @@
 //! What may be chosen is known here; how one of several is chosen is a [`strategy`], and what keeps
 //! calls that belong together with one key stands on top of any.
 
+mod slot;
 mod stickiness;
 mod strategy;
 mod targets;
@@ -19,8 +20,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use domain::{
-    BreakerStep, ErrorClass, KeyState, KeyStatus, ProviderKey, ProviderKeyId, Quota, Strategy,
-    UpstreamEntry, policy::Sticky,
+    BreakerStep, ErrorClass, KeyState, KeyStatus, ProviderKeyId, Quota, Strategy, UpstreamEntry,
+    policy::Sticky,
 };
 use parking_lot::{Mutex, RwLock};
 use secrecy::ExposeSecret;
@@ -33,10 +34,12 @@ use self::{
 };
 use crate::{
     breaker::{Claim, Pass},
+    clock::moment,
     health::{self, KeyHealth, Keys, Out},
 };
 
 pub(crate) use self::{
+    slot::Slot,
     strategy::Candidate,
     targets::{RouteChooser, TargetState},
 };
@@ -45,24 +48,6 @@ pub(crate) use self::{
 const LANES_MAX: usize = 16;
 /// So many keys are asked how they fare where not all can be.
 const SAMPLE: usize = 64;
-
-/// A key and how it fares.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) key: Arc<ProviderKey>,
-    pub(crate) health: Arc<KeyHealth>,
-}
-
-impl Slot {
-    fn candidate(&self, now_us: i64) -> Candidate {
-        Candidate {
-            in_flight: self.health.in_flight(),
-            latency: self.health.figures.latency(now_us),
-            success_permille: self.health.figures.success_permille(),
-            remaining_permille: self.health.remaining_permille(),
-        }
-    }
-}
 
 /// The usable keys of one upstream, in the order in which they will be used.
 #[derive(Debug)]
@@ -335,7 +320,7 @@ impl Pool {
 
     /// The keys that were found bad and may be asked whether they are well again.
     pub(crate) fn suspended(&self, now_us: i64) -> Vec<ProviderKeyId> {
-        let now = health::moment(now_us);
+        let now = moment(now_us);
         let out = self.slots.iter().filter(|slot| {
             let standing = slot.health.standing(None, now);
             standing.is_some_and(|standing| health::may_be_probed(&standing))

@@ -13,7 +13,7 @@ use std::{
 use domain::{BreakerState, BreakerStep, Guarded, policy};
 use parking_lot::Mutex;
 
-use crate::health::{micros, moment};
+use crate::clock::{micros, moment};
 
 /// The window slides by a tenth of its length.
 const BUCKETS: usize = 10;

@@ -14,10 +14,9 @@ use crate::{
     balancer::{Hint, NoKey, Picked, Slot},
     client::Client,
     health::{self, Admitted, QUOTA},
-    limits::{self, Bound, LimitRefused},
+    limits::{self, Bound, LimitRefused, Reserved},
     refusal::Refusal,
-    stake::Reserved,
-    upstream::Round,
+    round::Round,
     waiting::NoPlace,
 };
 

@@ -12,7 +12,7 @@ use pingora_timeout::timeout;
 use crate::{
     connections::Counted,
     cors,
-    http1::{Conn, Decoder, Framing, Piece, ReadError, RequestHead},
+    http1::{Conn, Decoder, Framing, Piece, ReadError, RequestHead, push_hex, push_number},
     memory::Held,
     pace::Pace,
     refusal::Refusal,
@@ -359,18 +359,6 @@ fn request_id_names(head: &RequestHead) -> &'static [&'static [u8]] {
     } else {
         &[b"x-request-id: "]
     }
-}
-
-/// Appends a number in decimal.
-pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
-    use std::io::Write;
-    let _ = write!(out, "{number}");
-}
-
-/// Appends the line before a chunk of `size` bytes.
-pub(crate) fn push_hex(out: &mut Vec<u8>, size: usize) {
-    use std::io::Write;
-    let _ = write!(out, "{size:x}\r\n");
 }
 
 #[cfg(test)]

@@ -55,6 +55,17 @@ impl Clock {
     }
 }
 
+/// The moment at so many microseconds since 1970.
+pub(crate) fn moment(us: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(us).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// So many microseconds.
+pub(crate) fn micros(length: Duration) -> i64 {
+    // A quarter leaves room to add it to any moment.
+    i64::try_from(length.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,26 +7,17 @@
 //! looks like is the business of `dialect`; bytes, time and failures are what is dealt with here.
 
 mod answer;
+mod converted;
 mod delivery;
 mod failure;
 mod request;
 mod stream;
 mod vectors;
+mod wording;
 
-use dialect::Codec;
-use domain::Dialect;
-
-pub(crate) use answer::{Converted, received};
+pub(crate) use answer::received;
+pub(crate) use converted::Converted;
 pub(crate) use delivery::deliver;
-pub(crate) use request::{Conversion, Worded, Wording};
+pub(crate) use request::{Conversion, Worded};
 pub(crate) use stream::Flow;
-
-/// The codec of a dialect.
-pub(crate) fn codec_of(dialect: Dialect) -> &'static dyn Codec {
-    match dialect {
-        Dialect::OpenaiChat => dialect::codec::OPENAI_CHAT,
-        Dialect::OpenaiResponses => dialect::codec::OPENAI_RESPONSES,
-        Dialect::AnthropicMessages => dialect::codec::ANTHROPIC,
-        Dialect::Gemini => dialect::codec::GEMINI,
-    }
-}
+pub(crate) use wording::Wording;

@@ -5,7 +5,10 @@
 use dialect::form_text;
 use domain::{Dialect, Work, log::Usage};
 
-use crate::{door::Door, http1::RequestHead, inbound::Call, routing::Plan, usage::BYTES_PER_TOKEN};
+use crate::{
+    door::Door, http1::RequestHead, inbound::Call, limits::Amount, routing::Plan,
+    usage::BYTES_PER_TOKEN,
+};
 
 /// So many tokens a model is guessed to write where the call does not say how many it may.
 const OUTPUT_GUESS: u64 = 4096;
@@ -25,28 +28,6 @@ const AUDIO_TOKENS: (u64, u64) = (10, 4);
 const AUDIO_GUESS: u64 = 60;
 /// Where calls say how many tokens the model may write.
 const OUTPUT_FIELDS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
-
-/// So much, and more than that by a guess.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    pub(crate) sure: u64,
-    pub(crate) guessed: u64,
-}
-
-impl Amount {
-    fn sure(sure: u64) -> Self {
-        Self { sure, guessed: 0 }
-    }
-
-    fn guess(guessed: u64) -> Self {
-        Self { sure: 0, guessed }
-    }
-
-    /// With or without what is guessed.
-    fn total(self, guess: bool) -> u64 {
-        if guess { self.sure.saturating_add(self.guessed) } else { self.sure }
-    }
-}
 
 /// What a call asks for.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,10 +3,10 @@
 
 mod place;
 
-use dialect::Grammar;
+use dialect::{Codec, Grammar};
 use domain::Dialect;
 
-use self::place::{Place, names_a_model, with_slashes};
+use self::place::{Place, is_gemini_verb, is_tricky, names_a_model, with_slashes};
 use crate::{http1::RequestHead, refusal::Refusal};
 
 /// Where a request is going, by its path alone.
@@ -182,16 +182,14 @@ pub(crate) fn grammar_of(dialect: Dialect) -> &'static dyn Grammar {
     }
 }
 
-/// Whether a path holds what a later reader could take for another path.
-fn is_tricky(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    if memchr::memchr3(b'\\', b';', 0, bytes).is_some() {
-        return true;
+/// The codec of a dialect.
+pub(crate) fn codec_of(dialect: Dialect) -> &'static dyn Codec {
+    match dialect {
+        Dialect::OpenaiChat => dialect::codec::OPENAI_CHAT,
+        Dialect::OpenaiResponses => dialect::codec::OPENAI_RESPONSES,
+        Dialect::AnthropicMessages => dialect::codec::ANTHROPIC,
+        Dialect::Gemini => dialect::codec::GEMINI,
     }
-    let escaped = bytes.windows(3).any(|w| {
-        w[0] == b'%' && matches!(&w[1..].to_ascii_lowercase()[..], b"2f" | b"5c" | b"00" | b"2e")
-    });
-    escaped || path.split('/').skip(1).any(|s| matches!(s, "." | "..")) || path.contains("//")
 }
 
 /// How paths end at which ephemeral secrets are made: OpenAI's for Realtime and ChatKit, Google's
@@ -300,26 +298,6 @@ fn asked(head: &RequestHead, version: &str, rest: &str, azure: bool) -> (Dialect
 /// Whether `path` is `segment` or lies below it.
 fn starts(path: &str, segment: &str) -> bool {
     path.strip_prefix(segment).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Gemini's verbs are lowerCamelCase words; a colon may also stand in other providers' names
-/// (`ft:gpt-4o:org`, `llama3:8b`).
-fn is_gemini_verb(verb: &str) -> bool {
-    const VERBS: [&str; 12] = [
-        "generateContent",
-        "streamGenerateContent",
-        "countTokens",
-        "embedContent",
-        "batchEmbedContents",
-        "batchGenerateContent",
-        "asyncBatchEmbedContent",
-        "generateAnswer",
-        "generateText",
-        "predict",
-        "predictLongRunning",
-        "bidiGenerateContent",
-    ];
-    VERBS.contains(&verb)
 }
 
 #[cfg(test)]

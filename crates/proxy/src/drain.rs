@@ -14,9 +14,8 @@ use crate::{
     client::Client,
     conversion::Flow,
     demand::Demand,
-    judge,
+    judge, measured,
     refusal::Refusal,
-    usage,
 };
 
 /// An answer that nobody waits for any more.
@@ -88,7 +87,7 @@ async fn drain(mut source: Source, mut permit: Permit, sent: Sent, patience: Dur
     let whole = timeout(patience, source.read(&mut permit)).await.unwrap_or(false);
     let (status, used) = match &source {
         Source::AsItIs { answer, demand } => {
-            (answer.head.status, usage::so_far(sent.bytes_in, demand, answer))
+            (answer.head.status, measured::so_far(sent.bytes_in, demand, answer))
         }
         Source::Converted(flow) => (200, flow.used(sent.bytes_in)),
     };

@@ -63,7 +63,7 @@ pub struct Gateway {
     /// Which keys made what.
     pub(crate) origins: Origins,
     /// What lets long calls run on.
-    pub(crate) leases: Leases,
+    pub(crate) leases: Arc<Leases>,
     world: ArcSwap<World>,
     /// The memory for bodies that are held.
     memory: Arc<BodyMemory>,
@@ -149,7 +149,7 @@ impl Gateway {
             teller: Teller::new(),
             refused_keys: RefusedKeys::default(),
             origins: Origins::default(),
-            leases: Leases::default(),
+            leases: Arc::default(),
             service_keys,
             journal,
             world: ArcSwap::from_pointee(World::nothing(empty)),

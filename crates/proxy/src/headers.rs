@@ -8,6 +8,9 @@ use secrecy::ExposeSecret;
 
 use crate::http1::{Head, RequestHead, ResponseHead};
 
+/// The fields of every JSON answer of our own.
+pub(crate) const JSON: &[u8] = b"content-type: application/json\r\ncache-control: no-store\r\n";
+
 /// Headers between two neighbours; never passed on (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [&str; 15] = [
     "connection",

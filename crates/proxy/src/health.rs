@@ -7,7 +7,7 @@ mod upstream;
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use domain::{
     BreakerStep, ErrorClass, Event, Evidence, Guarded, KeyStatus, Period, ProviderKey,
@@ -16,6 +16,7 @@ use domain::{
 use uuid::Uuid;
 
 use self::upstream::{Hit, Struck};
+use crate::clock::moment;
 
 pub(crate) use self::{
     key::{KeyHealth, Out, QUOTA},
@@ -30,17 +31,6 @@ const LONGEST_REST: Duration = Duration::from_secs(31 * 86_400);
 const COOLING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// A word of the provider that is at least this long is taken for the reset of a used up quota.
 const RESET: Duration = Duration::from_secs(3600);
-
-/// The moment at so many microseconds since 1970.
-pub(crate) fn moment(us: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(us).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-/// So many microseconds.
-pub(crate) fn micros(length: Duration) -> i64 {
-    // A quarter leaves room to add it to any moment.
-    i64::try_from(length.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 4)
-}
 
 /// The keys of a pool, as far as one key's failure concerns the others.
 pub(crate) trait Keys: Sync {

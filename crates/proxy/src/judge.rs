@@ -25,13 +25,11 @@ use crate::{
     gateway::{Gateway, Running},
     health,
     http1::ResponseHead,
+    reached::Reached,
+    round::Round,
     rules::{self, Fired, Seen},
-    upstream::{Reached, Round},
+    watch::{EVENT_MAX, EVENTS_MAX, Watch},
 };
-
-/// Most events of one answer that wait to be judged, and the largest that is looked at.
-const EVENTS_MAX: usize = 256;
-const EVENT_MAX: usize = 64 << 10;
 
 /// Judges the answer of one attempt, also after its round is over.
 #[derive(Debug)]
@@ -49,40 +47,6 @@ pub(crate) struct Judge {
     /// The head of the answer, where the client's dialect is the provider's or its stream is read.
     head: ResponseHead,
     latency: Duration,
-}
-
-/// What of an answer's body rules look at, as it passes.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    body: Option<Vec<u8>>,
-    events: Option<(Splitter, Vec<Bytes>)>,
-}
-
-impl Watch {
-    fn new(rules: &[Arc<CompiledRule>], streams: bool) -> Self {
-        let events = streams && rules.iter().any(|rule| rule.wants_events());
-        Self {
-            body: rules.iter().any(|rule| rule.wants_body()).then(Vec::new),
-            events: events.then(|| (Splitter::new(EVENT_MAX), Vec::new())),
-        }
-    }
-
-    /// More of the body.
-    pub(crate) fn see(&mut self, piece: &Bytes) {
-        if let Some(body) = &mut self.body {
-            let room = Rule::BODY_MAX.saturating_sub(body.len()).min(piece.len());
-            body.extend_from_slice(&piece[..room]);
-        }
-        if let Some((splitter, events)) = &mut self.events {
-            splitter.push(piece.clone(), |block| {
-                if let Block::Event(event) = block
-                    && events.len() < EVENTS_MAX
-                {
-                    events.push(event);
-                }
-            });
-        }
-    }
 }
 
 /// Judges a failed attempt.

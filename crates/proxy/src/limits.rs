@@ -8,29 +8,30 @@ mod estimate;
 mod keys;
 mod prepared;
 mod refused;
+mod reserved;
 mod seeds;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::IpAddr,
     sync::Arc,
 };
 
 use chrono_tz::Tz;
 use cluster::{Ask, Counters, Held, Measure, Over};
-use domain::{
-    Caller, Dialect, Limit, Scope, ServiceKeyId, Snapshot, Unit, Upstream, UpstreamId, UserId,
-};
+use domain::{Dialect, Limit, Scope, ServiceKeyId, Snapshot, Unit, Upstream, UpstreamId, UserId};
 
-use self::prepared::{Counted, Prepared};
-use crate::stake::Reserved;
+use self::{
+    prepared::{Counted, Prepared, is_metered, reset_us},
+    reserved::reserve,
+};
 
 pub(crate) use self::{
     alerts::BudgetAlerts,
-    estimate::{Amount, Estimate, estimate},
+    estimate::{Amount, Estimate},
     keys::{Bound, asks_of_key, uses_of_key},
-    prepared::counters_of,
+    prepared::{Who, counters_of},
     refused::{LimitRefused, Why, push_headers},
+    reserved::{Reserved, Used},
     seeds::seedings,
 };
 
@@ -50,14 +51,6 @@ pub(crate) struct LimitsIndex {
     metered_pools: HashSet<UpstreamId>,
 }
 
-/// Who calls, for which model.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Who<'a> {
-    pub(crate) caller: &'a Caller,
-    pub(crate) ip: Option<IpAddr>,
-    pub(crate) model: Option<&'a str>,
-}
-
 /// What is asked of limits for one call.
 #[derive(Debug, Default)]
 pub(crate) struct Asks<'w> {
@@ -68,10 +61,6 @@ pub(crate) struct Asks<'w> {
     of: Vec<(&'w Arc<Limit>, Arc<str>)>,
     /// A limit in money for a call whose price is not known.
     unpriced: Option<(&'w Arc<Limit>, Arc<str>)>,
-}
-
-fn is_metered(unit: Unit) -> bool {
-    !matches!(unit, Unit::Requests | Unit::Concurrency)
 }
 
 impl LimitsIndex {
@@ -218,59 +207,6 @@ impl<'w> Asks<'w> {
             (limit.as_ref(), left, reset_us(&ask.measure, ask.limit, used, now_us))
         });
         push_headers(dialect, rows, now_us, fields);
-    }
-}
-
-/// Reserves all that is asked for, or nothing. Of what is only guessed no more is asked for than
-/// there is left: a guess keeps nobody out who has room.
-async fn reserve(
-    counters: &Counters,
-    now_us: i64,
-    asks: &mut [Ask],
-    guessed: &mut [u64],
-) -> Result<Held, Over> {
-    for (ask, guessed) in asks.iter_mut().zip(&mut *guessed).filter(|(_, guessed)| **guessed > 0) {
-        let room = counters.room(ask, now_us);
-        guess_less(ask, guessed, room);
-    }
-    for _ in 0..GUESSES {
-        let over = match counters.reserve(now_us, asks).await {
-            Ok(held) => return Ok(held),
-            Err(over) => over,
-        };
-        // Others used more of it than was known here.
-        let room = over.most.saturating_sub(over.used);
-        if !guess_less(&mut asks[over.index], &mut guessed[over.index], room) {
-            return Err(over);
-        }
-    }
-    counters.reserve(now_us, asks).await
-}
-
-/// So often a guess is made smaller when it turns out that there is less room than was known.
-const GUESSES: usize = 2;
-
-/// Asks for no more of what is guessed than there is room for; whether that is less than before.
-fn guess_less(ask: &mut Ask, guessed: &mut u64, room: u64) -> bool {
-    let sure = ask.amount.saturating_sub(*guessed);
-    let less = (*guessed).min(room.saturating_sub(sure).max(1));
-    let changed = less < *guessed;
-    *guessed = less;
-    ask.amount = sure.saturating_add(less);
-    changed
-}
-
-/// When all of a limit is there again, if nothing more is used.
-fn reset_us(measure: &Measure, limit: u64, used: u64, now_us: i64) -> Option<i64> {
-    let micros = |window: std::time::Duration| i64::try_from(window.as_micros()).ok();
-    match *measure {
-        Measure::AtOnce => None,
-        Measure::Period { end_us, .. } => end_us,
-        Measure::Sliding { window } => now_us.checked_add(micros(window)?),
-        Measure::Bucket { window, .. } => {
-            let share = u128::from(used) * window.as_micros() / u128::from(limit.max(1));
-            now_us.checked_add(i64::try_from(share).ok()?)
-        }
     }
 }
 

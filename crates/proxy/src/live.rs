@@ -16,16 +16,18 @@ use domain::{
 use crate::{
     balancer::Hint,
     belongs,
+    clock::moment,
     door::Door,
     gateway::{Gateway, World},
-    health::moment,
     http1::RequestHead,
     inbound::{Body, Call},
-    limits, probe, provider_models,
+    limits, probe,
     refusal::Refusal,
     road::Road,
     routing::{self, Chance, Planned},
 };
+
+use crate::model_question;
 
 impl Live for Gateway {
     fn revision(&self) -> Revision {
@@ -157,7 +159,7 @@ impl Live for Gateway {
             let world = self.world();
             let running = world.running(upstream);
             let running = running.ok_or_else(|| "the upstream is not served yet".to_owned())?;
-            let names = provider_models::ask(self, running).await?;
+            let names = model_question::ask(self, running).await?;
             Ok(names.iter().cloned().collect())
         })
     }

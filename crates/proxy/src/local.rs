@@ -6,13 +6,12 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::{client::Client, door::Door, gateway::Gateway, journal::Health, refusal::Refusal};
+use crate::{
+    client::Client, door::Door, gateway::Gateway, headers::JSON, journal::Health, refusal::Refusal,
+};
 
 /// Log entries that have waited for longer than this are late.
 const BEHIND: Duration = Duration::from_secs(10);
-
-/// The fields of every JSON answer of our own.
-pub(crate) const JSON: &[u8] = b"content-type: application/json\r\ncache-control: no-store\r\n";
 
 /// The status and the body.
 pub(crate) type Local = (u16, Bytes);

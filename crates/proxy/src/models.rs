@@ -12,12 +12,15 @@ use crate::{
     client::Client,
     door::{Door, Endpoint, Operation},
     gateway::{Gateway, World},
+    headers::JSON,
     inbound::Call,
-    local::{JSON, Local},
-    model_list, provider_models,
+    local::Local,
+    model_list,
     refusal::Refusal,
     routing::Plan,
 };
+
+use crate::model_question;
 
 /// The list, or the one model that was asked for; none where the call is not about models, or
 /// where the one upstream that there is knows better.
@@ -91,7 +94,7 @@ async fn of_providers(
     let open: Vec<_> = open.take(ASKED_MAX).collect();
     let asked = open.iter().map(|entry| async move {
         let running = world.running(entry.upstream.id)?;
-        Some((*entry, provider_models::listed(gateway, running).await?))
+        Some((*entry, model_question::listed(gateway, running).await?))
     });
     let lists = futures_util::future::join_all(asked).await;
     let mut names = Vec::new();

@@ -11,11 +11,10 @@ use secrecy::ExposeSecret;
 use crate::{
     address,
     balancer::Slot,
-    client::{push_hex, push_number},
     conversion::Wording,
     door::{Door, Endpoint, Operation},
     headers,
-    http1::{COPY_MAX, RequestHead},
+    http1::{COPY_MAX, RequestHead, push_hex, push_number},
     inbound::{Body, Call, ModelAt},
 };
 

@@ -8,22 +8,23 @@ use crate::{
     admission::{self, Permit},
     belongs,
     client::Client,
-    conversion, cors,
+    conversion,
     door::Door,
     gateway::{Gateway, World},
     inbound::{self, Call},
-    local, models,
+    local, models, preflight,
+    reached::Reached,
     refusal::Refusal,
     relay,
+    round::Asking,
     routing::{self, Chance},
-    socket, tunnel,
-    upstream::{self, Asking, Reached},
+    socket, tunnel, upstream,
 };
 
 /// Answers one call.
 pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {
     let door = Door::of(&client.head)?; // where it wants to go
-    if cors::preflight(client).await? {
+    if preflight::answer(client).await? {
         return Ok(()); // what a browser asks before it calls
     }
     door.admits(client.head.method())?;

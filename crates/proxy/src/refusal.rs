@@ -7,8 +7,11 @@ use dialect::{ErrorWords, Failure, Grammar, Malformed};
 use domain::{ErrorClass, KeyFault};
 
 use crate::{
-    headers::push, http1::BadHead, journal::JournalError, lease::Revoked, limits::LimitRefused,
-    local::JSON,
+    headers::{JSON, push},
+    http1::BadHead,
+    journal::JournalError,
+    limits::LimitRefused,
+    revoked::Revoked,
 };
 
 /// Why a call got no answer.

@@ -16,24 +16,11 @@ use crate::{
     drain::{self, Source},
     gateway::Gateway,
     headers,
-    http1::ReadError,
     inbound::Call,
-    judge,
-    lease::{Lease, Revoked},
+    judge, measured,
+    next::{Next, next},
     refusal::Refusal,
-    upload::UploadFault,
-    usage,
 };
-
-/// What came next.
-pub(crate) enum Next {
-    Some,
-    End,
-    Broken(ReadError),
-    Gone,
-    /// The caller may not go on.
-    Revoked(Revoked),
-}
 
 /// Passes `answer` to the client.
 pub(crate) async fn stream(
@@ -49,7 +36,7 @@ pub(crate) async fn stream(
     fields.extend_from_slice(&permit.fields);
     if gateway.settings.answer_details {
         let known = answer.incoming.is_finished();
-        let used = known.then(|| usage::so_far(client.bytes_in, &permit.demand, &answer));
+        let used = known.then(|| measured::so_far(client.bytes_in, &permit.demand, &answer));
         permit.details(used, &mut fields);
     }
     client.begin(answer.head.status, &fields, answer.framing());
@@ -66,7 +53,7 @@ pub(crate) async fn stream(
         permit.passed(
             &*client,
             answer.head.status,
-            usage::so_far(client.bytes_in, &permit.demand, &answer),
+            measured::so_far(client.bytes_in, &permit.demand, &answer),
         );
         if ending {
             enter(client, &answer, permit, size(&pieces)).await;
@@ -100,51 +87,6 @@ pub(crate) async fn stream(
     Ok(())
 }
 
-/// Waits for more of the answer, while the client may leave or still be sending, and until `lease`
-/// is over. May be dropped at any time.
-pub(crate) async fn next(
-    client: &mut Client<'_>,
-    answer: &mut Answer,
-    lease: Option<&Lease>,
-) -> Next {
-    // Asked for at once: where more of the answer is always there nobody would wait for it.
-    if let Some(why) = lease.and_then(Lease::over) {
-        return Next::Revoked(why);
-    }
-    // An answer whose first piece is slow to come shows its head meanwhile.
-    let flush = client.has_unsent();
-    let Answer { incoming, upload, wr, .. } = answer;
-    loop {
-        tokio::select! {
-            biased;
-            more = incoming.pull() => return came(more),
-            () = std::future::ready(()), if flush => return match client.flush().await {
-                Ok(()) => Next::Some,
-                Err(_) => Next::Gone,
-            },
-            step = upload.step(client, wr) => match step {
-                Ok(()) => {}
-                Err(UploadFault::Client(_)) => return Next::Gone,
-                // The provider wants no more of it; its answer is what counts.
-                Err(UploadFault::Provider) => return came(incoming.pull().await),
-            },
-            Some(why) = ends(lease), if lease.is_some() => return Next::Revoked(why),
-        }
-    }
-}
-
-async fn ends(lease: Option<&Lease>) -> Option<Revoked> {
-    Some(lease?.ends().await)
-}
-
-fn came(more: Result<bool, ReadError>) -> Next {
-    match more {
-        Ok(true) => Next::Some,
-        Ok(false) => Next::End,
-        Err(error) => Next::Broken(error),
-    }
-}
-
 /// Writes the log entry of an answer that is about to be complete.
 async fn enter(client: &Client<'_>, answer: &Answer, permit: &mut Permit, going: u64) {
     permit.told(&answer.incoming.observer.metadata());
@@ -172,7 +114,7 @@ async fn broken(
     permit.passed(
         &*client,
         answer.head.status,
-        usage::so_far(client.bytes_in, &permit.demand, &answer),
+        measured::so_far(client.bytes_in, &permit.demand, &answer),
     );
     permit.told(&answer.incoming.observer.metadata());
     let outcome = match refusal {

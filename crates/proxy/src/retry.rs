@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::Dialect;
 
-use crate::{client::push_number, headers::begins, refusal::Refusal};
+use crate::{headers::begins, http1::push_number, refusal::Refusal};
 
 /// When it makes sense to try a call again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,11 +35,11 @@ use self::{
 use crate::{
     client::Client,
     gateway::Gateway,
-    headers,
     http1::{Conn, Framing, Writer},
-    lease::{Grant, Revoked},
+    lease::Grant,
     memory::{Held, Holders},
     refusal::Refusal,
+    revoked::Revoked,
     websocket::{Side, close_frame},
 };
 
@@ -83,7 +83,7 @@ pub(crate) async fn serve(
     client.begin(101, &fields, Framing::Empty);
     client.flush().await?;
     client.keep = false;
-    let lease = gateway.lease(grant, Duration::ZERO);
+    let lease = gateway.leases.lease(grant, Duration::ZERO);
     let mut socket = Socket::new(gateway, template);
     let Conn { rd, wr } = client.conn();
     let mut ends = pin!(lease.ends());
@@ -303,18 +303,5 @@ impl Wire {
     /// Writes an event to the client.
     fn say(&mut self, event: String) -> Result<(), End> {
         if self.text(event) { Ok(()) } else { Err(End::Gone) }
-    }
-}
-
-/// The protocol of the handshake that is agreed to: the first that is no key in disguise.
-fn protocol(offered: &str) -> Option<&str> {
-    let offered = offered.split(',').map(str::trim);
-    offered.into_iter().find(|p| !p.is_empty() && !p.starts_with("openai-insecure-api-key."))
-}
-
-/// Appends the protocol that is agreed to; a browser that offered some wants one.
-fn push_protocol(fields: &mut Vec<u8>, offered: &str) {
-    if let Some(protocol) = protocol(offered) {
-        headers::push(fields, b"sec-websocket-protocol", protocol.as_bytes());
     }
 }

@@ -1,10 +1,14 @@
 //! What a call holds while it goes on: room in limits, in the quotas of a key, a place in line, the
 //! key itself. All of it is settled once, with what the call used in fact.
 
-use cluster::{Ask, Counters, Held, Measure};
-use domain::{Unit, log::Usage};
+use cluster::Counters;
 
-use crate::{balancer::Picked, health::Admitted, waiting::Ticket};
+use crate::{
+    balancer::Picked,
+    health::Admitted,
+    limits::{Reserved, Used},
+    waiting::Ticket,
+};
 
 /// What a call holds while it goes on.
 #[derive(Debug, Default)]
@@ -25,109 +29,6 @@ pub(crate) struct Stake {
     pub(crate) billed: Option<Used>,
     /// What failed attempts at this upstream used.
     tried: Option<Used>,
-}
-
-/// What was reserved, and what of.
-#[derive(Debug, Default)]
-pub(crate) struct Reserved {
-    held: Option<Held>,
-    units: Vec<Unit>,
-    /// What was asked of each counter.
-    asks: Vec<Ask>,
-    /// What was booked of a call that goes on, besides what is held.
-    booked: Used,
-}
-
-/// What a call used.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Used {
-    /// Calls that were answered: one, or none.
-    pub(crate) requests: u64,
-    pub(crate) usage: Usage,
-    pub(crate) cost_nano: Option<i64>,
-}
-
-/// Up to how much a counter may be used.
-fn most(ask: &Ask) -> u64 {
-    match ask.measure {
-        Measure::Bucket { burst, .. } => burst,
-        _ => ask.limit,
-    }
-}
-
-impl Reserved {
-    pub(crate) fn new(held: Held, units: Vec<Unit>, asks: Vec<Ask>) -> Self {
-        Self { held: Some(held), units, asks, booked: Used::default() }
-    }
-
-    /// Books what a call that goes on has used so far, whether there is room for it or not: now,
-    /// for what was reserved may lie in a window that has passed. What is held stays held for what
-    /// comes next. Whether there is room for more, that not counted.
-    async fn book(&mut self, counters: &Counters, now_us: i64, used: &Used) -> bool {
-        let Some(held) = &self.held else { return true };
-        let own: Vec<u64> = held.amounts().collect();
-        let since = |unit: Unit| used.of(unit, 0).saturating_sub(self.booked.of(unit, 0));
-        let counted = self.units.iter().enumerate().filter(|(_, unit)| {
-            !matches!(unit, Unit::Requests | Unit::Concurrency) && since(**unit) > 0
-        });
-        let rows: Vec<(usize, u64)> = counted.map(|(i, unit)| (i, since(*unit))).collect();
-        let asks = rows.iter().map(|(i, _)| Ask { amount: 1, ..self.asks[*i].clone() });
-        let asks: Vec<Ask> = asks.collect();
-        if asks.is_empty() {
-            return true;
-        }
-        let fits = |row: usize, before: u64| {
-            let (i, more) = rows[row];
-            before.saturating_add(more).saturating_sub(own[i]) < most(&self.asks[i])
-        };
-        match counters.reserve(now_us, &asks).await {
-            Ok(booking) => {
-                let room = booking.used().enumerate().all(|(row, now)| fits(row, now - 1));
-                booking.settle_by(|row, _| rows[row].1);
-                self.booked = *used;
-                room
-            }
-            // It is settled when the call ends.
-            Err(over) => fits(over.index, over.used),
-        }
-    }
-
-    /// Corrects what was reserved to what was used.
-    fn settle(&mut self, used: Option<&Used>) {
-        let Some(held) = self.held.take() else { return };
-        match used {
-            Some(used) => held.settle_by(|i, held| {
-                let (unit, booked) = (self.units[i], &self.booked);
-                used.of(unit, held).saturating_sub(booked.of(unit, 0))
-            }),
-            None => held.release(),
-        }
-    }
-}
-
-impl Used {
-    /// The sum of two.
-    fn and(self, other: Option<Used>) -> Used {
-        let Some(other) = other else { return self };
-        let cost_nano = match (self.cost_nano, other.cost_nano) {
-            (Some(one), Some(other)) => Some(one.saturating_add(other)),
-            (one, other) => one.or(other),
-        };
-        let requests = self.requests + other.requests;
-        Used { requests, usage: self.usage.plus(&other.usage), cost_nano }
-    }
-
-    /// So much of a unit. What a call costs whose price is not known stays as it was reserved.
-    fn of(&self, unit: Unit, reserved: u64) -> u64 {
-        match unit {
-            Unit::Requests => self.requests,
-            Unit::TokensIn => self.usage.input,
-            Unit::TokensOut => self.usage.output,
-            Unit::Tokens => self.usage.input.saturating_add(self.usage.output),
-            Unit::Cost => self.cost_nano.map_or(reserved, |cost| u64::try_from(cost).unwrap_or(0)),
-            Unit::Concurrency => 0,
-        }
-    }
 }
 
 impl Stake {

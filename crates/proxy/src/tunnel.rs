@@ -25,8 +25,9 @@ use crate::{
     gateway::Gateway,
     headers,
     http1::{Conn, Framing, ReadError, Reader, Writer},
-    lease::{Lease, Revoked},
+    lease::Lease,
     refusal::Refusal,
+    revoked::Revoked,
     websocket::{Frames, Side, close_frame},
 };
 
@@ -49,7 +50,7 @@ pub(crate) async fn tunnel(
     client.flush().await?;
     permit.answering(true);
     client.keep = false;
-    let lease = gateway.lease(permit.grant(public_id, client), Duration::ZERO);
+    let lease = gateway.leases.lease(permit.grant(public_id, client), Duration::ZERO);
     let idle = Beat::new(answer.incoming.idle(), answer.incoming.deadline());
     let (mut up, mut down) = (Way::new(), Way::new());
     // Nothing is known to be used until the provider tells.

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::{
-    client::{Client, push_hex},
-    http1::Writer,
+    client::Client,
+    http1::{Writer, push_hex},
     inbound::{Body, Call},
     outbound::Outgoing,
     refusal::Refusal,

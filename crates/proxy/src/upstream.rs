@@ -20,24 +20,26 @@ use pingora_timeout::sleep;
 
 use crate::{
     admission::Permit,
-    attempt::{Answer, Try},
+    attempt::Try,
     balancer::Slot,
     choice::{NoTurn, Tried},
     client::Client,
-    conversion::{self, Conversion, Converted, Worded, Wording},
+    conversion::{self, Conversion, Worded, Wording},
     demand::Demand,
     failed::{Failed, Party, REDIRECTED},
-    gateway::{Gateway, Running, World},
     health::{self, Case},
-    http1::ResponseHead,
-    inbound::Call,
     judge,
     outbound::{outgoing, worded},
     refusal::{LastAnswer, Refusal},
     road::Road,
-    routing::{Plan, Planned},
+    routing::Plan,
     scripting,
     stake::Stake,
+};
+
+use crate::{
+    reached::Reached,
+    round::{Asking, Round},
 };
 
 /// Most keys of one upstream that are tried for one call.
@@ -49,55 +51,6 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// A key that is out for longer does not come back by itself.
 const AGAIN_MAX: Duration = Duration::from_secs(366 * 86_400);
-
-/// Who answered, and how it goes on.
-#[derive(Debug)]
-pub(crate) enum Reached {
-    /// In the client's dialect: it passes as it is.
-    AsItIs(Box<Answer>),
-    /// In another one, from which it is said again.
-    Converted(Converted),
-}
-
-impl Reached {
-    /// The provider's status.
-    pub(crate) fn status(&self) -> u16 {
-        match self {
-            Reached::AsItIs(answer) => answer.head.status,
-            Reached::Converted(Converted::Stream(flow)) => flow.answer.head.status,
-            Reached::Converted(Converted::Whole(whole)) => whole.heard_status(),
-        }
-    }
-
-    /// The head of the provider's answer; none where it was not asked.
-    fn head(&self) -> Option<&ResponseHead> {
-        match self {
-            Reached::AsItIs(answer) => Some(&answer.head),
-            Reached::Converted(Converted::Stream(flow)) => Some(&flow.answer.head),
-            Reached::Converted(Converted::Whole(whole)) => whole.heard().map(|heard| &heard.head),
-        }
-    }
-
-    /// What it was taken for, where it tells of a failure that is the client's own.
-    pub(crate) fn class(&self) -> Option<ErrorClass> {
-        let clients = match self {
-            Reached::AsItIs(answer) => answer.verdict.is_some(),
-            Reached::Converted(Converted::Stream(_)) => false,
-            Reached::Converted(Converted::Whole(whole)) => whole.is_the_clients_fault(),
-        };
-        clients.then_some(ErrorClass::ClientFault)
-    }
-}
-
-/// What is asked, by whom, and in which view of the world.
-#[derive(Clone, Copy)]
-pub(crate) struct Asking<'a> {
-    pub(crate) gateway: &'a Arc<Gateway>,
-    pub(crate) world: &'a World,
-    pub(crate) caller: &'a domain::Caller,
-    pub(crate) shown_key: &'a str,
-    pub(crate) call: &'a Call,
-}
 
 /// What is known when no attempt was an answer.
 #[derive(Default)]
@@ -203,15 +156,6 @@ const BY_RULE: &str = "rule";
 struct Times {
     deadline: Instant,
     answer_by: Instant,
-}
-
-/// All attempts at one upstream.
-pub(crate) struct Round<'a> {
-    pub(crate) asking: Asking<'a>,
-    pub(crate) running: &'a Running,
-    pub(crate) target: &'a Planned,
-    /// The call in the target's dialect, where that is another one.
-    wording: Option<&'a Wording>,
 }
 
 impl Round<'_> {

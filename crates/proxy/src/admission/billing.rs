@@ -13,7 +13,7 @@ use crate::{
     headers::{self, push},
     http1::ResponseHead,
     journal::Reservation,
-    stake::Used,
+    limits::Used,
     usage::{BYTES_PER_TOKEN, Measured, of_tokens},
 };
 

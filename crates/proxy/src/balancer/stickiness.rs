@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use crate::health::micros;
+use crate::clock::micros;
 
 /// Most that are remembered in each half.
 const HALF: usize = 50_000;

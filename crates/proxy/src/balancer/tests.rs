@@ -3,12 +3,11 @@
 use std::{collections::HashMap, sync::atomic::AtomicUsize, time::Duration};
 
 use domain::{
-    BaseUrl, Evidence, KeyStatus, Upstream, UpstreamId, UserId,
+    BaseUrl, Evidence, KeyStatus, ProviderKey, Upstream, UpstreamId, UserId,
     policy::{Sticky, StickyBy},
 };
 
 use super::*;
-use crate::health::moment;
 
 const S: i64 = 1_000_000;
 const T0: i64 = 1_700_000_000 * S;

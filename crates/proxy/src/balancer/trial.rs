@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
-use crate::health::micros;
+use crate::clock::micros;
 
 /// Most keys that are looked at for one that may be tried.
 pub(super) const LOOKED_AT_MAX: usize = 4096;

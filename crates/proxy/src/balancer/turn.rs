@@ -16,7 +16,7 @@ use domain::Strategy;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    Slot,
+    slot::Slot,
     strategy::{self, Candidate, Choose, Field, Wish},
 };
 use crate::health::Out;

@@ -8,65 +8,25 @@ use dialect::{
 use domain::log::{Usage, UsageSource};
 
 use super::{
-    request::Wording,
+    converted::{Converted, JSON, Whole},
     stream::{Began, Flow},
+    wording::Wording,
 };
 use crate::{
     attempt::{Answer, Try},
     client::Client,
     door::Job,
-    failed::{Failed, Heard, reset},
-    http1::{ReadError, ResponseHead},
+    failed::{Failed, reset},
+    http1::ReadError,
     memory::Held,
+    next::{Next, next},
     refusal::Refusal,
-    relay::{Next, next},
     usage::{BYTES_PER_TOKEN, Measured, of_tokens},
 };
-
-/// The header of every whole answer.
-pub(super) const JSON: &[u8] = b"content-type: application/json\r\n";
 
 /// Largest answer that is read whole, and largest part of it that is not counted as held.
 const ANSWER_MAX: usize = 32 << 20;
 const UNCOUNTED: usize = 256 << 10;
-
-/// An answer in the client's dialect.
-#[derive(Debug)]
-pub(crate) enum Converted {
-    /// All of it.
-    Whole(Whole),
-    /// The beginning of it, and where more comes from.
-    Stream(Box<Flow>),
-}
-
-/// A whole answer in the client's dialect.
-#[derive(Debug)]
-pub(crate) struct Whole {
-    pub(super) status: u16,
-    /// Header lines.
-    pub(super) fields: Vec<u8>,
-    pub(super) body: Bytes,
-    pub(super) used: Measured,
-    /// What the provider said; none where it was not asked.
-    pub(super) heard: Option<Box<Heard>>,
-}
-
-impl Whole {
-    /// The provider's status; our own where it was not asked.
-    pub(crate) fn heard_status(&self) -> u16 {
-        self.heard.as_ref().map_or(self.status, |heard| heard.head.status)
-    }
-
-    /// Whether it tells the client of a fault of its own.
-    pub(crate) fn is_the_clients_fault(&self) -> bool {
-        self.status >= 400
-    }
-
-    /// What the provider said.
-    pub(crate) fn heard(&self) -> Option<&Heard> {
-        self.heard.as_deref()
-    }
-}
 
 /// Reads what a target answered to `wording`, and says it in the client's dialect. What is no
 /// answer is the failure of this attempt.
@@ -100,16 +60,6 @@ pub(crate) async fn received(
             let answer = wording.no_answer(failure, status, false, attempt, client)?;
             Ok(answer.with(head, body))
         }
-    }
-}
-
-impl Converted {
-    /// The same, with what the provider said.
-    fn with(mut self, head: ResponseHead, body: Bytes) -> Self {
-        if let Converted::Whole(whole) = &mut self {
-            whole.heard = Some(Box::new(Heard { head, body: Some(body) }));
-        }
-        self
     }
 }
 

@@ -13,7 +13,7 @@ use domain::log::Outcome;
 use pingora_timeout::{sleep, timeout};
 
 use super::{
-    answer::{Converted, Whole},
+    converted::{Converted, Whole},
     stream::{Ending, Flow},
 };
 use crate::{
@@ -24,8 +24,8 @@ use crate::{
     gateway::Gateway,
     http1::Framing,
     judge,
+    next::{Next, next},
     refusal::Refusal,
-    relay::{Next, next},
 };
 
 /// How long a provider may take to end a body whose last event has come.

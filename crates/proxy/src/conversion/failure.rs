@@ -4,8 +4,8 @@ use dialect::{Failure, FailureKind};
 use domain::{ErrorClass, Verdict};
 
 use super::{
-    answer::{Converted, JSON, Whole},
-    request::Wording,
+    converted::{Converted, JSON, Whole},
+    wording::{Wording, told},
 };
 use crate::{
     attempt::Try,
@@ -15,19 +15,6 @@ use crate::{
     refusal::LastAnswer,
     usage::Measured,
 };
-
-/// A failure without what is none of the client's business: a key that the provider refuses is
-/// the gateway's, and whoever reads of one looks at the wrong key.
-pub(super) fn told(failure: Failure) -> Failure {
-    let retry_after = failure.retry_after;
-    let told = match failure.kind {
-        FailureKind::Unauthenticated | FailureKind::Forbidden => {
-            Failure::new(FailureKind::BadGateway, "the provider does not take the gateway's key")
-        }
-        _ => failure,
-    };
-    Failure { retry_after, ..told }
-}
 
 impl Wording {
     /// What the client gets for a failure.

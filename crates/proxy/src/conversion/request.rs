@@ -5,9 +5,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use dialect::{
-    Ask, Codec, Encoded, Failure, FailureKind, Names, Reply, Target,
+    Ask, Codec, Encoded, Failure, FailureKind, Reply, Target,
     chat::{Request, Wish},
     embed::EmbedRequest,
 };
@@ -15,18 +14,16 @@ use domain::{Dialect, Upstream};
 use uuid::Uuid;
 
 use super::{
-    Converted,
-    answer::Whole,
-    codec_of,
+    converted::{Converted, JSON, Whole},
     vectors::{self, Vectors},
+    wording::Wording,
 };
 use crate::{
-    door::{Door, Endpoint, Job, Operation},
+    door::{Door, Endpoint, Job, Operation, codec_of},
     gateway::Gateway,
     headers,
     http1::RequestHead,
     inbound::Call,
-    memory::Held,
     profile,
     routing::Planned,
     usage::Measured,
@@ -63,41 +60,6 @@ pub(crate) enum Worded {
     Ask(Box<Wording>),
     /// It need not be asked.
     Known(Converted),
-}
-
-/// A call in the words of one target, and what is needed to understand the answer.
-#[derive(Debug)]
-pub(crate) struct Wording {
-    /// The target's dialect.
-    pub(super) target: &'static dyn Codec,
-    /// The client's.
-    pub(super) client: &'static dyn Codec,
-    pub(super) job: Job,
-    /// How vectors come back, where those are what was asked for.
-    pub(super) vectors: Option<Vectors>,
-    /// Whether the answer is to come as a stream.
-    pub(super) stream: bool,
-    pub(super) names: Names,
-    pub(super) reply: Reply,
-    /// Header lines that tell the client what the target was not told.
-    pub(super) notes: Vec<u8>,
-    pub(crate) path: String,
-    pub(crate) query: &'static str,
-    pub(crate) headers: Vec<(&'static str, &'static str)>,
-    body: Bytes,
-    pub(super) memory: Held,
-}
-
-impl Wording {
-    /// The body of the next call to the target.
-    pub(crate) fn body(&self) -> Bytes {
-        self.vectors.as_ref().map_or_else(|| self.body.clone(), Vectors::body)
-    }
-
-    /// Whether the target was told only a part of the question so far.
-    pub(crate) fn has_more(&self) -> bool {
-        self.vectors.as_ref().is_some_and(Vectors::has_more)
-    }
 }
 
 impl<'a> Conversion<'a> {
@@ -215,7 +177,7 @@ fn reply(model: String, wish: Wish) -> Reply {
 /// The answer of a target that cannot count.
 fn estimated(client: &dyn Codec, asked: &Request<'_>) -> Worded {
     let body = client.encode_count(dialect::estimate(asked));
-    let mut fields = super::answer::JSON.to_vec();
+    let mut fields = JSON.to_vec();
     headers::push(&mut fields, b"x-tollgate-estimated", b"true");
     Worded::Known(Converted::Whole(Whole {
         status: 200,

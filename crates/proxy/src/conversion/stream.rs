@@ -13,15 +13,15 @@ use dialect::{
 use domain::log::UsageSource;
 use pingora_timeout::timeout;
 
-use super::{failure::told, request::Wording};
+use super::wording::{Wording, told};
 use crate::{
     attempt::Answer,
     client::Client,
     failed::{Failed, reset},
     http1::ReadError,
-    lease::Revoked,
+    next::{Next, next},
     refusal::Refusal,
-    relay::{Next, next},
+    revoked::Revoked,
     usage::{BYTES_PER_TOKEN, Measured, of_tokens},
 };
 

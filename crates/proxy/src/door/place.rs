@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use super::is_tricky;
 use crate::{headers::percent_decode, http1::RequestHead};
 
 /// A model route, by its path.
@@ -120,7 +119,7 @@ fn is_googles(head: &RequestHead, path: &str) -> bool {
     let verb = path.rsplit_once(':').map(|(_, verb)| verb);
     let first = path.split('/').next().unwrap_or_default();
     let asks = || head.get("x-goog-api-key").is_some() || head.get("x-goog-api-client").is_some();
-    path.starts_with("models/") && verb.is_some_and(super::is_gemini_verb)
+    path.starts_with("models/") && verb.is_some_and(is_gemini_verb)
         || SHARED.contains(&first) && asks()
 }
 
@@ -151,4 +150,36 @@ pub(super) fn names_a_model(head: &RequestHead) -> bool {
 /// A path with the slashes of a model's name.
 pub(super) fn with_slashes(path: &str) -> String {
     path.replace("%2F", "/").replace("%2f", "/")
+}
+
+/// Whether a path holds what a later reader could take for another path.
+pub(super) fn is_tricky(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    if memchr::memchr3(b'\\', b';', 0, bytes).is_some() {
+        return true;
+    }
+    let escaped = bytes.windows(3).any(|w| {
+        w[0] == b'%' && matches!(&w[1..].to_ascii_lowercase()[..], b"2f" | b"5c" | b"00" | b"2e")
+    });
+    escaped || path.split('/').skip(1).any(|s| matches!(s, "." | "..")) || path.contains("//")
+}
+
+/// Gemini's verbs are lowerCamelCase words; a colon may also stand in other providers' names
+/// (`ft:gpt-4o:org`, `llama3:8b`).
+pub(super) fn is_gemini_verb(verb: &str) -> bool {
+    const VERBS: [&str; 12] = [
+        "generateContent",
+        "streamGenerateContent",
+        "countTokens",
+        "embedContent",
+        "batchEmbedContents",
+        "batchGenerateContent",
+        "asyncBatchEmbedContent",
+        "generateAnswer",
+        "generateText",
+        "predict",
+        "predictLongRunning",
+        "bidiGenerateContent",
+    ];
+    VERBS.contains(&verb)
 }

@@ -15,7 +15,7 @@ use domain::{BreakerState, BreakerStep, ErrorClass, Evidence, Guarded, KeyStatus
 use parking_lot::Mutex;
 
 use super::figures::Figures;
-use crate::breaker::Circuit;
+use crate::{breaker::Circuit, clock::moment};
 
 /// Most models for which one key stands otherwise than for the rest.
 const MODELS_MAX: usize = 64;
@@ -88,7 +88,7 @@ impl KeyHealth {
     pub(crate) fn fails(&self, model: Option<&str>, now_us: i64) -> Option<ErrorClass> {
         let out = self.out(model, now_us).filter(|out| !out.busy)?;
         let of_model = model.filter(|_| out.of_model);
-        match self.standing(of_model, super::moment(now_us)) {
+        match self.standing(of_model, moment(now_us)) {
             // Nothing but its circuit breaker keeps it.
             None => Some(ErrorClass::ServerFault),
             Some(Standing { status: KeyStatus::Cooling(_) | KeyStatus::Exhausted(_), .. }) => None,
@@ -187,7 +187,7 @@ impl KeyHealth {
     /// Whether nothing but the provider's word of `after_us` ago or longer keeps it from calls for
     /// `model`.
     pub(crate) fn may_be_tried(&self, model: Option<&str>, now_us: i64, after_us: i64) -> bool {
-        let now = super::moment(now_us);
+        let now = moment(now_us);
         if self.breaker.get().is_some_and(|breaker| breaker.blocks(now_us).is_some()) {
             return false;
         }

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use dialect::{Coding, FormScan};
 
 use super::{
-    Body, Call,
+    call::{Body, Call},
     find::{self, Sought},
+    named::model_outside_body,
 };
 use crate::{
     client::Client,
@@ -191,7 +192,7 @@ async fn unsaid(
     // What does not read as JSON passes as it is.
     if is_json == Some(true) && find::look_into(call, sought, &bytes).is_err() {
         (call.model_at, call.ask_usage) = (None, None);
-        call.model = super::model_outside_body(&client.head, &call.door);
+        call.model = model_outside_body(&client.head, &call.door);
     }
     call.body = Body::Held { bytes, memory: Some(memory) };
     Ok(())

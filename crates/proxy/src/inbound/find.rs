@@ -4,48 +4,17 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use dialect::{Edit, FormScan, Malformed, OWN_MARK, Peek};
+use dialect::{FormScan, Malformed, OWN_MARK, Peek};
 use domain::Dialect;
 
-use super::{Call, holds_a_key};
+use super::{
+    call::{Call, ModelAt},
+    key::holds_a_key,
+};
 use crate::{
-    conversion::codec_of,
-    door::{Door, Operation},
+    door::{Door, Operation, codec_of},
     refusal::Refusal,
 };
-
-/// Where the model stands in a body, or would.
-#[derive(Debug)]
-pub(crate) enum ModelAt {
-    /// As a JSON string, with its quotes.
-    Json(Range<usize>),
-    /// As the field of a form.
-    Form(Range<usize>),
-    /// In no member of the outermost object: it belongs behind the opening bracket.
-    NotInJson { at: usize, empty: bool },
-    /// In no field of the form: the edit that adds one, without the name.
-    NotInForm(Box<FormScan>),
-}
-
-impl ModelAt {
-    /// The edit that has the body ask for `model`.
-    pub(crate) fn say(&self, model: &str) -> Option<Edit> {
-        match self {
-            ModelAt::Json(range) => Some(Edit::text(range.clone(), model)),
-            ModelAt::Form(range) => {
-                let replacement = Bytes::copy_from_slice(model.as_bytes());
-                Some(Edit { range: range.clone(), replacement })
-            }
-            ModelAt::NotInJson { at, empty } => {
-                let name = Edit::text(0..0, model).replacement;
-                let comma: &[u8] = if *empty { b"" } else { b"," };
-                let member = [b"\"model\":", &name[..], comma].concat();
-                Some(Edit { range: *at..*at, replacement: member.into() })
-            }
-            ModelAt::NotInForm(scan) => scan.add("model", model),
-        }
-    }
-}
 
 /// Paths at which nothing can be done without a model.
 pub(super) const NEED_A_MODEL: [&str; 9] = [

@@ -8,10 +8,8 @@ use std::time::{Duration, Instant};
 use parking_lot::MutexGuard;
 
 use super::JournalError;
-use super::writer::{Tail, Trouble, Writer};
+use super::writer::{GROUP, Tail, Trouble, Writer};
 
-/// So many records are synced without waiting for more.
-pub(super) const GROUP: usize = 128;
 /// So long the first record of a group waits for others.
 const GATHER: Duration = Duration::from_millis(10);
 /// So long after a failure the disk is tried again; a broken one ever more rarely.

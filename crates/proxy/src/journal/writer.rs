@@ -16,7 +16,6 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::keeper;
 use super::record::{self, Kind};
 use super::segment::{self, Disk, Segment};
 use super::{Durability, Health, JournalError, Settings};
@@ -26,6 +25,9 @@ const PROBE: usize = 64 << 10;
 
 /// As much as the intent of one call takes: with less room left no call is let in.
 const INTENT: usize = 1 << 10;
+
+/// So many records are synced without waiting for more.
+pub(super) const GROUP: usize = 128;
 
 /// Everything behind [`super::Journal`] and [`super::Drain`].
 #[derive(Debug)]
@@ -258,7 +260,7 @@ impl Writer {
         if self.settings.durability == Durability::Power {
             tail.unsynced.push_back(record.to_vec());
             tail.unsynced_since.get_or_insert_with(Instant::now);
-            if matches!(tail.unsynced.len(), 1 | keeper::GROUP) {
+            if matches!(tail.unsynced.len(), 1 | GROUP) {
                 self.work.notify_one();
             }
         }

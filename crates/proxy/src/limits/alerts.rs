@@ -11,7 +11,7 @@ use super::{
     Asks,
     refused::{LimitRefused, Named, allowance, amount},
 };
-use crate::health::moment;
+use crate::clock::moment;
 
 /// Most budgets of which it is remembered what was told; those beyond are told of each time.
 const TOLD_MAX: usize = 10_000;

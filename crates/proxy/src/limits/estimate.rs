@@ -1,9 +1,30 @@
 //! What a call may cost at most, and what is reserved for it in each unit.
 
-use domain::{Price, Unit, Work, log::Usage};
+use domain::Unit;
 
-pub(crate) use crate::demand::Amount;
-use crate::{demand::Demand, journal::Reservation, routing::Plan};
+use crate::journal::Reservation;
+
+/// So much, and more than that by a guess.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    pub(crate) sure: u64,
+    pub(crate) guessed: u64,
+}
+
+impl Amount {
+    pub(crate) fn sure(sure: u64) -> Self {
+        Self { sure, guessed: 0 }
+    }
+
+    pub(crate) fn guess(guessed: u64) -> Self {
+        Self { sure: 0, guessed }
+    }
+
+    /// With or without what is guessed.
+    pub(crate) fn total(self, guess: bool) -> u64 {
+        if guess { self.sure.saturating_add(self.guessed) } else { self.sure }
+    }
+}
 
 /// What a call may use at most.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,6 +36,11 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
+    /// So many tokens in and out, and so much money; none where a price is not known.
+    pub(crate) fn new(input: u64, output: Amount, cost: Option<Amount>) -> Self {
+        Self { input, output, cost }
+    }
+
     /// So many tokens in, and nothing else.
     #[cfg(test)]
     pub(crate) fn of_input(input: u64) -> Self {
@@ -44,36 +70,4 @@ impl Estimate {
         let cost_nano = self.cost.map(|cost| i64::try_from(all(cost)).unwrap_or(i64::MAX));
         Reservation { input: self.input, output: all(self.output), cost_nano, price_version }
     }
-}
-
-/// What a call that asks for so much may use at most, whichever target of the plan answers it.
-/// `named` is the model of a call whose target names none.
-pub(crate) fn estimate(demand: &Demand, plan: &Plan, named: Option<&str>) -> Estimate {
-    let Demand { input, output, .. } = *demand;
-    Estimate { input, output, cost: cost(demand, plan, named) }
-}
-
-/// The dearest of the targets decides.
-fn cost(demand: &Demand, plan: &Plan, named: Option<&str>) -> Option<Amount> {
-    if demand.work == Work::Free {
-        return Some(Amount::default());
-    }
-    let mut dearest = Amount::default();
-    for target in &plan.targets {
-        let prices = &target.entry.upstream.policy.prices;
-        let price = Price::of(prices, target.model.as_deref().or(named).unwrap_or_default())?;
-        let directly = price.bills_directly(&demand.direct(true));
-        let of = |guess| {
-            let usage = demand.usage(guess, directly);
-            // A prompt that is written to the provider's cache may cost more than one that is not.
-            let written = Usage { cache_written: usage.input, ..usage };
-            price.cost(&usage).max(price.cost(&written)).max(0) as u64
-        };
-        let sure = of(false);
-        let guessed = of(true).saturating_sub(sure);
-        if sure.saturating_add(guessed) > dearest.sure.saturating_add(dearest.guessed) {
-            dearest = Amount { sure, guessed };
-        }
-    }
-    Some(dearest)
 }

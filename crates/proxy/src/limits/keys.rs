@@ -7,8 +7,8 @@ use cluster::{Ask, Counters, Held, Measure, Over};
 use domain::{KeyLimit, ProviderKey, Quota, Sharing, Unit, Upstream, Window, live::QuotaUse};
 use std::time::Duration;
 
-use super::{Estimate, is_metered, reserve};
-use crate::{health::moment, stake::Reserved};
+use super::{Estimate, Reserved, prepared::is_metered, reserved::reserve};
+use crate::clock::moment;
 
 /// What is asked of a key's quotas and limits for one call.
 #[derive(Debug, Default)]

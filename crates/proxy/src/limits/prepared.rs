@@ -1,14 +1,13 @@
 //! A limit with what of it is the same for every call, made once for each snapshot: most limits name
 //! whom they concern, and the names of their counters need not be put together again.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use chrono_tz::Tz;
 use cluster::Measure;
-use domain::{Algorithm, Limit, Scope};
+use domain::{Algorithm, Caller, Limit, Scope, Unit};
 
-use super::Who;
-use crate::health::moment;
+use crate::clock::moment;
 
 /// A limit, ready to be asked.
 #[derive(Debug)]
@@ -130,6 +129,33 @@ pub(super) fn measure(limit: &Limit, now_us: i64, zone: Tz) -> Measure {
                 start_us: span.start.timestamp_micros(),
                 end_us: span.end.map(|end| end.timestamp_micros()),
             }
+        }
+    }
+}
+
+/// Who calls, for which model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Who<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) model: Option<&'a str>,
+}
+
+/// Whether it is known only from the request or the answer how much of a unit a call uses.
+pub(super) fn is_metered(unit: Unit) -> bool {
+    !matches!(unit, Unit::Requests | Unit::Concurrency)
+}
+
+/// When all of a limit is there again, if nothing more is used.
+pub(super) fn reset_us(measure: &Measure, limit: u64, used: u64, now_us: i64) -> Option<i64> {
+    let micros = |window: std::time::Duration| i64::try_from(window.as_micros()).ok();
+    match *measure {
+        Measure::AtOnce => None,
+        Measure::Period { end_us, .. } => end_us,
+        Measure::Sliding { window } => now_us.checked_add(micros(window)?),
+        Measure::Bucket { window, .. } => {
+            let share = u128::from(used) * window.as_micros() / u128::from(limit.max(1));
+            now_us.checked_add(i64::try_from(share).ok()?)
         }
     }
 }

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use domain::{Algorithm, Dialect, Limit, Scope, Unit};
 
-use super::{prepared::measure, reset_us};
-use crate::{client::push_number, health::moment};
+use super::prepared::{measure, reset_us};
+use crate::{clock::moment, http1::push_number};
 
 /// A limit that keeps a call out.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! Limits of every scope and their refusals, on counters in memory.
 
 use domain::{
-    Access, Algorithm, BaseUrl, Catalog, LimitId, Owner, Period, ServiceKey, UpstreamEntry,
+    Access, Algorithm, BaseUrl, Caller, Catalog, LimitId, Owner, Period, ServiceKey, UpstreamEntry,
 };
 
-use super::*;
+use super::{reserved::guess_less, *};
 
 const S: i64 = 1_000_000;
 const T0: i64 = 1_700_000_000 * S;

@@ -16,10 +16,10 @@ use super::{
     request::{Built, Create, size},
 };
 use crate::{
-    client::{Client, push_number},
+    client::Client,
     gateway::Gateway,
     headers,
-    http1::{BadHead, Conn, Decoder, Framing, RequestHead, ResponseHead},
+    http1::{BadHead, Conn, Decoder, Framing, RequestHead, ResponseHead, push_number},
     memory::Holders,
     server,
 };

@@ -11,7 +11,6 @@ use tungstenite::{
     protocol::{Role, WebSocketConfig},
 };
 
-use super::push_protocol;
 use crate::{headers, http1::RequestHead, refusal::Refusal};
 
 /// What a socket reads at once.
@@ -146,4 +145,17 @@ pub(super) fn handshake(head: &RequestHead) -> Result<Vec<u8>, Refusal> {
     headers::push(&mut fields, b"sec-websocket-accept", derive_accept_key(key).as_bytes());
     push_protocol(&mut fields, head.text("sec-websocket-protocol").unwrap_or_default());
     Ok(fields)
+}
+
+/// The protocol of the handshake that is agreed to: the first that is no key in disguise.
+fn protocol(offered: &str) -> Option<&str> {
+    let offered = offered.split(',').map(str::trim);
+    offered.into_iter().find(|p| !p.is_empty() && !p.starts_with("openai-insecure-api-key."))
+}
+
+/// Appends the protocol that is agreed to; a browser that offered some wants one.
+fn push_protocol(fields: &mut Vec<u8>, offered: &str) {
+    if let Some(protocol) = protocol(offered) {
+        headers::push(fields, b"sec-websocket-protocol", protocol.as_bytes());
+    }
 }

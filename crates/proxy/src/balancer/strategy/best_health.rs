@@ -1,7 +1,7 @@
 //! `best_health`: the one with the highest score of success, latency, calls in flight and quota left;
 //! of all, or of so many drawn at random where there are many.
 
-use super::{Candidate, Choose, Field, Wish, some};
+use super::choose::{Candidate, Choose, Field, Wish, some};
 
 #[derive(Debug)]
 pub(super) struct BestHealth;

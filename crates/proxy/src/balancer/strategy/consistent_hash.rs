@@ -4,7 +4,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Choose, Field, Wish, random::Random};
+use super::{
+    choose::{Choose, Field, Wish},
+    random::Random,
+};
 
 /// About so many points a ring has, but for each at least one and at most `POINTS_MAX`.
 const POINTS: usize = 40_000;

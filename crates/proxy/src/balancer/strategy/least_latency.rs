@@ -1,7 +1,7 @@
 //! `least_latency`: of two at random the one with the lower peak of the time to the first byte,
 //! times the calls it will have (peak EWMA and the power of two choices: Mitzenmacher, 2001).
 
-use super::{Candidate, Choose, Field, Wish};
+use super::choose::{Candidate, Choose, Field, Wish};
 
 /// What is not known and is being tried costs more than anything known.
 const BEING_TRIED: u128 = 1 << 64;

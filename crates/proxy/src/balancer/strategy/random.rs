@@ -1,6 +1,6 @@
 //! `random`: any, with equal chance.
 
-use super::{Choose, Field, Wish};
+use super::choose::{Choose, Field, Wish};
 
 #[derive(Debug)]
 pub(super) struct Random;

@@ -1,6 +1,6 @@
 //! `remaining_quota`: with a chance in proportion to what is left of each one's quota.
 
-use super::{Choose, Field, Wish, some};
+use super::choose::{Choose, Field, Wish, some};
 
 #[derive(Debug)]
 pub(super) struct RemainingQuota;

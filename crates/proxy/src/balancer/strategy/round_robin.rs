@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Choose, Field, Wish};
+use super::choose::{Choose, Field, Wish};
 
 /// A queue. One that left is taken out when its turn comes.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! Every strategy against its definition, by how often it chooses what.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::*;
 

@@ -2,7 +2,10 @@
 //! has it). Those of equal weight form a class that counts as much as all of them together, so a
 //! choice costs by the number of different weights.
 
-use super::{Choose, Field, Wish, round_robin::RoundRobin};
+use super::{
+    choose::{Choose, Field, Wish},
+    round_robin::RoundRobin,
+};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Weighted {
