@@ -28,7 +28,7 @@ const KINDS: &[&str] =
 type Modules = BTreeMap<Vec<String>, Module>;
 
 /// For each file of a crate those it imports from.
-pub type Imports = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Imports = BTreeMap<String, BTreeSet<String>>;
 
 /// Where a path leads: to a module as such, or to something that a module declares.
 enum Found {
@@ -37,7 +37,7 @@ enum Found {
 }
 
 /// Reads the imports of a crate; `files` are names below `src` and their text.
-pub fn imports(files: &[(String, String)]) -> Imports {
+pub(crate) fn imports(files: &[(String, String)]) -> Imports {
     let modules: Modules = files
         .iter()
         .filter(|(file, _)| !file.split(['/', '.']).any(|part| part == "tests"))
@@ -70,7 +70,7 @@ pub fn imports(files: &[(String, String)]) -> Imports {
 }
 
 /// The sets of files that all reach one another, each of two files or more, in order.
-pub fn circles(imports: &Imports) -> Vec<Vec<String>> {
+pub(crate) fn circles(imports: &Imports) -> Vec<Vec<String>> {
     let reach: BTreeMap<_, _> = imports.keys().map(|file| (file, reached(imports, file))).collect();
     let mut found = BTreeSet::new();
     for (file, seen) in &reach {

@@ -1,5 +1,8 @@
 //! The client of one call: its request as it is read, and the answer as it goes out.
 
+pub(crate) mod connections;
+pub(crate) mod pace;
+
 use std::{
     net::IpAddr,
     time::{Duration, Instant},
@@ -10,11 +13,10 @@ use dialect::FormScan;
 use pingora_timeout::timeout;
 
 use crate::{
-    connections::Counted,
+    client::{connections::Counted, pace::Pace},
     cors,
     http1::{Conn, Decoder, Framing, Piece, ReadError, RequestHead, push_hex, push_number},
     memory::Held,
-    pace::Pace,
     refusal::Refusal,
     settings::Limits,
 };
@@ -366,7 +368,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::connections::Connections;
+    use crate::client::connections::Connections;
 
     #[test]
     fn a_client_that_shows_a_key_is_no_stranger_while_its_call_lasts() {

@@ -1,5 +1,12 @@
 //! The gateway: what all calls share, and the one view of the world that each of them reads.
 
+pub(crate) mod lease;
+pub(crate) mod origins;
+pub(crate) mod provider_models;
+pub(crate) mod revocation;
+pub(crate) mod rules;
+pub(crate) mod script;
+
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
@@ -23,23 +30,29 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
-    balancer::{Candidate, Pool, RouteChooser, Slot, TargetState},
-    connections::Connections,
-    health::{self, Case, Keys, UpstreamHealth},
+    client::connections::Connections,
+    events::{
+        recording::{Recorded, Recorder},
+        refused_keys::RefusedKeys,
+        telling::Teller,
+    },
+    gateway::{
+        lease::Leases,
+        origins::{Maker, ORIGINS_MAX, Origins},
+        provider_models::ProviderModels,
+        rules::RuleBook,
+        script::Scripts,
+    },
     journal::Journal,
-    lease::Leases,
     limits::{self, BudgetAlerts, LimitsIndex},
-    line::{Connector, Line},
     memory::{BodyMemory, Held, Holders},
-    origins::{Maker, ORIGINS_MAX, Origins},
-    provider_models::ProviderModels,
-    recording::{Recorded, Recorder},
-    refused_keys::RefusedKeys,
-    rules::RuleBook,
-    script::Scripts,
+    pool::{
+        balancer::{Candidate, Pool, RouteChooser, Slot, TargetState},
+        health::{self, Case, Keys, UpstreamHealth},
+        line::{Connector, Line},
+        waiting::WaitingLine,
+    },
     settings::Settings,
-    telling::Teller,
-    waiting::WaitingLine,
 };
 
 /// What all calls share.

@@ -14,20 +14,21 @@ use domain::{
 };
 
 use crate::{
-    balancer::Hint,
-    belongs,
+    attempt::probe,
     clock::moment,
     door::Door,
     gateway::{Gateway, World},
     http1::RequestHead,
-    inbound::{Body, Call},
-    limits, probe,
+    limits,
+    pool::balancer::Hint,
     refusal::Refusal,
-    road::Road,
-    routing::{self, Chance, Planned},
+    request::inbound::{Body, Call},
+    routing::{Chance, Planned, belongs, road::Road},
 };
 
-use crate::model_question;
+use crate::models::question;
+
+use crate::routing;
 
 impl Live for Gateway {
     fn revision(&self) -> Revision {
@@ -159,7 +160,7 @@ impl Live for Gateway {
             let world = self.world();
             let running = world.running(upstream);
             let running = running.ok_or_else(|| "the upstream is not served yet".to_owned())?;
-            let names = model_question::ask(self, running).await?;
+            let names = question::ask(self, running).await?;
             Ok(names.iter().cloned().collect())
         })
     }

@@ -2,25 +2,25 @@
 //! asks. Every model is on the list, for one of another dialect is reached by conversion. Of an
 //! upstream that takes any model those are listed that its provider lists.
 
+pub(crate) mod list;
+pub(crate) mod question;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use domain::{Caller, Dialect, Snapshot, UpstreamEntry, log::Outcome};
 
 use crate::{
-    admission,
     client::Client,
     door::{Door, Endpoint, Operation},
     gateway::{Gateway, World},
     headers::JSON,
-    inbound::Call,
-    local::Local,
-    model_list,
     refusal::Refusal,
+    request::{inbound::Call, local::Local},
     routing::Plan,
 };
 
-use crate::model_question;
+use crate::admission;
 
 /// The list, or the one model that was asked for; none where the call is not about models, or
 /// where the one upstream that there is knows better.
@@ -43,10 +43,10 @@ pub(crate) async fn answer(
     names.extend(of_providers(gateway, world, caller, *dialect).await);
     Some(match operation {
         Operation::OneModel(name) if names.contains(name) => {
-            Ok((200, model_list::one(*dialect, name).to_string().into()))
+            Ok((200, list::one(*dialect, name).to_string().into()))
         }
         Operation::OneModel(name) => Err(Refusal::NoRoute(name.clone())),
-        _ => Ok((200, model_list::page(*dialect, &names, query).to_string().into())),
+        _ => Ok((200, list::page(*dialect, &names, query).to_string().into())),
     })
 }
 
@@ -94,7 +94,7 @@ async fn of_providers(
     let open: Vec<_> = open.take(ASKED_MAX).collect();
     let asked = open.iter().map(|entry| async move {
         let running = world.running(entry.upstream.id)?;
-        Some((*entry, model_question::listed(gateway, running).await?))
+        Some((*entry, question::listed(gateway, running).await?))
     });
     let lists = futures_util::future::join_all(asked).await;
     let mut names = Vec::new();

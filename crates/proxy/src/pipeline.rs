@@ -5,21 +5,24 @@ use std::sync::Arc;
 use domain::{Caller, KeyFault, Snapshot, log::Outcome};
 
 use crate::{
-    admission::{self, Permit},
-    belongs,
+    admission::Permit,
+    attempt::{reached::Reached, round::Asking, upstream},
     client::Client,
-    conversion,
     door::Door,
     gateway::{Gateway, World},
-    inbound::{self, Call},
-    local, models, preflight,
-    reached::Reached,
     refusal::Refusal,
-    relay,
-    round::Asking,
-    routing::{self, Chance},
-    socket, tunnel, upstream,
+    request::{
+        inbound::{self, Call},
+        local, preflight,
+    },
+    response::{relay, tunnel},
+    routing::{Chance, belongs},
+    server::socket,
 };
+
+use crate::{admission, models, routing};
+
+use crate::response::delivery;
 
 /// Answers one call.
 pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {
@@ -91,7 +94,7 @@ async fn answered(
     call.let_go(); // an answer may take an hour; the question is not needed any more
     match answer {
         Reached::Converted(answer) => {
-            conversion::deliver(gateway, public_id, client, answer, permit).await
+            delivery::deliver(gateway, public_id, client, answer, permit).await
         }
         Reached::AsItIs(answer) if answer.head.status == 101 => {
             tunnel::tunnel(gateway, public_id(), client, *answer, permit).await

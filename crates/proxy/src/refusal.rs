@@ -1,5 +1,8 @@
 //! Every way in which the data plane says no, and how it is said in the caller's own dialect.
 
+pub(crate) mod retry;
+pub(crate) mod revoked;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +14,7 @@ use crate::{
     http1::BadHead,
     journal::JournalError,
     limits::LimitRefused,
-    revoked::Revoked,
+    refusal::revoked::Revoked,
 };
 
 /// Why a call got no answer.

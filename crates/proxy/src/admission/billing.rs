@@ -7,9 +7,9 @@ use domain::{
     log::{Attempt, LogEntry, Outcome, Usage, UsageSource},
 };
 
-use super::{CLIENT_GONE, Permit};
+use super::permit::{CLIENT_GONE, Permit};
 use crate::{
-    demand::Demand,
+    admission::demand::Demand,
     headers::{self, push},
     http1::ResponseHead,
     journal::Reservation,

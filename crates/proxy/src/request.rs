@@ -1,0 +1,5 @@
+//! What comes in: whose service key, what is asked, and what is answered without asking anybody.
+
+pub(crate) mod inbound;
+pub(crate) mod local;
+pub(crate) mod preflight;
