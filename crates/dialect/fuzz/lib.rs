@@ -28,7 +28,7 @@ pub fn decode(codec: &'static dyn Codec, data: &[u8]) {
 fn request(codec: &dyn Codec, data: &[u8]) {
     let ask = Ask { body: data, model: Some("m"), stream: data.len() % 2 == 1, as_array: false };
     if let Ok(value) = Value::read(data) {
-        codec.own_seals(&value);
+        codec.wrapped_signatures(&value);
     }
     let _ = codec.decode_count_request(ask);
     let Ok(request) = codec.decode_request(ask) else { return };

@@ -180,8 +180,11 @@ mod tests {
             let left = Answer { choices, usage: None }.left_for(client);
             assert_eq!(left.err().map(|failure| failure.kind.status()), status);
         };
-        let text =
-            |text: &'static str| Block::Text { text: text.into(), citations: vec![], seal: None };
+        let text = |text: &'static str| Block::Text {
+            text: text.into(),
+            citations: vec![],
+            signature: None,
+        };
         check(OPENAI_CHAT, vec![], Finish::Stop, Some(502));
         check(OPENAI_CHAT, vec![text("")], Finish::Paused, Some(502));
         check(OPENAI_CHAT, vec![], Finish::Filtered(None), None);

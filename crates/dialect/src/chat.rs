@@ -1,4 +1,4 @@
-//! The common tongue: what all dialects can say, as ordered blocks of content.
+//! The common model: what all dialects can say, as ordered blocks of content.
 //!
 //! A codec reads its dialect into these values and writes them out in its dialect, and knows no
 //! other one. The form is that of blocks, because that is the richest of the four: it says where

@@ -1,4 +1,4 @@
-//! A codec: one dialect's way into the common tongue and out of it.
+//! A codec: one dialect's way into the common model and out of it.
 //!
 //! A codec stands on either side. As the client's it reads requests and writes answers; as the
 //! target's it writes requests and reads answers. It has no clock, no socket and no dice: what it
@@ -144,15 +144,15 @@ pub trait Codec: Debug + Send + Sync {
     // The transparent road.
 
     /// What must be cut out of a body of this dialect because the gateway put it into the client's
-    /// history and no vendor knows it: wrapped proofs ([`crate::Seal::wrapped`]). Is asked only for
+    /// history and no vendor knows it: wrapped signatures ([`crate::Signature::wrapped`]). Is asked only for
     /// bodies in which the mark stands. Places are counted in the value's own text
     /// ([`Value::raw`]), which white space may stand in front of in the body.
-    fn own_seals(&self, body: &Value<'_>) -> Vec<Edit>;
+    fn wrapped_signatures(&self, body: &Value<'_>) -> Vec<Edit>;
 
     /// The same for a whole body as it came in.
-    fn own_seals_of(&self, body: &[u8]) -> Result<Vec<Edit>, Malformed> {
+    fn wrapped_signatures_of(&self, body: &[u8]) -> Result<Vec<Edit>, Malformed> {
         let before = body.len() - body.trim_ascii_start().len();
-        let mut edits = self.own_seals(&Value::read(body)?);
+        let mut edits = self.wrapped_signatures(&Value::read(body)?);
         for edit in &mut edits {
             edit.range = edit.range.start + before..edit.range.end + before;
         }

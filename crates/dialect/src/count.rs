@@ -54,7 +54,7 @@ fn piece(piece: &Piece<'_>) -> u64 {
     match piece {
         Piece::Text { text: said, .. } | Piece::Refusal(said) => text(said),
         Piece::Media(media) => medium(media),
-        // A vendor counts what it sealed, not the proof.
+        // A vendor counts what it sealed, not the signature.
         Piece::Thinking { text: thought, .. } => text(thought),
         Piece::Call { name, input, .. } => FRAME + add(text(&name.text), text(input)),
         Piece::Result { content, .. } => add(FRAME, pieces(content)),
@@ -111,7 +111,7 @@ mod tests {
     };
 
     fn said(text: &str) -> Piece<'_> {
-        Piece::Text { text: text.into(), seal: None }
+        Piece::Text { text: text.into(), signature: None }
     }
 
     fn check(piece: Piece<'_>, tokens: u64) {
@@ -136,7 +136,8 @@ mod tests {
     fn calls_results_tools_and_schemas_count() {
         let name = || Name::plain("get_weather_");
         let input = r#"{"city":"x"}"#;
-        let call = Piece::Call { id: "a".into(), name: name(), input: input.into(), seal: None };
+        let call =
+            Piece::Call { id: "a".into(), name: name(), input: input.into(), signature: None };
         check(call, FRAME + 3 + 3);
         let content = vec![said("12 degrees C")];
         check(Piece::Result { id: "a".into(), name: None, content, is_error: false }, FRAME + 3);

@@ -5,8 +5,8 @@
 //! and a [`StreamObserver`] reads usage and errors on the side while the answer passes byte for byte. What
 //! differs from one dialect to another on this road stands behind [`Grammar`].
 //!
-//! A call that goes to another dialect is read into the common tongue ([`chat`]) and written out
-//! again: every dialect is one [`Codec`], which knows itself and the common tongue and no other
+//! A call that goes to another dialect is read into the common model ([`chat`]) and written out
+//! again: every dialect is one [`Codec`], which knows itself and the common model and no other
 //! dialect. What the target cannot say comes back as a list beside the result, or as a refusal.
 //!
 //! No clock, no socket and no configuration is in here.
@@ -37,8 +37,8 @@ mod plain;
 mod profile;
 mod provider_error;
 mod reader;
-mod seal;
 mod sequencer;
+mod signature;
 mod socket;
 mod splice;
 mod sse;
@@ -68,8 +68,8 @@ pub use plain::PLAIN;
 pub use profile::{MaxTokensField, Profile, SystemRole, ThinkingForm};
 pub use provider_error::ProviderError;
 pub use reader::StreamReader;
-pub use seal::{OWN_MARK, Seal, Vendor};
 pub use sequencer::Sequencer;
+pub use signature::{OWN_MARK, Signature, Vendor};
 pub use socket::SocketObserver;
 pub use splice::{Edit, splice, splice_parts};
 pub use sse::{Block, Fields, Splitter};

@@ -190,7 +190,7 @@ impl Gateway {
             body: Body::Held { bytes: Bytes::new(), memory: None },
             model_at: None,
             ask_usage: None,
-            own_seals: Vec::new(),
+            wrapped_signatures: Vec::new(),
             unpacked: false,
             websocket: false,
             model_in_query: false,

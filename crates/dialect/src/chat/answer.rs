@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Event, Name, Opening};
-use crate::{Seal, Tokens};
+use crate::{Signature, Tokens};
 
 /// A whole answer.
 #[derive(Debug, Clone, Default)]
@@ -35,14 +35,14 @@ pub enum Block<'a> {
         /// What it refers to.
         citations: Vec<Citation<'a>>,
         /// Gemini signs texts too.
-        seal: Option<Seal<'a>>,
+        signature: Option<Signature<'a>>,
     },
     /// What the model thought.
     Thinking {
         /// As far as it is shown.
         text: Cow<'a, str>,
-        /// Its vendor's proof.
-        seal: Option<Seal<'a>>,
+        /// Its vendor's signature.
+        signature: Option<Signature<'a>>,
     },
     /// A tool is to be called.
     Call {
@@ -53,7 +53,7 @@ pub enum Block<'a> {
         /// A JSON object as it was written, or plain text for a free-form tool. May be empty.
         input: Cow<'a, str>,
         /// Gemini signs calls.
-        seal: Option<Seal<'a>>,
+        signature: Option<Signature<'a>>,
     },
     /// The model declines.
     Refusal(Cow<'a, str>),
@@ -148,21 +148,23 @@ impl<'a> Answer<'a> {
 impl<'a> Block<'a> {
     fn tell(self, choice: u32, block: u32, emit: &mut dyn FnMut(Event<'_>)) {
         let mut cited = Vec::new();
-        let (opening, text, seal) = match self {
-            Block::Text { text, citations, seal } => {
+        let (opening, text, signature) = match self {
+            Block::Text { text, citations, signature } => {
                 cited = citations;
-                (Opening::Text, text, seal)
+                (Opening::Text, text, signature)
             }
-            Block::Thinking { text, seal } => (Opening::Thinking, text, seal),
-            Block::Call { id, name, input, seal } => (Opening::Call { id, name }, input, seal),
+            Block::Thinking { text, signature } => (Opening::Thinking, text, signature),
+            Block::Call { id, name, input, signature } => {
+                (Opening::Call { id, name }, input, signature)
+            }
             Block::Refusal(text) => (Opening::Refusal, text, None),
             Block::Image(image) => return emit(Event::Image { choice, image }),
         };
         let is_call = matches!(opening, Opening::Call { .. });
         emit(Event::Open { choice, block, opening });
-        let (early, late) = if is_call { (seal, None) } else { (None, seal) };
-        if let Some(seal) = early {
-            emit(Event::Seal { choice, block, seal });
+        let (early, late) = if is_call { (signature, None) } else { (None, signature) };
+        if let Some(signature) = early {
+            emit(Event::Signature { choice, block, signature });
         }
         if !text.is_empty() {
             emit(Event::Delta { choice, block, text });
@@ -170,8 +172,8 @@ impl<'a> Block<'a> {
         for citation in cited {
             emit(Event::Cite { choice, block, citation });
         }
-        if let Some(seal) = late {
-            emit(Event::Seal { choice, block, seal });
+        if let Some(signature) = late {
+            emit(Event::Signature { choice, block, signature });
         }
         emit(Event::Close { choice, block });
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Citation, Finish, Image, Logprob, Name};
-use crate::{Failure, Seal, Tokens};
+use crate::{Failure, Signature, Tokens};
 
 /// One step of an answer that comes as a stream.
 ///
@@ -32,15 +32,15 @@ pub enum Event<'a> {
         /// What is added.
         text: Cow<'a, str>,
     },
-    /// The proof of a block, whole. Comes at most once a block, while it is open; that of a call
+    /// The signature of a block, whole. Comes at most once a block, while it is open; that of a call
     /// directly behind its `Open`.
-    Seal {
+    Signature {
         /// The candidate.
         choice: u32,
         /// The block.
         block: u32,
-        /// The proof.
-        seal: Seal<'a>,
+        /// The signature.
+        signature: Signature<'a>,
     },
     /// What a text refers to.
     Cite {
@@ -116,8 +116,8 @@ impl Event<'_> {
             Event::Delta { choice, block, text } => {
                 Event::Delta { choice, block, text: Cow::Owned(text.into_owned()) }
             }
-            Event::Seal { choice, block, seal } => {
-                Event::Seal { choice, block, seal: seal.into_owned() }
+            Event::Signature { choice, block, signature } => {
+                Event::Signature { choice, block, signature: signature.into_owned() }
             }
             Event::Cite { choice, block, citation } => {
                 Event::Cite { choice, block, citation: citation.into_owned() }

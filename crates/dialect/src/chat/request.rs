@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Name, Schema, Tool, ToolChoice};
-use crate::Seal;
+use crate::Signature;
 
 /// A call for text, whatever the dialect it came in.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +39,7 @@ pub struct Request<'a> {
     pub user: Option<Said<'a, Cow<'a, str>>>,
     /// How the client wants its answer.
     pub wish: Wish,
-    /// What was asked for and cannot be said in the common tongue, as the client spelled it: every
+    /// What was asked for and cannot be said in the common model, as the client spelled it: every
     /// other dialect will do without it.
     pub dropped: Vec<String>,
 }
@@ -217,7 +217,7 @@ pub enum Piece<'a> {
         /// The text.
         text: Cow<'a, str>,
         /// Gemini signs texts too.
-        seal: Option<Seal<'a>>,
+        signature: Option<Signature<'a>>,
     },
     /// An image, a document, a sound.
     Media(Media<'a>),
@@ -225,8 +225,8 @@ pub enum Piece<'a> {
     Thinking {
         /// As far as it was shown.
         text: Cow<'a, str>,
-        /// Its vendor's proof. Thoughts without one are not sent to another vendor.
-        seal: Option<Seal<'a>>,
+        /// Its vendor's signature. Thoughts without one are not sent to another vendor.
+        signature: Option<Signature<'a>>,
     },
     /// The model calls a tool.
     Call {
@@ -237,7 +237,7 @@ pub enum Piece<'a> {
         /// A JSON object as it was written, or plain text for a free-form tool. May be empty.
         input: Cow<'a, str>,
         /// Gemini signs calls.
-        seal: Option<Seal<'a>>,
+        signature: Option<Signature<'a>>,
     },
     /// What a tool gave.
     Result {

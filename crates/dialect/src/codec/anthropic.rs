@@ -13,13 +13,13 @@ mod encode_answer;
 mod encode_request;
 mod encode_stream;
 mod encode_turns;
-mod own_seals;
 mod parts;
 mod schema;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod tool_id;
+mod wrapped_signatures;
 
 use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
 use crate::{
@@ -118,8 +118,8 @@ impl Codec for Anthropic {
         Value::read(body).ok()?.get("input_tokens").u64()
     }
 
-    fn own_seals(&self, body: &Value<'_>) -> Vec<Edit> {
-        own_seals::cuts(body)
+    fn wrapped_signatures(&self, body: &Value<'_>) -> Vec<Edit> {
+        wrapped_signatures::cuts(body)
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) mod fields;
 mod finish;
 mod pairs;
 mod schema;
-mod seals;
 mod spelling;
+mod wrapped_signatures;
 
 use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
 use crate::{
@@ -124,8 +124,8 @@ impl Codec for Gemini {
         Value::read(body).ok()?.any(&["totalTokens", "total_tokens"])?.u64()
     }
 
-    fn own_seals(&self, body: &Value<'_>) -> Vec<Edit> {
-        seals::own(body)
+    fn wrapped_signatures(&self, body: &Value<'_>) -> Vec<Edit> {
+        wrapped_signatures::cuts(body)
     }
 }
 

@@ -14,11 +14,11 @@ mod encode_messages;
 mod encode_request;
 mod encode_stream;
 mod layout;
-mod proofs;
-mod seals;
+mod signatures;
 mod streamed_call;
 #[cfg(test)]
 mod tests;
+mod wrapped_signatures;
 
 use super::openai;
 use crate::{
@@ -108,7 +108,7 @@ impl Codec for OpenAiChat {
         None
     }
 
-    fn own_seals(&self, body: &Value<'_>) -> Vec<Edit> {
-        seals::own(body)
+    fn wrapped_signatures(&self, body: &Value<'_>) -> Vec<Edit> {
+        wrapped_signatures::cuts(body)
     }
 }

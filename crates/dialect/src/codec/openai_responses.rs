@@ -19,10 +19,10 @@ mod encode_tools;
 mod failed;
 mod fields;
 mod output;
-mod own_seals;
 mod response;
 #[cfg(test)]
 mod tests;
+mod wrapped_signatures;
 
 use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target, openai};
 use crate::{
@@ -112,7 +112,7 @@ impl Codec for OpenaiResponses {
         Value::read(body).ok()?.get("input_tokens").u64()
     }
 
-    fn own_seals(&self, body: &Value<'_>) -> Vec<Edit> {
-        own_seals::own_seals(body)
+    fn wrapped_signatures(&self, body: &Value<'_>) -> Vec<Edit> {
+        wrapped_signatures::cuts(body)
     }
 }

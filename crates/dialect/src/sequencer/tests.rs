@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Seal, Vendor,
+    Signature, Vendor,
     chat::{Finish, Name, Opening},
 };
 
-/// Reads `+t0` (open a text as block 0; also `h`, `r`, `c`), `0:abc` (a delta), `0!` (a seal),
+/// Reads `+t0` (open a text as block 0; also `h`, `r`, `c`), `0:abc` (a delta), `0!` (a signature),
 /// `-0` (close) and `.` (finish).
 fn read(step: &str) -> Event<'_> {
     let number = |text: &str| text.parse().unwrap();
@@ -19,8 +19,8 @@ fn read(step: &str) -> Event<'_> {
         return Event::Close { choice: 0, block: number(block) };
     }
     if let Some(block) = step.strip_suffix('!') {
-        let seal = Seal::new(Vendor::Gemini, "s");
-        return Event::Seal { choice: 0, block: number(block), seal };
+        let signature = Signature::new(Vendor::Gemini, "s");
+        return Event::Signature { choice: 0, block: number(block), signature };
     }
     if let Some((block, text)) = step.split_once(':') {
         return Event::Delta { choice: 0, block: number(block), text: text.into() };
@@ -44,7 +44,7 @@ fn show(event: &Event<'_>) -> String {
             Opening::Call { id, .. } => format!("+c{block}({id})"),
         },
         Event::Delta { block, text, .. } => format!("{block}:{text}"),
-        Event::Seal { block, .. } => format!("{block}!"),
+        Event::Signature { block, .. } => format!("{block}!"),
         Event::Close { block, .. } => format!("-{block}"),
         Event::Finish { .. } => ".".to_owned(),
         other => format!("{other:?}"),
@@ -101,7 +101,7 @@ fn texts_wait_for_an_open_call_in_their_order() {
 fn the_seal_of_a_call_goes_where_the_dialect_has_room_for_it() {
     check("+c0 0! 0:{} -0 .", "+c0(id0) 0! 0:{} -0 .");
     let front = |steps, expected: &str| {
-        assert_eq!(run(Sequencer::with_seals_in_front(), steps), expected, "{steps}");
+        assert_eq!(run(Sequencer::with_signatures_in_front(), steps), expected, "{steps}");
     };
     front("+c0 0! 0:{} -0 .", "+h0 0! -0 +c1(id0) 1:{} -1 .");
     front("+h0 0:a -0 +c1 1! 1:{} -1 .", "+h0 0:a 0! -0 +c1(id1) 1:{} -1 .");
@@ -172,7 +172,7 @@ proptest! {
     fn one_block_is_open_at_a_time_and_numbers_have_no_gaps(
         steps in prop::collection::vec(step(), 0..40), front in any::<bool>()
     ) {
-        let sequencer = if front { Sequencer::with_seals_in_front() } else { Sequencer::default() };
+        let sequencer = if front { Sequencer::with_signatures_in_front() } else { Sequencer::default() };
         let shown = run(sequencer, &(steps.join(" ") + " ."));
         let (mut open, mut next) = (None, 0_u32);
         for step in shown.split_whitespace() {
@@ -183,7 +183,7 @@ proptest! {
                     next += 1;
                 }
                 Event::Close { block, .. } => prop_assert_eq!(open.take(), Some(block)),
-                Event::Delta { block, .. } | Event::Seal { block, .. } => {
+                Event::Delta { block, .. } | Event::Signature { block, .. } => {
                     prop_assert_eq!(open, Some(block), "{}", shown);
                 }
                 _ => prop_assert_eq!(open, None),

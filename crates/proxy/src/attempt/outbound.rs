@@ -167,9 +167,9 @@ fn without_azures(query: Option<String>) -> Option<String> {
     (!query.is_empty()).then_some(query)
 }
 
-/// The body with the model and the question for usage put in, and without proofs of our own.
+/// The body with the model and the question for usage put in, and without wrapped signatures.
 fn edited(call: &Call, bytes: &Bytes, model: Option<&str>, asks_usage: bool) -> Vec<Bytes> {
-    let mut edits = call.own_seals.clone();
+    let mut edits = call.wrapped_signatures.clone();
     edits.extend(call.ask_usage.iter().filter(|_| asks_usage).cloned());
     if let (Some(place), Some(model)) = (&call.model_at, model) {
         let missing = matches!(place, ModelAt::NotInJson { .. } | ModelAt::NotInForm(_));

@@ -41,7 +41,7 @@ pub(crate) async fn call(
         body: Body::Held { bytes: Bytes::new(), memory: None },
         model_at: None,
         ask_usage: None,
-        own_seals: Vec::new(),
+        wrapped_signatures: Vec::new(),
         unpacked: false,
         websocket,
     };

@@ -108,7 +108,7 @@ async fn json_is_read_whatever_the_client_calls_it() {
 async fn proofs_of_our_own_never_reach_a_vendor() {
     let vendor = Vendor::saying(claude_said("hi")).await;
     let hall = routed(&[(&vendor, Provider::Anthropic)], |_| {}).await;
-    let own = dialect::Seal::new(dialect::Vendor::Openai, "gAAAA").wrapped();
+    let own = dialect::Signature::new(dialect::Vendor::Openai, "gAAAA").wrapped();
     let body = |thinking: &str| {
         format!(
             r#"{{"model":"r", "max_tokens":9,"messages":[{{"role":"assistant","content":[{thinking}{{"type":"text","text":"A"}}]}}]}}"#

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    Failure, FailureKind, Names, ProviderError, Seal, Value, Vendor,
+    Failure, FailureKind, Names, ProviderError, Signature, Value, Vendor,
     chat::{Answer, Block, Choice, Citation, Finish, Name},
     free_form,
     halves::mended,
@@ -43,28 +43,28 @@ fn block<'a>(value: &Value<'a>, at: usize, names: &Names) -> Option<Block<'a>> {
         "text" => Block::Text {
             text: text("text"),
             citations: value.get("citations").items().iter().filter_map(citation).collect(),
-            seal: None,
+            signature: None,
         },
         "thinking" => {
             let signature = value.get("signature").cow().filter(|text| !text.is_empty());
-            let seal = signature.map(|signature| Seal::new(Vendor::Anthropic, signature));
-            Block::Thinking { text: text("thinking"), seal }
+            let signature = signature.map(|signature| Signature::new(Vendor::Anthropic, signature));
+            Block::Thinking { text: text("thinking"), signature }
         }
         "redacted_thinking" => {
-            Block::Thinking { text: "".into(), seal: Some(redacted(text("data"))) }
+            Block::Thinking { text: "".into(), signature: Some(redacted(text("data"))) }
         }
         "tool_use" => {
             let name = names.back(text("name"));
             let input = input(value.get("input"), &name);
-            Block::Call { id: call_id(text("id"), at, names), name, input, seal: None }
+            Block::Call { id: call_id(text("id"), at, names), name, input, signature: None }
         }
         _ => return None,
     })
 }
 
-/// The proof that thoughts are hidden in.
-pub(super) fn redacted(data: Cow<'_, str>) -> Seal<'_> {
-    Seal { redacted: true, ..Seal::new(Vendor::Anthropic, data) }
+/// The signature that thoughts are hidden in.
+pub(super) fn redacted(data: Cow<'_, str>) -> Signature<'_> {
+    Signature { redacted: true, ..Signature::new(Vendor::Anthropic, data) }
 }
 
 /// The id of a call; made up where the provider gives none.

@@ -7,7 +7,7 @@ use super::{
     decode_tools::Change,
 };
 use crate::{
-    Failure, Seal, Value, Vendor,
+    Failure, Signature, Value, Vendor,
     chat::{Effort, Media, MediaKind, Name, Piece, Role, Said, Source, Turn},
     halves::mended,
 };
@@ -131,7 +131,9 @@ impl<'d, 'a> History<'d, 'a> {
                 if cleared { Vec::new() } else { pieces }
             }
             Role::User => self.content(content, Place::User, &path)?,
-            Role::Assistant => seals_to_calls(self.content(content, Place::Assistant, &path)?),
+            Role::Assistant => {
+                signatures_to_calls(self.content(content, Place::Assistant, &path)?)
+            }
         };
         Ok(Turn { role, pieces })
     }
@@ -237,19 +239,23 @@ impl<'d, 'a> History<'d, 'a> {
                 let text = string(block, "thinking", &path)?;
                 let signature = block.get("signature").text().filter(|text| !text.is_empty());
                 // A mark of ours that is not whole proves nothing to anybody.
-                let seal = signature.and_then(|text| Seal::read(text, Vendor::Anthropic));
-                pieces.push(Piece::Thinking { text, seal: seal.map(Seal::into_owned) });
+                let signature = signature.and_then(|text| Signature::read(text, Vendor::Anthropic));
+                pieces.push(Piece::Thinking {
+                    text,
+                    signature: signature.map(Signature::into_owned),
+                });
             }
             "redacted_thinking" => {
                 let data = string(block, "data", &path)?;
-                let seal = Seal { redacted: true, ..Seal::new(Vendor::Anthropic, data) };
-                pieces.push(Piece::Thinking { text: "".into(), seal: Some(seal) });
+                let signature =
+                    Signature { redacted: true, ..Signature::new(Vendor::Anthropic, data) };
+                pieces.push(Piece::Thinking { text: "".into(), signature: Some(signature) });
             }
             "tool_use" => pieces.push(Piece::Call {
                 id: string(block, "id", &path)?,
                 name: Name::plain(string(block, "name", &path)?),
                 input: mended(block.find("input").map_or("", Value::raw).into()),
-                seal: None,
+                signature: None,
             }),
             "tool_result" => {
                 let content = match block.find("content") {
@@ -336,7 +342,7 @@ fn tells(text: &str) -> bool {
 }
 
 fn plain(text: Cow<'_, str>) -> Piece<'_> {
-    Piece::Text { text, seal: None }
+    Piece::Text { text, signature: None }
 }
 
 fn string<'a>(block: &Value<'a>, name: &str, path: &str) -> Result<Cow<'a, str>, Failure> {
@@ -393,16 +399,16 @@ fn in_account(path: String) -> Failure {
     Failure::unsayable(path, message)
 }
 
-/// Gives calls back the proofs that stood in a thought in front of them: this dialect has no other
-/// place for a proof of Google's.
-fn seals_to_calls(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
+/// Gives calls back the signatures that stood in a thought in front of them: this dialect has no other
+/// place for a signature of Google's.
+fn signatures_to_calls(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
     let mut placed: Vec<Piece<'_>> = Vec::with_capacity(pieces.len());
     for mut piece in pieces {
-        if let Piece::Call { seal, .. } = &mut piece
-            && let Some(Piece::Thinking { seal: thought, text }) = placed.last_mut()
-            && thought.as_ref().is_some_and(Seal::is_of_next_call)
+        if let Piece::Call { signature, .. } = &mut piece
+            && let Some(Piece::Thinking { signature: thought, text }) = placed.last_mut()
+            && thought.as_ref().is_some_and(Signature::is_of_next_call)
         {
-            *seal = thought.take();
+            *signature = thought.take();
             if text.is_empty() {
                 placed.pop();
             }

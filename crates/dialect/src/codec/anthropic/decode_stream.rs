@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::decode_answer::{call_id, citation, finish, input, redacted};
 use crate::{
-    DecodeStream, Failure, FailureKind, Names, ProviderError, Seal, Value, Vendor,
+    DecodeStream, Failure, FailureKind, Names, ProviderError, Signature, Value, Vendor,
     chat::{Event, Finish, Name, Opening},
     free_form::Unwrapper,
     halves::{Joiner, Mender},
@@ -99,8 +99,8 @@ impl Stream {
                 self.start(emit);
                 self.next += 1;
                 emit(Event::Open { choice: CHOICE, block: number, opening: Opening::Thinking });
-                let seal = redacted(text("data"));
-                emit(Event::Seal { choice: CHOICE, block: number, seal });
+                let signature = redacted(text("data"));
+                emit(Event::Signature { choice: CHOICE, block: number, signature });
                 emit(Event::Close { choice: CHOICE, block: number });
                 return;
             }
@@ -172,8 +172,8 @@ impl Stream {
             Kind::Text => {}
             Kind::Thinking { signature } => {
                 if !signature.is_empty() {
-                    let seal = Seal::new(Vendor::Anthropic, signature);
-                    emit(Event::Seal { choice: CHOICE, block: number, seal });
+                    let signature = Signature::new(Vendor::Anthropic, signature);
+                    emit(Event::Signature { choice: CHOICE, block: number, signature });
                 }
             }
             Kind::Call { whole, unwrapper, mut mender, fed } => {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::parts::arguments;
 use crate::{
-    Reply, Seal, Tokens, Vendor,
+    Reply, Signature, Tokens, Vendor,
     chat::{Answer, Block, Citation, Finish},
     write::{self, Array, Object},
 };
@@ -88,19 +88,19 @@ pub(super) fn usage(o: &mut Object<'_>, tokens: &Tokens) {
     }
 }
 
-/// How a proof travels in a field of this dialect.
-pub(super) fn signature<'s>(seal: Option<&'s Seal<'_>>) -> Cow<'s, str> {
-    match seal {
-        Some(seal) if seal.vendor == Vendor::Anthropic && !seal.redacted => {
-            Cow::Borrowed(&seal.data)
+/// How a signature travels in a field of this dialect.
+pub(super) fn signature_field<'s>(signature: Option<&'s Signature<'_>>) -> Cow<'s, str> {
+    match signature {
+        Some(signature) if signature.vendor == Vendor::Anthropic && !signature.redacted => {
+            Cow::Borrowed(&signature.data)
         }
-        Some(seal) => seal.wrapped().into(),
-        None => Seal::unsigned().wrapped().into(),
+        Some(signature) => signature.wrapped().into(),
+        None => Signature::unsigned().wrapped().into(),
     }
 }
 
 /// A source as this dialect tells of it. Whether a client sends it back to Anthropic is open, and
-/// Anthropic wants a proof there as well: ours is known by its mark and cut out.
+/// Anthropic wants a signature there as well: ours is known by its mark and cut out.
 pub(super) fn citation(o: &mut Object<'_>, citation: &Citation<'_>) {
     o.text("type", "web_search_result_location");
     o.text("url", &citation.url);
@@ -109,10 +109,10 @@ pub(super) fn citation(o: &mut Object<'_>, citation: &Citation<'_>) {
         None => o.null("title"),
     }
     o.text("cited_text", citation.cited.as_deref().unwrap_or_default());
-    o.text("encrypted_index", &Seal::unsigned().wrapped());
+    o.text("encrypted_index", &Signature::unsigned().wrapped());
 }
 
-/// Writes the blocks. A call cannot be signed here: its proof goes to the thought in front of it.
+/// Writes the blocks. A call cannot be signed here: its signature goes to the thought in front of it.
 fn write_blocks(a: &mut Array<'_>, blocks: &[Block<'_>]) {
     for (at, block) in blocks.iter().enumerate() {
         match block {
@@ -130,12 +130,12 @@ fn write_blocks(a: &mut Array<'_>, blocks: &[Block<'_>]) {
                 o.text("text", text);
             }),
             Block::Text { .. } | Block::Refusal(_) | Block::Image(_) => {}
-            Block::Thinking { text, seal } => {
-                thought(a, text, seal.as_ref().or_else(|| behind(blocks, at)));
+            Block::Thinking { text, signature } => {
+                thought(a, text, signature.as_ref().or_else(|| behind(blocks, at)));
             }
-            Block::Call { id, name, input, seal } => {
-                if seal.is_some() && !takes_seal(blocks, at) {
-                    thought(a, "", seal.as_ref());
+            Block::Call { id, name, input, signature } => {
+                if signature.is_some() && !takes_signature(blocks, at) {
+                    thought(a, "", signature.as_ref());
                 }
                 a.object(|o| {
                     o.text("type", "tool_use");
@@ -148,30 +148,30 @@ fn write_blocks(a: &mut Array<'_>, blocks: &[Block<'_>]) {
     }
 }
 
-/// The proof of the call behind the thought at `at`.
-fn behind<'b>(blocks: &'b [Block<'_>], at: usize) -> Option<&'b Seal<'b>> {
+/// The signature of the call behind the thought at `at`.
+fn behind<'b>(blocks: &'b [Block<'_>], at: usize) -> Option<&'b Signature<'b>> {
     match blocks.get(at + 1) {
-        Some(Block::Call { seal, .. }) => seal.as_ref(),
+        Some(Block::Call { signature, .. }) => signature.as_ref(),
         _ => None,
     }
 }
 
-/// Whether the block in front of the one at `at` is a thought with no proof of its own.
-fn takes_seal(blocks: &[Block<'_>], at: usize) -> bool {
+/// Whether the block in front of the one at `at` is a thought with no signature of its own.
+fn takes_signature(blocks: &[Block<'_>], at: usize) -> bool {
     at.checked_sub(1)
-        .is_some_and(|before| matches!(blocks[before], Block::Thinking { seal: None, .. }))
+        .is_some_and(|before| matches!(blocks[before], Block::Thinking { signature: None, .. }))
 }
 
-fn thought(a: &mut Array<'_>, text: &str, seal: Option<&Seal<'_>>) {
-    a.object(|o| match seal {
-        Some(seal) if seal.vendor == Vendor::Anthropic && seal.redacted => {
+fn thought(a: &mut Array<'_>, text: &str, signature: Option<&Signature<'_>>) {
+    a.object(|o| match signature {
+        Some(signature) if signature.vendor == Vendor::Anthropic && signature.redacted => {
             o.text("type", "redacted_thinking");
-            o.text("data", &seal.data);
+            o.text("data", &signature.data);
         }
-        seal => {
+        signature => {
             o.text("type", "thinking");
             o.text("thinking", text);
-            o.text("signature", &signature(seal));
+            o.text("signature", &signature_field(signature));
         }
     });
 }

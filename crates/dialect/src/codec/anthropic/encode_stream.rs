@@ -1,8 +1,8 @@
 //! Writing a stream for a Messages client.
 
-use super::encode_answer::{Said, citation, ending, head, signature, usage};
+use super::encode_answer::{Said, citation, ending, head, signature_field, usage};
 use crate::{
-    EncodeStream, Reply, Seal, Sequencer, Tokens,
+    EncodeStream, Reply, Sequencer, Signature, Tokens,
     anthropic::error_type,
     chat::{Citation, Event, Finish, Opening},
     write::{self, Object},
@@ -48,7 +48,7 @@ impl Stream {
             finish: None,
             usage: Tokens::default(),
         };
-        Self { sequencer: Sequencer::with_seals_in_front(), message }
+        Self { sequencer: Sequencer::with_signatures_in_front(), message }
     }
 }
 
@@ -74,7 +74,9 @@ impl Message {
             Event::Start => self.begin(out),
             Event::Open { choice: ONLY, block, opening } => self.open(block, &opening, out),
             Event::Delta { choice: ONLY, block, text } => self.delta(block, &text, out),
-            Event::Seal { choice: ONLY, block, seal } => self.seal(block, &seal, out),
+            Event::Signature { choice: ONLY, block, signature } => {
+                self.signature(block, &signature, out)
+            }
             Event::Cite { choice: ONLY, block, citation } => self.cite(block, &citation, out),
             Event::Close { choice: ONLY, block } => self.close(block, out),
             Event::Finish { choice: ONLY, finish } => self.finish = Some(finish.into_owned()),
@@ -150,10 +152,12 @@ impl Message {
         delta(out, block, kind, |o| o.text(member, text));
     }
 
-    fn seal(&mut self, block: u32, seal: &Seal<'_>, out: &mut Vec<u8>) {
+    fn signature(&mut self, block: u32, signature: &Signature<'_>, out: &mut Vec<u8>) {
         if self.open == Some(Open::Thinking { signed: false }) {
             self.open = Some(Open::Thinking { signed: true });
-            delta(out, block, "signature_delta", |o| o.text("signature", &signature(Some(seal))));
+            delta(out, block, "signature_delta", |o| {
+                o.text("signature", &signature_field(Some(signature)))
+            });
         }
     }
 
@@ -167,7 +171,7 @@ impl Message {
 
     fn close(&mut self, block: u32, out: &mut Vec<u8>) {
         if self.open == Some(Open::Thinking { signed: false }) {
-            self.seal(block, &Seal::unsigned(), out);
+            self.signature(block, &Signature::unsigned(), out);
         }
         self.open = None;
         event_of(out, "content_block_stop", |o| o.number("index", block.into()));

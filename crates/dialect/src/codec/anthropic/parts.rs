@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::tool_id;
 use crate::{
-    Failure, NameRule, Names, Seal, Value, Vendor,
+    Failure, NameRule, Names, Signature, Value, Vendor,
     chat::{Media, MediaKind, Name, Piece, Role, Source},
     free_form,
     write::{self, Array, Object},
@@ -20,7 +20,7 @@ pub(super) enum Part<'r> {
     Reminder(&'r str),
     Thought {
         text: &'r str,
-        seal: &'r Seal<'r>,
+        signature: &'r Signature<'r>,
     },
     Call {
         id: Cow<'r, str>,
@@ -62,9 +62,11 @@ impl<'r> Part<'r> {
                 }
                 Part::Text(text)
             }
-            Piece::Thinking { text, seal } => match seal {
-                Some(seal) if seal.vendor == Vendor::Anthropic && role == Role::Assistant => {
-                    Part::Thought { text, seal }
+            Piece::Thinking { text, signature } => match signature {
+                Some(signature)
+                    if signature.vendor == Vendor::Anthropic && role == Role::Assistant =>
+                {
+                    Part::Thought { text, signature }
                 }
                 _ => return Ok(None),
             },
@@ -97,14 +99,14 @@ impl<'r> Part<'r> {
                 o.text("type", "text");
                 o.joined("text", &["<system-reminder>\n", text, "\n</system-reminder>"]);
             }
-            Part::Thought { seal, .. } if seal.redacted => {
+            Part::Thought { signature, .. } if signature.redacted => {
                 o.text("type", "redacted_thinking");
-                o.text("data", &seal.data);
+                o.text("data", &signature.data);
             }
-            Part::Thought { text, seal } => {
+            Part::Thought { text, signature } => {
                 o.text("type", "thinking");
                 o.text("thinking", text);
-                o.text("signature", &seal.data);
+                o.text("signature", &signature.data);
             }
             Part::Call { id, name, input } => {
                 o.text("type", "tool_use");

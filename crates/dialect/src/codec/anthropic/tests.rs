@@ -1,11 +1,11 @@
-//! What no golden case covers: rules of requests, streams and seals by example, and what holds for
+//! What no golden case covers: rules of requests, streams and signatures by example, and what holds for
 //! any input.
 
 mod answers;
 mod anything;
 mod asked;
-mod seals;
 mod settings;
+mod signatures;
 mod told;
 
 use serde_json::{Value as Json, json};
@@ -76,11 +76,11 @@ fn check_told(request: &Request<'_>, profile: &Profile, expected: Json, dropped:
 }
 
 fn text(text: &str) -> Piece<'_> {
-    Piece::Text { text: text.into(), seal: None }
+    Piece::Text { text: text.into(), signature: None }
 }
 
 fn call<'a>(id: &'a str, input: &'a str) -> Piece<'a> {
-    Piece::Call { id: id.into(), name: Name::plain("f"), input: input.into(), seal: None }
+    Piece::Call { id: id.into(), name: Name::plain("f"), input: input.into(), signature: None }
 }
 
 fn result<'a>(id: &'a str, content: Vec<Piece<'a>>) -> Piece<'a> {

@@ -4,17 +4,22 @@ use std::{borrow::Cow, collections::HashSet};
 
 use super::base64::standard;
 use crate::{
-    Seal, Value, Vendor,
+    Signature, Value, Vendor,
     chat::{Citation, Image, Logprob},
 };
 
 /// One part of an answer.
 #[derive(Debug)]
 pub(super) enum AnswerPart<'a> {
-    /// Text or a thought, which may be empty and only carry a proof.
-    Text { text: Cow<'a, str>, thought: bool, seal: Option<Seal<'a>> },
+    /// Text or a thought, which may be empty and only carry a signature.
+    Text { text: Cow<'a, str>, thought: bool, signature: Option<Signature<'a>> },
     /// A function is called.
-    Call { id: Option<Cow<'a, str>>, name: Cow<'a, str>, args: &'a str, seal: Option<Seal<'a>> },
+    Call {
+        id: Option<Cow<'a, str>>,
+        name: Cow<'a, str>,
+        args: &'a str,
+        signature: Option<Signature<'a>>,
+    },
     /// An image that the model made.
     Image(Image<'a>),
 }
@@ -23,17 +28,17 @@ impl<'a> AnswerPart<'a> {
     /// Reads a part; none where it is of a tool that Google runs itself, another medium, or an image
     /// that only was thought of.
     pub(super) fn read(part: &Value<'a>) -> Option<AnswerPart<'a>> {
-        let seal = part
+        let signature = part
             .any(&["thoughtSignature", "thought_signature"])
             .and_then(Value::cow)
             .filter(|proof| !proof.is_empty())
-            .map(|proof| Seal::new(Vendor::Gemini, proof));
+            .map(|proof| Signature::new(Vendor::Gemini, proof));
         if let Some(call) = part.any(&["functionCall", "function_call"]) {
             return Some(AnswerPart::Call {
                 id: call.get("id").cow().filter(|id| !id.is_empty()),
                 name: call.get("name").cow().filter(|name| !name.is_empty())?,
                 args: call.find("args").map_or("", Value::raw),
-                seal,
+                signature,
             });
         }
         let thought = part.get("thought").bool() == Some(true);
@@ -41,10 +46,10 @@ impl<'a> AnswerPart<'a> {
             return image(data).map(AnswerPart::Image);
         }
         let text = part.get("text").cow();
-        if text.is_none() && seal.is_none() {
+        if text.is_none() && signature.is_none() {
             return None;
         }
-        Some(AnswerPart::Text { text: text.unwrap_or_default(), thought, seal })
+        Some(AnswerPart::Text { text: text.unwrap_or_default(), thought, signature })
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     finish::{Reason, nothing},
 };
 use crate::{
-    Failure, FailureKind, Names, ProviderError, Seal, Value,
+    Failure, FailureKind, Names, ProviderError, Signature, Value,
     chat::{Answer, Block, Choice, Finish},
     free_form,
     halves::mended,
@@ -69,17 +69,17 @@ fn choice<'a>(
     let mut calls = false;
     for part in candidate.get("content").get("parts").items() {
         match AnswerPart::read(part) {
-            Some(AnswerPart::Text { text, thought, seal }) => {
-                add_text(&mut choice.blocks, text, thought, seal);
+            Some(AnswerPart::Text { text, thought, signature }) => {
+                add_text(&mut choice.blocks, text, thought, signature);
             }
-            Some(AnswerPart::Call { id, name, args, seal }) => {
+            Some(AnswerPart::Call { id, name, args, signature }) => {
                 calls = true;
                 let name = names.back(name);
                 let input = match name.free_form {
                     true => Cow::Owned(free_form::unwrap(args)),
                     false => mended(Cow::Borrowed(args)),
                 };
-                choice.blocks.push(Block::Call { id: ids.next(id), name, input, seal });
+                choice.blocks.push(Block::Call { id: ids.next(id), name, input, signature });
             }
             Some(AnswerPart::Image(image)) => choice.blocks.push(Block::Image(image)),
             None => {}
@@ -97,30 +97,32 @@ fn choice<'a>(
     (choice, failure)
 }
 
-/// Text goes on in the block before it, unless that was signed: a proof ends what it proves.
+/// Text goes on in the block before it, unless that was signed: a signature ends what it proves.
 fn add_text<'a>(
     blocks: &mut Vec<Block<'a>>,
     text: Cow<'a, str>,
     thought: bool,
-    proof: Option<Seal<'a>>,
+    proof: Option<Signature<'a>>,
 ) {
     match (blocks.last_mut(), thought) {
-        (Some(Block::Text { text: known, seal: seal @ None, .. }), false)
-        | (Some(Block::Thinking { text: known, seal: seal @ None }), true) => {
+        (Some(Block::Text { text: known, signature: signature @ None, .. }), false)
+        | (Some(Block::Thinking { text: known, signature: signature @ None }), true) => {
             if known.is_empty() {
                 *known = text;
             } else if !text.is_empty() {
                 known.to_mut().push_str(&text);
             }
-            *seal = proof;
+            *signature = proof;
         }
-        // Proofs that stand apart belong to what is in front of them.
-        (Some(Block::Thinking { seal: seal @ None, .. }), _) if text.is_empty() => *seal = proof,
+        // Signatures that stand apart belong to what is in front of them.
+        (Some(Block::Thinking { signature: signature @ None, .. }), _) if text.is_empty() => {
+            *signature = proof
+        }
         (_, true) if !text.is_empty() || proof.is_some() => {
-            blocks.push(Block::Thinking { text, seal: proof });
+            blocks.push(Block::Thinking { text, signature: proof });
         }
         (_, false) if !text.is_empty() => {
-            blocks.push(Block::Text { text, citations: Vec::new(), seal: proof });
+            blocks.push(Block::Text { text, citations: Vec::new(), signature: proof });
         }
         _ => {}
     }

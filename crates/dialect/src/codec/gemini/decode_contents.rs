@@ -96,14 +96,14 @@ impl<'r, 'a> Contents<'r, 'a> {
         for (n, part) in list(parts).iter().enumerate() {
             let path = nth(parts, path, n);
             if let Some(text) = part.cow() {
-                pieces.push(Piece::Text { text, seal: None });
+                pieces.push(Piece::Text { text, signature: None });
                 continue;
             }
             match Part::read(object(part, &path)?, &path, self.dropped)? {
                 Part::Piece(piece) => add(pieces, piece),
-                Part::Call { id, name, input, seal } => {
+                Part::Call { id, name, input, signature } => {
                     let id = self.pairs.call(&name, id);
-                    pieces.push(Piece::Call { id, name: Name::plain(name), input, seal });
+                    pieces.push(Piece::Call { id, name: Name::plain(name), input, signature });
                 }
                 Part::Result { id, name, content, is_error } => {
                     let id = self.pairs.result(&name, id);
@@ -123,14 +123,14 @@ impl<'r, 'a> Contents<'r, 'a> {
     }
 }
 
-/// A thought goes on until its proof comes.
+/// A thought goes on until its signature comes.
 fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
-    if let Piece::Thinking { text, seal } = &piece
-        && let Some(Piece::Thinking { text: known, seal: open }) = pieces.last_mut()
-        && open.as_ref().is_some_and(|seal| seal.vendor == Vendor::Unsigned)
+    if let Piece::Thinking { text, signature } = &piece
+        && let Some(Piece::Thinking { text: known, signature: open }) = pieces.last_mut()
+        && open.as_ref().is_some_and(|signature| signature.vendor == Vendor::Unsigned)
     {
         known.to_mut().push_str(text);
-        open.clone_from(seal);
+        open.clone_from(signature);
         return;
     }
     pieces.push(piece);

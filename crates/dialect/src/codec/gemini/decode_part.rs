@@ -9,7 +9,7 @@ use super::{
     fields::{each, list, nth, object, text, truth, wrong},
 };
 use crate::{
-    Failure, Seal, Value, Vendor,
+    Failure, Signature, Value, Vendor,
     chat::{Media, MediaKind, Piece, Source},
     halves::mended,
     write,
@@ -25,7 +25,7 @@ pub(super) enum Part<'a> {
         id: Option<Cow<'a, str>>,
         name: Cow<'a, str>,
         input: Cow<'a, str>,
-        seal: Option<Seal<'a>>,
+        signature: Option<Signature<'a>>,
     },
     /// What a function gave.
     Result { id: Option<Cow<'a, str>>, name: Cow<'a, str>, content: Vec<Piece<'a>>, is_error: bool },
@@ -42,13 +42,13 @@ impl<'a> Part<'a> {
     ) -> Result<Part<'a>, Failure> {
         let mut said = None;
         let mut thought = false;
-        let mut seal = None;
+        let mut signature = None;
         let mut data = None;
         for (name, path, value) in each(part, path) {
             match &*name {
                 "text" => said = Some(text(value, &path)?),
                 "thought" => thought = truth(value, &path)?,
-                "thoughtSignature" => seal = read_seal(text(value, &path)?),
+                "thoughtSignature" => signature = read_signature(text(value, &path)?),
                 "inlineData" | "fileData" | "functionCall" | "functionResponse" => {
                     object(value, &path)?;
                     data = Some((name, path, value));
@@ -62,39 +62,43 @@ impl<'a> Part<'a> {
             return match &*name {
                 "inlineData" => Ok(Part::Piece(inline(value, &path)?)),
                 "fileData" => Ok(Part::Piece(file(value, &path)?)),
-                "functionCall" => call(value, &path, seal),
+                "functionCall" => call(value, &path, signature),
                 _ => result(value, &path, dropped),
             };
         }
-        let text = match (said, &seal) {
+        let text = match (said, &signature) {
             (Some(text), _) => text,
             (None, Some(_)) => Cow::Borrowed(""),
             (None, None) => return Ok(Part::Nothing),
         };
         Ok(Part::Piece(match thought {
             // Thoughts that nobody signed may go back to whoever takes them so.
-            true => Piece::Thinking { text, seal: seal.or(Some(Seal::unsigned())) },
-            false => Piece::Text { text, seal },
+            true => Piece::Thinking { text, signature: signature.or(Some(Signature::unsigned())) },
+            false => Piece::Text { text, signature },
         }))
     }
 }
 
-/// A proof; what is marked as ours and broken is none.
-fn read_seal(field: Cow<'_, str>) -> Option<Seal<'_>> {
+/// A signature; what is marked as ours and broken is none.
+fn read_signature(field: Cow<'_, str>) -> Option<Signature<'_>> {
     match field {
         Cow::Borrowed("") => None,
-        Cow::Borrowed(field) => Seal::read(field, Vendor::Gemini),
-        Cow::Owned(field) => Seal::read(&field, Vendor::Gemini).map(Seal::into_owned),
+        Cow::Borrowed(field) => Signature::read(field, Vendor::Gemini),
+        Cow::Owned(field) => Signature::read(&field, Vendor::Gemini).map(Signature::into_owned),
     }
 }
 
-fn call<'a>(call: &Value<'a>, path: &str, seal: Option<Seal<'a>>) -> Result<Part<'a>, Failure> {
+fn call<'a>(
+    call: &Value<'a>,
+    path: &str,
+    signature: Option<Signature<'a>>,
+) -> Result<Part<'a>, Failure> {
     let id = call.get("id").cow().filter(|id| !id.is_empty());
     let name = call.get("name").cow().filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| wrong(&format!("{path}.name"), "the name of a function"))?;
     let input = call.find("args").map_or(Cow::Borrowed(""), |args| write::legible(args.raw()));
     let input = mended(input);
-    Ok(Part::Call { id, name, input, seal })
+    Ok(Part::Call { id, name, input, signature })
 }
 
 fn result<'a>(
@@ -107,7 +111,7 @@ fn result<'a>(
     let (text, is_error) = response(result.get("response"));
     let mut content = Vec::new();
     if !text.is_empty() {
-        content.push(Piece::Text { text, seal: None });
+        content.push(Piece::Text { text, signature: None });
     }
     let parts = result.get("parts");
     if !parts.is_null() {
@@ -209,9 +213,11 @@ mod tests {
         let value = Value::of(part).unwrap();
         let mut dropped = Vec::new();
         let told = match Part::read(&value, "p", &mut dropped).unwrap() {
-            Part::Piece(Piece::Text { text, seal }) => format!("text {text} {:?}", proof(&seal)),
-            Part::Piece(Piece::Thinking { text, seal }) => {
-                format!("thought {text} {:?}", proof(&seal))
+            Part::Piece(Piece::Text { text, signature }) => {
+                format!("text {text} {:?}", proof(&signature))
+            }
+            Part::Piece(Piece::Thinking { text, signature }) => {
+                format!("thought {text} {:?}", proof(&signature))
             }
             Part::Piece(Piece::Media(media)) => match media.source {
                 Source::Text(text) => format!("{:?} text {text}", media.kind),
@@ -220,8 +226,8 @@ mod tests {
                 Source::Url(url) => format!("{:?} url {url}", media.kind),
             },
             Part::Piece(piece) => format!("{piece:?}"),
-            Part::Call { id, name, input, seal } => {
-                format!("call {id:?} {name} {input} {:?}", proof(&seal))
+            Part::Call { id, name, input, signature } => {
+                format!("call {id:?} {name} {input} {:?}", proof(&signature))
             }
             Part::Result { id, name, content, is_error } => {
                 let texts: Vec<String> = content
@@ -239,13 +245,13 @@ mod tests {
         assert_eq!(told, expected, "{part}");
     }
 
-    fn proof(seal: &Option<Seal<'_>>) -> Option<(Vendor, String)> {
-        seal.as_ref().map(|seal| (seal.vendor, seal.data.to_string()))
+    fn proof(signature: &Option<Signature<'_>>) -> Option<(Vendor, String)> {
+        signature.as_ref().map(|signature| (signature.vendor, signature.data.to_string()))
     }
 
     #[test]
     fn texts_and_thoughts_keep_their_proofs() {
-        let foreign = Seal::new(Vendor::Anthropic, "EqQB").wrapped();
+        let foreign = Signature::new(Vendor::Anthropic, "EqQB").wrapped();
         check(r#"{"text":"a"}"#, "text a None");
         check(r#"{"text":"","thought_signature":"++8="}"#, r#"text  Some((Gemini, "++8="))"#);
         check(r#"{"thoughtSignature":"++8="}"#, r#"text  Some((Gemini, "++8="))"#);

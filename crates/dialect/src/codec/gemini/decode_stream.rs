@@ -10,7 +10,7 @@ use super::{
     finish::{Reason, nothing},
 };
 use crate::{
-    DecodeStream, Failure, FailureKind, Names, ProviderError, Seal, Tokens, Value,
+    DecodeStream, Failure, FailureKind, Names, ProviderError, Signature, Tokens, Value,
     chat::{Event, Opening},
     free_form,
     halves::{Joiner, mended},
@@ -117,10 +117,10 @@ impl Decoder {
     fn candidate(&mut self, place: usize, value: &Value<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         for part in value.get("content").get("parts").items() {
             match AnswerPart::read(part) {
-                Some(AnswerPart::Text { text, thought, seal }) => {
-                    self.text(place, part.get("text"), &text, thought, seal, emit);
+                Some(AnswerPart::Text { text, thought, signature }) => {
+                    self.text(place, part.get("text"), &text, thought, signature, emit);
                 }
-                Some(AnswerPart::Call { id, name, args, seal }) => {
+                Some(AnswerPart::Call { id, name, args, signature }) => {
                     self.begin(emit);
                     let id = self.ids.next(id);
                     let name = self.names.back(name);
@@ -132,7 +132,7 @@ impl Decoder {
                     let known = &mut self.candidates[place];
                     known.calls = true;
                     known.content = true;
-                    known.call(opening, input, seal, emit);
+                    known.call(opening, input, signature, emit);
                 }
                 Some(AnswerPart::Image(image)) => {
                     self.begin(emit);
@@ -166,11 +166,11 @@ impl Decoder {
         written: &Value<'_>,
         text: &str,
         thought: bool,
-        seal: Option<Seal<'_>>,
+        signature: Option<Signature<'_>>,
         emit: &mut dyn FnMut(Event<'_>),
     ) {
-        // A proof that stands apart belongs to what is in front of it.
-        if text.is_empty() && seal.is_none() {
+        // A signature that stands apart belongs to what is in front of it.
+        if text.is_empty() && signature.is_none() {
             return;
         }
         let known = &self.candidates[place];
@@ -193,9 +193,9 @@ impl Decoder {
         if !text.is_empty() {
             emit(Event::Delta { choice, block, text });
         }
-        if let Some(seal) = seal {
+        if let Some(signature) = signature {
             known.flush(emit);
-            emit(Event::Seal { choice, block, seal });
+            emit(Event::Signature { choice, block, signature });
             known.close(emit);
         }
     }
@@ -230,13 +230,13 @@ impl Candidate {
         &mut self,
         opening: Opening<'_>,
         input: Cow<'_, str>,
-        seal: Option<Seal<'_>>,
+        signature: Option<Signature<'_>>,
         emit: &mut dyn FnMut(Event<'_>),
     ) {
         let block = self.open(opening, emit);
         let choice = self.index;
-        if let Some(seal) = seal {
-            emit(Event::Seal { choice, block, seal });
+        if let Some(signature) = signature {
+            emit(Event::Signature { choice, block, signature });
         }
         if !input.is_empty() {
             emit(Event::Delta { choice, block, text: input });

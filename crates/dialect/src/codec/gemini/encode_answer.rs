@@ -2,7 +2,7 @@
 
 use super::{encode_part::args, finish};
 use crate::{
-    Reply, Seal, Tokens, Vendor,
+    Reply, Signature, Tokens, Vendor,
     chat::{Answer, Block, Choice, Citation, Finish, Image, Logprob},
     free_form,
     write::{self, Object},
@@ -51,8 +51,10 @@ fn write_choice(o: &mut Object<'_>, choice: &Choice<'_>, index: u64) {
 /// Whether a block says anything to the client.
 fn tells(block: &Block<'_>) -> bool {
     match block {
-        Block::Text { text, seal, .. } => !text.is_empty() || seal.is_some(),
-        Block::Thinking { text, seal } => !text.is_empty() || seal.as_ref().is_some_and(is_proof),
+        Block::Text { text, signature, .. } => !text.is_empty() || signature.is_some(),
+        Block::Thinking { text, signature } => {
+            !text.is_empty() || signature.as_ref().is_some_and(is_proof)
+        }
         Block::Refusal(text) => !text.is_empty(),
         Block::Call { .. } | Block::Image(_) => true,
     }
@@ -60,20 +62,20 @@ fn tells(block: &Block<'_>) -> bool {
 
 fn write_block(o: &mut Object<'_>, block: &Block<'_>) {
     match block {
-        Block::Text { text, seal, .. } => {
+        Block::Text { text, signature, .. } => {
             o.text("text", text);
-            write_seal(o, seal.as_ref());
+            write_signature(o, signature.as_ref());
         }
         Block::Refusal(text) => o.text("text", text),
-        Block::Thinking { text, seal } => {
+        Block::Thinking { text, signature } => {
             o.text("text", text);
             o.bool("thought", true);
-            write_seal(o, seal.as_ref());
+            write_signature(o, signature.as_ref());
         }
-        Block::Call { id, name, input, seal } => {
+        Block::Call { id, name, input, signature } => {
             let wrapped = name.free_form.then(|| free_form::wrap(input));
             write_call(o, id, &name.text, wrapped.as_deref().unwrap_or(input));
-            write_seal(o, seal.as_ref());
+            write_signature(o, signature.as_ref());
         }
         Block::Image(image) => write_image(o, image),
     }
@@ -96,19 +98,19 @@ pub(super) fn write_image(o: &mut Object<'_>, image: &Image<'_>) {
     });
 }
 
-/// Whether a seal proves anything.
-pub(super) fn is_proof(seal: &Seal<'_>) -> bool {
-    seal.vendor != Vendor::Unsigned
+/// Whether a signature proves anything.
+pub(super) fn is_proof(signature: &Signature<'_>) -> bool {
+    signature.vendor != Vendor::Unsigned
 }
 
 /// `thoughtSignature`: Gemini's own as it is; wrapped are those of others, and those that came by
 /// another way and must go back by that.
-pub(super) fn write_seal(o: &mut Object<'_>, seal: Option<&Seal<'_>>) {
-    match seal.filter(|seal| is_proof(seal)) {
-        Some(seal) if seal.vendor == Vendor::Gemini && seal.via().is_none() => {
-            o.text("thoughtSignature", &seal.data);
+pub(super) fn write_signature(o: &mut Object<'_>, signature: Option<&Signature<'_>>) {
+    match signature.filter(|signature| is_proof(signature)) {
+        Some(signature) if signature.vendor == Vendor::Gemini && signature.via().is_none() => {
+            o.text("thoughtSignature", &signature.data);
         }
-        Some(seal) => o.text("thoughtSignature", &seal.wrapped()),
+        Some(signature) => o.text("thoughtSignature", &signature.wrapped()),
         None => {}
     }
 }

@@ -1,20 +1,20 @@
 //! The conversation as Gemini reads it: contents of two speakers who take turns.
 //!
 //! Results of functions stand in a content of their own, in the order of the calls; what the user
-//! said beside them follows. A call carries the proof that came with it, or that of the thought
+//! said beside them follows. A call carries the signature that came with it, or that of the thought
 //! directly in front of it.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use super::encode_part::{Media, args, media, response};
 use crate::{
-    Failure, NameRule, Names, Profile, Seal, Vendor,
+    Failure, NameRule, Names, Profile, Signature, Vendor,
     chat::{Name, Piece, Request, Role, Turn},
     free_form,
     write::{self, Object},
 };
 
-/// What stands for the proof of a call that this model did not make.
+/// What stands for the signature of a call that this model did not make.
 const NO_PROOF: &str = "skip_thought_signature_validator";
 
 /// How Claude Code begins a block that only says who it is, anew with each request.
@@ -136,10 +136,10 @@ impl<'r> Writer<'_, 'r> {
         let mut calls = 0;
         for piece in run.iter().flat_map(|turn| &turn.pieces) {
             match piece {
-                // Thoughts stay with whoever had them; only the proof is wanted back.
-                Piece::Thinking { seal, .. } => proof = own(seal.as_ref()).or(proof),
-                Piece::Text { text, seal } => {
-                    let signed = own(seal.as_ref()).or_else(|| proof.take());
+                // Thoughts stay with whoever had them; only the signature is wanted back.
+                Piece::Thinking { signature, .. } => proof = own(signature.as_ref()).or(proof),
+                Piece::Text { text, signature } => {
+                    let signed = own(signature.as_ref()).or_else(|| proof.take());
                     match signed {
                         Some(signed) => parts.add(|o| {
                             o.text("text", text);
@@ -150,10 +150,10 @@ impl<'r> Writer<'_, 'r> {
                 }
                 Piece::Refusal(text) => parts.text(text),
                 Piece::Media(found) => self.media(found, &mut parts)?,
-                Piece::Call { id, name, input, seal } => {
+                Piece::Call { id, name, input, signature } => {
                     let placeholder =
                         (calls == 0 && self.profile.thought_signatures).then_some(NO_PROOF);
-                    let signed = own(seal.as_ref()).or_else(|| proof.take()).or(placeholder);
+                    let signed = own(signature.as_ref()).or_else(|| proof.take()).or(placeholder);
                     self.call(id, name, input, signed, calls, &mut parts);
                     calls += 1;
                 }
@@ -290,20 +290,22 @@ impl<'r> Writer<'_, 'r> {
     }
 }
 
-/// Whether anything of a turn of the model is told. Thoughts are not, only their proofs, and those
+/// Whether anything of a turn of the model is told. Thoughts are not, only their signatures, and those
 /// stand beside other parts.
 fn says_something(turn: &Turn<'_>) -> bool {
     turn.pieces.iter().any(|piece| match piece {
-        Piece::Text { text, seal } => !text.is_empty() || own(seal.as_ref()).is_some(),
+        Piece::Text { text, signature } => !text.is_empty() || own(signature.as_ref()).is_some(),
         Piece::Refusal(text) => !text.is_empty(),
         Piece::Thinking { .. } | Piece::Result { .. } => false,
         Piece::Media(_) | Piece::Call { .. } => true,
     })
 }
 
-/// Gemini's own proof; what others signed is nothing to it.
-fn own<'s>(seal: Option<&'s Seal<'_>>) -> Option<&'s str> {
+/// Gemini's own signature; what others signed is nothing to it.
+fn own<'s>(signature: Option<&'s Signature<'_>>) -> Option<&'s str> {
     // One that names its call stands apart from it, and nobody else's place is right for it.
-    let mine = |seal: &&Seal<'_>| seal.vendor == Vendor::Gemini && seal.is_of_next_call();
-    seal.filter(mine).map(|seal| &*seal.data)
+    let mine = |signature: &&Signature<'_>| {
+        signature.vendor == Vendor::Gemini && signature.is_of_next_call()
+    };
+    signature.filter(mine).map(|signature| &*signature.data)
 }

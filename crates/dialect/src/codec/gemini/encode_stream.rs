@@ -3,7 +3,7 @@
 //! A call is sent whole, and what ends the answer waits for the usage: the last object says both.
 
 use super::encode_answer::{
-    citations, is_proof, logprobs, usage, write_call, write_finish, write_image, write_seal,
+    citations, is_proof, logprobs, usage, write_call, write_finish, write_image, write_signature,
 };
 use crate::{
     EncodeStream, Failure, FailureKind, Reply, Sequencer, Tokens,
@@ -53,7 +53,7 @@ enum Kind {
         id: String,
         name: Name<'static>,
         input: String,
-        seal: Option<crate::Seal<'static>>,
+        signature: Option<crate::Signature<'static>>,
     },
 }
 
@@ -116,20 +116,22 @@ impl Writer {
                 Kind::Text if !text.is_empty() => self.part(choice, out, |o| o.text("text", &text)),
                 Kind::Text | Kind::Thinking => {}
             },
-            Event::Seal { choice, seal: proof, .. } => match &mut self.lane(choice).open {
-                Kind::Call { seal, .. } => *seal = Some(proof.into_owned()),
-                kind if is_proof(&proof) => {
-                    let thought = matches!(kind, Kind::Thinking);
-                    self.part(choice, out, |o| {
-                        o.text("text", "");
-                        if thought {
-                            o.bool("thought", true);
-                        }
-                        write_seal(o, Some(&proof));
-                    });
+            Event::Signature { choice, signature: proof, .. } => {
+                match &mut self.lane(choice).open {
+                    Kind::Call { signature, .. } => *signature = Some(proof.into_owned()),
+                    kind if is_proof(&proof) => {
+                        let thought = matches!(kind, Kind::Thinking);
+                        self.part(choice, out, |o| {
+                            o.text("text", "");
+                            if thought {
+                                o.bool("thought", true);
+                            }
+                            write_signature(o, Some(&proof));
+                        });
+                    }
+                    _ => {}
                 }
-                _ => {}
-            },
+            }
             Event::Cite { choice, citation, .. } => {
                 self.lane(choice).cited.push(citation.into_owned());
             }
@@ -165,11 +167,11 @@ impl Writer {
 
     fn close(&mut self, choice: u32, out: &mut Vec<u8>) {
         let open = std::mem::take(&mut self.lane(choice).open);
-        if let Kind::Call { id, name, input, seal } = open {
+        if let Kind::Call { id, name, input, signature } = open {
             let input = if name.free_form { free_form::wrap(&input) } else { input };
             self.part(choice, out, |o| {
                 write_call(o, &id, &name.text, &input);
-                write_seal(o, seal.as_ref());
+                write_signature(o, signature.as_ref());
             });
         }
     }
@@ -274,7 +276,7 @@ impl Kind {
                 id: id.into_owned(),
                 name: name.into_owned(),
                 input: String::new(),
-                seal: None,
+                signature: None,
             },
         }
     }

@@ -11,11 +11,11 @@ use crate::{
 };
 
 fn text(text: &str) -> Piece<'_> {
-    Piece::Text { text: text.into(), seal: None }
+    Piece::Text { text: text.into(), signature: None }
 }
 
 fn call<'a>(id: &'a str, name: &'a str, input: &'a str) -> Piece<'a> {
-    Piece::Call { id: id.into(), name: Name::plain(name), input: input.into(), seal: None }
+    Piece::Call { id: id.into(), name: Name::plain(name), input: input.into(), signature: None }
 }
 
 fn result<'a>(id: &'a str, content: Vec<Piece<'a>>) -> Piece<'a> {

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::{
     decode_content::{signed_thoughts, thoughts, unsigned_thought},
-    proofs::{self, Details},
+    signatures::{self, Details},
 };
 use crate::{
-    Failure, FailureKind, Kind, Names, ProviderError, Seal, Value,
+    Failure, FailureKind, Kind, Names, ProviderError, Signature, Value,
     chat::{Answer, Block, Choice, Citation, Finish, Image, Logprob, Piece},
     codec::openai,
     data_url::{self, Address},
@@ -68,11 +68,11 @@ fn choice<'a>(one: &Value<'a>, at: u64, names: &Names) -> Choice<'a> {
     blocks.extend(content(message.get("content")));
     let called = message.find("function_call").is_some()
         || message.get("tool_calls").items().iter().any(Value::is_object);
-    let mut own = proofs::signed_by(message, &names.model, None);
-    if let Some(Block::Text { citations, seal, .. }) = blocks.last_mut() {
+    let mut own = signatures::signed_by(message, &names.model, None);
+    if let Some(Block::Text { citations, signature, .. }) = blocks.last_mut() {
         *citations = annotations(message).collect();
         if !called {
-            *seal = own.take();
+            *signature = own.take();
         }
     }
     blocks.extend(images(message).map(Block::Image));
@@ -85,11 +85,11 @@ fn choice<'a>(one: &Value<'a>, at: u64, names: &Names) -> Choice<'a> {
     if let Some(function) = message.find("function_call") {
         blocks.extend(function_block(function, made_id(names, at, 0).into(), names));
     }
-    // What the message is signed with is the first call's proof.
-    let details = Details::of(message).seal(&names.model);
+    // What the message is signed with is the first call's signature.
+    let details = Details::of(message).signature(&names.model);
     let first = blocks.iter_mut().find(|block| matches!(block, Block::Call { .. }));
-    if let Some(Block::Call { seal, .. }) = first {
-        *seal = seal.take().or(own).or(details);
+    if let Some(Block::Call { signature, .. }) = first {
+        *signature = signature.take().or(own).or(details);
     }
     let label = one.get("finish_reason").text().unwrap_or_default();
     let finish = finish(label, Content::of(&blocks));
@@ -134,17 +134,21 @@ pub(super) fn made_id(names: &Names, choice: u64, nth: usize) -> String {
 fn thinking<'a>(message: &Value<'a>) -> Vec<Block<'a>> {
     let told = signed_thoughts(message).is_empty() && unsigned_thought(message).is_none();
     let detailed: String = match told {
-        true => proofs::thoughts(message).filter_map(Value::text).collect(),
+        true => signatures::thoughts(message).filter_map(Value::text).collect(),
         false => String::new(),
     };
     if !detailed.is_empty() {
-        return vec![Block::Thinking { text: detailed.into(), seal: Some(Seal::unsigned()) }];
+        return vec![Block::Thinking {
+            text: detailed.into(),
+            signature: Some(Signature::unsigned()),
+        }];
     }
     let pieces = thoughts(message).into_iter();
     let blocks = pieces.filter_map(|piece| match piece {
-        Piece::Thinking { text, seal } => {
-            Some(Block::Thinking { text, seal: seal.or_else(|| Some(Seal::unsigned())) })
-        }
+        Piece::Thinking { text, signature } => Some(Block::Thinking {
+            text,
+            signature: signature.or_else(|| Some(Signature::unsigned())),
+        }),
         _ => None,
     });
     blocks.collect()
@@ -168,7 +172,7 @@ pub(super) fn images<'v, 'a>(
 
 /// A text, or a list of parts (some servers put thoughts among them).
 pub(super) fn content<'a>(content: &Value<'a>) -> Vec<Block<'a>> {
-    let text = |text| Block::Text { text, citations: Vec::new(), seal: None };
+    let text = |text| Block::Text { text, citations: Vec::new(), signature: None };
     if let Some(whole) = content.cow() {
         return if whole.is_empty() { Vec::new() } else { vec![text(whole)] };
     }
@@ -182,7 +186,10 @@ pub(super) fn content<'a>(content: &Value<'a>) -> Vec<Block<'a>> {
                 let own = parts.cow().into_iter();
                 let nested = parts.items().iter().filter_map(|part| part.get("text").cow());
                 let all: String = own.chain(nested).collect();
-                blocks.push(Block::Thinking { text: all.into(), seal: Some(Seal::unsigned()) });
+                blocks.push(Block::Thinking {
+                    text: all.into(),
+                    signature: Some(Signature::unsigned()),
+                });
             }
             _ => match (blocks.last_mut(), said) {
                 (_, None) => {}
@@ -201,11 +208,11 @@ fn block<'a>(call: &Value<'a>, made: &str, names: &Names) -> Option<Block<'a>> {
         let mut name = names.back(custom.get("name").cow()?);
         name.free_form = true;
         let input = custom.get("input").cow().unwrap_or_default();
-        return Some(Block::Call { id, name, input, seal: None });
+        return Some(Block::Call { id, name, input, signature: None });
     }
     let mut block = function_block(call.get("function"), id, names)?;
-    if let Block::Call { seal, .. } = &mut block {
-        *seal = proofs::signed_by(call, &names.model, None);
+    if let Block::Call { signature, .. } = &mut block {
+        *signature = signatures::signed_by(call, &names.model, None);
     }
     Some(block)
 }
@@ -217,7 +224,7 @@ fn function_block<'a>(function: &Value<'a>, id: Cow<'a, str>, names: &Names) -> 
         true => free_form::unwrap(&arguments).into(),
         false => mended(arguments),
     };
-    Some(Block::Call { id, name, input, seal: None })
+    Some(Block::Call { id, name, input, signature: None })
 }
 
 /// Arguments are text; some servers send the object itself.

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::{
     decode_request::{missing, unknown, wrong},
     layout::{self, Signed},
-    proofs,
+    signatures,
 };
 use crate::{
-    Failure, Seal, Value,
+    Failure, Signature, Value,
     chat::{Media, MediaKind, Name, Piece, Request, Role, Source, Turn},
     data_url::{self, Address},
     halves::mended,
@@ -88,7 +88,7 @@ impl<'a> Reader<'_, 'a> {
 
     fn parts(&mut self, content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
         if let Some(text) = content.cow() {
-            return Ok(vec![Piece::Text { text, seal: None }]);
+            return Ok(vec![Piece::Text { text, signature: None }]);
         }
         if !content.is_array() {
             return Err(wrong(path, "a string or a list of parts"));
@@ -113,7 +113,7 @@ impl<'a> Reader<'_, 'a> {
         }
         let text = || inner.and_then(Value::cow).ok_or_else(|| wrong(within(), "a string"));
         match kind {
-            "text" => Ok(Piece::Text { text: text()?, seal: None }),
+            "text" => Ok(Piece::Text { text: text()?, signature: None }),
             "refusal" => Ok(Piece::Refusal(text()?)),
             "image_url" => image(inner.ok_or_else(|| missing(within()))?, path),
             "input_audio" => sound(inner.ok_or_else(|| missing(within()))?, path),
@@ -135,10 +135,10 @@ impl<'a> Reader<'_, 'a> {
         if let Some(content) = message.find("content").filter(|it| it.text() != Some("")) {
             pieces.extend(self.parts(content, &format!("{path}.content"))?);
         }
-        if let (Some(sign), Some(Piece::Text { seal, .. })) =
-            (signature(message), pieces.last_mut())
+        if let (Some(sign), Some(Piece::Text { signature, .. })) =
+            (extra_signature(message), pieces.last_mut())
         {
-            *seal = Some(sign);
+            *signature = Some(sign);
         }
         if let Some(refusal) = message.get("refusal").cow().filter(|text| !text.is_empty()) {
             pieces.push(Piece::Refusal(refusal));
@@ -176,13 +176,13 @@ impl<'a> Reader<'_, 'a> {
             let path = format!("{path}.custom");
             let name = Name { free_form: true, ..name(custom, &path)? };
             let input = custom.get("input").cow().unwrap_or_default();
-            return Ok(Piece::Call { id, name, input, seal: None });
+            return Ok(Piece::Call { id, name, input, signature: None });
         }
         let within = format!("{path}.function");
         let inner = call.find("function").ok_or_else(|| missing(within.as_str()))?;
         let mut piece = function(inner, id, &within)?;
-        if let Piece::Call { seal, .. } = &mut piece {
-            *seal = signature(call);
+        if let Piece::Call { signature, .. } = &mut piece {
+            *signature = extra_signature(call);
         }
         Ok(piece)
     }
@@ -223,12 +223,12 @@ fn function<'a>(inner: &Value<'a>, id: Cow<'a, str>, path: &str) -> Result<Piece
             arguments.cow().ok_or_else(|| wrong(format!("{path}.arguments"), "a string"))?
         }
     };
-    Ok(Piece::Call { id, name: name(inner, path)?, input: mended(input), seal: None })
+    Ok(Piece::Call { id, name: name(inner, path)?, input: mended(input), signature: None })
 }
 
 /// Google's way to send a signature along.
-fn signature<'a>(holder: &Value<'a>) -> Option<Seal<'a>> {
-    proofs::signature(holder).map(|(_, seal)| seal)
+fn extra_signature<'a>(holder: &Value<'a>) -> Option<Signature<'a>> {
+    signatures::find(holder).map(|(_, signature)| signature)
 }
 
 /// What the model thought: signed in `thinking_blocks`, or as plain text.
@@ -244,13 +244,13 @@ pub(super) fn signed_thoughts<'a>(message: &Value<'a>) -> Vec<Signed<'a>> {
     message.get("thinking_blocks").items().iter().filter_map(signed).collect()
 }
 
-/// A thought without a proof.
+/// A thought without a signature.
 fn plain_thought<'a>(message: &Value<'a>) -> Vec<Piece<'a>> {
     let plain = unsigned_thought(message).and_then(Value::cow);
-    plain.map(|text| Piece::Thinking { text, seal: None }).into_iter().collect()
+    plain.map(|text| Piece::Thinking { text, signature: None }).into_iter().collect()
 }
 
-/// The text of a thought without a proof; some servers say it twice.
+/// The text of a thought without a signature; some servers say it twice.
 pub(super) fn unsigned_thought<'v, 'a>(message: &'v Value<'a>) -> Option<&'v Value<'a>> {
     let text = |name| message.find(name).filter(|value: &&Value<'a>| value.text().is_some());
     let found = text("reasoning_content").or_else(|| text("reasoning"));

@@ -4,11 +4,11 @@ use super::{
     decode_answer::{self, Content, annotations, finish, has_error, logprobs, made_id},
     decode_content::{signed_thoughts, unsigned_thought},
     layout::Signed,
-    proofs::{self, Details},
+    signatures::{self, Details},
     streamed_call::{Call, Place},
 };
 use crate::{
-    DecodeStream, Names, Seal, Value,
+    DecodeStream, Names, Signature, Value,
     chat::{Event, Opening, Piece},
     halves::Joiner,
     tokens::Reported,
@@ -142,8 +142,8 @@ struct Choice {
     details: Details,
     /// Whether thoughts come as plain text, whatever else tells of them.
     plain_thought: bool,
-    /// A proof that came before the call that it is of.
-    seal: Option<Seal<'static>>,
+    /// A signature that came before the call that it is of.
+    signature: Option<Signature<'static>>,
     calls: Vec<Call>,
     content: Content,
 }
@@ -198,21 +198,23 @@ impl Choice {
                 self.say(Kind::Thinking, text, way);
             }
             None if self.plain_thought => {}
-            None => proofs::thoughts(delta).for_each(|text| self.say(Kind::Thinking, text, way)),
+            None => {
+                signatures::thoughts(delta).for_each(|text| self.say(Kind::Thinking, text, way))
+            }
         }
         for piece in signed.into_iter().map(Signed::into_piece) {
-            let Piece::Thinking { text, seal: Some(seal) } = piece else { continue };
-            if seal.redacted {
+            let Piece::Thinking { text, signature: Some(signature) } = piece else { continue };
+            if signature.redacted {
                 self.shut(way);
             }
-            // The proof ends its block; the text may have come before, in other chunks.
+            // The signature ends its block; the text may have come before, in other chunks.
             let begun = matches!(self.open, Some((Kind::Thinking, _)));
             let block = self.opened(Kind::Thinking, way);
             self.flush(way);
             if !begun && !text.is_empty() {
                 (way.emit)(Event::Delta { choice: way.choice, block, text });
             }
-            (way.emit)(Event::Seal { choice: way.choice, block, seal });
+            (way.emit)(Event::Signature { choice: way.choice, block, signature });
             self.open = None;
             (way.emit)(Event::Close { choice: way.choice, block });
         }
@@ -242,51 +244,52 @@ impl Choice {
         }
     }
 
-    /// The proof that stands on the delta itself. It is that of the text, or of the first call: of
+    /// The signature that stands on the delta itself. It is that of the text, or of the first call: of
     /// the one that comes next where there is none yet.
     fn sign(&mut self, delta: &Value<'_>, way: &mut Way<'_, '_>) {
-        let Some(seal) = proofs::signed_by(delta, &way.names.model, None) else { return };
+        let Some(signature) = signatures::signed_by(delta, &way.names.model, None) else { return };
         let calls =
             !self.calls.is_empty() || delta.get("tool_calls").items().iter().any(Value::is_object);
         match self.open {
             Some((Kind::Text, block)) if !calls => {
                 self.flush(way);
-                (way.emit)(Event::Seal { choice: way.choice, block, seal });
+                (way.emit)(Event::Signature { choice: way.choice, block, signature });
                 self.shut(way);
             }
             _ if self.calls.is_empty() => {
-                self.seal.get_or_insert(seal.into_owned());
+                self.signature.get_or_insert(signature.into_owned());
             }
             _ => {
                 let unsigned = self.calls.iter().position(|call| !call.is_sealed());
-                self.seal_call(unsigned.unwrap_or(0), delta, way);
+                self.signature_call(unsigned.unwrap_or(0), delta, way);
             }
         }
     }
 
-    /// Gives a call the proof in `holder`. Where the call was told of already, the proof follows in
+    /// Gives a call the signature in `holder`. Where the call was told of already, the signature follows in
     /// a block of its own, which names the call.
-    fn seal_call(&mut self, at: usize, holder: &Value<'_>, way: &mut Way<'_, '_>) {
+    fn signature_call(&mut self, at: usize, holder: &Value<'_>, way: &mut Way<'_, '_>) {
         let call = &mut self.calls[at];
         let late = call.is_told().then(|| call.told_id().to_owned());
-        let Some(seal) = proofs::signed_by(holder, &way.names.model, late.as_deref()) else {
+        let Some(signature) = signatures::signed_by(holder, &way.names.model, late.as_deref())
+        else {
             return;
         };
         if call.is_sealed() {
             return;
         }
-        call.sealed(seal.clone().into_owned());
+        call.sealed(signature.clone().into_owned());
         if late.is_some() {
-            self.proof(seal, way);
+            self.proof(signature, way);
         }
     }
 
-    /// A block that is nothing but a proof.
-    fn proof(&mut self, seal: Seal<'_>, way: &mut Way<'_, '_>) {
+    /// A block that is nothing but a signature.
+    fn proof(&mut self, signature: Signature<'_>, way: &mut Way<'_, '_>) {
         let (choice, block) = (way.choice, self.next);
         self.next += 1;
         (way.emit)(Event::Open { choice, block, opening: Opening::Thinking });
-        (way.emit)(Event::Seal { choice, block, seal });
+        (way.emit)(Event::Signature { choice, block, signature });
         (way.emit)(Event::Close { choice, block });
     }
 
@@ -340,13 +343,13 @@ impl Choice {
         block
     }
 
-    /// Closes what is open besides calls. Thoughts that came without a proof are marked so.
+    /// Closes what is open besides calls. Thoughts that came without a signature are marked so.
     fn shut(&mut self, way: &mut Way<'_, '_>) {
         self.flush(way);
         if let Some((kind, block)) = self.open.take() {
             if kind == Kind::Thinking {
-                let seal = Seal::unsigned();
-                (way.emit)(Event::Seal { choice: way.choice, block, seal });
+                let signature = Signature::unsigned();
+                (way.emit)(Event::Signature { choice: way.choice, block, signature });
             }
             (way.emit)(Event::Close { choice: way.choice, block });
         }
@@ -369,7 +372,7 @@ impl Choice {
         if !id.is_empty() && self.calls[at].id.is_empty() {
             self.calls[at].id.push_str(id);
         }
-        self.seal_call(at, call, way);
+        self.signature_call(at, call, way);
         self.fragment(at, inner, input, way);
     }
 
@@ -397,8 +400,8 @@ impl Choice {
         self.settle_calls(self.calls.len(), way);
         let made = made_id(way.names, way.choice.into(), self.calls.len());
         let mut call = Call::new(index, made);
-        if let Some(seal) = self.seal.take() {
-            call.sealed(seal);
+        if let Some(signature) = self.signature.take() {
+            call.sealed(signature);
         }
         self.calls.push(call);
         self.calls.len() - 1
@@ -415,9 +418,9 @@ impl Choice {
     /// Gives the first call what the message tells of its thoughts, as long as it was not told of.
     fn detail(&mut self, way: &Way<'_, '_>) {
         if let Some(first) = self.calls.first_mut().filter(|call| call.may_be_sealed())
-            && let Some(seal) = self.details.seal(&way.names.model)
+            && let Some(signature) = self.details.signature(&way.names.model)
         {
-            first.sealed(seal);
+            first.sealed(signature);
         }
     }
 
@@ -440,9 +443,9 @@ impl Choice {
         }
         self.content.calls = self.calls.iter().any(Call::is_told);
         if self.content.calls
-            && let Some(seal) = self.details.seal(&way.names.model)
+            && let Some(signature) = self.details.signature(&way.names.model)
         {
-            self.proof(seal, way);
+            self.proof(signature, way);
         }
         let finish = finish(label, self.content);
         (way.emit)(Event::Finish { choice: way.choice, finish });

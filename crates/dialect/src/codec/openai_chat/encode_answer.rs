@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::layout::Layout;
 use crate::{
-    Reply, Seal, Tokens, Vendor,
+    Reply, Signature, Tokens, Vendor,
     chat::{Answer, Block, Choice, Citation, Finish, Image, Logprob, Name},
     write::{self, Array, Object},
 };
@@ -87,16 +87,20 @@ fn message(o: &mut Object<'_>, choice: &Choice<'_>, old: bool) {
     } else if said.called {
         o.array("tool_calls", |list| {
             for block in &choice.blocks {
-                if let Block::Call { id, name, input, seal } = block {
-                    let call =
-                        Fragment { id, name, input: whole(input, name), seal: seal.as_ref() };
+                if let Block::Call { id, name, input, signature } = block {
+                    let call = Fragment {
+                        id,
+                        name,
+                        input: whole(input, name),
+                        signature: signature.as_ref(),
+                    };
                     list.object(|o| call.write(o));
                 }
             }
         });
     }
-    if let Some(seal) = said.text_seal {
-        signature(o, seal);
+    if let Some(signature) = said.text_signature {
+        write_signature(o, signature);
     }
 }
 
@@ -108,17 +112,17 @@ struct Said<'b, 'a> {
     thought: String,
     called: bool,
     annotations: Vec<(&'b Citation<'a>, u64, u64)>,
-    text_seal: Option<&'b Seal<'a>>,
+    text_signature: Option<&'b Signature<'a>>,
     images: Vec<&'b Image<'a>>,
     layout: Layout,
-    /// The signed thoughts: their text, their proof, and whether that hides the text.
+    /// The signed thoughts: their text, their signature, and whether that hides the text.
     proofs: Vec<(&'b str, Cow<'b, str>, bool)>,
 }
 
 impl<'b, 'a> Said<'b, 'a> {
     fn add(&mut self, block: &'b Block<'a>) {
         match block {
-            Block::Text { text, citations, seal } => {
+            Block::Text { text, citations, signature } => {
                 let whole = self.text.get_or_insert_default();
                 if !citations.is_empty() {
                     let (before, length) = (length(whole), length(text));
@@ -129,12 +133,14 @@ impl<'b, 'a> Said<'b, 'a> {
                 }
                 whole.push_str(text);
                 self.layout.text(length(text));
-                self.text_seal = seal.as_ref().or(self.text_seal);
+                self.text_signature = signature.as_ref().or(self.text_signature);
             }
-            Block::Thinking { text, seal } => {
+            Block::Thinking { text, signature } => {
                 self.thought.push_str(text);
-                if let Some(seal) = seal.as_ref().filter(|seal| seal.vendor == Vendor::Anthropic) {
-                    self.proofs.push((text, self.layout.sign(seal), seal.redacted));
+                if let Some(signature) =
+                    signature.as_ref().filter(|signature| signature.vendor == Vendor::Anthropic)
+                {
+                    self.proofs.push((text, self.layout.sign(signature), signature.redacted));
                 }
             }
             Block::Call { .. } => {
@@ -162,7 +168,7 @@ pub(super) struct Fragment<'f, 'a> {
     pub(super) id: &'f str,
     pub(super) name: &'f Name<'a>,
     pub(super) input: &'f str,
-    pub(super) seal: Option<&'f Seal<'a>>,
+    pub(super) signature: Option<&'f Signature<'a>>,
 }
 
 impl Fragment<'_, '_> {
@@ -174,8 +180,8 @@ impl Fragment<'_, '_> {
             o.text("name", &self.name.text);
             o.text(input, self.input);
         });
-        if let Some(seal) = self.seal {
-            signature(o, seal);
+        if let Some(signature) = self.signature {
+            write_signature(o, signature);
         }
     }
 }
@@ -186,10 +192,10 @@ pub(super) fn kind(free_form: bool) -> (&'static str, &'static str) {
 }
 
 /// Google's way to send a signature along; other vendors have none.
-pub(super) fn signature(o: &mut Object<'_>, seal: &Seal<'_>) {
-    if seal.vendor == Vendor::Gemini {
+pub(super) fn write_signature(o: &mut Object<'_>, signature: &Signature<'_>) {
+    if signature.vendor == Vendor::Gemini {
         o.object("extra_content", |o| {
-            o.object("google", |o| o.text("thought_signature", &seal.data));
+            o.object("google", |o| o.text("thought_signature", &signature.data));
         });
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use super::proofs::Proofs;
+use super::signatures::Signatures;
 use crate::{
     Failure, NameRule, Names, Profile, SystemRole, Target, Vendor,
     chat::{Media, MediaKind, Piece, Role, Source, Turn},
@@ -149,9 +149,12 @@ impl Writer<'_, '_> {
             match piece {
                 Piece::Text { text: more, .. } => text.push_str(more),
                 Piece::Refusal(more) => refusal.push_str(more),
-                Piece::Thinking { text: more, seal } => {
+                Piece::Thinking { text: more, signature } => {
                     // What a vendor signed is that vendor's alone.
-                    if seal.as_ref().is_none_or(|seal| seal.vendor == Vendor::Unsigned) {
+                    if signature
+                        .as_ref()
+                        .is_none_or(|signature| signature.vendor == Vendor::Unsigned)
+                    {
                         thought.push_str(more);
                     }
                 }
@@ -165,7 +168,7 @@ impl Writer<'_, '_> {
         if text.is_empty() && refusal.is_empty() && calls.is_empty() {
             return Ok(());
         }
-        let proofs = Proofs::of(pieces, self.model, self.profile);
+        let proofs = Signatures::of(pieces, self.model, self.profile);
         self.list.object(|o| {
             o.text("role", "assistant");
             match text.is_empty() {

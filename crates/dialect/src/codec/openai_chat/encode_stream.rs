@@ -1,7 +1,7 @@
 //! Writes a stream of chunks.
 
 use crate::{
-    EncodeStream, Failure, Reply, Seal, Tokens, Vendor,
+    EncodeStream, Failure, Reply, Signature, Tokens, Vendor,
     chat::{Citation, Event, Finish, Name, Opening},
     write::{self, Object},
 };
@@ -22,7 +22,7 @@ pub(super) struct Encoder {
     old_calls: bool,
     usage: Option<Tokens>,
     choices: Vec<Choice>,
-    /// A call that was opened and not told of: its proof and its input go with it.
+    /// A call that was opened and not told of: its signature and its input go with it.
     waiting: Option<Waiting>,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Encoder {
 struct Choice {
     begun: bool,
     refused: bool,
-    /// How many calls, proofs, annotations and images there were.
+    /// How many calls, signatures, annotations and images there were.
     calls: u64,
     proofs: u64,
     annotations: u64,
@@ -47,8 +47,8 @@ enum Open {
     /// A text, and how many characters stood before it.
     Text(u64),
     Refusal,
-    /// What was thought so far, and its proof.
-    Thinking(String, Option<Seal<'static>>),
+    /// What was thought so far, and its signature.
+    Thinking(String, Option<Signature<'static>>),
     Call {
         index: u64,
         free_form: bool,
@@ -64,7 +64,7 @@ struct Waiting {
     index: u64,
     id: String,
     name: Name<'static>,
-    seal: Option<Seal<'static>>,
+    signature: Option<Signature<'static>>,
 }
 
 impl Encoder {
@@ -138,7 +138,7 @@ impl Encoder {
                 state.layout.call();
                 let free_form = name.free_form;
                 let (id, name) = (id.into_owned(), name.into_owned());
-                self.waiting = Some(Waiting { choice, block, index, id, name, seal: None });
+                self.waiting = Some(Waiting { choice, block, index, id, name, signature: None });
                 Open::Call { index, free_form, filled: false }
             }
         };
@@ -160,8 +160,8 @@ impl Encoder {
             o.array("tool_calls", |list| {
                 list.object(|o| {
                     o.number("index", call.index);
-                    let seal = call.seal.as_ref();
-                    Fragment { id: &call.id, name: &call.name, input, seal }.write(o);
+                    let signature = call.signature.as_ref();
+                    Fragment { id: &call.id, name: &call.name, input, signature }.write(o);
                 });
             });
         });
@@ -234,15 +234,15 @@ impl Encoder {
         }
     }
 
-    fn seal(&mut self, choice: u32, block: u32, seal: Seal<'_>, out: &mut Vec<u8>) {
+    fn signature(&mut self, choice: u32, block: u32, signature: Signature<'_>, out: &mut Vec<u8>) {
         if let Some(call) = &mut self.waiting {
-            call.seal = Some(seal.into_owned());
+            call.signature = Some(signature.into_owned());
             return;
         }
         match self.find(choice, block) {
-            Some(Open::Thinking(_, place)) => *place = Some(seal.into_owned()),
-            Some(Open::Text(_)) if seal.vendor == Vendor::Gemini => {
-                self.chunk(choice, out, |o| encode_answer::signature(o, &seal));
+            Some(Open::Thinking(_, place)) => *place = Some(signature.into_owned()),
+            Some(Open::Text(_)) if signature.vendor == Vendor::Gemini => {
+                self.chunk(choice, out, |o| encode_answer::write_signature(o, &signature));
             }
             _ => {}
         }
@@ -276,16 +276,16 @@ impl Encoder {
                 let input = if free_form { "" } else { "{}" };
                 self.input(choice, index, free_form, input, out);
             }
-            Open::Thinking(text, Some(seal)) if seal.vendor == Vendor::Anthropic => {
+            Open::Thinking(text, Some(signature)) if signature.vendor == Vendor::Anthropic => {
                 let state = self.choice(choice);
                 let number = state.proofs;
                 state.proofs += 1;
-                let proof = state.layout.sign(&seal);
+                let proof = state.layout.sign(&signature);
                 self.chunk(choice, out, |o| {
                     o.array("thinking_blocks", |list| {
                         list.object(|o| {
                             o.number("index", number);
-                            thinking_block(o, &text, &proof, seal.redacted);
+                            thinking_block(o, &text, &proof, signature.redacted);
                         });
                     });
                 });
@@ -323,7 +323,7 @@ impl EncodeStream for Encoder {
     fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
         let own = match &event {
             Event::Delta { choice, block, .. }
-            | Event::Seal { choice, block, .. }
+            | Event::Signature { choice, block, .. }
             | Event::Close { choice, block } => {
                 self.waiting.as_ref().is_some_and(|it| (it.choice, it.block) == (*choice, *block))
             }
@@ -337,7 +337,9 @@ impl EncodeStream for Encoder {
             Event::Start => self.chunk(0, out, |o| o.text("content", "")),
             Event::Open { choice, block, opening } => self.opened(choice, block, opening),
             Event::Delta { choice, block, text } => self.delta(choice, block, &text, out),
-            Event::Seal { choice, block, seal } => self.seal(choice, block, seal, out),
+            Event::Signature { choice, block, signature } => {
+                self.signature(choice, block, signature, out)
+            }
             Event::Cite { choice, block, citation } => self.cite(choice, block, &citation, out),
             Event::Logprobs { choice, logprobs: all } => {
                 let first = !std::mem::replace(&mut self.choice(choice).begun, true);

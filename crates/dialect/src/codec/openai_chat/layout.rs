@@ -9,12 +9,12 @@
 use std::borrow::Cow;
 
 use crate::{
-    Seal, Vendor,
+    Signature, Vendor,
     chat::Piece,
-    seal::{unwrap, wrap},
+    signature::{unwrap, wrap},
 };
 
-/// What a wrapped signature with a layout begins with, where other proofs name their vendor.
+/// What a wrapped signature with a layout begins with, where other signatures name their vendor.
 const PLACED: char = 'p';
 
 /// What was said between two signed thoughts, in order.
@@ -54,15 +54,15 @@ impl Layout {
     }
 
     /// The signature of a thought that stands here, as the client is to keep it.
-    pub(super) fn sign<'s>(&mut self, seal: &'s Seal<'_>) -> Cow<'s, str> {
+    pub(super) fn sign<'s>(&mut self, signature: &'s Signature<'_>) -> Cow<'s, str> {
         let steps = std::mem::take(&mut self.steps);
         self.said |= !steps.is_empty();
         let first = !std::mem::replace(&mut self.signed, true);
-        if !self.said && (first || seal.redacted) {
-            return Cow::Borrowed(&seal.data);
+        if !self.said && (first || signature.redacted) {
+            return Cow::Borrowed(&signature.data);
         }
         let steps: String = steps.iter().map(Step::written).collect();
-        wrap(&format!("{PLACED}{steps}:{}", seal.data)).into()
+        wrap(&format!("{PLACED}{steps}:{}", signature.data)).into()
     }
 }
 
@@ -103,24 +103,27 @@ pub(super) struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    /// Reads a block: its text, and the field that holds its proof. None where the proof is a
+    /// Reads a block: its text, and the field that holds its signature. None where the signature is a
     /// wrapped one that is not whole.
     pub(super) fn read(text: Cow<'a, str>, field: Cow<'a, str>, redacted: bool) -> Option<Self> {
         if let Some((steps, data)) = placed(&field) {
-            let seal = Seal { redacted, ..Seal::new(Vendor::Anthropic, data) };
-            return Some(Self { steps, piece: Piece::Thinking { text, seal: Some(seal) } });
+            let signature = Signature { redacted, ..Signature::new(Vendor::Anthropic, data) };
+            return Some(Self {
+                steps,
+                piece: Piece::Thinking { text, signature: Some(signature) },
+            });
         }
-        let seal = match field {
-            Cow::Borrowed(field) => Seal::read(field, Vendor::Anthropic)?,
-            Cow::Owned(field) => Seal::read(&field, Vendor::Anthropic)?.into_owned(),
+        let signature = match field {
+            Cow::Borrowed(field) => Signature::read(field, Vendor::Anthropic)?,
+            Cow::Owned(field) => Signature::read(&field, Vendor::Anthropic)?.into_owned(),
         };
-        let redacted = redacted || seal.redacted;
-        let seal = Seal { redacted, ..seal };
-        Some(Self { steps: None, piece: Piece::Thinking { text, seal: Some(seal) } })
+        let redacted = redacted || signature.redacted;
+        let signature = Signature { redacted, ..signature };
+        Some(Self { steps: None, piece: Piece::Thinking { text, signature: Some(signature) } })
     }
 
     fn is_redacted(&self) -> bool {
-        matches!(&self.piece, Piece::Thinking { seal: Some(seal), .. } if seal.redacted)
+        matches!(&self.piece, Piece::Thinking { signature: Some(signature), .. } if signature.redacted)
     }
 
     /// The thought without its place.
@@ -130,7 +133,7 @@ impl<'a> Signed<'a> {
 }
 
 fn placed(field: &str) -> Option<(Option<Vec<Step>>, String)> {
-    if !Seal::is_own(field) {
+    if !Signature::is_own(field) {
         return None;
     }
     let text = unwrap(field)?;
@@ -200,21 +203,21 @@ impl<'a> Rest<'a> {
     fn text(&mut self, mut length: u64, pieces: &mut Vec<Piece<'a>>) {
         while length > 0 {
             let Some(piece) = self.said.pop_front() else { return };
-            let Piece::Text { text, seal } = piece else {
+            let Piece::Text { text, signature } = piece else {
                 pieces.push(piece);
                 continue;
             };
             let whole = text.chars().count() as u64;
             if whole <= length {
                 length -= whole;
-                pieces.push(Piece::Text { text, seal });
+                pieces.push(Piece::Text { text, signature });
                 continue;
             }
             let at = usize::try_from(length).unwrap_or(usize::MAX);
             let at = text.char_indices().nth(at).map_or(text.len(), |(at, _)| at);
             let (head, tail) = cut(text, at);
-            pieces.push(Piece::Text { text: head, seal: None });
-            self.said.push_front(Piece::Text { text: tail, seal });
+            pieces.push(Piece::Text { text: head, signature: None });
+            self.said.push_front(Piece::Text { text: tail, signature });
             return;
         }
     }
@@ -236,19 +239,19 @@ mod tests {
     use crate::chat::Name;
 
     fn text(text: &str) -> Piece<'_> {
-        Piece::Text { text: text.into(), seal: None }
+        Piece::Text { text: text.into(), signature: None }
     }
 
     fn call(id: &str) -> Piece<'_> {
         let name = Name::plain("f");
-        Piece::Call { id: id.into(), name, input: "{}".into(), seal: None }
+        Piece::Call { id: id.into(), name, input: "{}".into(), signature: None }
     }
 
     fn told(pieces: &[Piece<'_>]) -> String {
         let one = |piece: &Piece<'_>| match piece {
             Piece::Text { text, .. } => format!("{text:?}"),
             Piece::Call { id, .. } => id.to_string(),
-            Piece::Thinking { seal, .. } => seal.as_ref().unwrap().data.to_string(),
+            Piece::Thinking { signature, .. } => signature.as_ref().unwrap().data.to_string(),
             _ => "?".to_owned(),
         };
         pieces.iter().map(one).collect::<Vec<_>>().join(" ")
@@ -263,8 +266,9 @@ mod tests {
                 't' => layout.text(2),
                 'c' => layout.call(),
                 _ => {
-                    let seal = Seal::new(Vendor::Anthropic, format!("S{}", all.len() + 1));
-                    let field = layout.sign(&seal).into_owned();
+                    let signature =
+                        Signature::new(Vendor::Anthropic, format!("S{}", all.len() + 1));
+                    let field = layout.sign(&signature).into_owned();
                     fields.push(field.clone());
                     all.push(Signed::read("".into(), field.into(), false).unwrap());
                 }
@@ -313,9 +317,9 @@ mod tests {
         assert_eq!(kept("sc").1, ["S1"]);
         let fields = kept("scs").1;
         assert_eq!(fields[0], "S1");
-        assert!(Seal::is_own(&fields[1]));
-        // Nobody else takes it for a proof.
-        assert_eq!(Seal::read(&fields[1], Vendor::Anthropic), None);
+        assert!(Signature::is_own(&fields[1]));
+        // Nobody else takes it for a signature.
+        assert_eq!(Signature::read(&fields[1], Vendor::Anthropic), None);
         assert!(Signed::read("".into(), "dG9sbGdhdGU6!".into(), false).is_none());
     }
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    Names, Seal, Value, Vendor,
+    Names, Signature, Value, Vendor,
     chat::{Event, Opening},
     free_form::Unwrapper,
     halves::{Joiner, Mender},
@@ -25,7 +25,7 @@ pub(super) struct Call {
     name: String,
     /// Whether the server itself says that its input is plain text.
     custom: bool,
-    seal: Option<Seal<'static>>,
+    signature: Option<Signature<'static>>,
     is_sealed: bool,
     input: Input,
     /// Its block, as soon as it was told of.
@@ -53,7 +53,7 @@ impl Call {
             made_id,
             name: String::new(),
             custom: false,
-            seal: None,
+            signature: None,
             is_sealed: false,
             input: Input::default(),
             block: None,
@@ -85,22 +85,23 @@ impl Call {
         self.block.is_some()
     }
 
-    /// The proof of the call. One that comes when the call was told of is told by whoever found it.
-    pub(super) fn sealed(&mut self, seal: Seal<'static>) {
+    /// The signature of the call. One that comes when the call was told of is told by whoever found it.
+    pub(super) fn sealed(&mut self, signature: Signature<'static>) {
         self.is_sealed = true;
         if self.block.is_none() {
-            self.seal = Some(seal);
+            self.signature = Some(signature);
         }
     }
 
-    /// Whether there is a proof of it.
+    /// Whether there is a signature of it.
     pub(super) fn is_sealed(&self) -> bool {
         self.is_sealed
     }
 
-    /// Whether a proof could stand in front of it, and what it has is no signature of its own.
+    /// Whether a signature could stand in front of it, and what it has is no signature of its own.
     pub(super) fn may_be_sealed(&self) -> bool {
-        let own = self.seal.as_ref().is_some_and(|seal| seal.vendor == Vendor::Gemini);
+        let own =
+            self.signature.as_ref().is_some_and(|signature| signature.vendor == Vendor::Gemini);
         self.block.is_none() && !own
     }
 
@@ -178,8 +179,8 @@ impl Call {
         name.free_form |= self.custom;
         let opening = Opening::Call { id: Cow::Borrowed(self.told_id()), name };
         emit(Event::Open { choice: place.choice, block, opening });
-        if let Some(seal) = self.seal.take() {
-            emit(Event::Seal { choice: place.choice, block, seal });
+        if let Some(signature) = self.signature.take() {
+            emit(Event::Signature { choice: place.choice, block, signature });
         }
         block
     }

@@ -1,10 +1,10 @@
-//! From an answer of the Responses to the common tongue.
+//! From an answer of the Responses to the common model.
 
 use std::borrow::Cow;
 
 use super::failed;
 use crate::{
-    Failure, Names, Seal, Tokens, Value, Vendor,
+    Failure, Names, Signature, Tokens, Value, Vendor,
     chat::{Answer, Block, Choice, Citation, Finish, Image, Logprob, Name},
     halves::mended,
     tokens::Reported,
@@ -41,7 +41,7 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
                         true => input.unwrap_or_default(),
                         false => mended(input.unwrap_or_default()),
                     },
-                    seal: None,
+                    signature: None,
                 });
             }
             Some("image_generation_call") => choice.blocks.extend(image(item).map(Block::Image)),
@@ -96,17 +96,17 @@ pub(super) fn name<'a>(item: &Value<'a>, names: &Names, free_form: bool) -> Name
     Name { free_form, ..told }
 }
 
-/// What the model thought, and its proof.
+/// What the model thought, and its signature.
 pub(super) fn thinking<'a>(item: &Value<'a>) -> Option<Block<'a>> {
     let text = thought(item);
-    let seal = seal(item);
-    (seal.is_some() || !text.is_empty()).then_some(Block::Thinking { text, seal })
+    let signature = signature(item);
+    (signature.is_some() || !text.is_empty()).then_some(Block::Thinking { text, signature })
 }
 
-/// The proof of a reasoning item.
-pub(super) fn seal<'a>(item: &Value<'a>) -> Option<Seal<'a>> {
+/// The signature of a reasoning item.
+pub(super) fn signature<'a>(item: &Value<'a>) -> Option<Signature<'a>> {
     let data = item.get("encrypted_content").cow().filter(|data| !data.is_empty())?;
-    Some(Seal { id: item.get("id").cow(), ..Seal::new(Vendor::Openai, data) })
+    Some(Signature { id: item.get("id").cow(), ..Signature::new(Vendor::Openai, data) })
 }
 
 /// The text of a reasoning item: its summary, else its whole text.
@@ -130,7 +130,7 @@ fn part_block<'a>(part: &Value<'a>) -> Option<Block<'a>> {
         "output_text" => Some(Block::Text {
             text: part.get("text").cow().unwrap_or_default(),
             citations: part.get("annotations").items().iter().filter_map(citation).collect(),
-            seal: None,
+            signature: None,
         }),
         "refusal" => Some(Block::Refusal(part.get("refusal").cow().unwrap_or_default())),
         _ => None,

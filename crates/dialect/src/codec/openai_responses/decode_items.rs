@@ -13,7 +13,7 @@ use super::{
     fields::{Object, drop_once},
 };
 use crate::{
-    Failure, Seal, Value, Vendor,
+    Failure, Signature, Value, Vendor,
     chat::{Name, Piece, Role, Turn},
     halves::mended,
 };
@@ -146,8 +146,8 @@ impl<'a> History<'a> {
         let name =
             Name { text: item.needed("name")?, namespace: item.text("namespace")?, free_form };
         let pieces = self.turn(Role::Assistant);
-        let seal = take_seal(pieces);
-        pieces.push(Piece::Call { id: id.clone(), name, input, seal });
+        let signature = take_signature(pieces);
+        pieces.push(Piece::Call { id: id.clone(), name, input, signature });
         if self.results.get(&id).is_some_and(|left| *left > 0) {
             if self.open.is_empty() {
                 self.calling = self.turns.len() - 1;
@@ -177,25 +177,25 @@ impl<'a> History<'a> {
         item.list("summary")?;
         item.list("content")?;
         let text = thought(item.value());
-        let seal = match item.find("encrypted_content") {
+        let signature = match item.find("encrypted_content") {
             None => None,
             Some(sealed) => {
                 // Borrowed from the body where it can be, because these are long.
                 let read = match item.text("encrypted_content")? {
-                    Some(Cow::Borrowed(sealed)) => Seal::read(sealed, Vendor::Openai),
-                    _ => Seal::read(sealed.text().unwrap_or_default(), Vendor::Openai)
-                        .map(Seal::into_owned),
+                    Some(Cow::Borrowed(sealed)) => Signature::read(sealed, Vendor::Openai),
+                    _ => Signature::read(sealed.text().unwrap_or_default(), Vendor::Openai)
+                        .map(Signature::into_owned),
                 };
-                // A broken proof of our own helps nobody.
-                let Some(mut seal) = read else { return Ok(()) };
-                if seal.vendor == Vendor::Openai && seal.id.is_none() {
-                    seal.id = item.text("id")?;
+                // A broken signature of our own helps nobody.
+                let Some(mut signature) = read else { return Ok(()) };
+                if signature.vendor == Vendor::Openai && signature.id.is_none() {
+                    signature.id = item.text("id")?;
                 }
-                Some(seal)
+                Some(signature)
             }
         };
-        if seal.is_some() || !text.is_empty() {
-            self.turn(Role::Assistant).push(Piece::Thinking { text, seal });
+        if signature.is_some() || !text.is_empty() {
+            self.turn(Role::Assistant).push(Piece::Thinking { text, signature });
         }
         Ok(())
     }
@@ -215,10 +215,10 @@ impl<'a> History<'a> {
     }
 }
 
-/// SIG-3: a proof of Gemini's directly in front of a call is the proof of that call.
-fn take_seal<'a>(pieces: &mut Vec<Piece<'a>>) -> Option<Seal<'a>> {
-    let Some(Piece::Thinking { text, seal }) = pieces.last_mut() else { return None };
-    let taken = seal.take_if(|seal| seal.is_of_next_call())?;
+/// SIG-3: a signature of Gemini's directly in front of a call is the signature of that call.
+fn take_signature<'a>(pieces: &mut Vec<Piece<'a>>) -> Option<Signature<'a>> {
+    let Some(Piece::Thinking { text, signature }) = pieces.last_mut() else { return None };
+    let taken = signature.take_if(|signature| signature.is_of_next_call())?;
     if text.is_empty() {
         pieces.pop();
     }

@@ -33,7 +33,7 @@ pub(super) fn read_content<'a>(
     dropped: &mut Vec<String>,
 ) -> Result<Vec<Piece<'a>>, Failure> {
     if let Some(text) = content.cow() {
-        return Ok(vec![Piece::Text { text, seal: None }]);
+        return Ok(vec![Piece::Text { text, signature: None }]);
     }
     if !content.is_array() {
         return Err(Failure::unsayable(path, format!("`{path}` must be a string or a list")));
@@ -49,7 +49,7 @@ pub(super) fn read_output<'a>(
     dropped: &mut Vec<String>,
 ) -> Result<Vec<Piece<'a>>, Failure> {
     match output.is_object() {
-        true => Ok(vec![Piece::Text { text: output.raw().into(), seal: None }]),
+        true => Ok(vec![Piece::Text { text: output.raw().into(), signature: None }]),
         false => read_content(output, path, dropped),
     }
 }
@@ -63,7 +63,7 @@ fn read_part<'a>(
     part.strangers(PART, dropped);
     Ok(match &*part.needed("type")? {
         "input_text" | "output_text" | "text" => {
-            Piece::Text { text: part.needed("text")?, seal: None }
+            Piece::Text { text: part.needed("text")?, signature: None }
         }
         "refusal" => Piece::Refusal(part.needed("refusal")?),
         "input_image" => Piece::Media(read_image(part)?),

@@ -1,4 +1,4 @@
-//! From a request of a Responses client to the common tongue.
+//! From a request of a Responses client to the common model.
 //!
 //! What the items of `input` mean is told by `decode_items`, what `tools` mean by `decode_tools`.
 
@@ -122,7 +122,8 @@ fn read_turns<'a>(
     let instructions = fields.text("instructions")?;
     let alone = instructions.is_some();
     if let Some(text) = instructions.filter(|text| !text.is_empty()) {
-        turns.push(Turn { role: Role::System, pieces: vec![Piece::Text { text, seal: None }] });
+        turns
+            .push(Turn { role: Role::System, pieces: vec![Piece::Text { text, signature: None }] });
     }
     match fields.find("input") {
         Some(input) if input.is_array() => {
@@ -136,7 +137,10 @@ fn read_turns<'a>(
             let Some(text) = input.cow() else {
                 return Err(Failure::unsayable("input", "`input` must be a string or a list"));
             };
-            turns.push(Turn { role: Role::User, pieces: vec![Piece::Text { text, seal: None }] });
+            turns.push(Turn {
+                role: Role::User,
+                pieces: vec![Piece::Text { text, signature: None }],
+            });
             Ok(turns)
         }
         None if alone => Ok(turns),

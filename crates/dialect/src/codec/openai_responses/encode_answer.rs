@@ -1,4 +1,4 @@
-//! From an answer in the common tongue to a response.
+//! From an answer in the common model to a response.
 
 use super::{
     output::{Content, Item, Part, add_logprobs, annotation, sealed},
@@ -50,15 +50,15 @@ fn contents(choice: &Choice<'_>) -> Vec<Content> {
                 ..Part::default()
             }),
             Block::Refusal(_) => {}
-            Block::Thinking { text, seal } => {
-                if seal.is_some() || !text.is_empty() {
-                    let sealed = seal.as_ref().map(|seal| sealed(Some(seal)));
+            Block::Thinking { text, signature } => {
+                if signature.is_some() || !text.is_empty() {
+                    let sealed = signature.as_ref().map(|signature| sealed(Some(signature)));
                     contents.push(Content::Reasoning { text: text.to_string(), sealed });
                 }
             }
-            Block::Call { id, name, input, seal } => {
-                if let Some(seal) = seal {
-                    sign(&mut contents, sealed(Some(seal)));
+            Block::Call { id, name, input, signature } => {
+                if let Some(signature) = signature {
+                    sign(&mut contents, sealed(Some(signature)));
                 }
                 let input = match input.trim().is_empty() && !name.free_form {
                     true => "{}".to_owned(),
@@ -82,8 +82,8 @@ fn contents(choice: &Choice<'_>) -> Vec<Content> {
         });
     }
     for content in &mut contents {
-        if let Content::Reasoning { sealed: seal @ None, .. } = content {
-            *seal = Some(sealed(None));
+        if let Content::Reasoning { sealed: signature @ None, .. } = content {
+            *signature = Some(sealed(None));
         }
     }
     contents.retain(|content| !matches!(content, Content::Message(parts) if parts.is_empty()));
@@ -116,7 +116,7 @@ fn add_text(parts: &mut Vec<Part>, text: &str, citations: &[Citation<'_>]) {
     part.annotations.extend(citations.iter().map(|one| annotation(one, before, end)));
 }
 
-/// The proof of a call stands in the thought in front of it, which is made up where there is none.
+/// The signature of a call stands in the thought in front of it, which is made up where there is none.
 fn sign(contents: &mut Vec<Content>, proof: String) {
     match contents.last_mut() {
         Some(Content::Reasoning { sealed: sealed @ None, .. }) => *sealed = Some(proof),

@@ -2,7 +2,7 @@
 
 use super::encode_parts::{evident_error, write_part, write_text};
 use crate::{
-    Failure, NameRule, Names, Profile, Seal, Vendor,
+    Failure, NameRule, Names, Profile, Signature, Vendor,
     chat::{Piece, Request, Role, Turn},
     write,
 };
@@ -84,7 +84,7 @@ impl<'r> Writer<'r> {
                 _ => self.message(turn.role, &mut content),
             }
             match piece {
-                Piece::Thinking { text, seal } => self.reasoning(text, seal.as_ref()),
+                Piece::Thinking { text, signature } => self.reasoning(text, signature.as_ref()),
                 Piece::Call { id, name, input, .. } => {
                     let told = self.names.tell(name, NameRule::Openai);
                     self.list.object(|o| {
@@ -133,12 +133,13 @@ impl<'r> Writer<'r> {
     }
 
     /// RSN-3, SIG-7: only what OpenAI has sealed goes back there.
-    fn reasoning(&mut self, text: &str, seal: Option<&Seal<'_>>) {
-        let own = seal.filter(|seal| seal.vendor == Vendor::Openai && self.profile.reasoning);
-        let Some(seal) = own else { return };
+    fn reasoning(&mut self, text: &str, signature: Option<&Signature<'_>>) {
+        let own = signature
+            .filter(|signature| signature.vendor == Vendor::Openai && self.profile.reasoning);
+        let Some(signature) = own else { return };
         self.list.object(|o| {
             o.text("type", "reasoning");
-            o.text_if("id", seal.id.as_deref());
+            o.text_if("id", signature.id.as_deref());
             o.array("summary", |a| {
                 if !text.is_empty() {
                     a.object(|o| {
@@ -147,7 +148,7 @@ impl<'r> Writer<'r> {
                     });
                 }
             });
-            o.text("encrypted_content", &seal.data);
+            o.text("encrypted_content", &signature.data);
         });
     }
 

@@ -1,4 +1,4 @@
-//! From the common tongue to a request of the Responses.
+//! From the common model to a request of the Responses.
 //!
 //! The conversation is written by `encode_items`, what may be called by `encode_tools`.
 

@@ -13,7 +13,7 @@ use super::{
     response::{Status, write_response},
 };
 use crate::{
-    EncodeStream, Failure, Reply, Seal, Sequencer, Tokens,
+    EncodeStream, Failure, Reply, Sequencer, Signature, Tokens,
     chat::{Citation, Event, Finish, Logprob, Opening},
     write,
 };
@@ -64,7 +64,7 @@ impl Writer {
             started: false,
             ended: false,
         };
-        Writer { sequencer: Sequencer::with_seals_in_front(), told }
+        Writer { sequencer: Sequencer::with_signatures_in_front(), told }
     }
 }
 
@@ -93,7 +93,7 @@ impl Told {
         match event {
             Event::Open { choice: 0, opening, .. } => self.open(opening, out),
             Event::Delta { choice: 0, text, .. } => self.delta(&text, out),
-            Event::Seal { choice: 0, seal, .. } => self.seal(&seal, out),
+            Event::Signature { choice: 0, signature, .. } => self.signature(&signature, out),
             Event::Cite { choice: 0, citation, .. } => match citation.span {
                 Some(_) => self.cite(&citation, out),
                 None => self.cited.push(citation.into_owned()),
@@ -208,14 +208,14 @@ impl Told {
         }
     }
 
-    /// The proof of a thought; that of a text has no place here.
-    fn seal(&mut self, seal: &Seal<'_>, out: &mut Vec<u8>) {
+    /// The signature of a thought; that of a text has no place here.
+    fn signature(&mut self, signature: &Signature<'_>, out: &mut Vec<u8>) {
         if self.item.is_none() {
             self.think(out);
         }
         if let Some(Item { content: Content::Reasoning { sealed: place, .. }, .. }) = &mut self.item
         {
-            *place = Some(sealed(Some(seal)));
+            *place = Some(sealed(Some(signature)));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Items of an answer, as they grow and when they are whole.
 
 use crate::{
-    Seal, Vendor,
+    Signature, Vendor,
     chat::{Citation, Image, Logprob, Name},
     write::{Array, Object},
 };
@@ -22,7 +22,7 @@ pub(super) enum Content {
     Reasoning {
         /// As far as it is shown.
         text: String,
-        /// Its vendor's proof, as it stands in the item.
+        /// Its vendor's signature, as it stands in the item.
         sealed: Option<String>,
     },
     /// Texts and refusals.
@@ -139,13 +139,13 @@ pub(super) fn write_summary(o: &mut Object<'_>, text: &str) {
     o.text("text", text);
 }
 
-/// A proof as it stands in `encrypted_content`. A thought without one is marked, so that it is
+/// A signature as it stands in `encrypted_content`. A thought without one is marked, so that it is
 /// known again for one that OpenAI has never seen.
-pub(super) fn sealed(seal: Option<&Seal<'_>>) -> String {
-    match seal {
-        Some(seal) if seal.vendor == Vendor::Openai => seal.data.to_string(),
-        Some(seal) => seal.wrapped(),
-        None => Seal::unsigned().wrapped(),
+pub(super) fn sealed(signature: Option<&Signature<'_>>) -> String {
+    match signature {
+        Some(signature) if signature.vendor == Vendor::Openai => signature.data.to_string(),
+        Some(signature) => signature.wrapped(),
+        None => Signature::unsigned().wrapped(),
     }
 }
 

@@ -8,7 +8,7 @@ mod targets;
 use serde_json::{Value as Json, json};
 
 use super::OPENAI_RESPONSES;
-use crate::{Ask, Encoded, Failure, Profile, Reply, Seal, Target, Vendor, chat::Request};
+use crate::{Ask, Encoded, Failure, Profile, Reply, Signature, Target, Vendor, chat::Request};
 
 fn decode(body: &str) -> Result<Request<'_>, Failure> {
     let ask = Ask { body: body.as_bytes(), model: None, stream: false, as_array: false };
@@ -23,7 +23,7 @@ fn plain() -> Profile {
     Profile { sampling_params: true, reasoning: false, ..OPENAI_RESPONSES.profile() }
 }
 
-/// What becomes of a request on its way through the common tongue, and what is lost.
+/// What becomes of a request on its way through the common model, and what is lost.
 fn through(body: &Json, profile: &Profile) -> (Json, Vec<String>) {
     let body = body.to_string();
     let encoded = encode(&decode(&body).unwrap(), profile).unwrap();
@@ -272,16 +272,16 @@ fn thoughts_go_back_only_to_whoever_sealed_them() {
     assert_eq!(told["include"], json!(["reasoning.encrypted_content"]));
     assert_eq!(through(&body("gAAA"), &plain()).0["input"], json!([call]));
     for vendor in [Vendor::Anthropic, Vendor::Gemini, Vendor::Unsigned] {
-        let foreign = Seal::new(vendor, "xyz").wrapped();
+        let foreign = Signature::new(vendor, "xyz").wrapped();
         assert_eq!(through(&body(&foreign), &reasons).0["input"], json!([call]));
     }
-    let broken = &Seal::unsigned().wrapped()[..13];
+    let broken = &Signature::unsigned().wrapped()[..13];
     assert_eq!(through(&body(broken), &reasons).0["input"], json!([call]));
 }
 
 #[test]
 fn a_proof_of_geminis_is_put_on_the_call_behind_it() {
-    let sealed = Seal::new(Vendor::Gemini, "sig").wrapped();
+    let sealed = Signature::new(Vendor::Gemini, "sig").wrapped();
     let body = json!({"model": "m", "input": [
         {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sealed},
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},

@@ -59,7 +59,7 @@ pub(crate) struct Call {
     /// What makes an OpenAI stream tell its usage, if it was not asked to.
     pub(crate) ask_usage: Option<Edit>,
     /// What takes proofs out of the body that only the gateway can read.
-    pub(crate) own_seals: Vec<Edit>,
+    pub(crate) wrapped_signatures: Vec<Edit>,
     /// Whether the body came compressed and is held unpacked.
     pub(crate) unpacked: bool,
     pub(crate) websocket: bool,

@@ -107,7 +107,7 @@ pub(super) fn look_into(call: &mut Call, sought: Sought, bytes: &Bytes) -> Resul
     }
     sought.is_met(call)?;
     if job.is_some() && memchr::memmem::find(bytes, OWN_MARK.as_bytes()).is_some() {
-        call.own_seals = codec_of(dialect).own_seals_of(bytes)?;
+        call.wrapped_signatures = codec_of(dialect).wrapped_signatures_of(bytes)?;
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! Answers and streams, from Messages targets and for Messages clients, and the cutting out of
-//! proofs of our own.
+//! signatures of our own.
 
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 
 use super::{ANTHROPIC, read};
 use crate::{
-    Failure, FailureKind, Names, Reply, Seal, StreamReader, Tokens, Vendor,
+    Failure, FailureKind, Names, Reply, Signature, StreamReader, Tokens, Vendor,
     chat::{Answer, Block, Choice, Citation, Event, Finish, Name, Opening},
 };
 
@@ -20,11 +20,11 @@ fn answer<'a>(blocks: Vec<Block<'a>>, finish: Finish<'a>) -> Answer<'a> {
 }
 
 fn text(text: &str) -> Block<'_> {
-    Block::Text { text: text.into(), citations: Vec::new(), seal: None }
+    Block::Text { text: text.into(), citations: Vec::new(), signature: None }
 }
 
-fn call(seal: Option<Seal<'_>>) -> Block<'_> {
-    Block::Call { id: "c".into(), name: Name::plain("f"), input: "{}".into(), seal }
+fn call(signature: Option<Signature<'_>>) -> Block<'_> {
+    Block::Call { id: "c".into(), name: Name::plain("f"), input: "{}".into(), signature }
 }
 
 /// What a client reads of a stream: its blocks put together, and how it ends.
@@ -105,11 +105,11 @@ fn check(answer: Answer<'_>, content: Json, reason: &str) {
 
 #[test]
 fn an_answer_is_the_same_whole_and_as_a_stream() {
-    let unsigned = Seal::unsigned().wrapped();
+    let unsigned = Signature::unsigned().wrapped();
     let thinking = |text: &str, signature: &str| json!({"type": "thinking", "thinking": text, "signature": signature});
-    let thought = |seal| Block::Thinking { text: "hm".into(), seal };
+    let thought = |signature| Block::Thinking { text: "hm".into(), signature };
     let tool = json!({"type": "tool_use", "id": "c", "name": "f", "input": {}});
-    let gemini = || Seal::new(Vendor::Gemini, "g");
+    let gemini = || Signature::new(Vendor::Gemini, "g");
     let wrapped = gemini().wrapped();
     let hi = json!({"type": "text", "text": "hi"});
     check(answer(vec![text(""), text("hi")], Finish::Stop), json!([hi]), "end_turn");
@@ -119,7 +119,7 @@ fn an_answer_is_the_same_whole_and_as_a_stream() {
         "max_tokens",
     );
     check(
-        answer(vec![thought(Some(Seal::new(Vendor::Anthropic, "s")))], Finish::Paused),
+        answer(vec![thought(Some(Signature::new(Vendor::Anthropic, "s")))], Finish::Paused),
         json!([thinking("hm", "s")]),
         "pause_turn",
     );
@@ -143,7 +143,7 @@ fn an_answer_is_the_same_whole_and_as_a_stream() {
     check(answer(vec![Block::Refusal("hi".into())], Finish::Stop), json!([hi]), "refusal");
     check(answer(vec![text("hi")], Finish::Sequence(None)), json!([hi]), "end_turn");
     let citation = Citation { url: "u".into(), title: None, cited: Some("w".into()), span: None };
-    let cited = Block::Text { text: "hi".into(), citations: vec![citation], seal: None };
+    let cited = Block::Text { text: "hi".into(), citations: vec![citation], signature: None };
     let source = json!({"type": "web_search_result_location", "url": "u", "title": null,
         "cited_text": "w", "encrypted_index": unsigned});
     let hi_cited = json!({"type": "text", "text": "hi", "citations": [source]});

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::{ANTHROPIC, able, decode, encode, older, read};
-use crate::{Names, Reply, Seal, StreamReader, Value, splice};
+use crate::{Names, Reply, Signature, StreamReader, Value, splice};
 
 /// A word that the dialect knows, or something else.
 fn word() -> impl Strategy<Value = String> {
@@ -83,7 +83,7 @@ fn any_json() -> impl Strategy<Value = Json> {
 
 /// A block that may stand in a turn of the assistant.
 fn said() -> impl Strategy<Value = Json> {
-    let own = Seal::unsigned().wrapped();
+    let own = Signature::unsigned().wrapped();
     prop_oneof![
         "[a-z\u{e4}\"]{1,4}".prop_map(|text| json!({"type": "text", "text": text})),
         Just(json!({"type": "thinking", "thinking": "hm", "signature": "EqQB"})),
@@ -139,7 +139,7 @@ proptest! {
         }
         for body in bodies {
             let text = body.to_string();
-            ANTHROPIC.own_seals(&Value::of(&text).unwrap());
+            ANTHROPIC.wrapped_signatures(&Value::of(&text).unwrap());
             if let Ok(request) = decode(text.as_bytes()) {
                 for profile in [able(), older()] {
                     if let Ok(told) = encode(&request, &profile) {
@@ -189,7 +189,7 @@ proptest! {
         let body = super::asking(json!({"messages": messages})).to_string();
         let request = decode(body.as_bytes()).unwrap();
         let told = read(&encode(&request, &able()).unwrap().body);
-        let edits = ANTHROPIC.own_seals(&Value::of(&body).unwrap());
+        let edits = ANTHROPIC.wrapped_signatures(&Value::of(&body).unwrap());
         let cut = read(&splice(&Bytes::from(body), &edits));
         // Cutting leaves users' turns side by side; encoding makes one of them, results first.
         let flat = |body: &Json| {

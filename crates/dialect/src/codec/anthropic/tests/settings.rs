@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::{able, call, check_told as check, encode, hi, older, read, result, turns};
 use crate::{
-    Profile, Seal, Vendor,
+    Profile, Signature, Vendor,
     chat::{
         Effort, Format, Name, Piece, Request, Role, Said, Schema, Thinking, Tool, ToolChoice, Turn,
     },
@@ -75,10 +75,10 @@ fn thinking_is_asked_for_as_the_model_takes_it() {
 
 #[test]
 fn a_turn_whose_thoughts_are_lost_goes_on_without_thinking_by_a_budget() {
-    let history = |thought: Option<Seal<'static>>| {
+    let history = |thought: Option<Signature<'static>>| {
         let mut said = vec![call("a", "{}")];
         if thought.is_some() {
-            said.insert(0, Piece::Thinking { text: "hm".into(), seal: thought });
+            said.insert(0, Piece::Thinking { text: "hm".into(), signature: thought });
         }
         let asked = thinking(Some(Effort::Low), None);
         let turns = turns([(Role::Assistant, said), (Role::User, vec![result("a", vec![])])]);
@@ -86,7 +86,7 @@ fn a_turn_whose_thoughts_are_lost_goes_on_without_thinking_by_a_budget() {
     };
     let enabled = json!({"thinking": {"type": "enabled", "budget_tokens": 2000}});
     check(&history(None), &older(), json!({"thinking": null}), &["effort"]);
-    check(&history(Some(Seal::new(Vendor::Anthropic, "s"))), &older(), enabled, &[]);
+    check(&history(Some(Signature::new(Vendor::Anthropic, "s"))), &older(), enabled, &[]);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn free_form_tools_become_functions() {
     request.tools[0].name.free_form = true;
     let name = request.tools[0].name.clone();
     let input = "x \"y\"".into();
-    let said = vec![Piece::Call { id: "a".into(), name, input, seal: None }];
+    let said = vec![Piece::Call { id: "a".into(), name, input, signature: None }];
     request.turns.push(Turn { role: Role::Assistant, pieces: said });
     let told = encode(&request, &able()).unwrap();
     let body = read(&told.body);

@@ -7,7 +7,7 @@ use super::{
     turns,
 };
 use crate::{
-    Seal, Target, Vendor,
+    Signature, Target, Vendor,
     chat::{Media, MediaKind, Piece, Role, Source},
 };
 
@@ -56,7 +56,7 @@ fn system_messages_inside_stand_behind_the_users_turn_or_become_one() {
 
 #[test]
 fn a_turn_of_which_nothing_is_left_parts_nobody() {
-    let unsigned = Piece::Thinking { text: "hm".into(), seal: None };
+    let unsigned = Piece::Thinking { text: "hm".into(), signature: None };
     let request = turns([
         (Role::User, vec![text("a")]),
         (Role::System, vec![text("one")]),
@@ -110,16 +110,16 @@ fn results_come_first_in_the_turn_behind_their_calls() {
 
 #[test]
 fn only_thoughts_that_anthropic_signed_are_sent() {
-    let thought = |seal| Piece::Thinking { text: "hm".into(), seal };
-    let redacted = Seal { redacted: true, ..Seal::new(Vendor::Anthropic, "data") };
+    let thought = |signature| Piece::Thinking { text: "hm".into(), signature };
+    let redacted = Signature { redacted: true, ..Signature::new(Vendor::Anthropic, "data") };
     let request = turns([(
         Role::Assistant,
         vec![
             thought(None),
-            thought(Some(Seal::unsigned())),
-            thought(Some(Seal::new(Vendor::Openai, "o"))),
-            thought(Some(Seal::new(Vendor::Gemini, "g"))),
-            thought(Some(Seal::new(Vendor::Anthropic, "sig"))),
+            thought(Some(Signature::unsigned())),
+            thought(Some(Signature::new(Vendor::Openai, "o"))),
+            thought(Some(Signature::new(Vendor::Gemini, "g"))),
+            thought(Some(Signature::new(Vendor::Anthropic, "sig"))),
             thought(Some(redacted)),
             Piece::Refusal("no".into()),
         ],

@@ -1,7 +1,7 @@
 //! Whole answers, read and written.
 
 use crate::{
-    Failure, FailureKind, Names, Reply, Seal, Tokens, Vendor,
+    Failure, FailureKind, Names, Reply, Signature, Tokens, Vendor,
     chat::{Answer, Block, Choice, Citation, Finish, Logprob, Name},
     codec::GEMINI,
 };
@@ -18,18 +18,18 @@ fn check(candidate: &str, expected: &str) {
 }
 
 fn words(choice: &Choice<'_>) -> String {
-    let proof = |seal: &Option<Seal<'_>>| match seal {
-        Some(seal) => format!("!{}", seal.data),
+    let proof = |signature: &Option<Signature<'_>>| match signature {
+        Some(signature) => format!("!{}", signature.data),
         None => String::new(),
     };
     let mut all: Vec<String> = choice
         .blocks
         .iter()
         .map(|block| match block {
-            Block::Text { text, seal, .. } => format!("text {text}{}", proof(seal)),
-            Block::Thinking { text, seal } => format!("thought {text}{}", proof(seal)),
-            Block::Call { id, name, input, seal } => {
-                format!("call {id} {} {input}{}", name.text, proof(seal))
+            Block::Text { text, signature, .. } => format!("text {text}{}", proof(signature)),
+            Block::Thinking { text, signature } => format!("thought {text}{}", proof(signature)),
+            Block::Call { id, name, input, signature } => {
+                format!("call {id} {} {input}{}", name.text, proof(signature))
             }
             Block::Refusal(text) => format!("refusal {text}"),
             Block::Image(image) => format!("image {} {}", image.mime, image.data),
@@ -132,22 +132,22 @@ fn encoded(answer: &Answer<'_>) -> String {
 
 #[test]
 fn an_answer_is_written_as_google_would() {
-    let proof = Seal::new(Vendor::Anthropic, "EqQB");
+    let proof = Signature::new(Vendor::Anthropic, "EqQB");
     let text =
-        |text: &'static str| Block::Text { text: text.into(), citations: vec![], seal: None };
+        |text: &'static str| Block::Text { text: text.into(), citations: vec![], signature: None };
     let answer = Answer {
         choices: vec![
             Choice {
                 blocks: vec![
-                    Block::Thinking { text: "hm".into(), seal: Some(proof.clone()) },
-                    Block::Thinking { text: "ah".into(), seal: Some(Seal::unsigned()) },
+                    Block::Thinking { text: "hm".into(), signature: Some(proof.clone()) },
+                    Block::Thinking { text: "ah".into(), signature: Some(Signature::unsigned()) },
                     text("a"),
                     text(""),
                     Block::Call {
                         id: "1".into(),
                         name: Name::plain("f"),
                         input: "".into(),
-                        seal: Some(Seal::new(Vendor::Gemini, "AA==")),
+                        signature: Some(Signature::new(Vendor::Gemini, "AA==")),
                     },
                 ],
                 finish: Finish::Calls,
@@ -183,8 +183,11 @@ fn an_answer_is_written_as_google_would() {
 fn citations_and_probabilities_come_through() {
     let cited =
         |url: &'static str, span| Citation { url: url.into(), title: None, cited: None, span };
-    let text =
-        |text: &'static str, citations| Block::Text { text: text.into(), citations, seal: None };
+    let text = |text: &'static str, citations| Block::Text {
+        text: text.into(),
+        citations,
+        signature: None,
+    };
     let likely = |token: &'static str| (token.into(), "-0.10".into());
     let answer = Answer {
         choices: vec![Choice {

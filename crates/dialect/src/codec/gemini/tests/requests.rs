@@ -1,10 +1,10 @@
-//! Requests to Gemini, and from Gemini to Gemini by way of the common tongue.
+//! Requests to Gemini, and from Gemini to Gemini by way of the common model.
 
 use proptest::prelude::*;
 
 use super::{call, current, older, result, text, told, turn};
 use crate::{
-    Ask, FailureKind, Profile, Seal, Target, ThinkingForm, Value, Vendor,
+    Ask, FailureKind, Profile, Signature, Target, ThinkingForm, Value, Vendor,
     chat::{
         Effort, Media, MediaKind, Name, Piece, Request, Role, Said, Schema, Source, Thinking, Tool,
         ToolChoice, Turn,
@@ -57,7 +57,7 @@ fn only_the_first_system_texts_are_the_system_prompt() {
 
 #[test]
 fn a_turn_of_which_nothing_is_left_parts_nobody() {
-    let foreign = Piece::Thinking { text: "hm".into(), seal: None };
+    let foreign = Piece::Thinking { text: "hm".into(), signature: None };
     check(
         vec![
             turn(Role::User, vec![text("a")]),
@@ -104,8 +104,10 @@ fn results_stand_alone_in_the_order_of_the_calls() {
 
 #[test]
 fn proofs_of_thoughts_go_back_to_their_call_and_those_of_others_nowhere() {
-    let thought =
-        |vendor, proof| Piece::Thinking { text: "hm".into(), seal: Some(Seal::new(vendor, proof)) };
+    let thought = |vendor, proof| Piece::Thinking {
+        text: "hm".into(),
+        signature: Some(Signature::new(vendor, proof)),
+    };
     check(
         vec![turn(
             Role::Assistant,
@@ -204,7 +206,7 @@ fn functions_and_choices_are_told() {
 fn a_free_form_tool_becomes_a_function_and_its_calls_are_wrapped() {
     let name = || Name { free_form: true, ..Name::plain("patch") };
     let input = "a\n\"b\"".into();
-    let call = Piece::Call { id: "1".into(), name: name(), input, seal: None };
+    let call = Piece::Call { id: "1".into(), name: name(), input, signature: None };
     let request = Request {
         turns: vec![turn(Role::Assistant, vec![call])],
         tools: vec![Tool {
@@ -355,7 +357,7 @@ fn snake_case_and_short_forms_are_understood() {
 
 #[test]
 fn an_answer_that_was_kept_in_chunks_is_one_turn() {
-    let wrapped = Seal::new(Vendor::Anthropic, "EqQB").wrapped();
+    let wrapped = Signature::new(Vendor::Anthropic, "EqQB").wrapped();
     let chunk = |part: &str| format!(r#"{{"role":"model","parts":[{part}]}},"#);
     let body = [
         r#"{"contents":["#.to_owned(),
@@ -371,10 +373,11 @@ fn an_answer_that_was_kept_in_chunks_is_one_turn() {
     let ask = Ask { body: body.as_bytes(), model: Some("m"), stream: false, as_array: false };
     let request = GEMINI.decode_request(ask).unwrap();
     let [model, first, second] = &request.turns[..] else { panic!("{:?}", request.turns) };
-    let [Piece::Thinking { text, seal: Some(seal) }, calls @ ..] = &model.pieces[..] else {
+    let [Piece::Thinking { text, signature: Some(signature) }, calls @ ..] = &model.pieces[..]
+    else {
         panic!("{model:?}")
     };
-    assert_eq!((&**text, &*seal.data), ("hm", "EqQB"));
+    assert_eq!((&**text, &*signature.data), ("hm", "EqQB"));
     for (call, turn) in calls.iter().zip([first, second]) {
         let (Piece::Call { id, .. }, [Piece::Result { id: paired, .. }]) = (call, &turn.pieces[..])
         else {
@@ -478,7 +481,7 @@ proptest! {
             decoder.finish(&mut |_| {});
             let value = Value::read(body).unwrap();
             let raw = bytes::Bytes::copy_from_slice(value.raw().as_bytes());
-            let cut = crate::splice(&raw, &GEMINI.own_seals(&value));
+            let cut = crate::splice(&raw, &GEMINI.wrapped_signatures(&value));
             prop_assert!(crate::validate(&cut).is_ok());
         }
     }

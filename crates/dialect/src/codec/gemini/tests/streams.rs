@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::{
-    Failure, FailureKind, Names, Reply, Seal, StreamReader, Tokens, Vendor,
+    Failure, FailureKind, Names, Reply, Signature, StreamReader, Tokens, Vendor,
     chat::{Event, Finish, Name, Opening, Wish},
     codec::GEMINI,
 };
@@ -30,7 +30,9 @@ impl Story {
                 return;
             }
             Event::Delta { choice, block, text } => format!("{choice}.{block} + {text}"),
-            Event::Seal { choice, block, seal } => format!("{choice}.{block} ! {}", seal.data),
+            Event::Signature { choice, block, signature } => {
+                format!("{choice}.{block} ! {}", signature.data)
+            }
             Event::Cite { choice, block, citation } => {
                 format!("{choice}.{block} @ {}", citation.url)
             }
@@ -228,12 +230,12 @@ fn calls_are_whole_and_the_end_waits_for_usage() {
 
 #[test]
 fn proofs_stand_behind_their_thought() {
-    let proof = Seal::new(Vendor::Anthropic, "EqQB");
+    let proof = Signature::new(Vendor::Anthropic, "EqQB");
     let wrapped = proof.wrapped();
     let mut events = vec![Event::Start];
     events.push(Event::Open { choice: 0, block: 0, opening: Opening::Thinking });
     events.push(Event::Delta { choice: 0, block: 0, text: "hm".into() });
-    events.push(Event::Seal { choice: 0, block: 0, seal: proof });
+    events.push(Event::Signature { choice: 0, block: 0, signature: proof });
     events.push(Event::Close { choice: 0, block: 0 });
     events.extend(ending(Finish::Length));
     assert_eq!(

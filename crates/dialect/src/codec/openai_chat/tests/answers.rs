@@ -1,7 +1,7 @@
 //! Whole answers: what is understood, and what is written.
 
 use crate::{
-    Failure, FailureKind, NameRule, Names, Reply, Seal, Vendor,
+    Failure, FailureKind, NameRule, Names, Reply, Signature, Vendor,
     chat::{Answer, Block, Choice, Citation, Finish, Name},
     codec,
 };
@@ -103,14 +103,17 @@ fn texts_are_joined_and_what_they_cite_moves_along() {
     let text = |text: &'static str, span| Block::Text {
         text: text.into(),
         citations: vec![cite(span)],
-        seal: None,
+        signature: None,
     };
-    let thought = |seal: Seal<'static>| Block::Thinking { text: "t".into(), seal: Some(seal) };
-    let redacted = Seal { redacted: true, ..Seal::new(Vendor::Anthropic, "r") };
+    let thought = |signature: Signature<'static>| Block::Thinking {
+        text: "t".into(),
+        signature: Some(signature),
+    };
+    let redacted = Signature { redacted: true, ..Signature::new(Vendor::Anthropic, "r") };
     let blocks = vec![
-        thought(Seal::new(Vendor::Anthropic, "s")),
+        thought(Signature::new(Vendor::Anthropic, "s")),
         thought(redacted),
-        thought(Seal::new(Vendor::Openai, "o")),
+        thought(Signature::new(Vendor::Openai, "o")),
         text("éa", None),
         text("bcd", Some((1, 2))),
     ];

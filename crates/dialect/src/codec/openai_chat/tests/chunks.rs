@@ -1,7 +1,7 @@
 //! Streams: which chunks are written.
 
 use crate::{
-    Failure, FailureKind, Reply, Seal, Tokens, Vendor,
+    Failure, FailureKind, Reply, Signature, Tokens, Vendor,
     chat::{Citation, Event, Finish, Logprob, Name, Opening, Piece, Wish},
     codec,
 };
@@ -34,8 +34,8 @@ fn call(id: &'static str, free_form: bool) -> Opening<'static> {
     Opening::Call { id: id.into(), name: Name { free_form, ..Name::plain("f") } }
 }
 
-fn seal(block: u32, vendor: Vendor) -> Event<'static> {
-    Event::Seal { choice: 0, block, seal: Seal::new(vendor, "s") }
+fn signature(block: u32, vendor: Vendor) -> Event<'static> {
+    Event::Signature { choice: 0, block, signature: Signature::new(vendor, "s") }
 }
 
 fn close(block: u32) -> Event<'static> {
@@ -45,7 +45,7 @@ fn close(block: u32) -> Event<'static> {
 #[test]
 fn a_signed_thought_that_is_not_in_front_comes_back_to_its_place() {
     let block = |n: u32, opening, text| [open(n, opening), delta(n, text)];
-    let signed = |n| [seal(n, Vendor::Anthropic), close(n)];
+    let signed = |n| [signature(n, Vendor::Anthropic), close(n)];
     let mut events = vec![Event::Start];
     events.extend(block(0, Opening::Text, "Let me see."));
     events.push(close(0));
@@ -90,13 +90,13 @@ fn chunks_are_written_as_the_sdks_want_them() {
         Event::Start,
         open(0, Opening::Thinking),
         delta(0, "t"),
-        seal(0, Vendor::Anthropic),
+        signature(0, Vendor::Anthropic),
         close(0),
         open(1, Opening::Text),
         delta(1, "é"),
         close(1),
         open(2, call("a", false)),
-        seal(2, Vendor::Gemini),
+        signature(2, Vendor::Gemini),
         delta(2, "{"),
         delta(2, "}"),
         open(3, call("b", false)),

@@ -62,7 +62,7 @@ impl Order {
             Event::Delta { choice, block, text } => {
                 !text.is_empty() && self.open.contains_key(&(*choice, *block))
             }
-            Event::Seal { choice, block, .. } => {
+            Event::Signature { choice, block, .. } => {
                 self.open.get_mut(&(*choice, *block)).is_some_and(|it| !std::mem::replace(it, true))
             }
             Event::Close { choice, block } => self.open.remove(&(*choice, *block)).is_some(),

@@ -313,7 +313,7 @@ fn the_gateways_own_proofs_are_cut_out() {
         {"thinking_blocks":[{"data":"dG9sbGdhdGU6MQ"}],"tool_calls":[
             {"extra_content":{"google":{"thought_signature":"dG9sbGdhdGU6MQ"}}},
             {"extra_content":{"google":{"thought_signature":"own"}}}]}]}"#;
-    let edits = codec::OPENAI_CHAT.own_seals(&crate::Value::of(body).unwrap());
+    let edits = codec::OPENAI_CHAT.wrapped_signatures(&crate::Value::of(body).unwrap());
     let cut = crate::splice(&body.into(), &edits);
     assert_eq!(
         cut,

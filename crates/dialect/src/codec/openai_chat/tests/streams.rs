@@ -47,7 +47,7 @@ fn thoughts_texts_and_refusals_are_blocks_of_their_own() {
             "0.0 open thinking",
             "0.0 + a",
             "0.0 + b",
-            "0.0 seal Unsigned ",
+            "0.0 signature Unsigned ",
             "0.0 close",
             "0.1 open text",
             "0.1 + c",
@@ -71,11 +71,11 @@ fn thoughts_texts_and_refusals_are_blocks_of_their_own() {
             "start",
             "0.0 open thinking",
             "0.0 + a",
-            "0.0 seal Anthropic s",
+            "0.0 signature Anthropic s",
             "0.0 close",
             "0.1 open thinking",
             "0.1 + b",
-            "0.1 seal Unsigned ",
+            "0.1 signature Unsigned ",
             "0.1 close",
             "0 finish Stop",
             "end",
@@ -167,7 +167,7 @@ fn names_are_joined_and_repetitions_are_not() {
         &[
             r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"s"}}}"#,
         ],
-        &["0.0 open function f a", "0.0 seal Gemini s", "0.0 + {}", "0.0 close"],
+        &["0.0 open function f a", "0.0 signature Gemini s", "0.0 + {}", "0.0 close"],
     );
 }
 
@@ -258,7 +258,7 @@ fn a_document_is_told_as_a_stream() {
         "0.0 + a",
         "0.0 close",
         "0.1 open function f 1",
-        "0.1 seal Gemini s",
+        "0.1 signature Gemini s",
         "0.1 + {}",
         "0.1 close",
         "0 finish Calls",

@@ -37,8 +37,8 @@ pub(super) fn line(event: Event<'_>) -> String {
             format!("{choice}.{block} open {what}")
         }
         Event::Delta { choice, block, text } => format!("{choice}.{block} + {text}"),
-        Event::Seal { choice, block, seal } => {
-            format!("{choice}.{block} seal {:?} {}", seal.vendor, seal.data)
+        Event::Signature { choice, block, signature } => {
+            format!("{choice}.{block} signature {:?} {}", signature.vendor, signature.data)
         }
         Event::Cite { choice, block, citation } => {
             format!("{choice}.{block} cite {} {:?}", citation.url, citation.span)

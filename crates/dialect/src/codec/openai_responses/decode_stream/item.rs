@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    super::decode_answer::{citation, image, logprobs, seal, thought},
+    super::decode_answer::{citation, image, logprobs, signature, thought},
     Emit, take,
 };
 use crate::{
@@ -189,15 +189,15 @@ impl Item {
                 }
             }
             Kind::Thinking(known) if !known.closed => {
-                let (text, seal) = (thought(value), seal(value));
+                let (text, signature) = (thought(value), signature(value));
                 if known.last.is_none() && !text.is_empty() {
                     let block = known.open(next, emit);
                     emit(Event::Delta { choice: 0, block, text });
                 }
-                if let Some(seal) = seal {
+                if let Some(signature) = signature {
                     let block = known.open(next, emit);
                     tell(block, known.half.rest().into(), emit);
-                    emit(Event::Seal { choice: 0, block, seal });
+                    emit(Event::Signature { choice: 0, block, signature });
                 }
             }
             Kind::Call(_) => {

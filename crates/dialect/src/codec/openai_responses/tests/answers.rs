@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{OPENAI_RESPONSES, decode, reply};
 use crate::{
-    Names, Reply, Seal, Target,
+    Names, Reply, Signature, Target,
     chat::{Answer, Block, Choice, Finish},
 };
 
@@ -53,12 +53,12 @@ fn counting_asks_only_for_what_counts() {
 fn own_seals_are_cut_out_with_their_commas() {
     let own = format!(
         r#"{{"type":"reasoning","summary":[],"encrypted_content":"{}"}}"#,
-        Seal::unsigned().wrapped()
+        Signature::unsigned().wrapped()
     );
     let check = |items: &str, want: &str| {
         let body = |items: &str| format!(r#"{{"model":"m","input":[{items}],"z":1}}"#);
         let with = body(&items.replace("OWN", &own));
-        let edits = OPENAI_RESPONSES.own_seals(&crate::Value::of(&with).unwrap());
+        let edits = OPENAI_RESPONSES.wrapped_signatures(&crate::Value::of(&with).unwrap());
         let cut = crate::splice(&with.into(), &edits);
         assert_eq!(std::str::from_utf8(&cut).unwrap(), body(want), "{items}");
     };

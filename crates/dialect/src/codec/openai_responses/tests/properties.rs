@@ -162,7 +162,7 @@ proptest! {
             let _ = CODEC.decode_answer(body.as_bytes(), &Names::default());
             let _ = CODEC.decode_failure(400, body.as_bytes());
             if let Ok(value) = crate::Value::of(body) {
-                CODEC.own_seals(&value);
+                CODEC.wrapped_signatures(&value);
             }
         }
     }

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{OPENAI_RESPONSES as CODEC, reply};
 use crate::{
-    Failure, FailureKind, Names, Seal, StreamReader, Tokens, Vendor,
+    Failure, FailureKind, Names, Signature, StreamReader, Tokens, Vendor,
     chat::{Citation, Event, Finish, Name, Opening},
 };
 
@@ -29,8 +29,12 @@ pub(super) fn short(event: &Event<'_>) -> String {
             other => format!("{block} {other:?}"),
         },
         Event::Delta { block, text, .. } => format!("{block} + {text}"),
-        Event::Seal { block, seal, .. } => {
-            format!("{block} seal {} {}", seal.data, seal.id.as_deref().unwrap_or("-"))
+        Event::Signature { block, signature, .. } => {
+            format!(
+                "{block} signature {} {}",
+                signature.data,
+                signature.id.as_deref().unwrap_or("-")
+            )
         }
         Event::Cite { block, citation, .. } => format!("{block} cite {}", citation.url),
         Event::Logprobs { logprobs, .. } => format!("logprobs {}", logprobs.len()),
@@ -155,7 +159,7 @@ fn a_thought_has_its_parts_and_its_proof() {
             "0 + b",
             "0 + \n\n",
             "0 + c",
-            "0 seal gA rs",
+            "0 signature gA rs",
             "0 close",
             "usage 3 2",
             "finish Stop",
@@ -168,7 +172,7 @@ fn a_thought_has_its_parts_and_its_proof() {
             "start",
             "0 Thinking",
             "0 + ab",
-            "0 seal gA rs",
+            "0 signature gA rs",
             "0 close",
             "usage 3 2",
             "finish Stop",
@@ -319,12 +323,12 @@ fn a_foreign_proof_stands_in_front_of_its_call() {
         id: "c".into(),
         name: Name { namespace: Some("n".into()), ..Name::plain("f") },
     };
-    let seal = Seal::new(Vendor::Gemini, "sig");
-    let wrapped = seal.wrapped();
+    let signature = Signature::new(Vendor::Gemini, "sig");
+    let wrapped = signature.wrapped();
     let events = written(vec![
         Event::Start,
         open(0, call),
-        Event::Seal { choice: 0, block: 0, seal },
+        Event::Signature { choice: 0, block: 0, signature },
         close(0),
         finish(Finish::Calls),
         Event::End,
@@ -358,7 +362,7 @@ fn what_breaks_ends_with_what_there_is() {
     assert_eq!(last["type"], "response.failed");
     assert_eq!(last["response"]["error"], json!({"code": "server_error", "message": "broke off"}));
     let output = &last["response"]["output"];
-    assert_eq!(output[0]["encrypted_content"], Seal::unsigned().wrapped());
+    assert_eq!(output[0]["encrypted_content"], Signature::unsigned().wrapped());
     assert_eq!(
         (&output[1]["status"], &output[1]["content"][0]["text"]),
         (&json!("incomplete"), &json!("Hel"))

@@ -1,10 +1,10 @@
-//! Requests of other dialects, as they arrive in the common tongue.
+//! Requests of other dialects, as they arrive in the common model.
 
 use serde_json::{Value as Json, json};
 
 use super::{OPENAI_RESPONSES, encode, plain};
 use crate::{
-    Failure, Profile, Seal, Vendor,
+    Failure, Profile, Signature, Vendor,
     chat::{
         Media, MediaKind, Name, Piece, Request, Role, Said, Sampling, Source, Thinking, Tool,
         ToolChoice, Turn,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn said(text: &str) -> Piece<'_> {
-    Piece::Text { text: text.into(), seal: None }
+    Piece::Text { text: text.into(), signature: None }
 }
 
 fn media(kind: MediaKind, source: Source<'static>, mime: &'static str) -> Piece<'static> {
@@ -98,10 +98,10 @@ fn the_order_of_what_the_model_did_stays() {
         id: id.into(),
         name: Name { free_form, ..Name::plain("a.b") },
         input: "".into(),
-        seal: None,
+        signature: None,
     };
-    let thought = |seal| Piece::Thinking { text: "hm".into(), seal };
-    let sealed = Seal { id: Some("rs".into()), ..Seal::new(Vendor::Openai, "gA") };
+    let thought = |signature| Piece::Thinking { text: "hm".into(), signature };
+    let sealed = Signature { id: Some("rs".into()), ..Signature::new(Vendor::Openai, "gA") };
     let turns = |profile: &Profile| {
         let pieces = vec![
             thought(None),

@@ -1,4 +1,4 @@
-//! Proofs of our own: carried through a client's history, and cut out of it.
+//! Signatures of our own: carried through a client's history, and cut out of it.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{ANTHROPIC, asking, decode, read};
 use crate::{
-    OWN_MARK, Reply, Seal, Vendor,
+    OWN_MARK, Reply, Signature, Vendor,
     chat::{Answer, Block, Choice, Finish, Name, Piece},
     splice,
 };
@@ -14,9 +14,9 @@ use crate::{
 /// A history without what the gateway put into it.
 #[track_caller]
 fn check_cut(body: &str, expected: &str) {
-    let own = Seal::unsigned().wrapped();
+    let own = Signature::unsigned().wrapped();
     let body = body.replace("OWN", &own);
-    let edits = ANTHROPIC.own_seals_of(body.as_bytes()).unwrap();
+    let edits = ANTHROPIC.wrapped_signatures_of(body.as_bytes()).unwrap();
     let cut = splice(&Bytes::from(body), &edits);
     assert_eq!(std::str::from_utf8(&cut).unwrap(), expected);
 }
@@ -32,7 +32,7 @@ fn proofs_of_our_own_are_cut_out_and_nothing_else() {
     let hidden = r#"{"type":"redacted_thinking","data":"OWN"}"#;
     let text = r#"{"type": "text", "text": "x"}"#;
     let signed = r#"{"type":"thinking","thinking":"a","signature":"EqQB"}"#;
-    let marked = Seal::unsigned().wrapped();
+    let marked = Signature::unsigned().wrapped();
     let expected = |content: &str| whole(content).replace("OWN", &marked);
     let rows = [
         (format!("{own}, {text}"), text.to_owned()),
@@ -61,12 +61,12 @@ fn proofs_of_our_own_are_cut_out_and_nothing_else() {
 
 #[test]
 fn a_proof_that_came_through_a_client_is_put_back_on_its_call() {
-    let gemini = Seal::new(Vendor::Gemini, "g+/=");
+    let gemini = Signature::new(Vendor::Gemini, "g+/=");
     let call = || {
-        let seal = Some(gemini.clone());
-        Block::Call { id: "c".into(), name: Name::plain("f"), input: "{}".into(), seal }
+        let signature = Some(gemini.clone());
+        Block::Call { id: "c".into(), name: Name::plain("f"), input: "{}".into(), signature }
     };
-    let blocks = vec![Block::Thinking { text: "hm".into(), seal: None }, call(), call()];
+    let blocks = vec![Block::Thinking { text: "hm".into(), signature: None }, call(), call()];
     let choice = Choice { blocks, finish: Finish::Calls, logprobs: Vec::new() };
     let answer = Answer { choices: vec![choice], usage: None };
     let body = read(&ANTHROPIC.encode_answer(&answer, &Reply::default()));
@@ -78,9 +78,9 @@ fn a_proof_that_came_through_a_client_is_put_back_on_its_call() {
     let asked = asked.to_string();
     let request = decode(asked.as_bytes()).unwrap();
     let [
-        Piece::Thinking { text, seal: None },
-        Piece::Call { seal: one, .. },
-        Piece::Call { seal: two, .. },
+        Piece::Thinking { text, signature: None },
+        Piece::Call { signature: one, .. },
+        Piece::Call { signature: two, .. },
     ] = &*request.turns[1].pieces
     else {
         panic!("{request:?}")

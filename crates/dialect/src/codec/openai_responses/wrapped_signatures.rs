@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::{Edit, Seal, Value};
+use crate::{Edit, Signature, Value};
 
 /// The cuts that take the gateway's own reasoning items out of `input`, commas included.
-pub(super) fn own_seals(body: &Value<'_>) -> Vec<Edit> {
+pub(super) fn cuts(body: &Value<'_>) -> Vec<Edit> {
     let items = body.get("input").items();
     let own: Vec<bool> = items.iter().map(is_own).collect();
     let mut edits = Vec::new();
@@ -35,7 +35,7 @@ pub(super) fn own_seals(body: &Value<'_>) -> Vec<Edit> {
 
 fn is_own(item: &Value<'_>) -> bool {
     item.get("type").text() == Some("reasoning")
-        && item.get("encrypted_content").text().is_some_and(Seal::is_own)
+        && item.get("encrypted_content").text().is_some_and(Signature::is_own)
 }
 
 /// Where in the text of `body` a value of it stands.

@@ -1,6 +1,6 @@
-//! Proofs of reasoning, and how one vendor's travels through another's dialect.
+//! Signatures of reasoning, and how one vendor's travels through another's dialect.
 //!
-//! A vendor wants its proof (`signature`, `encrypted_content`, `thoughtSignature`) back unchanged.
+//! A vendor wants its signature (`signature`, `encrypted_content`, `thoughtSignature`) back unchanged.
 //! A client of another dialect has only its own field to keep it in, so it goes there wrapped:
 //! base64 text that begins with [`OWN_MARK`], by which it is known again. What is wrapped is only
 //! ever sent back to where it came from, so it needs no authentication.
@@ -9,11 +9,11 @@ use std::borrow::Cow;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-/// What every wrapped proof begins with: the base64 of `tollgate:`. It fills whole groups, so that
+/// What every wrapped signature begins with: the base64 of `tollgate:`. It fills whole groups, so that
 /// it stands at the start whatever follows, in either alphabet.
 pub const OWN_MARK: &str = "dG9sbGdhdGU6";
 
-/// Whose proof it is.
+/// Whose signature it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vendor {
     /// OpenAI: `encrypted_content`.
@@ -28,12 +28,12 @@ pub enum Vendor {
     Unsigned,
 }
 
-/// An opaque proof that only its vendor can read.
+/// An opaque signature that only its vendor can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seal<'a> {
+pub struct Signature<'a> {
     /// Whose it is.
     pub vendor: Vendor,
-    /// The proof as the vendor wrote it.
+    /// The signature as the vendor wrote it.
     pub data: Cow<'a, str>,
     /// The id of the item, where the vendor wants it back (OpenAI), or how it was sent ([`Via`]).
     pub id: Option<Cow<'a, str>>,
@@ -41,7 +41,7 @@ pub struct Seal<'a> {
     pub redacted: bool,
 }
 
-/// How a proof came from a server that serves another vendor's models in OpenAI's dialect.
+/// How a signature came from a server that serves another vendor's models in OpenAI's dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Via<'s> {
     /// The name under which it stood, where the place has several.
@@ -52,20 +52,20 @@ pub(crate) struct Via<'s> {
     pub(crate) model: &'s str,
 }
 
-impl<'a> Seal<'a> {
-    /// The proof `data` of `vendor`.
+impl<'a> Signature<'a> {
+    /// The signature `data` of `vendor`.
     pub fn new(vendor: Vendor, data: impl Into<Cow<'a, str>>) -> Self {
         Self { vendor, data: data.into(), id: None, redacted: false }
     }
 
-    /// The mark of thoughts that came without a proof.
+    /// The mark of thoughts that came without a signature.
     pub fn unsigned() -> Self {
         Self::new(Vendor::Unsigned, "")
     }
 
     /// The same, with a life of its own.
-    pub fn into_owned(self) -> Seal<'static> {
-        Seal {
+    pub fn into_owned(self) -> Signature<'static> {
+        Signature {
             vendor: self.vendor,
             data: Cow::Owned(self.data.into_owned()),
             id: self.id.map(|id| Cow::Owned(id.into_owned())),
@@ -89,7 +89,7 @@ impl<'a> Seal<'a> {
         Some(Via { place, call: (!call.is_empty()).then_some(call), model })
     }
 
-    /// Whether it is a proof of the call behind it, for clients whose dialect signs no calls.
+    /// Whether it is a signature of the call behind it, for clients whose dialect signs no calls.
     pub(crate) fn is_of_next_call(&self) -> bool {
         matches!(self.vendor, Vendor::Gemini | Vendor::Compatible)
             && self.via().is_none_or(|via| via.call.is_none())
@@ -109,11 +109,11 @@ impl<'a> Seal<'a> {
         wrap(&format!("{vendor}{}:{id}{}", id.len(), self.data))
     }
 
-    /// What a field of `native` holds: a wrapped proof, or the vendor's own. None where it is
+    /// What a field of `native` holds: a wrapped signature, or the vendor's own. None where it is
     /// marked as ours and is not whole.
-    pub fn read(field: &'a str, native: Vendor) -> Option<Seal<'a>> {
+    pub fn read(field: &'a str, native: Vendor) -> Option<Signature<'a>> {
         if !field.starts_with(OWN_MARK) {
-            return Some(Seal::new(native, field));
+            return Some(Signature::new(native, field));
         }
         let rest = &*unwrap(field)?;
         let (vendor, redacted) = match rest.chars().next()? {
@@ -128,7 +128,7 @@ impl<'a> Seal<'a> {
         let (length, rest) = rest[1..].split_once(':')?;
         let (id, data) = rest.split_at_checked(length.parse().ok()?)?;
         let id = (!id.is_empty()).then(|| Cow::Owned(id.to_owned()));
-        Some(Seal { vendor, data: Cow::Owned(data.to_owned()), id, redacted })
+        Some(Signature { vendor, data: Cow::Owned(data.to_owned()), id, redacted })
     }
 
     /// Whether `field` holds something that the gateway wrapped.
@@ -168,12 +168,15 @@ mod tests {
             for data in ["", "EqQBCgIYAg==", "gAAAAABenc+/==", "é:1:2"] {
                 let id = (vendor == Vendor::Openai).then_some(Cow::Borrowed("rs_6:8"));
                 let redacted = vendor == Vendor::Anthropic;
-                let seal = Seal { vendor, data: data.into(), id, redacted };
-                let wrapped = seal.wrapped();
-                assert!(Seal::is_own(&wrapped), "{wrapped}");
-                assert_eq!(Seal::read(&wrapped, Vendor::Gemini), Some(seal.clone()));
+                let signature = Signature { vendor, data: data.into(), id, redacted };
+                let wrapped = signature.wrapped();
+                assert!(Signature::is_own(&wrapped), "{wrapped}");
+                assert_eq!(Signature::read(&wrapped, Vendor::Gemini), Some(signature.clone()));
                 let url_safe = wrapped.replace('+', "-").replace('/', "_");
-                assert_eq!(Seal::read(url_safe.trim_end_matches('='), Vendor::Gemini), Some(seal));
+                assert_eq!(
+                    Signature::read(url_safe.trim_end_matches('='), Vendor::Gemini),
+                    Some(signature)
+                );
             }
         }
     }
@@ -182,21 +185,21 @@ mod tests {
     fn a_proof_knows_which_server_sent_it() {
         for call in [None, Some("call_1")] {
             let via = Via { place: "vertex", call, model: "google/gemini-3" };
-            let wrapped = Seal::new(Vendor::Gemini, "c2ln").sent_by(via).wrapped();
-            let seal = Seal::read(&wrapped, Vendor::Anthropic).unwrap();
-            assert_eq!((seal.via(), &*seal.data), (Some(via), "c2ln"));
-            assert_eq!(seal.is_of_next_call(), call.is_none());
+            let wrapped = Signature::new(Vendor::Gemini, "c2ln").sent_by(via).wrapped();
+            let signature = Signature::read(&wrapped, Vendor::Anthropic).unwrap();
+            assert_eq!((signature.via(), &*signature.data), (Some(via), "c2ln"));
+            assert_eq!(signature.is_of_next_call(), call.is_none());
         }
-        assert_eq!(Seal::new(Vendor::Gemini, "c2ln").via(), None);
-        let item = Seal { id: Some("a\nb\nc".into()), ..Seal::new(Vendor::Openai, "x") };
+        assert_eq!(Signature::new(Vendor::Gemini, "c2ln").via(), None);
+        let item = Signature { id: Some("a\nb\nc".into()), ..Signature::new(Vendor::Openai, "x") };
         assert!(item.via().is_none() && !item.is_of_next_call());
     }
 
     #[test]
     fn a_vendors_own_is_taken_as_it_is() {
-        let seal = Seal::read("EqQBCgIYAg==", Vendor::Anthropic).unwrap();
-        assert_eq!((seal.vendor, &*seal.data), (Vendor::Anthropic, "EqQBCgIYAg=="));
-        assert_eq!(Seal::read("dG9sbGdhdGU6!", Vendor::Anthropic), None);
-        assert_eq!(Seal::read("dG9sbGdhdGU6", Vendor::Anthropic), None);
+        let signature = Signature::read("EqQBCgIYAg==", Vendor::Anthropic).unwrap();
+        assert_eq!((signature.vendor, &*signature.data), (Vendor::Anthropic, "EqQBCgIYAg=="));
+        assert_eq!(Signature::read("dG9sbGdhdGU6!", Vendor::Anthropic), None);
+        assert_eq!(Signature::read("dG9sbGdhdGU6", Vendor::Anthropic), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Cuts what the gateway wrapped out of a history that reaches Gemini by the transparent road.
 //!
 //! A thought that carries it goes with it; of other parts only the field goes. A content that has
-//! nothing left goes too, because Google refuses one without parts. Google's own proof of a call,
+//! nothing left goes too, because Google refuses one without parts. Google's own signature of a call,
 //! which came by way of a compatible server, is unwrapped.
 
 use std::ops::Range;
@@ -9,10 +9,10 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::fields::{camel, list};
-use crate::{Edit, Seal, Value, Vendor, write};
+use crate::{Edit, Signature, Value, Vendor, write};
 
 /// What is to be cut out of `body`.
-pub(super) fn own(body: &Value<'_>) -> Vec<Edit> {
+pub(super) fn cuts(body: &Value<'_>) -> Vec<Edit> {
     let text = body.raw();
     let mut cuts = Vec::new();
     let mut edits = Vec::new();
@@ -43,12 +43,12 @@ pub(super) fn own(body: &Value<'_>) -> Vec<Edit> {
     edits
 }
 
-/// Google's own proof, as JSON, where it is wrapped because it came by way of another server.
+/// Google's own signature, as JSON, where it is wrapped because it came by way of another server.
 fn googles(value: &Value<'_>) -> Option<Bytes> {
-    let seal = Seal::read(value.text()?, Vendor::Gemini)?;
+    let signature = Signature::read(value.text()?, Vendor::Gemini)?;
     let mut json = Vec::new();
-    write::string(&mut json, &seal.data);
-    (seal.vendor == Vendor::Gemini).then(|| json.into())
+    write::string(&mut json, &signature.data);
+    (signature.vendor == Vendor::Gemini).then(|| json.into())
 }
 
 fn parts<'v, 'a>(content: &'v Value<'a>) -> &'v [Value<'a>] {
@@ -56,10 +56,10 @@ fn parts<'v, 'a>(content: &'v Value<'a>) -> &'v [Value<'a>] {
     if parts.is_null() { &[] } else { list(parts) }
 }
 
-/// The proof of a part, where it is one of ours.
+/// The signature of a part, where it is one of ours.
 fn marked<'v, 'a>(part: &'v Value<'a>) -> Option<&'v Value<'a>> {
     let named = part.members().iter().find(|(name, _)| camel(name) == "thoughtSignature");
-    named.map(|(_, value)| value).filter(|value| value.text().is_some_and(Seal::is_own))
+    named.map(|(_, value)| value).filter(|value| value.text().is_some_and(Signature::is_own))
 }
 
 /// Whether a part is nothing but what we put there.
@@ -117,9 +117,9 @@ mod tests {
     use crate::splice;
 
     fn check(body: &str, expected: &str) {
-        let wrapped = Seal::new(Vendor::Anthropic, "EqQB").wrapped();
+        let wrapped = Signature::new(Vendor::Anthropic, "EqQB").wrapped();
         let body = body.replace("OURS", &wrapped);
-        let edits = own(&Value::of(&body).unwrap());
+        let edits = cuts(&Value::of(&body).unwrap());
         let cut = splice(&Bytes::from(body.clone()), &edits);
         assert_eq!(std::str::from_utf8(&cut).unwrap(), expected, "{body}");
         assert!(crate::validate(&cut).is_ok());
@@ -127,12 +127,12 @@ mod tests {
 
     #[test]
     fn googles_own_proof_is_unwrapped() {
-        let via = crate::seal::Via { place: "google", call: None, model: "m" };
-        let wrapped = Seal::new(Vendor::Gemini, "c2ln").sent_by(via).wrapped();
+        let via = crate::signature::Via { place: "google", call: None, model: "m" };
+        let wrapped = Signature::new(Vendor::Gemini, "c2ln").sent_by(via).wrapped();
         let body =
             r#"{"contents":[{"parts":[{"functionCall":{"name":"f"},"thoughtSignature":"OURS"}]}]}"#;
         let body = body.replace("OURS", &wrapped);
-        let cut = splice(&Bytes::from(body.clone()), &own(&Value::of(&body).unwrap()));
+        let cut = splice(&Bytes::from(body.clone()), &cuts(&Value::of(&body).unwrap()));
         let wanted =
             r#"{"contents":[{"parts":[{"functionCall":{"name":"f"},"thoughtSignature":"c2ln"}]}]}"#;
         assert_eq!(std::str::from_utf8(&cut).unwrap(), wanted);

@@ -1,10 +1,10 @@
 //! What the gateway itself put into a client's history and no vendor knows.
 
-use crate::{Edit, Seal, Value};
+use crate::{Edit, Signature, Value};
 
 /// Takes out the `thinking_blocks` and signatures that carry the gateway's mark. What is left
 /// empty by it becomes `null`, which is as good as missing.
-pub(super) fn own(body: &Value<'_>) -> Vec<Edit> {
+pub(super) fn cuts(body: &Value<'_>) -> Vec<Edit> {
     let mut edits = Vec::new();
     for message in body.get("messages").items() {
         let blocks = message.get("thinking_blocks");
@@ -19,7 +19,7 @@ pub(super) fn own(body: &Value<'_>) -> Vec<Edit> {
         }
         for holder in message.get("tool_calls").items().iter().chain([message]) {
             let signature = holder.get("extra_content").get("google").get("thought_signature");
-            if signature.text().is_some_and(Seal::is_own) {
+            if signature.text().is_some_and(Signature::is_own) {
                 edits.push(edit(body, signature, "null".to_owned()));
             }
         }
@@ -28,7 +28,7 @@ pub(super) fn own(body: &Value<'_>) -> Vec<Edit> {
 }
 
 fn is_own_block(block: &Value<'_>) -> bool {
-    ["signature", "data"].iter().any(|name| block.get(name).text().is_some_and(Seal::is_own))
+    ["signature", "data"].iter().any(|name| block.get(name).text().is_some_and(Signature::is_own))
 }
 
 /// Puts `replacement` in the place where `part` stands in `body`.

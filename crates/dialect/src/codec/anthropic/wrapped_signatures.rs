@@ -1,13 +1,13 @@
 //! Taking out of a body what the gateway itself put into the client's history.
 //!
 //! A conversation that was answered by another vendor's model and now comes to Anthropic carries
-//! proofs that Anthropic did not make. It would refuse them.
+//! signatures that Anthropic did not make. It would refuse them.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::{Edit, Seal, Value};
+use crate::{Edit, Signature, Value};
 
 /// The cuts. Places are counted in the text of `body`.
 pub(super) fn cuts(body: &Value<'_>) -> Vec<Edit> {
@@ -80,5 +80,5 @@ fn is_own(block: &Value<'_>) -> bool {
 }
 
 fn own(field: &Value<'_>) -> bool {
-    field.text().is_some_and(Seal::is_own)
+    field.text().is_some_and(Signature::is_own)
 }

@@ -1,6 +1,6 @@
-//! Proofs of servers that serve other vendors' models in this dialect, and how they go back.
+//! Signatures of servers that serve other vendors' models in this dialect, and how they go back.
 //!
-//! Google's models sign calls in `extra_content`, and OpenRouter tells of thoughts and their proofs
+//! Google's models sign calls in `extra_content`, and OpenRouter tells of thoughts and their signatures
 //! in `reasoning_details`. Either is refused or forgotten unless it comes back as it was sent, and
 //! it comes back only to the model that sent it: others refuse members that they do not know. An
 //! upstream whose profile says that it wants signatures gets those of Google's own dialect as well.
@@ -10,14 +10,14 @@
 use std::borrow::Cow;
 
 use crate::{
-    Profile, Seal, Value, Vendor,
+    Profile, Signature, Value, Vendor,
     chat::Piece,
     halves::mended,
-    seal::Via,
+    signature::Via,
     write::{self, Array, Object},
 };
 
-/// What stands for the proof of a call that the model did not make.
+/// What stands for the signature of a call that the model did not make.
 const NO_PROOF: &str = "skip_thought_signature_validator";
 
 /// Whose names a signature may stand under in `extra_content`.
@@ -27,14 +27,14 @@ const PLACES: [&str; 2] = ["google", "vertex"];
 const MAX_DETAILS: usize = 4 << 20;
 
 /// The signature of a call or a message, and under which name it stands.
-pub(super) fn signature<'a>(holder: &Value<'a>) -> Option<(&'static str, Seal<'a>)> {
+pub(super) fn find<'a>(holder: &Value<'a>) -> Option<(&'static str, Signature<'a>)> {
     let extra = holder.get("extra_content");
     PLACES.into_iter().find_map(|place| {
-        let seal = match extra.get(place).get("thought_signature").cow()? {
-            Cow::Borrowed(text) => Seal::read(text, Vendor::Gemini)?,
-            Cow::Owned(text) => Seal::read(&text, Vendor::Gemini)?.into_owned(),
+        let signature = match extra.get(place).get("thought_signature").cow()? {
+            Cow::Borrowed(text) => Signature::read(text, Vendor::Gemini)?,
+            Cow::Owned(text) => Signature::read(&text, Vendor::Gemini)?.into_owned(),
         };
-        Some((place, seal))
+        Some((place, signature))
     })
 }
 
@@ -44,9 +44,9 @@ pub(super) fn signed_by<'a>(
     holder: &Value<'a>,
     model: &str,
     call: Option<&str>,
-) -> Option<Seal<'a>> {
-    let (place, seal) = signature(holder)?;
-    Some(seal.sent_by(Via { place, call, model }))
+) -> Option<Signature<'a>> {
+    let (place, signature) = find(holder)?;
+    Some(signature.sent_by(Via { place, call, model }))
 }
 
 /// The `reasoning_details` of one message, which a stream tells in pieces.
@@ -93,8 +93,8 @@ impl Details {
         }
     }
 
-    /// All of them as a proof of `model`; none where there are none, or no more than were told.
-    pub(super) fn seal(&mut self, model: &str) -> Option<Seal<'static>> {
+    /// All of them as a signature of `model`; none where there are none, or no more than were told.
+    pub(super) fn signature(&mut self, model: &str) -> Option<Signature<'static>> {
         if self.all.is_empty() || self.told == self.size {
             return None;
         }
@@ -106,7 +106,7 @@ impl Details {
             }
         });
         let json = mended(String::from_utf8(json).ok()?.into()).into_owned();
-        Some(Seal::new(Vendor::Compatible, json).sent_by(Via { place: "", call: None, model }))
+        Some(Signature::new(Vendor::Compatible, json).sent_by(Via { place: "", call: None, model }))
     }
 }
 
@@ -151,35 +151,36 @@ pub(super) fn thoughts<'v, 'a>(message: &'v Value<'a>) -> impl Iterator<Item = &
     })
 }
 
-/// The proofs that go back with a message of the model.
+/// The signatures that go back with a message of the model.
 #[derive(Debug, Default)]
-pub(super) struct Proofs<'p> {
+pub(super) struct Signatures<'p> {
     /// The signature of each call by its id, and where it stands.
     calls: Vec<(&'p str, &'p str, &'p str)>,
     details: Option<&'p str>,
 }
 
-impl<'p> Proofs<'p> {
+impl<'p> Signatures<'p> {
     /// Those that `model` may have back of the message that consists of `pieces`.
     pub(super) fn of(pieces: &[&'p Piece<'_>], model: &str, profile: &Profile) -> Self {
         let mut proofs = Self::default();
         // A signature in front of a call, where the client's dialect has no place for it.
-        let mut before: Option<&'p Seal<'_>> = None;
+        let mut before: Option<&'p Signature<'_>> = None;
         let mut first = None;
         for piece in pieces {
             match piece {
-                Piece::Thinking { seal: Some(seal), .. } => match seal.via().and_then(|it| it.call)
-                {
-                    Some(call) => proofs.add(call, seal, model, profile),
-                    None if seal.vendor == Vendor::Compatible => {
-                        proofs.add("", seal, model, profile);
+                Piece::Thinking { signature: Some(signature), .. } => {
+                    match signature.via().and_then(|it| it.call) {
+                        Some(call) => proofs.add(call, signature, model, profile),
+                        None if signature.vendor == Vendor::Compatible => {
+                            proofs.add("", signature, model, profile);
+                        }
+                        None => before = Some(signature),
                     }
-                    None => before = Some(seal),
-                },
-                Piece::Call { id, seal, .. } => {
+                }
+                Piece::Call { id, signature, .. } => {
                     first = first.or(Some(&**id));
-                    for seal in seal.as_ref().into_iter().chain(before.take()) {
-                        proofs.add(id, seal, model, profile);
+                    for signature in signature.as_ref().into_iter().chain(before.take()) {
+                        proofs.add(id, signature, model, profile);
                     }
                 }
                 _ => {}
@@ -194,16 +195,16 @@ impl<'p> Proofs<'p> {
         proofs
     }
 
-    fn add(&mut self, call: &'p str, seal: &'p Seal<'_>, model: &str, profile: &Profile) {
-        let via = seal.via();
+    fn add(&mut self, call: &'p str, signature: &'p Signature<'_>, model: &str, profile: &Profile) {
+        let via = signature.via();
         let own = via.is_some_and(|via| via.model == model);
-        match seal.vendor {
+        match signature.vendor {
             // What was told last is all of it.
-            Vendor::Compatible if own => self.details = Some(&seal.data),
+            Vendor::Compatible if own => self.details = Some(&signature.data),
             Vendor::Gemini if own || profile.thought_signatures => {
                 let place = via.filter(|_| own).map_or(PLACES[0], |via| via.place);
                 if !self.calls.iter().any(|(known, ..)| *known == call) {
-                    self.calls.push((call, place, &seal.data));
+                    self.calls.push((call, place, &signature.data));
                 }
             }
             _ => {}
@@ -242,13 +243,13 @@ mod tests {
         for delta in deltas {
             details.add(&Value::of(delta).unwrap());
         }
-        let seal = details.seal("m").unwrap();
+        let signature = details.signature("m").unwrap();
         assert_eq!(
-            &*seal.data,
+            &*signature.data,
             r#"[{"type":"reasoning.text","text":"a \ud83d\ude00","index":0,"format":"f","signature":"S"},{"type":"reasoning.encrypted","data":"D","id":"c","index":1},{"type":"reasoning.encrypted","data":"E","id":"d","index":1}]"#
         );
-        assert_eq!(details.seal("m"), None, "all of it was told");
+        assert_eq!(details.signature("m"), None, "all of it was told");
         details.add(&Value::of(deltas[3]).unwrap());
-        assert!(details.seal("m").is_some());
+        assert!(details.signature("m").is_some());
     }
 }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::VecDeque};
 
 use crate::{
-    Seal,
+    Signature,
     chat::{Citation, Event, Image, Opening},
 };
 
@@ -11,22 +11,22 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Content<'a> {
     Text(Cow<'a, str>),
-    Seal(Seal<'a>),
+    Signature(Signature<'a>),
     Cite(Citation<'a>),
 }
 
 /// One candidate.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Candidate {
     choice: u32,
-    seals_in_front: bool,
+    signatures_in_front: bool,
     /// The number of the next block that is given on.
     next: u32,
     /// The blocks that were opened and not closed by whoever tells of them.
     known: Vec<(u32, Kind)>,
     /// The block that is open for whoever listens.
     current: Option<Current>,
-    /// A call whose proof may come with the next event, and is to stand in front of it.
+    /// A call whose signature may come with the next event, and is to stand in front of it.
     held: Option<(u32, Opening<'static>)>,
     queue: VecDeque<Waiting>,
     /// Images that came while a call was open.
@@ -59,17 +59,17 @@ struct Waiting {
     block: u32,
     opening: Opening<'static>,
     text: String,
-    seal: Option<Seal<'static>>,
+    signature: Option<Signature<'static>>,
     citations: Vec<Citation<'static>>,
     closed: bool,
     size: usize,
 }
 
-impl Lane {
-    pub(super) fn new(choice: u32, seals_in_front: bool) -> Self {
+impl Candidate {
+    pub(super) fn new(choice: u32, signatures_in_front: bool) -> Self {
         Self {
             choice,
-            seals_in_front,
+            signatures_in_front,
             next: 0,
             known: Vec::new(),
             current: None,
@@ -108,7 +108,9 @@ impl Lane {
             Kind::Thinking | Kind::Call if self.in_call() => {
                 self.enqueue(block, opening.into_owned());
             }
-            Kind::Call if self.seals_in_front => self.held = Some((block, opening.into_owned())),
+            Kind::Call if self.signatures_in_front => {
+                self.held = Some((block, opening.into_owned()))
+            }
             Kind::Thinking | Kind::Call => self.begin(block, opening, each),
         }
     }
@@ -123,14 +125,14 @@ impl Lane {
             return;
         }
         let Some(kind) = self.kind_of(block).filter(|_| !self.finished) else { return };
-        let signs = matches!(content, Content::Seal(_));
-        if self.seals_in_front && signs && matches!(kind, Kind::Text | Kind::Refusal) {
+        let signs = matches!(content, Content::Signature(_));
+        if self.signatures_in_front && signs && matches!(kind, Kind::Text | Kind::Refusal) {
             return;
         }
-        if let (Some((held, _)), Content::Seal(seal)) = (&self.held, &content)
+        if let (Some((held, _)), Content::Signature(signature)) = (&self.held, &content)
             && *held == block
         {
-            return self.release(Some(seal.clone()), each);
+            return self.release(Some(signature.clone()), each);
         }
         self.release(None, each);
         if self.current.is_none_or(|current| current.block != block) {
@@ -208,9 +210,9 @@ impl Lane {
         each(match content {
             Content::Text(text) => Event::Delta { choice, block, text },
             Content::Cite(citation) => Event::Cite { choice, block, citation },
-            Content::Seal(seal) => {
+            Content::Signature(signature) => {
                 current.sealed = true;
-                Event::Seal { choice, block, seal }
+                Event::Signature { choice, block, signature }
             }
         });
     }
@@ -221,39 +223,39 @@ impl Lane {
         }
     }
 
-    /// Closes the open block; but a thought that is not signed may yet get the proof of a call
+    /// Closes the open block; but a thought that is not signed may yet get the signature of a call
     /// behind it.
     fn end_unless_unsigned(&mut self, each: &mut dyn FnMut(Event<'_>)) {
         let unsigned = |open: Current| open.kind == Kind::Thinking && !open.sealed;
-        if !(self.seals_in_front && self.current.is_some_and(unsigned)) {
+        if !(self.signatures_in_front && self.current.is_some_and(unsigned)) {
             self.end(each);
         }
     }
 
-    /// Opens the call that was held for its proof.
-    fn release(&mut self, seal: Option<Seal<'_>>, each: &mut dyn FnMut(Event<'_>)) {
+    /// Opens the call that was held for its signature.
+    fn release(&mut self, signature: Option<Signature<'_>>, each: &mut dyn FnMut(Event<'_>)) {
         if let Some((block, opening)) = self.held.take() {
-            self.call(block, opening, seal, each);
+            self.call(block, opening, signature, each);
         }
     }
 
-    /// Opens a call, its proof where it belongs.
+    /// Opens a call, its signature where it belongs.
     fn call(
         &mut self,
         block: u32,
         opening: Opening<'_>,
-        seal: Option<Seal<'_>>,
+        signature: Option<Signature<'_>>,
         each: &mut dyn FnMut(Event<'_>),
     ) {
-        let Some(seal) = seal else { return self.begin(block, opening, each) };
-        if !self.seals_in_front {
+        let Some(signature) = signature else { return self.begin(block, opening, each) };
+        if !self.signatures_in_front {
             self.begin(block, opening, each);
-            return self.say(Content::Seal(seal), each);
+            return self.say(Content::Signature(signature), each);
         }
         if self.current.is_none_or(|open| open.kind != Kind::Thinking || open.sealed) {
             self.begin(block, Opening::Thinking, each);
         }
-        self.say(Content::Seal(seal), each);
+        self.say(Content::Signature(signature), each);
         self.begin(block, opening, each);
     }
 
@@ -268,7 +270,7 @@ impl Lane {
             block,
             opening,
             text: String::new(),
-            seal: None,
+            signature: None,
             citations: Vec::new(),
             closed: false,
             size,
@@ -292,9 +294,9 @@ impl Lane {
                 waiting.text.push_str(&text);
                 text.len()
             }
-            Content::Seal(seal) => {
-                let size = seal.data.len();
-                waiting.seal = Some(seal.into_owned());
+            Content::Signature(signature) => {
+                let size = signature.data.len();
+                waiting.signature = Some(signature.into_owned());
                 size
             }
             Content::Cite(citation) => {
@@ -312,19 +314,19 @@ impl Lane {
     fn drain(&mut self, each: &mut dyn FnMut(Event<'_>)) {
         while !self.in_call() {
             let Some(waiting) = self.queue.pop_front() else { return };
-            let Waiting { block, opening, text, seal, citations, closed, size } = waiting;
+            let Waiting { block, opening, text, signature, citations, closed, size } = waiting;
             self.waiting -= size;
             let (before, behind) = match &opening {
-                Opening::Call { .. } => (seal, None),
-                _ => (None, seal),
+                Opening::Call { .. } => (signature, None),
+                _ => (None, signature),
             };
             self.call(block, opening, before, each);
             if !text.is_empty() {
                 self.say(Content::Text(text.into()), each);
             }
             citations.into_iter().for_each(|cite| self.say(Content::Cite(cite), each));
-            if let Some(seal) = behind {
-                self.say(Content::Seal(seal), each);
+            if let Some(signature) = behind {
+                self.say(Content::Signature(signature), each);
             }
             if closed {
                 self.end_unless_unsigned(each);
