@@ -20,7 +20,7 @@ use std::fmt::Debug;
 
 use crate::{
     Edit, Failure, FailureKind, Grammar, Malformed, Profile, Value,
-    chat::{Answer, Event, Request, Wish},
+    chat::{Answer, Event, MediaKind, Request, Wish},
     naming::Names,
 };
 
@@ -129,6 +129,12 @@ pub trait Codec: Debug + Send + Sync {
     /// Reads the body of an error answer.
     fn decode_failure(&self, status: u16, body: &[u8]) -> Failure {
         Failure::read(status, body)
+    }
+
+    /// The MIME types that media of this kind may have as data, where the dialect cannot name them by
+    /// an http address; empty where it can, and where it does not take the kind at all.
+    fn data_only(&self, _kind: MediaKind) -> &'static [&'static str] {
+        &[]
     }
 
     /// Writes the question for the number of input tokens; none where the dialect has none.

@@ -11,6 +11,7 @@ pub mod client_program;
 pub mod error_class;
 pub mod event;
 pub mod fault;
+pub mod file_address;
 pub mod ids;
 pub mod key_status;
 pub mod limit;
@@ -45,6 +46,7 @@ pub use event::{
     Trigger,
 };
 pub use fault::{Fault, Faults};
+pub use file_address::FileAddress;
 pub use ids::{
     AlertId, LimitId, ProviderKeyId, Revision, RouteId, RuleId, ServiceKeyId, UpstreamId, UserId,
 };

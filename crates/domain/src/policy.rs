@@ -56,6 +56,8 @@ pub struct PoolPolicy {
     /// Whether callers may get ephemeral secrets (of Realtime, Live, ChatKit), with which a client
     /// goes to the provider itself: what it does there is not counted and no limit holds.
     pub ephemeral_secrets: bool,
+    /// Whether the gateway fetches media that clients name by address.
+    pub fetch_media: FetchMedia,
 }
 
 impl Default for PoolPolicy {
@@ -79,6 +81,7 @@ impl Default for PoolPolicy {
             pass_redirects: false,
             answer_timeout: None,
             ephemeral_secrets: false,
+            fetch_media: FetchMedia::default(),
         }
     }
 }
@@ -148,6 +151,7 @@ impl PoolPolicy {
             faults.add("header_script.source", format!("must be 1 to {most} bytes"));
         }
         self.breaker.faults(&mut faults);
+        self.fetch_media.faults(&mut faults);
         if let Some(sticky) = &self.sticky {
             sticky.faults(&mut faults);
         }
@@ -293,6 +297,48 @@ impl Probe {
     }
 }
 
+/// Whether, and within which bounds, the gateway fetches media that a client names by address, where
+/// the target's dialect takes only the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FetchMedia {
+    /// Whether they are fetched at all; otherwise such a call is refused.
+    pub enabled: bool,
+    /// Largest file, in bytes.
+    pub max_bytes: u64,
+    /// Most different addresses in one call.
+    pub max_files: u32,
+    /// Longest time for all files of a call together.
+    pub timeout: Duration,
+}
+
+impl Default for FetchMedia {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(15);
+        Self { enabled: false, max_bytes: 10 << 20, max_files: 16, timeout }
+    }
+}
+
+impl FetchMedia {
+    /// Largest value of `max_bytes`: what Gemini takes of a document.
+    pub const BYTES_MAX: u64 = 50 << 20;
+    /// Largest value of `max_files`.
+    pub const FILES_MAX: u32 = 64;
+
+    fn faults(&self, faults: &mut Faults) {
+        if !(1..=Self::BYTES_MAX).contains(&self.max_bytes) {
+            let words = format!("must be 1 to {} bytes", Self::BYTES_MAX);
+            faults.add("fetch_media.max_bytes", words);
+        }
+        if !(1..=Self::FILES_MAX).contains(&self.max_files) {
+            faults.add("fetch_media.max_files", format!("must be 1 to {}", Self::FILES_MAX));
+        }
+        if self.timeout.is_zero() || self.timeout > Duration::from_secs(120) {
+            faults.add("fetch_media.timeout", "must be more than 0 and at most 120 seconds");
+        }
+    }
+}
+
 /// A script that says which headers a request gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeaderScript {
@@ -353,6 +399,19 @@ mod tests {
             let expected: &[_] = if good { &[] } else { &["probe.path"] };
             check(|policy| policy.probe.path = Some(path.to_owned()), expected);
         }
+    }
+
+    #[test]
+    fn media_are_fetched_within_bounds_only() {
+        let fetch = |max_bytes, max_files, seconds| {
+            let timeout = Duration::from_secs(seconds);
+            FetchMedia { enabled: true, max_bytes, max_files, timeout }
+        };
+        check(|policy| policy.fetch_media = fetch(1, 1, 1), &[]);
+        check(|policy| policy.fetch_media = fetch(FetchMedia::BYTES_MAX, 64, 120), &[]);
+        let all = ["fetch_media.max_bytes", "fetch_media.max_files", "fetch_media.timeout"];
+        check(|policy| policy.fetch_media = fetch(0, 0, 0), &all);
+        check(|policy| policy.fetch_media = fetch(FetchMedia::BYTES_MAX + 1, 65, 121), &all);
     }
 
     #[test]

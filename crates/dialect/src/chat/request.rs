@@ -1,6 +1,6 @@
 //! What is asked of a model.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, slice};
 
 use super::{Name, Schema, Tool, ToolChoice};
 use crate::Signature;
@@ -49,6 +49,26 @@ impl<'a> Request<'a> {
     pub(crate) fn prompt_and_turns(&self) -> (&[Turn<'a>], &[Turn<'a>]) {
         let leading = self.turns.iter().take_while(|turn| turn.role == Role::System).count();
         self.turns.split_at(leading)
+    }
+
+    /// All media, those in results of tools too.
+    pub fn media(&self) -> impl Iterator<Item = &Media<'a>> {
+        let pieces = self.turns.iter().flat_map(|turn| &turn.pieces);
+        let pieces = pieces.flat_map(|piece| match piece {
+            Piece::Result { content, .. } => content.as_slice(),
+            other => slice::from_ref(other),
+        });
+        pieces.filter_map(|piece| if let Piece::Media(media) = piece { Some(media) } else { None })
+    }
+
+    /// The same, to be changed.
+    pub fn media_mut(&mut self) -> impl Iterator<Item = &mut Media<'a>> {
+        let pieces = self.turns.iter_mut().flat_map(|turn| &mut turn.pieces);
+        let pieces = pieces.flat_map(|piece| match piece {
+            Piece::Result { content, .. } => content.as_mut_slice(),
+            other => slice::from_mut(other),
+        });
+        pieces.filter_map(|piece| if let Piece::Media(media) = piece { Some(media) } else { None })
     }
 }
 

@@ -32,7 +32,7 @@ use super::{Ask, Codec, DecodeStream, EncodeStream, Encoded, Reply, Target};
 use crate::{
     Edit, Failure, FailureKind, Grammar, MaxTokensField, Names, Profile, SystemRole, ThinkingForm,
     Value,
-    chat::{Answer, Request},
+    chat::{Answer, MediaKind, Request},
     write,
 };
 
@@ -91,6 +91,17 @@ impl Codec for Gemini {
         target: Target<'_>,
     ) -> Result<Encoded, Failure> {
         encode_request::encode(request, target)
+    }
+
+    /// "Image understanding" and "Document understanding" in Google's manual.
+    fn data_only(&self, kind: MediaKind) -> &'static [&'static str] {
+        match kind {
+            MediaKind::Image => {
+                &["image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"]
+            }
+            MediaKind::Document => &["application/pdf"],
+            MediaKind::Audio | MediaKind::Video => &[],
+        }
     }
 
     fn decode_answer<'a>(&self, body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {

@@ -24,7 +24,7 @@ use super::openai;
 use crate::{
     Ask, Codec, DecodeStream, Edit, EncodeStream, Encoded, Failure, Grammar, MaxTokensField, Names,
     Profile, Reply, SystemRole, Target, ThinkingForm, Value,
-    chat::{Answer, Request},
+    chat::{Answer, MediaKind, Request},
 };
 
 /// The codec of Chat Completions.
@@ -82,6 +82,14 @@ impl Codec for OpenAiChat {
         target: Target<'_>,
     ) -> Result<Encoded, Failure> {
         encode_request::encode(request, target)
+    }
+
+    /// Documents go as data (OpenAI's "File inputs"); images go either way.
+    fn data_only(&self, kind: MediaKind) -> &'static [&'static str] {
+        match kind {
+            MediaKind::Document => &["application/pdf"],
+            MediaKind::Image | MediaKind::Audio | MediaKind::Video => &[],
+        }
     }
 
     fn decode_answer<'a>(&self, body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {

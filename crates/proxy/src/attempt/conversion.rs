@@ -9,6 +9,7 @@
 mod answer;
 mod converted;
 mod failure;
+mod media;
 mod request;
 mod stream;
 mod vectors;

@@ -87,7 +87,15 @@ pub(crate) async fn first_answer(
         let Some(running) = asking.world.running(target.entry.upstream.id) else { continue };
         let wording = match (target.road, &mut conversion) {
             (Road::Into(dialect), Some(conversion)) => {
-                match conversion.worded(asking.gateway, target, dialect) {
+                let deadline = Times::of(&target.entry, client).answer_by;
+                let fetch = conversion.fetch_media(asking.gateway, target, dialect, deadline);
+                let fetched = tokio::select! {
+                    biased;
+                    fetched = fetch => fetched,
+                    () = client.gone() => return Err(Refusal::ClientGone),
+                };
+                let worded = || conversion.worded(asking.gateway, target, dialect);
+                match fetched.and_then(|()| worded()) {
                     Ok(Worded::Ask(wording)) => Some(wording),
                     Ok(Worded::Known(answer)) => return Ok(Reached::Converted(answer)),
                     Err(failure) => {
@@ -159,6 +167,16 @@ struct Times {
     answer_by: Instant,
 }
 
+impl Times {
+    fn of(entry: &UpstreamEntry, client: &Client<'_>) -> Self {
+        let upstream = &entry.upstream;
+        let deadline = client.started + upstream.timeouts.total;
+        let answer_timeout = upstream.policy.answer_timeout;
+        let answer_by = answer_timeout.map_or(deadline, |most| deadline.min(client.started + most));
+        Self { deadline, answer_by }
+    }
+}
+
 impl Round<'_> {
     /// An answer, a reason to end it all, or nothing: the next upstream's turn.
     async fn run(
@@ -182,10 +200,8 @@ impl Round<'_> {
         faults: &mut Vec<Fault>,
     ) -> Option<Result<Reached, Refusal>> {
         let upstream = &self.target.entry.upstream;
-        let deadline = client.started + upstream.timeouts.total;
-        let answer_timeout = upstream.policy.answer_timeout;
-        let answer_by = answer_timeout.map_or(deadline, |most| deadline.min(client.started + most));
-        let times = Times { deadline, answer_by };
+        let times = Times::of(&self.target.entry, client);
+        let answer_by = times.answer_by;
         let (mut failed_times, mut tried) = (0, Tried::default());
         loop {
             let turn = match self.turn(client, permit, &tried, answer_by).await {

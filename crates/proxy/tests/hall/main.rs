@@ -15,6 +15,7 @@ mod journal;
 mod keys;
 mod leaving;
 mod limits;
+mod media;
 mod memory;
 mod metering;
 mod model_routes;

@@ -6,7 +6,9 @@ use domain::policy as of;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use parts::{AuthFailure, Breaker, ErrorRule, HeaderScript, KeyLimit, Price, Probe, prices};
+use parts::{
+    AuthFailure, Breaker, ErrorRule, FetchMedia, HeaderScript, KeyLimit, Price, Probe, prices,
+};
 
 use crate::{
     api::{
@@ -63,6 +65,9 @@ pub(crate) struct Policy {
     /// Whether callers may get ephemeral secrets (of Realtime, Live, ChatKit). A client that has one
     /// goes to the provider itself: what it does there is not counted and no limit holds.
     ephemeral_secrets: bool,
+    /// Whether the gateway fetches images and PDFs that clients name by address, for dialects that
+    /// take only the data (Gemini).
+    fetch_media: FetchMedia,
 }
 
 /// How the pool of an upstream is to be used. In an edit what is not given stays, in objects too;
@@ -119,6 +124,8 @@ pub(crate) struct EditPolicy {
     answer_timeout: Option<Option<Seconds>>,
     /// Whether callers may get ephemeral secrets, with which a client goes past the gateway.
     ephemeral_secrets: Option<bool>,
+    /// Whether the gateway fetches images and PDFs that clients name by address; off by default.
+    fetch_media: Option<FetchMedia>,
 }
 
 impl EditPolicy {
@@ -147,6 +154,7 @@ impl EditPolicy {
             pass_redirects: self.pass_redirects.unwrap_or(now.pass_redirects),
             answer_timeout: self.answer_timeout.map_or(now.answer_timeout, time),
             ephemeral_secrets: self.ephemeral_secrets.unwrap_or(now.ephemeral_secrets),
+            fetch_media: self.fetch_media.map_or(now.fetch_media, Into::into),
         }
     }
 
@@ -177,6 +185,7 @@ impl From<of::PoolPolicy> for Policy {
             pass_redirects: policy.pass_redirects,
             answer_timeout: policy.answer_timeout.map(Seconds),
             ephemeral_secrets: policy.ephemeral_secrets,
+            fetch_media: policy.fetch_media.into(),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::OnceLock,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use dialect::{
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     converted::{Converted, JSON, Whole},
+    media::{Fetched, Fetcher},
     vectors::{self, Vectors},
     wording::Wording,
 };
@@ -43,7 +45,9 @@ pub(crate) struct Conversion<'a> {
     path_streams: bool,
     as_array: bool,
     /// The question, once a target needed it.
-    asked: Option<Result<Asked<'a>, Failure>>,
+    asked: OnceLock<Result<Asked<'a>, Failure>>,
+    /// Media that were fetched from addresses in it.
+    fetched: Fetched,
 }
 
 /// What is asked.
@@ -78,13 +82,42 @@ impl<'a> Conversion<'a> {
             job: call.job()?,
             path_streams,
             as_array: path_streams && !events,
-            asked: None,
+            asked: OnceLock::new(),
+            fetched: Fetched::default(),
         })
+    }
+
+    /// Fetches the media that the question names by address and `target` takes only as data, where
+    /// its policy says so; all must be here before `deadline`.
+    pub(crate) async fn fetch_media(
+        &mut self,
+        gateway: &Gateway,
+        target: &Planned,
+        dialect: Dialect,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let policy = target.entry.upstream.policy.fetch_media;
+        // Chat Completions count no tokens, and to estimate them needs no data.
+        let needless = self.job == Job::Count && dialect == Dialect::OpenaiChat;
+        if !policy.enabled || needless {
+            return Ok(());
+        }
+        self.asked()?;
+        let Some(Ok(Asked::Text(asked))) = self.asked.get() else { return Ok(()) };
+        let codec = codec_of(dialect);
+        if !self.fetched.lacks(asked, codec) {
+            return Ok(());
+        }
+        let memory = self.call.memory(gateway, 0).ok_or_else(busy)?;
+        let deadline = deadline.min(Instant::now() + policy.timeout);
+        let fetcher = Fetcher { connector: &gateway.connector, policy, deadline, memory: &memory };
+        // Large, and rare: not a part of every call's future.
+        Box::pin(self.fetched.fetch(asked, codec, fetcher)).await
     }
 
     /// The question in `dialect`, or why it cannot be said to `target`.
     pub(crate) fn worded(
-        &mut self,
+        &self,
         gateway: &Gateway,
         target: &Planned,
         dialect: Dialect,
@@ -102,15 +135,17 @@ impl<'a> Conversion<'a> {
                 vectors = Some(told);
                 encoded
             }
-            Asked::Text(asked) if job == Job::Count => {
-                match codec.encode_count_request(asked, to) {
-                    Some(encoded) => encoded?,
-                    None => return Ok(estimated(client, asked)),
-                }
-            }
             Asked::Text(asked) => {
-                (stream, wish) = (asked.stream, asked.wish.clone());
-                codec.encode_request(asked, to)?
+                let asked = self.fetched.put_into(asked);
+                if job == Job::Count {
+                    match codec.encode_count_request(&asked, to) {
+                        Some(encoded) => encoded?,
+                        None => return Ok(estimated(client, &asked)),
+                    }
+                } else {
+                    (stream, wish) = (asked.stream, asked.wish.clone());
+                    codec.encode_request(&asked, to)?
+                }
             }
         };
         if let Some(first) = encoded.dropped.first().filter(|_| target.strict) {
@@ -143,8 +178,8 @@ impl<'a> Conversion<'a> {
         self.call.model.as_deref().unwrap_or_default()
     }
 
-    fn asked(&mut self) -> Result<&Asked<'a>, Failure> {
-        let asked = self.asked.get_or_insert_with(|| {
+    fn asked(&self) -> Result<&Asked<'a>, Failure> {
+        let asked = self.asked.get_or_init(|| {
             let in_path = match &self.call.door {
                 Door::Model(Endpoint {
                     operation: Operation::ModelInPath { model, .. }, ..

@@ -104,6 +104,24 @@ pub(super) struct Probe {
     path: Option<String>,
 }
 
+/// Whether the gateway fetches images and PDFs that a client names by address, where the target's
+/// dialect takes only the data. It goes where `outbound.allow` lets upstreams be, sends neither
+/// credentials nor anything of the client, and follows up to three redirects.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FetchMedia {
+    /// Whether they are fetched; where they are not, a call that needs it is refused with 400.
+    enabled: bool,
+    /// Largest file, in bytes.
+    #[schema(minimum = 1, maximum = 52_428_800, example = 10_485_760)]
+    max_bytes: u64,
+    /// Most different addresses in one call.
+    #[schema(minimum = 1, maximum = 64, example = 16)]
+    max_files: u32,
+    /// Longest time, in seconds, for all files of a call together: more than 0 and at most 120.
+    timeout: Seconds,
+}
+
 /// What calls of a model cost, in dollars. At least one price must be given; what is not given
 /// costs nothing.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -206,6 +224,12 @@ impl Default for Breaker {
     }
 }
 
+impl Default for FetchMedia {
+    fn default() -> Self {
+        of::FetchMedia::default().into()
+    }
+}
+
 impl Default for Probe {
     fn default() -> Self {
         of::Probe::default().into()
@@ -246,6 +270,7 @@ both_ways! {
         enabled, window: seconds, min_calls, failure_percent, failures_in_a_row, open_for: seconds,
     }
     Probe = of::Probe { enabled, path }
+    FetchMedia = of::FetchMedia { enabled, max_bytes, max_files, timeout: seconds }
     HeaderScript = of::HeaderScript { source, on_error: word }
 }
 
