@@ -103,6 +103,21 @@ impl FromStr for Conversion {
 }
 
 impl Route {
+    /// A route with everything else as usual.
+    pub fn new(id: RouteId, owner: UserId, name: impl Into<String>, targets: Vec<Target>) -> Self {
+        Self {
+            id,
+            owner,
+            name: name.into(),
+            enabled: true,
+            conversion: Conversion::Allow,
+            strategy: Strategy::Weighted,
+            sticky: None,
+            matching: None,
+            targets,
+        }
+    }
+
     /// Most targets of one route.
     pub const TARGETS_MAX: usize = 64;
     /// Highest priority of a target.

@@ -60,6 +60,34 @@ pub struct Rule {
     pub version: i64,
 }
 
+impl Rule {
+    /// A rule with everything else as usual.
+    pub fn new(
+        id: RuleId,
+        owner: UserId,
+        name: impl Into<String>,
+        conditions: Condition,
+        actions: Vec<Action>,
+    ) -> Self {
+        Self {
+            id,
+            owner,
+            upstream: None,
+            name: name.into(),
+            conditions,
+            threshold: None,
+            actions,
+            auto_enable_delay: None,
+            cool_down: Duration::ZERO,
+            priority: 0,
+            stops: false,
+            shadow: false,
+            enabled: true,
+            version: 1,
+        }
+    }
+}
+
 /// What a call must be like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", untagged)]

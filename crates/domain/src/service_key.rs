@@ -52,6 +52,31 @@ pub struct PreviousKey {
 }
 
 impl ServiceKey {
+    /// A key that was just minted, with everything else as usual.
+    pub fn new(
+        id: ServiceKeyId,
+        owner: UserId,
+        name: impl Into<String>,
+        public_id: String,
+        digest: [u8; 32],
+        last_four: String,
+    ) -> Self {
+        Self {
+            id,
+            owner,
+            name: name.into(),
+            public_id,
+            digest,
+            last_four,
+            enabled: true,
+            expires_at: None,
+            allowed_upstreams: Vec::new(),
+            allowed_models: Vec::new(),
+            access: Access::default(),
+            previous: None,
+        }
+    }
+
     /// Everything about it that could not be served.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();

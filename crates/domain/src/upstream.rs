@@ -94,6 +94,17 @@ impl Upstream {
         }
     }
 
+    /// Gives it another provider. What followed from the provider before follows from the new one.
+    pub fn change_provider(&mut self, provider: Provider) {
+        if self.dialects == self.provider.dialects() {
+            self.dialects = provider.dialects();
+        }
+        if self.key_placement == self.provider.key_placement() {
+            self.key_placement = provider.key_placement();
+        }
+        self.provider = provider;
+    }
+
     /// Whether it may be asked for `model`.
     pub fn serves(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|m| m == model)

@@ -18,6 +18,7 @@ mod openapi;
 mod peer;
 mod permit;
 mod render;
+mod resource;
 mod router;
 mod serve;
 mod settings;

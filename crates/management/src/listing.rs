@@ -1,6 +1,6 @@
 //! Lists: which part is asked for, and how a page is answered.
 
-use domain::{Faults, UserId};
+use domain::Faults;
 use serde::{Deserialize, Serialize};
 use store::{Listed, Page, Sort, SortBy};
 use utoipa::{IntoParams, ToSchema};
@@ -65,8 +65,8 @@ impl From<Order> for Sort {
 }
 
 impl ListQuery {
-    /// The page it means, of the things of `owner` where that is given.
-    pub(crate) fn page(self, owner: Option<UserId>) -> Result<Page, ApiError> {
+    /// The page it means.
+    pub(crate) fn page(self) -> Result<Page, ApiError> {
         let mut faults = Faults::default();
         let limit = self.limit.unwrap_or(LIMIT);
         if !(1..=LIMIT_MAX).contains(&limit) {
@@ -78,7 +78,7 @@ impl ListQuery {
         let search = self.search.filter(|search| !search.trim().is_empty());
         let sort = self.sort.map(Sort::from).unwrap_or_default();
         faults
-            .none_or(Page { cursor: self.cursor, limit, search, sort, owner })
+            .none_or(Page { cursor: self.cursor, limit, search, sort, owner: None })
             .map_err(ApiError::Invalid)
     }
 }
@@ -98,7 +98,7 @@ pub(crate) struct PageQuery {
 impl PageQuery {
     /// The page it means.
     pub(crate) fn page(self) -> Result<Page, ApiError> {
-        ListQuery { cursor: self.cursor, limit: self.limit, ..ListQuery::default() }.page(None)
+        ListQuery { cursor: self.cursor, limit: self.limit, ..ListQuery::default() }.page()
     }
 }
 

@@ -13,7 +13,7 @@ use sea_orm::{
 
 use crate::{
     AlertFilter, AlertRow, AlertState, Listed, Page, Result, Store, StoreError, audit,
-    change::What, link::Transaction, logs::clean, moment, now_us, paging, triggers::upstreams_of,
+    change::What, link::Transaction, moment, now_us, paging, text::clean, triggers::upstreams_of,
     uncount,
 };
 

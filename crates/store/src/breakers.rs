@@ -10,7 +10,7 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
-use crate::{Result, Store, link::Transaction, logs::clean, moment};
+use crate::{Result, Store, link::Transaction, moment, text::clean};
 
 impl Store {
     /// At most `limit` steps of breakers that other processes than this one wrote after number

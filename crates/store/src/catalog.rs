@@ -15,31 +15,19 @@ use domain::{
     Catalog, CompiledRule, Faults, Limit, LimitId, Owner, ProviderKey, ProviderKeyId, Revision,
     Route, RouteId, RuleId, ServiceKey, ServiceKeyId, UpstreamEntry, UpstreamId, UserId,
 };
-use entity::{
-    limits, provider_keys, revision, routes, rules, service_keys, tombstones, upstreams, users,
-};
+use entity::{limits, provider_keys, routes, rules, service_keys, tombstones, upstreams, users};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use tracing::error;
 
-use crate::{Result, Store, StoreError};
+use crate::{
+    Kind, Result, Store, StoreError,
+    loaded::{Loaded, revision},
+};
 
 /// Tombstones of this many changes are kept; who fell further behind reads everything.
 pub(crate) const TOMBSTONES_KEPT: i64 = 100_000;
 /// From this many secrets on they are opened beside the async threads.
 const MANY_SECRETS: usize = 256;
-
-/// The newest catalog that was loaded, and from which file.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    generation: u64,
-    catalog: Arc<Catalog>,
-}
-
-impl Loaded {
-    pub(crate) fn nothing() -> Self {
-        Self { generation: 0, catalog: Arc::new(Catalog::empty()) }
-    }
-}
 
 impl Store {
     /// The number of the newest change; one cheap query. Another process may have raised it.
@@ -89,13 +77,6 @@ impl Store {
             *loaded = Loaded { generation, catalog };
         }
     }
-}
-
-/// The number of the newest change.
-pub(crate) async fn revision(db: &impl ConnectionTrait) -> Result<Revision> {
-    let row = revision::Entity::find_by_id(1).one(db).await?;
-    row.map(|row| Revision(row.revision))
-        .ok_or_else(|| StoreError::Unexpected("there is no revision".into()))
 }
 
 /// Brings `base` to what the tables say now, and tells how many rows were read for it. Must run in
@@ -149,15 +130,17 @@ impl Work {
         let gone = tombstones::Entity::find().filter(tombstones::Column::Revision.gt(self.since));
         for row in gone.all(db).await? {
             self.rows += 1;
-            match row.kind.as_str() {
-                "upstreams" => drop(next.upstreams.remove(&UpstreamId(row.id))),
-                "provider_keys" => drop(keys.insert(ProviderKeyId(row.id), None)),
-                "service_keys" => drop(next.service_keys.remove(&ServiceKeyId(row.id))),
-                "routes" => drop(next.routes.remove(&RouteId(row.id))),
-                "limits" => drop(next.limits.remove(&LimitId(row.id))),
-                "rules" => drop(next.rules.remove(&RuleId(row.id))),
-                "users" => drop(next.owners.remove(&UserId(row.id))),
-                _ => {}
+            let id = row.id;
+            // A kind that only a newer program knows was never in this catalog.
+            let Some(kind) = Kind::of_table(&row.kind) else { continue };
+            match kind {
+                Kind::Upstream => drop(next.upstreams.remove(&UpstreamId(id))),
+                Kind::ProviderKey => drop(keys.insert(ProviderKeyId(id), None)),
+                Kind::ServiceKey => drop(next.service_keys.remove(&ServiceKeyId(id))),
+                Kind::Route => drop(next.routes.remove(&RouteId(id))),
+                Kind::Limit => drop(next.limits.remove(&LimitId(id))),
+                Kind::Rule => drop(next.rules.remove(&RuleId(id))),
+                Kind::User => drop(next.owners.remove(&UserId(id))),
             }
         }
         Ok(())

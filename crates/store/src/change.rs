@@ -8,17 +8,20 @@ use std::sync::{Arc, atomic::Ordering};
 
 use auth::Actor;
 use domain::{Fault, Faults, Revision, Snapshot, UserId};
-use entity::{revision, tombstones, users};
+use entity::{revision, tombstones};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, Statement,
     sea_query::Expr,
 };
 use serde_json::{Map, Value};
 
-use crate::{Result, Store, StoreError, audit, catalog, link::Transaction, now_us};
+use crate::{
+    Kind, Result, Store, StoreError, audit, catalog, link::Transaction, now_us, paging::Stamp,
+};
 
 /// An open change.
-pub(crate) struct Change<'a> {
+#[derive(Debug)]
+pub struct Change<'a> {
     store: &'a Store,
     by: &'a Actor,
     tx: Transaction,
@@ -68,30 +71,38 @@ impl Change<'_> {
     }
 
     /// The first of `n` ids of `table` that were never given before.
-    pub(crate) async fn ids(&self, table: &str, n: usize) -> Result<i64> {
-        numbers(&self.tx, table, n).await
+    pub(crate) async fn ids(&self, kind: Kind, n: usize) -> Result<i64> {
+        numbers(&self.tx, kind.table(), n).await
     }
 
-    /// Who will own what is made: whoever makes it, or the user they name.
-    pub(crate) async fn owner(&self, named: Option<UserId>) -> Result<i64> {
-        let own = self.by.user().map_or(0, |user| user.0);
-        let Some(UserId(named)) = named else { return Ok(own) };
-        if named == own {
-            return Ok(own);
+    /// Who makes the change.
+    pub(crate) fn by(&self) -> &Actor {
+        self.by
+    }
+
+    /// The store that is changed.
+    pub(crate) fn store(&self) -> &Store {
+        self.store
+    }
+
+    /// What it leaves on a row that it makes, or that had this stamp before.
+    pub(crate) fn stamp(&self, before: Option<&Stamp>) -> Stamp {
+        Stamp {
+            created_us: before.map_or(self.now_us, |before| before.created_us),
+            updated_us: self.now_us,
+            revision: self.revision,
         }
-        if self.by.confined_to().is_some() {
-            return Err(StoreError::fault("owner_id", "must be your own id"));
-        }
-        match users::Entity::find_by_id(named).one(&self.tx).await? {
-            Some(_) => Ok(named),
-            None => Err(StoreError::fault("owner_id", "there is no such user")),
-        }
+    }
+
+    /// Who will own what is made: whoever makes it.
+    pub(crate) fn owner(&self) -> UserId {
+        self.by.user().unwrap_or(UserId(0))
     }
 
     /// Who may not see a thing is told that there is none.
-    pub(crate) fn owned(&self, owner: i64, kind: &'static str) -> Result<()> {
+    pub(crate) fn owned(&self, owner: i64, kind: Kind) -> Result<()> {
         match self.by.confined_to() {
-            Some(UserId(own)) if own != owner => Err(StoreError::NotFound(kind)),
+            Some(UserId(own)) if own != owner => Err(StoreError::NotFound(kind.as_str())),
             _ => Ok(()),
         }
     }
@@ -105,11 +116,11 @@ impl Change<'_> {
     }
 
     /// Notes that a row was deleted, so that it is taken out of loaded catalogs.
-    pub(crate) async fn bury(&self, table: &str, ids: impl IntoIterator<Item = i64>) -> Result<()> {
+    pub(crate) async fn bury(&self, kind: Kind, ids: impl IntoIterator<Item = i64>) -> Result<()> {
         let rows: Vec<_> = ids
             .into_iter()
             .map(|id| tombstones::ActiveModel {
-                kind: Set(table.to_owned()),
+                kind: Set(kind.table().to_owned()),
                 id: Set(id),
                 revision: Set(self.revision),
             })
@@ -172,51 +183,36 @@ fn own(faults: Faults, place: &str) -> Faults {
 }
 
 impl What {
-    fn new(action: &'static str, subject: &'static str, id: i64, detail: Value) -> Self {
-        let plural = match subject {
-            "upstream" => "upstreams",
-            "provider_key" => "provider_keys",
-            "service_key" => "service_keys",
-            "route" => "routes",
-            "rule" => "rules",
-            "limit" => "limits",
-            other => other,
-        };
-        Self { action, subject, id: Some(id), detail, place: format!("{plural}[{id}]") }
+    fn new(action: &'static str, kind: Kind, id: i64, detail: Value) -> Self {
+        let place = format!("{}[{id}]", kind.table());
+        Self { action, subject: kind.as_str(), id: Some(id), detail, place }
     }
 
-    pub(crate) fn created(subject: &'static str, id: i64, after: &impl serde::Serialize) -> Self {
-        let mut detail = Map::new();
-        detail.insert("after".into(), fields(after).into());
-        Self::new("created", subject, id, detail.into())
+    pub(crate) fn created(kind: Kind, id: i64, after: Map<String, Value>) -> Self {
+        Self::new("created", kind, id, Map::from_iter([("after".into(), after.into())]).into())
     }
 
     /// Tells only the fields that differ. `secret` names the field that was replaced but is not
     /// shown.
-    pub(crate) fn edited<T: serde::Serialize>(
-        subject: &'static str,
+    pub(crate) fn edited(
+        action: &'static str,
+        kind: Kind,
         id: i64,
-        before: &T,
-        after: &T,
+        mut before: Map<String, Value>,
+        mut after: Map<String, Value>,
         secret: Option<&str>,
     ) -> Self {
-        let (before, mut after) = (fields(before), fields(after));
-        let mut detail = Map::new();
-        let old =
-            before.into_iter().filter(|(k, v)| after.get(k) != Some(v)).collect::<Map<_, _>>();
-        after.retain(|k, _| old.contains_key(k));
+        before.retain(|name, value| after.get(name) != Some(value));
+        after.retain(|name, _| before.contains_key(name));
         if let Some(field) = secret {
             after.insert(field.to_owned(), "changed".into());
         }
-        detail.insert("before".into(), old.into());
-        detail.insert("after".into(), after.into());
-        Self::new("edited", subject, id, detail.into())
+        let detail = [("before".into(), before.into()), ("after".into(), after.into())];
+        Self::new(action, kind, id, Map::from_iter(detail).into())
     }
 
-    pub(crate) fn deleted(subject: &'static str, id: i64, before: &impl serde::Serialize) -> Self {
-        let mut detail = Map::new();
-        detail.insert("before".into(), fields(before).into());
-        Self::new("deleted", subject, id, detail.into())
+    pub(crate) fn deleted(kind: Kind, id: i64, before: Map<String, Value>) -> Self {
+        Self::new("deleted", kind, id, Map::from_iter([("before".into(), before.into())]).into())
     }
 
     /// Something about many rows, or about none.
@@ -227,7 +223,7 @@ impl What {
 
 /// A row's fields but for those that every change touches, and those that are never serialised
 /// because they are secret.
-fn fields(row: &impl serde::Serialize) -> Map<String, Value> {
+pub(crate) fn fields(row: &impl serde::Serialize) -> Map<String, Value> {
     match serde_json::to_value(row) {
         Ok(Value::Object(mut fields)) => {
             for stamp in ["revision", "created_us", "updated_us"] {

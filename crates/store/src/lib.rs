@@ -16,8 +16,10 @@ mod change;
 mod dashboard;
 mod database;
 mod error;
+mod kind;
 mod limits;
 mod link;
+mod loaded;
 mod logs;
 mod migrations;
 mod paging;
@@ -25,6 +27,7 @@ mod postgres;
 mod provider_keys;
 mod records;
 mod refused_keys;
+mod resource;
 mod retention;
 mod routes;
 mod rules;
@@ -38,10 +41,12 @@ mod sqlite;
 mod standings;
 mod stored_objects;
 mod tasks;
+mod text;
 mod triggers;
 mod trouble;
 mod upstreams;
 mod users;
+mod view;
 
 use std::{
     fs::File,
@@ -57,14 +62,17 @@ use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use catalog::Loaded;
 use database::Database;
 use link::Transaction;
+use loaded::Loaded;
 
 pub use error::{Result, StoreError};
+pub use kind::Kind;
 pub use migrations::{Migration, migrations};
 pub use records::*;
+pub use resource::{EditOptions, Resource, Stored};
 pub use settings::Settings;
+pub use view::View;
 
 /// The one database, opened. Clones share it.
 #[derive(Debug, Clone)]
@@ -181,7 +189,7 @@ async fn prepare(db: &Database, sealer: &Sealer) -> Result<Revision> {
     let tx = db.opening().await?;
     check_master_key(&tx, sealer).await?;
     write_roles(&tx).await?;
-    let revision = catalog::revision(&tx).await?;
+    let revision = loaded::revision(&tx).await?;
     tx.commit().await?;
     Ok(revision)
 }

@@ -1,91 +1,97 @@
-//! Limits on what callers may use: made, changed, read, deleted.
+//! Limits on what callers may use: how they lie in their table, and what is checked of them.
 
 use std::{str::FromStr, time::Duration};
 
-use auth::Actor;
 use domain::{
-    Algorithm, Faults, Limit, LimitId, Period, Revision, Scope, ServiceKeyId, Unit, UpstreamId,
-    UserId,
+    Algorithm, Faults, Limit, LimitId, Period, Scope, ServiceKeyId, Unit, UpstreamId, UserId,
 };
 use entity::{limits, service_keys, upstreams, users};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect,
     sea_query::{Expr, ExprTrait, Query},
 };
 
 use crate::{
-    LimitFilter, LimitRow, Listed, NewLimit, Page, Result, Store, StoreError,
-    change::{Change, What},
-    count, moment, paging, uncount,
+    Kind, LimitFilter, Page, Result, Store, change::Change, count, paging::Stamp,
+    resource::Resource, uncount,
 };
 
-const KIND: &str = "limit";
+impl Resource for Limit {
+    const KIND: Kind = Kind::Limit;
+    type Id = LimitId;
+    type Filter = LimitFilter;
+    type Extra = ();
+    type Entity = limits::Entity;
+    type Model = limits::Model;
+    type Parts = ();
 
-impl Store {
-    /// Makes a limit.
-    pub async fn create_limit(&self, by: &Actor, new: NewLimit) -> Result<LimitId> {
-        let change = self.begin(by).await?;
-        let limit = Limit {
-            owner: UserId(change.owner(new.owner).await?),
-            id: LimitId(change.ids("limits", 1).await?),
-            name: new.name,
-            scope: new.scope,
-            unit: new.unit,
-            algorithm: new.algorithm,
-            limit: new.limit,
-            alert_percent: new.alert_percent,
-            enabled: new.enabled,
+    fn id(&self) -> LimitId {
+        self.id
+    }
+
+    fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    fn identify(&mut self, id: LimitId, owner: UserId) {
+        (self.id, self.owner) = (id, owner);
+    }
+
+    fn faults(&self) -> Faults {
+        Limit::faults(self)
+    }
+
+    /// There must be somebody to hold to it.
+    async fn check(&self, _: Option<&Self>, change: &Change<'_>) -> Result<Faults> {
+        let mut faults = Faults::default();
+        let tx = change.tx();
+        let (there, what) = match &self.scope {
+            Scope::ServiceKey(Some(id)) => {
+                (service_keys::Entity::find_by_id(id.0).one(tx).await?.is_some(), "service key")
+            }
+            Scope::User(Some(id)) => {
+                (users::Entity::find_by_id(id.0).one(tx).await?.is_some(), "user")
+            }
+            Scope::Upstream(Some(id)) => {
+                (upstreams::Entity::find_by_id(id.0).one(tx).await?.is_some(), "upstream")
+            }
+            _ => (true, ""),
         };
-        sound(&change, &limit).await?;
-        let row = write(&limit, &change, change.now_us);
-        let active: limits::ActiveModel = row.clone().into();
-        limits::Entity::insert(active.reset_all()).exec_without_returning(change.tx()).await?;
-        change.commit(What::created(KIND, row.id, &row)).await?;
-        Ok(LimitId(row.id))
+        if !there {
+            faults.add("scope_id", format!("there is no such {what}"));
+        }
+        Ok(faults)
     }
 
-    /// Changes a limit as `edit` does; what it refuses is not kept.
-    pub async fn edit_limit(
-        &self,
-        by: &Actor,
-        id: LimitId,
-        edit: impl FnOnce(&mut Limit) -> Result<(), Faults> + Send,
-    ) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let before = find(&change, id).await?;
-        let mut limit = read(before.clone())?;
-        let owner = limit.owner;
-        edit(&mut limit)?;
-        (limit.id, limit.owner) = (id, owner);
-        sound(&change, &limit).await?;
-        let row = write(&limit, &change, before.created_us);
-        let active: limits::ActiveModel = row.clone().into();
-        active.reset_all().update(change.tx()).await?;
-        change.commit(What::edited(KIND, id.0, &before, &row, None)).await
+    fn read(row: limits::Model, (): ()) -> Result<(Self, Faults), Faults> {
+        Ok((read(row)?, Faults::default()))
     }
 
-    /// Deletes a limit.
-    pub async fn delete_limit(&self, by: &Actor, id: LimitId) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let row = find(&change, id).await?;
-        limits::Entity::delete_by_id(id.0).exec(change.tx()).await?;
-        change.bury("limits", [id.0]).await?;
-        change.commit(What::deleted(KIND, id.0, &row)).await
+    fn write(&self, _: Option<&limits::Model>, stamp: Stamp, _: &Change<'_>) -> limits::Model {
+        write(self, stamp)
     }
 
-    /// One limit, if it is one that `filter` wants.
-    pub async fn limit(&self, id: LimitId, filter: &LimitFilter) -> Result<LimitRow> {
-        let wanted = limits::Entity::find_by_id(id.0).filter(conditions(filter));
-        let row = wanted.one(&self.0.db.reader().await?).await?;
-        stamped(row.ok_or(StoreError::NotFound(KIND))?)
+    /// Those that the user, or one of their service keys, is held to by name.
+    fn seen_by(UserId(user): UserId) -> Condition {
+        let own_keys = Query::select()
+            .expr(Expr::col(service_keys::Column::Id).cast_as("text"))
+            .from(service_keys::Entity)
+            .and_where(service_keys::Column::OwnerId.eq(user))
+            .to_owned();
+        let of_key = Condition::all()
+            .add(limits::Column::Scope.eq(Scope::ServiceKey(None).as_str()))
+            .add(limits::Column::ScopeId.in_subquery(own_keys));
+        let of_user = Condition::all()
+            .add(limits::Column::Scope.eq(Scope::User(None).as_str()))
+            .add(limits::Column::ScopeId.eq(user.to_string()));
+        Condition::any().add(of_key).add(of_user)
     }
 
-    /// A page of limits.
-    pub async fn limits(&self, filter: LimitFilter, page: Page) -> Result<Listed<LimitRow>> {
-        let wanted = limits::Entity::find().filter(conditions(&filter));
-        let db = self.0.db.reader().await?;
-        let (rows, next_cursor) = paging::page(wanted, &page, &db).await?;
-        Ok(Listed { items: rows.into_iter().map(stamped).collect::<Result<_>>()?, next_cursor })
+    fn wanted(filter: &LimitFilter, _: &mut Page, _: &Store) -> Result<Condition> {
+        let scope_id = filter.scope_id.as_ref();
+        Ok(Condition::all()
+            .add_option(filter.scope.map(|scope| limits::Column::Scope.eq(scope)))
+            .add_option(scope_id.map(|id| limits::Column::ScopeId.eq(id.as_str()))))
     }
 }
 
@@ -99,62 +105,13 @@ pub(crate) async fn delete_of(change: &Change<'_>, scope: &Scope, ids: &[i64]) -
         let gone: Vec<i64> = gone.filter(of.clone()).into_tuple().all(change.tx()).await?;
         if !gone.is_empty() {
             limits::Entity::delete_many().filter(of).exec(change.tx()).await?;
-            change.bury("limits", gone).await?;
+            change.bury(Kind::Limit, gone).await?;
         }
     }
     Ok(())
 }
 
-fn conditions(filter: &LimitFilter) -> Condition {
-    let about = filter.about.map(|UserId(user)| {
-        let own_keys = Query::select()
-            .expr(Expr::col(service_keys::Column::Id).cast_as("text"))
-            .from(service_keys::Entity)
-            .and_where(service_keys::Column::OwnerId.eq(user))
-            .to_owned();
-        let of_key = Condition::all()
-            .add(limits::Column::Scope.eq(Scope::ServiceKey(None).as_str()))
-            .add(limits::Column::ScopeId.in_subquery(own_keys));
-        let of_user = Condition::all()
-            .add(limits::Column::Scope.eq(Scope::User(None).as_str()))
-            .add(limits::Column::ScopeId.eq(user.to_string()));
-        Condition::any().add(of_key).add(of_user)
-    });
-    Condition::all()
-        .add_option(filter.scope.map(|scope| limits::Column::Scope.eq(scope)))
-        .add_option(filter.scope_id.as_ref().map(|id| limits::Column::ScopeId.eq(id.as_str())))
-        .add_option(about)
-}
-
-/// A limit is only kept if it can be counted, and if there is somebody to hold to it.
-async fn sound(change: &Change<'_>, limit: &Limit) -> Result<()> {
-    let mut faults = limit.faults();
-    let tx = change.tx();
-    let (there, what) = match &limit.scope {
-        Scope::ServiceKey(Some(id)) => {
-            (service_keys::Entity::find_by_id(id.0).one(tx).await?.is_some(), "service key")
-        }
-        Scope::User(Some(id)) => (users::Entity::find_by_id(id.0).one(tx).await?.is_some(), "user"),
-        Scope::Upstream(Some(id)) => {
-            (upstreams::Entity::find_by_id(id.0).one(tx).await?.is_some(), "upstream")
-        }
-        _ => (true, ""),
-    };
-    if !there {
-        faults.add("scope_id", format!("there is no such {what}"));
-    }
-    Ok(faults.none_or(())?)
-}
-
-async fn find(change: &Change<'_>, id: LimitId) -> Result<limits::Model> {
-    let row = limits::Entity::find_by_id(id.0).one(change.tx()).await?;
-    let row = row.ok_or(StoreError::NotFound(KIND))?;
-    change.owned(row.owner_id, KIND)?;
-    change.expects(row.updated_us)?;
-    Ok(row)
-}
-
-fn write(limit: &Limit, change: &Change<'_>, created_us: i64) -> limits::Model {
+fn write(limit: &Limit, stamp: Stamp) -> limits::Model {
     let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     let scope_id = match &limit.scope {
         Scope::Global => None,
@@ -190,9 +147,9 @@ fn write(limit: &Limit, change: &Change<'_>, created_us: i64) -> limits::Model {
         timezone: zone,
         alert_percent: limit.alert_percent.map(i64::from),
         enabled: limit.enabled,
-        created_us,
-        updated_us: change.now_us,
-        revision: change.revision,
+        created_us: stamp.created_us,
+        updated_us: stamp.updated_us,
+        revision: stamp.revision,
     }
 }
 
@@ -254,9 +211,4 @@ fn algorithm(row: &limits::Model) -> Option<Algorithm> {
         },
         _ => return None,
     })
-}
-
-fn stamped(row: limits::Model) -> Result<LimitRow> {
-    let (created_at, updated_at) = (moment(row.created_us), moment(row.updated_us));
-    Ok(LimitRow { limit: read(row)?, created_at, updated_at })
 }

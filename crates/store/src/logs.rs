@@ -9,5 +9,4 @@ mod names;
 mod past;
 
 pub(crate) use append::{SUMMED_MAX, class_bounds, hour_of};
-pub(crate) use convert::clean;
 pub(crate) use names::{Named, StoredNames, last as last_names};

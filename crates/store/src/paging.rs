@@ -15,7 +15,7 @@ use crate::{Listed, Page, Result, SortBy, StoreError};
 const SEARCH_MAX: usize = 200;
 
 /// A table that is listed by pages.
-pub(crate) trait Paged: EntityTrait {
+pub trait Paged: EntityTrait {
     /// Its id column.
     const ID: Self::Column;
     /// Its name column.
@@ -27,6 +27,20 @@ pub(crate) trait Paged: EntityTrait {
 
     /// A row's id, name and last change.
     fn key(row: &Self::Model) -> (i64, &str, i64);
+
+    /// What changes left on a row.
+    fn stamp(row: &Self::Model) -> Stamp;
+}
+
+/// What changes leave on the rows that they touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// When the row was made, in microseconds since 1970.
+    pub created_us: i64,
+    /// When it was last changed, in microseconds since 1970.
+    pub updated_us: i64,
+    /// The change that last touched it.
+    pub revision: i64,
 }
 
 /// Implements [`Paged`] for tables with the usual columns.
@@ -40,6 +54,11 @@ macro_rules! paged {
 
             fn key(row: &Self::Model) -> (i64, &str, i64) {
                 (row.id, &row.name, row.updated_us)
+            }
+
+            fn stamp(row: &Self::Model) -> Stamp {
+                let (created_us, updated_us) = (row.created_us, row.updated_us);
+                Stamp { created_us, updated_us, revision: row.revision }
             }
         }
     )+};

@@ -13,9 +13,9 @@ use crate::{
     change::numbers,
     count,
     link::Transaction,
-    logs::clean,
     moment,
     paging::{self, column},
+    text::clean,
     uncount,
 };
 

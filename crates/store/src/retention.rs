@@ -22,7 +22,8 @@ impl Store {
             "DELETE FROM {name} WHERE ({key}) IN (SELECT {key} FROM {name} WHERE {at} < $1 \
              AND {only} ORDER BY {at} LIMIT $2)"
         );
-        self.delete(&sql, vec![before.timestamp_micros().into(), crate::count(most).into()]).await
+        self.delete_rows(&sql, vec![before.timestamp_micros().into(), crate::count(most).into()])
+            .await
     }
 
     /// Takes away the oldest `most`, however old; returns how many.
@@ -95,7 +96,7 @@ impl Store {
         Ok(true)
     }
 
-    pub(crate) async fn delete(&self, sql: &str, values: Vec<Value>) -> Result<u64> {
+    pub(crate) async fn delete_rows(&self, sql: &str, values: Vec<Value>) -> Result<u64> {
         let tx = self.0.db.write().await?;
         let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
         let deleted = tx.execute_raw(statement).await?.rows_affected();

@@ -1,147 +1,126 @@
-//! Routes: made, changed, read, deleted.
+//! Routes: how they and their targets lie in tables.
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use auth::Actor;
 use domain::{
-    Conversion, Dialect, Faults, Matching, ModelProfile, Revision, Route, RouteId, Strategy,
-    Target, UpstreamId, UserId, policy::Sticky,
+    Conversion, Dialect, Faults, Matching, ModelProfile, Route, RouteId, Strategy, Target,
+    UpstreamId, UserId, policy::Sticky,
 };
 use entity::{route_targets, routes};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
-    QueryOrder,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
 };
-use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::{
-    Listed, NewRoute, Page, Result, RouteEdit, RouteRow, Store, StoreError,
-    change::{Change, What},
-    json, moment, paging,
+    Kind, Page, Result, Store,
+    change::{Change, fields},
+    json,
+    paging::Stamp,
+    resource::{EditOptions, Resource},
 };
 
-const KIND: &str = "route";
+impl Resource for Route {
+    const KIND: Kind = Kind::Route;
+    const COMPILED: bool = true;
+    type Id = RouteId;
+    type Filter = ();
+    type Extra = ();
+    type Entity = routes::Entity;
+    type Model = routes::Model;
+    type Parts = Vec<route_targets::Model>;
 
-/// A route as the audit trail tells it: the row and its targets.
-#[derive(Serialize)]
-struct Told<'a> {
-    #[serde(flatten)]
-    row: &'a routes::Model,
-    targets: Vec<String>,
-}
-
-impl Store {
-    /// Makes a route.
-    pub async fn create_route(&self, by: &Actor, new: NewRoute) -> Result<RouteId> {
-        let change = self.begin(by).await?;
-        let row = routes::Model {
-            owner_id: change.owner(new.owner).await?,
-            id: change.ids("routes", 1).await?,
-            name: new.name,
-            enabled: new.enabled.unwrap_or(true),
-            conversion: new.conversion.unwrap_or_default().to_string(),
-            strategy: new.strategy.unwrap_or(Strategy::Weighted).to_string(),
-            sticky: new.sticky.as_ref().map(json),
-            matching: new.matching.as_ref().map(json),
-            created_us: change.now_us,
-            updated_us: change.now_us,
-            revision: change.revision,
-        };
-        let active: routes::ActiveModel = row.clone().into();
-        routes::Entity::insert(active.reset_all()).exec_without_returning(change.tx()).await?;
-        aim(&change, row.id, &new.targets).await?;
-        change.commit(What::created(KIND, row.id, &told(&row, &new.targets))).await?;
-        Ok(RouteId(row.id))
+    fn id(&self) -> RouteId {
+        self.id
     }
 
-    /// Changes what `edit` names and leaves the rest. It is asked inside the change, with the route
-    /// as it is then. What of it cannot be read is as usual for `edit`: it is mended by a new value,
-    /// else the catalog tells of it.
-    pub async fn edit_route(
+    fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    fn identify(&mut self, id: RouteId, owner: UserId) {
+        (self.id, self.owner) = (id, owner);
+    }
+
+    fn faults(&self) -> Faults {
+        Route::faults(self)
+    }
+
+    async fn check(&self, _: Option<&Self>, _: &Change<'_>) -> Result<Faults> {
+        Ok(Faults::default())
+    }
+
+    async fn parts(
+        ids: &[i64],
+        db: &impl ConnectionTrait,
+    ) -> Result<BTreeMap<i64, Vec<route_targets::Model>>> {
+        targets(db, ids).await
+    }
+
+    /// What of it cannot be read is as usual: an edit mends it by another value.
+    fn read(
+        row: routes::Model,
+        targets: Vec<route_targets::Model>,
+    ) -> Result<(Self, Faults), Faults> {
+        Ok(readable(&row, targets))
+    }
+
+    fn write(&self, _: Option<&routes::Model>, stamp: Stamp, _: &Change<'_>) -> routes::Model {
+        routes::Model {
+            id: self.id.0,
+            owner_id: self.owner.0,
+            name: self.name.clone(),
+            enabled: self.enabled,
+            conversion: self.conversion.to_string(),
+            strategy: self.strategy.to_string(),
+            sticky: self.sticky.as_ref().map(json),
+            matching: self.matching.as_ref().map(json),
+            created_us: stamp.created_us,
+            updated_us: stamp.updated_us,
+            revision: stamp.revision,
+        }
+    }
+
+    async fn saved(
         &self,
-        by: &Actor,
-        id: RouteId,
-        edit: impl FnOnce(&Route) -> Result<RouteEdit, Faults> + Send,
-    ) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let before = find(&change, id).await?;
-        let old = targets(change.tx(), &[id.0]).await?.remove(&id.0).unwrap_or_default();
-        let (route, _) = readable(&before, old);
-        let edit = edit(&route)?;
-        let old = route.targets;
-        let mut row = before.clone();
-        if let Some(name) = edit.name {
-            row.name = name;
+        before: Option<&Self>,
+        _: EditOptions,
+        change: &Change<'_>,
+    ) -> Result<()> {
+        match before {
+            Some(before) if before.targets == self.targets => return Ok(()),
+            Some(_) => {
+                let of = route_targets::Column::RouteId.eq(self.id.0);
+                route_targets::Entity::delete_many().filter(of).exec(change.tx()).await?;
+            }
+            None => {}
         }
-        if let Some(enabled) = edit.enabled {
-            row.enabled = enabled;
-        }
-        if let Some(conversion) = edit.conversion {
-            row.conversion = conversion.to_string();
-        }
-        if let Some(strategy) = edit.strategy {
-            row.strategy = strategy.to_string();
-        }
-        if let Some(sticky) = &edit.sticky {
-            row.sticky = sticky.as_ref().map(json);
-        }
-        if let Some(matching) = &edit.matching {
-            row.matching = matching.as_ref().map(json);
-        }
-        row.updated_us = change.now_us;
-        row.revision = change.revision;
-        let active: routes::ActiveModel = row.clone().into();
-        active.reset_all().update(change.tx()).await?;
-        if let Some(targets) = &edit.targets {
-            let of = route_targets::Column::RouteId.eq(id.0);
-            route_targets::Entity::delete_many().filter(of).exec(change.tx()).await?;
-            aim(&change, id.0, targets).await?;
-        }
-        let new = edit.targets.as_ref().unwrap_or(&old);
-        let (before, after) = (told(&before, &old), told(&row, new));
-        let what = What::edited(KIND, id.0, &before, &after, None);
-        change.commit(what).await
+        aim(change, self.id.0, &self.targets).await
     }
 
-    /// Deletes a route.
-    pub async fn delete_route(&self, by: &Actor, id: RouteId) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let row = find(&change, id).await?;
-        routes::Entity::delete_by_id(id.0).exec(change.tx()).await?;
-        change.bury("routes", [id.0]).await?;
-        change.commit(What::deleted(KIND, id.0, &row)).await
+    fn told(&self, row: &routes::Model) -> Map<String, Value> {
+        let mut told = fields(row);
+        let targets: Vec<String> = self.targets.iter().map(target).collect();
+        told.insert("targets".into(), targets.into());
+        told
     }
 
-    /// One route with its targets.
-    pub async fn route(&self, id: RouteId) -> Result<RouteRow> {
-        let db = self.0.db.reader().await?;
-        let row = routes::Entity::find_by_id(id.0).one(&db).await?;
-        let rows = whole(vec![row.ok_or(StoreError::NotFound(KIND))?], &db).await?;
-        rows.into_iter().next().ok_or(StoreError::NotFound(KIND))
-    }
-
-    /// A page of routes.
-    pub async fn routes(&self, page: Page) -> Result<Listed<RouteRow>> {
-        let db = self.0.db.reader().await?;
-        let (rows, next_cursor) = paging::page(routes::Entity::find(), &page, &db).await?;
-        Ok(Listed { items: whole(rows, &db).await?, next_cursor })
+    fn wanted((): &(), _: &mut Page, _: &Store) -> Result<Condition> {
+        Ok(Condition::all())
     }
 }
 
-fn told<'a>(row: &'a routes::Model, targets: &[Target]) -> Told<'a> {
-    let target = |t: &Target| {
-        let model = t.model.as_deref().unwrap_or("*");
-        let mut told =
-            format!("{}/{model} weight {} priority {}", t.upstream, t.weight, t.priority);
-        if let Some(dialect) = t.dialect {
-            told += &format!(" dialect {dialect}");
-        }
-        if let Some(profile) = t.profile {
-            told += &format!(" profile {}", json(&profile));
-        }
-        told
-    };
-    Told { row, targets: targets.iter().map(target).collect() }
+/// A target as the audit trail tells it.
+fn target(t: &Target) -> String {
+    let model = t.model.as_deref().unwrap_or("*");
+    let mut told = format!("{}/{model} weight {} priority {}", t.upstream, t.weight, t.priority);
+    if let Some(dialect) = t.dialect {
+        told += &format!(" dialect {dialect}");
+    }
+    if let Some(profile) = t.profile {
+        told += &format!(" profile {}", json(&profile));
+    }
+    told
 }
 
 /// Stores the targets of a route. Too many are not stored at all: the compiler sees that they are.
@@ -162,14 +141,6 @@ async fn aim(change: &Change<'_>, route: i64, targets: &[Target]) -> Result<()> 
     });
     route_targets::Entity::insert_many(rows).exec_without_returning(change.tx()).await?;
     Ok(())
-}
-
-async fn find(change: &Change<'_>, id: RouteId) -> Result<routes::Model> {
-    let row = routes::Entity::find_by_id(id.0).one(change.tx()).await?;
-    let row = row.ok_or(StoreError::NotFound(KIND))?;
-    change.owned(row.owner_id, KIND)?;
-    change.expects(row.updated_us)?;
-    Ok(row)
 }
 
 /// The targets of routes, with one query.
@@ -244,17 +215,4 @@ fn readable(row: &routes::Model, targets: Vec<route_targets::Model>) -> (Route, 
         targets: read,
     };
     (route, faults)
-}
-
-async fn whole(rows: Vec<routes::Model>, db: &impl ConnectionTrait) -> Result<Vec<RouteRow>> {
-    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let mut targets = targets(db, &ids).await?;
-    let whole = |row: routes::Model| {
-        Ok(RouteRow {
-            route: read(&row, targets.remove(&row.id).unwrap_or_default())?,
-            created_at: moment(row.created_us),
-            updated_at: moment(row.updated_us),
-        })
-    };
-    rows.into_iter().map(whole).collect()
 }

@@ -1,97 +1,76 @@
-//! Rules: made, changed, read, deleted.
+//! Rules: how they lie in their table, and what is checked of them.
 
 use std::time::Duration;
 
-use auth::Actor;
 use domain::{
-    CompiledRule, Condition, Faults, Revision, Rule, RuleId, UpstreamId, UserId,
+    CompiledRule, Condition, Faults, Rule, RuleId, UpstreamId, UserId,
     rule::{Action, Threshold},
 };
 use entity::{rules, upstreams};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Listed, NewRule, Page, Result, RuleEdit, RuleRow, Store, StoreError,
-    change::{Change, What},
-    json, moment, paging, uncount,
+    Kind, Page, Result, Store, change::Change, json, paging::Stamp, resource::Resource, uncount,
 };
 
-const KIND: &str = "rule";
+impl Resource for Rule {
+    const KIND: Kind = Kind::Rule;
+    type Id = RuleId;
+    /// Only those of this upstream.
+    type Filter = Option<UpstreamId>;
+    type Extra = ();
+    type Entity = rules::Entity;
+    type Model = rules::Model;
+    type Parts = ();
 
-impl Store {
-    /// Makes a rule.
-    pub async fn create_rule(&self, by: &Actor, new: NewRule) -> Result<RuleId> {
-        let change = self.begin(by).await?;
-        let rule = Rule {
-            owner: UserId(change.owner(new.owner).await?),
-            id: RuleId(change.ids("rules", 1).await?),
-            upstream: new.upstream,
-            name: new.name,
-            conditions: new.conditions,
-            threshold: new.threshold,
-            actions: new.actions,
-            auto_enable_delay: new.auto_enable_delay,
-            cool_down: new.cool_down,
-            priority: new.priority,
-            stops: new.stops,
-            shadow: new.shadow,
-            enabled: new.enabled,
-            version: 1,
-        };
-        let row = write(&rule, &change, change.now_us);
-        sound(&change, rule).await?;
-        let active: rules::ActiveModel = row.clone().into();
-        rules::Entity::insert(active.reset_all()).exec_without_returning(change.tx()).await?;
-        change.commit(What::created(KIND, row.id, &row)).await?;
-        Ok(RuleId(row.id))
+    fn id(&self) -> RuleId {
+        self.id
     }
 
-    /// Changes what `edit` names and leaves the rest. It is asked inside the change, with the rule as
-    /// it is then. The rule has another version afterwards.
-    pub async fn edit_rule(
-        &self,
-        by: &Actor,
-        id: RuleId,
-        edit: impl FnOnce(&Rule) -> Result<RuleEdit, Faults> + Send,
-    ) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let before = find(&change, id).await?;
-        let mut rule = read(before.clone())?;
-        let edit = edit(&rule)?;
-        apply(&mut rule, edit);
-        rule.version += 1;
-        let row = write(&rule, &change, before.created_us);
-        sound(&change, rule).await?;
-        let active: rules::ActiveModel = row.clone().into();
-        active.reset_all().update(change.tx()).await?;
-        change.commit(What::edited(KIND, id.0, &before, &row, None)).await
+    fn owner(&self) -> UserId {
+        self.owner
     }
 
-    /// Deletes a rule.
-    pub async fn delete_rule(&self, by: &Actor, id: RuleId) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let row = find(&change, id).await?;
-        rules::Entity::delete_by_id(id.0).exec(change.tx()).await?;
-        change.bury("rules", [id.0]).await?;
-        change.commit(What::deleted(KIND, id.0, &row)).await
+    fn identify(&mut self, id: RuleId, owner: UserId) {
+        (self.id, self.owner) = (id, owner);
     }
 
-    /// One rule.
-    pub async fn rule(&self, id: RuleId) -> Result<RuleRow> {
-        let row = rules::Entity::find_by_id(id.0).one(&self.0.db.reader().await?).await?;
-        stamped(row.ok_or(StoreError::NotFound(KIND))?)
+    /// A rule is only kept if it can be judged.
+    fn faults(&self) -> Faults {
+        CompiledRule::compile(self.clone()).err().unwrap_or_default()
     }
 
-    /// A page of rules; where an upstream is named, of its own.
-    pub async fn rules(&self, upstream: Option<UpstreamId>, page: Page) -> Result<Listed<RuleRow>> {
-        let mut wanted = rules::Entity::find();
-        if let Some(upstream) = upstream {
-            wanted = wanted.filter(rules::Column::UpstreamId.eq(upstream.0));
+    async fn check(&self, _: Option<&Self>, change: &Change<'_>) -> Result<Faults> {
+        let mut faults = Faults::default();
+        if let Some(id) = self.upstream
+            && upstreams::Entity::find_by_id(id.0).one(change.tx()).await?.is_none()
+        {
+            faults.add("upstream_id", format!("there is no upstream {id}"));
         }
-        let db = self.0.db.reader().await?;
-        let (rows, next_cursor) = paging::page(wanted, &page, &db).await?;
-        Ok(Listed { items: rows.into_iter().map(stamped).collect::<Result<_>>()?, next_cursor })
+        Ok(faults)
+    }
+
+    fn read(row: rules::Model, (): ()) -> Result<(Self, Faults), Faults> {
+        Ok((read(row)?, Faults::default()))
+    }
+
+    /// The rule has another version after every edit.
+    fn complete(&mut self, before: Option<&Self>, _: &Change<'_>) {
+        self.version = before.map_or(1, |before| before.version + 1);
+    }
+
+    fn write(&self, _: Option<&rules::Model>, stamp: Stamp, _: &Change<'_>) -> rules::Model {
+        write(self, stamp)
+    }
+
+    fn wanted(
+        upstream: &Option<UpstreamId>,
+        _: &mut Page,
+        _: &Store,
+    ) -> Result<sea_orm::Condition> {
+        let of = upstream.map(|id| rules::Column::UpstreamId.eq(id.0));
+        Ok(sea_orm::Condition::all().add_option(of))
     }
 }
 
@@ -105,49 +84,10 @@ pub(crate) async fn bury_of(change: &Change<'_>, upstream: UpstreamId) -> Result
         .into_tuple()
         .all(change.tx())
         .await?;
-    change.bury("rules", ids).await
+    change.bury(Kind::Rule, ids).await
 }
 
-fn apply(rule: &mut Rule, edit: RuleEdit) {
-    fn set<T>(field: &mut T, new: Option<T>) {
-        if let Some(new) = new {
-            *field = new;
-        }
-    }
-    set(&mut rule.upstream, edit.upstream);
-    set(&mut rule.name, edit.name);
-    set(&mut rule.conditions, edit.conditions);
-    set(&mut rule.threshold, edit.threshold);
-    set(&mut rule.actions, edit.actions);
-    set(&mut rule.auto_enable_delay, edit.auto_enable_delay);
-    set(&mut rule.cool_down, edit.cool_down);
-    set(&mut rule.priority, edit.priority);
-    set(&mut rule.stops, edit.stops);
-    set(&mut rule.shadow, edit.shadow);
-    set(&mut rule.enabled, edit.enabled);
-}
-
-/// A rule is only kept if it can be judged, and if its upstream is there.
-async fn sound(change: &Change<'_>, rule: Rule) -> Result<()> {
-    let upstream = rule.upstream;
-    let mut faults = CompiledRule::compile(rule).err().unwrap_or_default();
-    if let Some(id) = upstream
-        && upstreams::Entity::find_by_id(id.0).one(change.tx()).await?.is_none()
-    {
-        faults.add("upstream_id", format!("there is no upstream {id}"));
-    }
-    Ok(faults.none_or(())?)
-}
-
-async fn find(change: &Change<'_>, id: RuleId) -> Result<rules::Model> {
-    let row = rules::Entity::find_by_id(id.0).one(change.tx()).await?;
-    let row = row.ok_or(StoreError::NotFound(KIND))?;
-    change.owned(row.owner_id, KIND)?;
-    change.expects(row.updated_us)?;
-    Ok(row)
-}
-
-fn write(rule: &Rule, change: &Change<'_>, created_us: i64) -> rules::Model {
+fn write(rule: &Rule, stamp: Stamp) -> rules::Model {
     let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     rules::Model {
         id: rule.id.0,
@@ -164,9 +104,9 @@ fn write(rule: &Rule, change: &Change<'_>, created_us: i64) -> rules::Model {
         shadow: rule.shadow,
         enabled: rule.enabled,
         version: rule.version,
-        created_us,
-        updated_us: change.now_us,
-        revision: change.revision,
+        created_us: stamp.created_us,
+        updated_us: stamp.updated_us,
+        revision: stamp.revision,
     }
 }
 
@@ -206,9 +146,4 @@ pub(crate) fn read(row: rules::Model) -> Result<Rule, Faults> {
 /// The rule of a row, ready to judge.
 pub(crate) fn compiled(row: rules::Model) -> Result<CompiledRule, Faults> {
     CompiledRule::compile(read(row)?)
-}
-
-fn stamped(row: rules::Model) -> Result<RuleRow> {
-    let (created_at, updated_at) = (moment(row.created_us), moment(row.updated_us));
-    Ok(RuleRow { rule: read(row)?, created_at, updated_at })
 }

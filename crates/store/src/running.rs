@@ -10,14 +10,14 @@ use domain::{Event, KeyState, KeyStatus, ProviderKeyId, Transition};
 use tracing::warn;
 
 use crate::{
-    ProviderKeyEdit, Result, Store, StoreError, alerts, breakers, change::numbers, standings,
+    MaskedKey, Result, Store, StoreError, alerts, breakers,
+    change::numbers,
+    standings::{self, COUNTER},
     stored_objects, triggers,
 };
 
 /// Most events of one transaction: SQLite takes at most 32,766 values in a statement.
 const BATCH: usize = 1000;
-/// The counter that numbers everything here.
-pub(crate) const COUNTER: &str = "running";
 
 impl Store {
     /// Keeps what the gateway told. A key that it gave up is also marked in the configuration, so
@@ -50,15 +50,18 @@ impl Store {
     }
 
     async fn mark_key_banned(&self, key: ProviderKeyId) -> Result<()> {
-        match self.provider_key(key).await {
-            Ok(row) if row.state == KeyState::Banned => return Ok(()),
+        match self.seen_by(&Actor::System).get::<MaskedKey>(key).await {
+            Ok(row) if row.value.state == KeyState::Banned => return Ok(()),
             // It was deleted meanwhile.
             Err(StoreError::NotFound(_)) => return Ok(()),
             Err(other) => return Err(other),
             Ok(_) => {}
         }
-        let edit = ProviderKeyEdit { state: Some(KeyState::Banned), ..ProviderKeyEdit::default() };
-        match self.edit_provider_key(&Actor::System, key, edit).await {
+        let ban = |key: &mut MaskedKey| {
+            key.state = KeyState::Banned;
+            Ok(())
+        };
+        match self.edit(&Actor::System, key, ban).await {
             Err(error) if error.passing() => Err(error),
             Err(error) => {
                 // The running gateway keeps it out all the same, and what it told is kept below.

@@ -1,169 +1,135 @@
-//! Service keys: made, changed, read, deleted. Only digests come here.
+//! Service keys: how they lie in their table, and what is checked of them. Only digests come here.
 
 use auth::Actor;
+use chrono::{DateTime, Utc};
 use domain::{
-    Access, Fault, Faults, Revision, Scope, ServiceKey, ServiceKeyId, UpstreamId, UserId,
-    access::Hours, service_key::PreviousKey,
+    Access, Fault, Faults, Scope, ServiceKey, ServiceKeyId, UpstreamId, UserId,
+    service_key::PreviousKey,
 };
 use entity::{service_keys, upstreams};
-use ipnet::IpNet;
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
 use crate::{
-    Listed, NewServiceKey, Page, Result, RotatedServiceKey, ServiceKeyEdit, ServiceKeyRow, Store,
-    StoreError,
-    change::{Change, What},
-    json, limits, moment, paging,
+    Kind, Page, Result, RotatedServiceKey, Store, StoreError,
+    change::Change,
+    json, limits, moment,
+    paging::Stamp,
+    resource::{EditOptions, Resource, Stored},
     upstreams::list,
 };
 
-const KIND: &str = "service_key";
+impl Resource for ServiceKey {
+    const KIND: Kind = Kind::ServiceKey;
+    const COMPILED: bool = true;
+    type Id = ServiceKeyId;
+    type Filter = ();
+    type Extra = ();
+    type Entity = service_keys::Entity;
+    type Model = service_keys::Model;
+    type Parts = ();
+
+    fn id(&self) -> ServiceKeyId {
+        self.id
+    }
+
+    fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    fn identify(&mut self, id: ServiceKeyId, owner: UserId) {
+        (self.id, self.owner) = (id, owner);
+    }
+
+    fn faults(&self) -> Faults {
+        ServiceKey::faults(self)
+    }
+
+    async fn check(&self, before: Option<&Self>, change: &Change<'_>) -> Result<Faults> {
+        if before.is_none_or(|before| before.public_id != self.public_id) {
+            fresh(change, &self.public_id).await?;
+        }
+        if before.is_some_and(|before| before.allowed_upstreams == self.allowed_upstreams) {
+            return Ok(Faults::default());
+        }
+        unknown(change, &self.allowed_upstreams).await
+    }
+
+    fn read(mut row: service_keys::Model, (): ()) -> Result<(Self, Faults), Faults> {
+        let mut faults = Faults::default();
+        if serde_json::from_str::<Access>(&row.access).is_err() {
+            faults.add("access", "cannot be read by this version");
+            row.access = json(&Access::default());
+        }
+        Ok((read(row)?, faults))
+    }
+
+    fn write(
+        &self,
+        _: Option<&service_keys::Model>,
+        stamp: Stamp,
+        _: &Change<'_>,
+    ) -> service_keys::Model {
+        let previous = self.previous.as_ref();
+        service_keys::Model {
+            id: self.id.0,
+            owner_id: self.owner.0,
+            name: self.name.clone(),
+            public_id: self.public_id.clone(),
+            digest: self.digest.to_vec(),
+            last_four: self.last_four.clone(),
+            enabled: self.enabled,
+            expires_us: self.expires_at.map(|at| at.timestamp_micros()),
+            allowed_upstreams: json(&self.allowed_upstreams),
+            allowed_models: json(&self.allowed_models),
+            access: json(&self.access),
+            previous_public_id: previous.map(|previous| previous.public_id.clone()),
+            previous_digest: previous.map(|previous| previous.digest.to_vec()),
+            previous_until_us: previous.map(|previous| previous.until.timestamp_micros()),
+            created_us: stamp.created_us,
+            updated_us: stamp.updated_us,
+            revision: stamp.revision,
+        }
+    }
+
+    /// The limits that it is held to by name go with it.
+    async fn deleting(&self, change: &Change<'_>) -> Result<()> {
+        limits::delete_of(change, &Scope::ServiceKey(None), &[self.id.0]).await
+    }
+
+    fn wanted((): &(), _: &mut Page, _: &Store) -> Result<Condition> {
+        Ok(Condition::all())
+    }
+}
 
 impl Store {
-    /// Stores a service key that was just minted.
-    pub async fn create_service_key(&self, by: &Actor, new: NewServiceKey) -> Result<ServiceKeyId> {
-        let change = self.begin(by).await?;
-        let owner = change.owner(new.owner).await?;
-        known(&change, &new.allowed_upstreams).await?;
-        fresh(&change, &new.public_id).await?;
-        let row = service_keys::Model {
-            id: change.ids("service_keys", 1).await?,
-            owner_id: owner,
-            name: new.name,
-            public_id: new.public_id,
-            digest: new.digest.to_vec(),
-            last_four: new.last_four,
-            enabled: new.enabled.unwrap_or(true),
-            expires_us: new.expires_at.map(|at| at.timestamp_micros()),
-            allowed_upstreams: json(&new.allowed_upstreams),
-            allowed_models: json(&new.allowed_models),
-            access: json(&new.access),
-            previous_public_id: None,
-            previous_digest: None,
-            previous_until_us: None,
-            created_us: change.now_us,
-            updated_us: change.now_us,
-            revision: change.revision,
-        };
-        let active: service_keys::ActiveModel = row.clone().into();
-        let insert = service_keys::Entity::insert(active.reset_all());
-        insert.exec_without_returning(change.tx()).await?;
-        change.commit(What::created(KIND, row.id, &row)).await?;
-        Ok(ServiceKeyId(row.id))
-    }
-
-    /// Changes what `edit` names and leaves the rest.
-    pub async fn edit_service_key(
-        &self,
-        by: &Actor,
-        id: ServiceKeyId,
-        edit: ServiceKeyEdit,
-    ) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let before = find(&change, id).await?;
-        if let Some(allowed) = &edit.allowed_upstreams {
-            known(&change, allowed).await?;
-        }
-        let mut row = before.clone();
-        if let Some(name) = edit.name {
-            row.name = name;
-        }
-        if let Some(enabled) = edit.enabled {
-            row.enabled = enabled;
-        }
-        if let Some(expires) = edit.expires_at {
-            row.expires_us = expires.map(|at| at.timestamp_micros());
-        }
-        if let Some(allowed) = edit.allowed_upstreams {
-            row.allowed_upstreams = json(&allowed);
-        }
-        if let Some(allowed) = edit.allowed_models {
-            row.allowed_models = json(&allowed);
-        }
-        restrict(&mut row, edit.allowed_ips, edit.allowed_methods, edit.allowed_hours);
-        row.updated_us = change.now_us;
-        row.revision = change.revision;
-        let active: service_keys::ActiveModel = row.clone().into();
-        active.reset_all().update(change.tx()).await?;
-        change.commit(What::edited(KIND, id.0, &before, &row, None)).await
-    }
-
     /// Puts another key in the place of a service key. The old one is accepted for a while yet; one
     /// that was still accepted from a rotation before is not any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::edit`].
     pub async fn rotate_service_key(
         &self,
         by: &Actor,
         id: ServiceKeyId,
         new: RotatedServiceKey,
-    ) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let mut row = find(&change, id).await?;
-        fresh(&change, &new.public_id).await?;
-        let grace = i64::try_from(new.grace.as_micros()).unwrap_or(i64::MAX);
-        let old = std::mem::replace(&mut row.public_id, new.public_id);
-        let digest = std::mem::replace(&mut row.digest, new.digest.to_vec());
-        row.last_four = new.last_four;
-        let kept = grace > 0;
-        row.previous_until_us = kept.then(|| change.now_us.saturating_add(grace));
-        row.previous_public_id = kept.then_some(old);
-        row.previous_digest = kept.then_some(digest);
-        row.updated_us = change.now_us;
-        row.revision = change.revision;
-        let detail = serde_json::json!({
-            "public_id": row.public_id, "previous_until_us": row.previous_until_us,
-        });
-        let active: service_keys::ActiveModel = row.into();
-        active.reset_all().update(change.tx()).await?;
-        let mut what = What::about("rotated", KIND, detail);
-        what.id = Some(id.0);
-        change.commit(what).await
-    }
-
-    /// Deletes a service key: it is refused from the next revision on.
-    pub async fn delete_service_key(&self, by: &Actor, id: ServiceKeyId) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let row = find(&change, id).await?;
-        limits::delete_of(&change, &Scope::ServiceKey(None), &[id.0]).await?;
-        service_keys::Entity::delete_by_id(id.0).exec(change.tx()).await?;
-        change.bury("service_keys", [id.0]).await?;
-        change.commit(What::deleted(KIND, id.0, &row)).await
-    }
-
-    /// One service key.
-    pub async fn service_key(&self, id: ServiceKeyId) -> Result<ServiceKeyRow> {
-        let row = service_keys::Entity::find_by_id(id.0).one(&self.0.db.reader().await?).await?;
-        stamped(row.ok_or(StoreError::NotFound(KIND))?)
-    }
-
-    /// A page of service keys.
-    pub async fn service_keys(&self, page: Page) -> Result<Listed<ServiceKeyRow>> {
-        let db = self.0.db.reader().await?;
-        let (rows, next_cursor) = paging::page(service_keys::Entity::find(), &page, &db).await?;
-        let items = rows.into_iter().map(stamped).collect::<Result<_>>()?;
-        Ok(Listed { items, next_cursor })
+    ) -> Result<Stored<ServiceKey>> {
+        let rotate = |key: &mut ServiceKey| {
+            let public_id = std::mem::replace(&mut key.public_id, new.public_id);
+            let digest = std::mem::replace(&mut key.digest, new.digest);
+            key.last_four = new.last_four;
+            let until = Utc::now().checked_add_signed(grace(new.grace));
+            let until = until.unwrap_or(DateTime::<Utc>::MAX_UTC);
+            let previous = PreviousKey { public_id, digest, until };
+            key.previous = (!new.grace.is_zero()).then_some(previous);
+            Ok(EditOptions { action: "rotated", ..EditOptions::default() })
+        };
+        self.edit_with(by, id, rotate).await
     }
 }
 
-/// Changes from where, when and for what a key is accepted. What could not be read before is
-/// mended only by naming all of it; else the catalog tells of it.
-fn restrict(
-    row: &mut service_keys::Model,
-    ips: Option<Vec<IpNet>>,
-    methods: Option<Vec<String>>,
-    hours: Option<Vec<Hours>>,
-) {
-    let all = ips.is_some() && methods.is_some() && hours.is_some();
-    let mut access = match serde_json::from_str::<Access>(&row.access) {
-        Ok(access) => access,
-        Err(_) if all => Access::default(),
-        Err(_) => return,
-    };
-    access.ips = ips.unwrap_or(access.ips);
-    access.methods = methods.unwrap_or(access.methods);
-    access.hours = hours.unwrap_or(access.hours);
-    row.access = json(&access);
+fn grace(grace: std::time::Duration) -> chrono::TimeDelta {
+    chrono::TimeDelta::from_std(grace).unwrap_or(chrono::TimeDelta::MAX)
 }
 
 /// No key has this id, and none had it that is still accepted: each is found by its own.
@@ -179,9 +145,9 @@ async fn fresh(change: &Change<'_>, public_id: &str) -> Result<()> {
 
 /// A key can be confined to upstreams that there are. That one is deleted later does no harm: the
 /// key then reaches one less, and never more, for the empty list is not what is left.
-async fn known(change: &Change<'_>, allowed: &[UpstreamId]) -> Result<()> {
+async fn unknown(change: &Change<'_>, allowed: &[UpstreamId]) -> Result<Faults> {
     if allowed.is_empty() {
-        return Ok(());
+        return Ok(Faults::default());
     }
     let found: Vec<i64> = upstreams::Entity::find()
         .select_only()
@@ -194,15 +160,7 @@ async fn known(change: &Change<'_>, allowed: &[UpstreamId]) -> Result<()> {
     for (i, id) in allowed.iter().enumerate().filter(|(_, id)| !found.contains(&id.0)) {
         faults.add(format!("allowed_upstreams[{i}]"), format!("there is no upstream {id}"));
     }
-    Ok(faults.none_or(())?)
-}
-
-async fn find(change: &Change<'_>, id: ServiceKeyId) -> Result<service_keys::Model> {
-    let row = service_keys::Entity::find_by_id(id.0).one(change.tx()).await?;
-    let row = row.ok_or(StoreError::NotFound(KIND))?;
-    change.owned(row.owner_id, KIND)?;
-    change.expects(row.updated_us)?;
-    Ok(row)
+    Ok(faults)
 }
 
 /// The service key of a row, or the columns that this program cannot read. A key whose limits
@@ -251,9 +209,4 @@ fn previous(row: &service_keys::Model) -> Result<Option<PreviousKey>, Fault> {
     let digest = <[u8; 32]>::try_from(digest.as_slice())
         .map_err(|_| Fault::new("previous_digest", "must be 32 bytes"))?;
     Ok(Some(PreviousKey { public_id: public_id.clone(), digest, until: moment(until) }))
-}
-
-fn stamped(row: service_keys::Model) -> Result<ServiceKeyRow> {
-    let (created_at, updated_at) = (moment(row.created_us), moment(row.updated_us));
-    Ok(ServiceKeyRow { key: read(row)?, created_at, updated_at })
 }

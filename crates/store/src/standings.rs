@@ -20,11 +20,12 @@ use crate::{
     change::{Change, numbers},
     json,
     link::Transaction,
-    logs::clean,
     moment, now_us, paging,
-    running::COUNTER,
+    text::clean,
 };
 
+/// The counter that numbers what the running gateway tells.
+pub(crate) const COUNTER: &str = "running";
 /// Most keys of one statement.
 const KEYS: usize = 1000;
 /// Most standings that end in one transaction.
@@ -33,17 +34,7 @@ const ENDED: u64 = 1000;
 impl Store {
     /// How these keys stand, where that is kept and not over.
     pub async fn standings(&self, keys: &[ProviderKeyId]) -> Result<Vec<KeptStanding>> {
-        let db = self.0.db.reader().await?;
-        let mut found = Vec::new();
-        for keys in keys.chunks(KEYS) {
-            let rows = key_standings::Entity::find()
-                .filter(key_standings::Column::KeyId.is_in(keys.iter().map(|key| key.0)))
-                .filter(lasting(now_us()))
-                .all(&db)
-                .await?;
-            found.extend(rows.into_iter().filter_map(kept));
-        }
-        Ok(found)
+        of_keys(keys, &self.0.db.reader().await?).await
     }
 
     /// At most `limit` standings that other processes than this one wrote after number `seq`,
@@ -131,6 +122,23 @@ impl Store {
         tx.commit().await?;
         Ok(count)
     }
+}
+
+/// How these keys stand, where that is kept and not over.
+pub(crate) async fn of_keys(
+    keys: &[ProviderKeyId],
+    db: &impl ConnectionTrait,
+) -> Result<Vec<KeptStanding>> {
+    let mut found = Vec::new();
+    for keys in keys.chunks(KEYS) {
+        let rows = key_standings::Entity::find()
+            .filter(key_standings::Column::KeyId.is_in(keys.iter().map(|key| key.0)))
+            .filter(lasting(now_us()))
+            .all(db)
+            .await?;
+        found.extend(rows.into_iter().filter_map(kept));
+    }
+    Ok(found)
 }
 
 /// What is not over.

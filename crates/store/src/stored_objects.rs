@@ -10,7 +10,7 @@ use sea_orm::{
     QuerySelect, sea_query::OnConflict,
 };
 
-use crate::{Result, Store, link::Transaction, logs::clean, moment};
+use crate::{Result, Store, link::Transaction, moment, text::clean};
 
 impl Store {
     /// The number after which the newest `most` objects were written: where to begin to read.
@@ -51,7 +51,7 @@ impl Store {
     pub async fn forget_stored_objects(&self, seq: i64, most: u64) -> Result<u64> {
         let old = "DELETE FROM stored_objects WHERE id IN \
                    (SELECT id FROM stored_objects WHERE seq <= $1 ORDER BY seq LIMIT $2)";
-        self.delete(old, vec![seq.into(), crate::count(most).into()]).await
+        self.delete_rows(old, vec![seq.into(), crate::count(most).into()]).await
     }
 }
 

@@ -12,8 +12,8 @@ use sea_orm::{
 use task_state::Column;
 
 use crate::{
-    Result, Store, StoreError, TaskDue, TaskRow, TaskRun, audit, change::What, logs::clean, moment,
-    now_us,
+    Result, Store, StoreError, TaskDue, TaskRow, TaskRun, audit, change::What, moment, now_us,
+    text::clean,
 };
 
 /// Runs of a task that are kept.

@@ -10,8 +10,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    Listed, Page, Result, Store, TriggerFilter, TriggerRow, json, link::Transaction, logs::clean,
-    moment, paging,
+    Listed, Page, Result, Store, TriggerFilter, TriggerRow, json, link::Transaction, moment,
+    paging, text::clean,
 };
 
 /// Most triggers of one call that are shown.

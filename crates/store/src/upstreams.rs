@@ -1,242 +1,146 @@
-//! Upstreams: made, changed, read, deleted.
+//! Upstreams: how they lie in their table, what is checked of them, and what goes with them.
 
 use std::{collections::HashMap, str::FromStr, time::Duration};
 
-use auth::Actor;
 use domain::{
     BaseUrl, Dialect, Fault, Faults, HeaderPolicy, HeaderRule, KeyPlacement, PathStyle, PoolPolicy,
-    Preset, ProfileRule, Provider, QueryField, Revision, Scope, Strategy, Timeouts, Upstream,
-    UpstreamId, UserId,
+    Preset, ProfileRule, Provider, QueryField, Scope, Strategy, Timeouts, Upstream, UpstreamId,
+    UserId,
 };
 use entity::{provider_keys, upstreams};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
-    QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
 };
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Listed, NewUpstream, Page, Result, Store, StoreError, UpstreamEdit, UpstreamRow,
-    change::{Change, What},
-    json, limits, moment, paging, rules, uncount,
+    Kind, Page, Result, Store, StoreError,
+    change::Change,
+    json, limits,
+    paging::Stamp,
+    resource::{EditOptions, Resource},
+    rules, uncount,
 };
 
-const KIND: &str = "upstream";
+impl Resource for Upstream {
+    const KIND: Kind = Kind::Upstream;
+    const COMPILED: bool = true;
+    type Id = UpstreamId;
+    type Filter = ();
+    /// How many keys its pool holds.
+    type Extra = u64;
+    type Entity = upstreams::Entity;
+    type Model = upstreams::Model;
+    type Parts = ();
 
-impl Store {
-    /// Makes an upstream.
-    pub async fn create_upstream(&self, by: &Actor, new: NewUpstream) -> Result<UpstreamId> {
-        let mut faults = Faults::default();
-        let preset = known(&mut faults, new.preset.as_deref());
-        let base_url = self.address(new.base_url.as_deref(), preset);
-        let base_url = base_url.map_err(|refused| faults.0.extend(refused.0)).ok();
-        let (Some(base_url), true) = (base_url, faults.0.is_empty()) else {
-            let rest = made(UpstreamId(0), UserId(0), nowhere(), preset, new);
-            return Err(with_the_rest(faults, &rest));
-        };
-        let change = self.begin(by).await?;
-        let owner = change.owner(new.owner).await?;
-        let id = UpstreamId(change.ids("upstreams", 1).await?);
-        let upstream = made(id, UserId(owner), base_url, preset, new);
-        let row = write(&upstream, &change, change.now_us);
-        insert(&change, &row).await?;
-        change.commit(What::created(KIND, id.0, &row)).await?;
-        Ok(id)
+    fn id(&self) -> UpstreamId {
+        self.id
     }
 
-    /// Changes what `edit` names and leaves the rest. It is asked inside the change, with the
-    /// upstream as it is then: nobody else changes it in between. An address that cannot be read is
-    /// shown to it as one that leads nowhere.
-    ///
-    /// Provider keys only ever go where they were entered for. So an address with another scheme,
-    /// host or port is refused while the pool holds keys, unless the edit says with `clear_keys`
-    /// that they shall be deleted: they are then entered anew for the new place.
-    pub async fn edit_upstream(
+    fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    fn identify(&mut self, id: UpstreamId, owner: UserId) {
+        (self.id, self.owner) = (id, owner);
+    }
+
+    fn faults(&self) -> Faults {
+        Upstream::faults(self)
+    }
+
+    /// A preset and an address are checked when they are entered.
+    async fn check(&self, before: Option<&Self>, change: &Change<'_>) -> Result<Faults> {
+        let mut faults = Faults::default();
+        if before.is_none_or(|before| before.preset != self.preset)
+            && let Some(preset) = &self.preset
+        {
+            note(&mut faults, Preset::named(preset));
+        }
+        if before.is_none_or(|before| before.base_url != self.base_url) {
+            let allowed = change.store().0.outbound.check_entered(&self.base_url);
+            let denied = |denied: domain::Denied| Fault::new("base_url", denied.to_string());
+            note(&mut faults, allowed.map_err(denied));
+        }
+        Ok(faults)
+    }
+
+    /// An address that cannot be read leads nowhere until an edit gives it another one.
+    fn read(mut row: upstreams::Model, (): ()) -> Result<(Self, Faults), Faults> {
+        let mut faults = Faults::default();
+        if let Err(words) = BaseUrl::parse(&row.base_url) {
+            faults.add("base_url", words);
+            row.base_url = nowhere().to_string();
+        }
+        Ok((read(row)?, faults))
+    }
+
+    fn write(
         &self,
-        by: &Actor,
-        id: UpstreamId,
-        edit: impl FnOnce(&Upstream) -> Result<UpstreamEdit, Faults> + Send,
-    ) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let before = find(&change, id).await?;
-        let mut readable = before.clone();
-        if BaseUrl::parse(&before.base_url).is_err() {
-            readable.base_url = nowhere().to_string();
+        _: Option<&upstreams::Model>,
+        stamp: Stamp,
+        _: &Change<'_>,
+    ) -> upstreams::Model {
+        write(self, stamp)
+    }
+
+    /// Provider keys only ever go where they were entered for.
+    async fn saved(
+        &self,
+        before: Option<&Self>,
+        options: EditOptions,
+        change: &Change<'_>,
+    ) -> Result<()> {
+        match before {
+            Some(before) => move_keys(change, before, &self.base_url, options.clear_keys).await,
+            None => Ok(()),
         }
-        let edit = edit(&read(readable)?)?;
-        let mut faults = Faults::default();
-        known(&mut faults, edit.preset.iter().flatten().map(String::as_str).next());
-        let base_url = edit.base_url.as_deref().map(|text| self.entered(text)).transpose();
-        let base_url = base_url.map_err(|refused| faults.0.extend(refused.0)).unwrap_or_default();
-        if !faults.0.is_empty() {
-            let mut rest = before;
-            rest.base_url = nowhere().to_string();
-            let mut rest = read(rest)?;
-            apply(&mut rest, None, edit);
-            return Err(with_the_rest(faults, &rest));
-        }
-        if let Some(new) = &base_url {
-            move_keys(&change, &before, new, edit.clear_keys).await?;
-        }
-        // An address that cannot be read is mended by a new one.
-        let mut readable = before.clone();
-        readable.base_url = base_url.as_ref().map_or(readable.base_url, BaseUrl::to_string);
-        let mut upstream = read(readable)?;
-        apply(&mut upstream, base_url, edit);
-        let row = write(&upstream, &change, before.created_us);
-        let active: upstreams::ActiveModel = row.clone().into();
-        active.reset_all().update(change.tx()).await?;
-        change.commit(What::edited(KIND, id.0, &before, &row, None)).await
     }
 
-    /// Deletes an upstream, its key pool, its rules and its limits; refused while a route has it as a target.
-    pub async fn delete_upstream(&self, by: &Actor, id: UpstreamId) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let row = find(&change, id).await?;
-        rules::bury_of(&change, id).await?;
-        limits::delete_of(&change, &Scope::Upstream(None), &[id.0]).await?;
-        upstreams::Entity::delete_by_id(id.0).exec(change.tx()).await?;
-        change.bury("upstreams", [id.0]).await?;
-        change.commit(What::deleted(KIND, id.0, &row)).await
+    /// Its rules and its limits go with it, and by themselves the keys of its pool.
+    async fn deleting(&self, change: &Change<'_>) -> Result<()> {
+        rules::bury_of(change, self.id).await?;
+        limits::delete_of(change, &Scope::Upstream(None), &[self.id.0]).await
     }
 
-    /// One upstream.
-    pub async fn upstream(&self, id: UpstreamId) -> Result<UpstreamRow> {
-        let db = self.0.db.reader().await?;
-        let row = upstreams::Entity::find_by_id(id.0).one(&db).await?;
-        let rows = with_keys(vec![row.ok_or(StoreError::NotFound(KIND))?], &db).await?;
-        rows.into_iter().next().ok_or(StoreError::NotFound(KIND))
+    fn wanted((): &(), _: &mut Page, _: &Store) -> Result<Condition> {
+        Ok(Condition::all())
     }
 
-    /// A page of upstreams.
-    pub async fn upstreams(&self, page: Page) -> Result<Listed<UpstreamRow>> {
-        let db = self.0.db.reader().await?;
-        let (rows, next_cursor) = paging::page(upstreams::Entity::find(), &page, &db).await?;
-        Ok(Listed { items: with_keys(rows, &db).await?, next_cursor })
-    }
-
-    /// An address as it was entered, if calls may be sent there.
-    fn entered(&self, text: &str) -> Result<BaseUrl, Faults> {
-        let fault = |words| Faults(vec![Fault::new("base_url", words)]);
-        let url = BaseUrl::parse(text).map_err(fault)?;
-        let allowed = self.0.outbound.check_entered(&url);
-        allowed.map_err(|denied| fault(denied.to_string()))?;
-        Ok(url)
-    }
-
-    /// The address of a new upstream: as it was entered, or as its preset knows it.
-    fn address(&self, text: Option<&str>, preset: Option<&Preset>) -> Result<BaseUrl, Faults> {
-        let missing = match (text, preset) {
-            (Some(text), _) => return self.entered(text),
-            (None, Some(preset)) if preset.has_address() => return self.entered(&preset.base_url),
-            (None, Some(preset)) => format!("is required, of the form {}", preset.base_url),
-            (None, None) => "is required, unless a preset knows it".to_owned(),
-        };
-        Err(Faults(vec![Fault::new("base_url", missing)]))
+    async fn extras(values: &[Self], db: &impl ConnectionTrait) -> Result<Vec<u64>> {
+        let ids = values.iter().map(|upstream| upstream.id.0);
+        let counts: Vec<(i64, i64)> = provider_keys::Entity::find()
+            .select_only()
+            .column(provider_keys::Column::UpstreamId)
+            .column_as(provider_keys::Column::Id.count(), "keys")
+            .filter(provider_keys::Column::UpstreamId.is_in(ids))
+            .group_by(provider_keys::Column::UpstreamId)
+            .into_tuple()
+            .all(db)
+            .await?;
+        let counts: HashMap<i64, i64> = counts.into_iter().collect();
+        let keys = |upstream: &Self| counts.get(&upstream.id.0).copied().map_or(0, uncount);
+        Ok(values.iter().map(keys).collect())
     }
 }
 
-/// The preset that was named, if it is one.
-fn known(faults: &mut Faults, named: Option<&str>) -> Option<&'static Preset> {
-    note(faults, Preset::named(named?))
-}
-
-/// Stands for an address that was refused, so that the rest can be looked at.
+/// Stands for an address that cannot be read.
 fn nowhere() -> BaseUrl {
     BaseUrl::parse("https://nowhere.invalid").expect("this is an address")
-}
-
-/// A refused address does not hide what else is at fault: all is told at once.
-fn with_the_rest(mut faults: Faults, rest: &Upstream) -> StoreError {
-    faults.0.extend(rest.faults().0);
-    StoreError::Unservable(faults)
-}
-
-fn made(
-    id: UpstreamId,
-    owner: UserId,
-    base_url: BaseUrl,
-    preset: Option<&Preset>,
-    new: NewUpstream,
-) -> Upstream {
-    let mut upstream = match preset {
-        Some(preset) => preset.upstream(id, owner, new.name, base_url),
-        None => Upstream::new(id, owner, new.name, base_url),
-    };
-    if let Some(provider) = new.provider {
-        upstream.provider = provider;
-        if preset.is_none() {
-            upstream.dialects = provider.dialects();
-            upstream.key_placement = provider.key_placement();
-        }
-    }
-    set(&mut upstream.dialects, new.dialects);
-    set(&mut upstream.enabled, new.enabled);
-    set(&mut upstream.strategy, new.strategy);
-    set(&mut upstream.retry_count, new.retry_count);
-    set(&mut upstream.timeouts, new.timeouts);
-    set(&mut upstream.key_placement, new.key_placement);
-    set(&mut upstream.header_policy, new.header_policy);
-    set(&mut upstream.header_rules, new.header_rules);
-    set(&mut upstream.paths, new.paths);
-    set(&mut upstream.query, new.query);
-    set(&mut upstream.ask_usage, new.ask_usage);
-    set(&mut upstream.policy, new.policy);
-    upstream.models = new.models;
-    upstream.record_bodies = new.record_bodies;
-    upstream.model_profiles = new.model_profiles;
-    upstream
-}
-
-fn apply(upstream: &mut Upstream, base_url: Option<BaseUrl>, edit: UpstreamEdit) {
-    set(&mut upstream.name, edit.name);
-    set(&mut upstream.base_url, base_url);
-    if let Some(provider) = edit.provider {
-        // What followed from the provider before follows from the new one.
-        if upstream.dialects == upstream.provider.dialects() {
-            upstream.dialects = provider.dialects();
-        }
-        if upstream.key_placement == upstream.provider.key_placement() {
-            upstream.key_placement = provider.key_placement();
-        }
-        upstream.provider = provider;
-    }
-    set(&mut upstream.dialects, edit.dialects);
-    set(&mut upstream.models, edit.models);
-    set(&mut upstream.enabled, edit.enabled);
-    set(&mut upstream.strategy, edit.strategy);
-    set(&mut upstream.retry_count, edit.retry_count);
-    set(&mut upstream.timeouts, edit.timeouts);
-    set(&mut upstream.key_placement, edit.key_placement);
-    set(&mut upstream.header_policy, edit.header_policy);
-    set(&mut upstream.header_rules, edit.header_rules);
-    set(&mut upstream.record_bodies, edit.record_bodies);
-    set(&mut upstream.preset, edit.preset);
-    set(&mut upstream.paths, edit.paths);
-    set(&mut upstream.query, edit.query);
-    set(&mut upstream.model_profiles, edit.model_profiles);
-    set(&mut upstream.ask_usage, edit.ask_usage);
-    set(&mut upstream.policy, edit.policy);
-}
-
-fn set<T>(field: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *field = value;
-    }
 }
 
 /// Refuses to take keys to another place, or deletes them if that was asked for.
 async fn move_keys(
     change: &Change<'_>,
-    before: &upstreams::Model,
+    before: &Upstream,
     new: &BaseUrl,
     clear: bool,
 ) -> Result<()> {
     let place = |url: &BaseUrl| (url.tls(), url.host().to_ascii_lowercase(), url.port());
-    if BaseUrl::parse(&before.base_url).is_ok_and(|old| place(&old) == place(new)) {
+    if place(&before.base_url) == place(new) {
         return Ok(());
     }
-    let in_pool = provider_keys::Column::UpstreamId.eq(before.id);
+    let in_pool = provider_keys::Column::UpstreamId.eq(before.id.0);
     let pool = provider_keys::Entity::find().filter(in_pool.clone());
     if !clear {
         return match pool.count(change.tx()).await? {
@@ -254,47 +158,10 @@ async fn move_keys(
     let ids = pool.select_only().column(provider_keys::Column::Id);
     let ids: Vec<i64> = ids.into_tuple().all(change.tx()).await?;
     provider_keys::Entity::delete_many().filter(in_pool).exec(change.tx()).await?;
-    change.bury("provider_keys", ids).await
+    change.bury(Kind::ProviderKey, ids).await
 }
 
-async fn find(change: &Change<'_>, id: UpstreamId) -> Result<upstreams::Model> {
-    let row = upstreams::Entity::find_by_id(id.0).one(change.tx()).await?;
-    let row = row.ok_or(StoreError::NotFound(KIND))?;
-    change.owned(row.owner_id, KIND)?;
-    change.expects(row.updated_us)?;
-    Ok(row)
-}
-
-async fn insert(change: &Change<'_>, row: &upstreams::Model) -> Result<()> {
-    let row: upstreams::ActiveModel = row.clone().into();
-    upstreams::Entity::insert(row.reset_all()).exec_without_returning(change.tx()).await?;
-    Ok(())
-}
-
-/// Adds how many keys each pool holds, with one query.
-async fn with_keys(
-    rows: Vec<upstreams::Model>,
-    db: &impl ConnectionTrait,
-) -> Result<Vec<UpstreamRow>> {
-    let counts: Vec<(i64, i64)> = provider_keys::Entity::find()
-        .select_only()
-        .column(provider_keys::Column::UpstreamId)
-        .column_as(provider_keys::Column::Id.count(), "keys")
-        .filter(provider_keys::Column::UpstreamId.is_in(rows.iter().map(|row| row.id)))
-        .group_by(provider_keys::Column::UpstreamId)
-        .into_tuple()
-        .all(db)
-        .await?;
-    let counts: HashMap<i64, i64> = counts.into_iter().collect();
-    let row = |row: upstreams::Model| {
-        let (created_at, updated_at) = (moment(row.created_us), moment(row.updated_us));
-        let keys = counts.get(&row.id).copied().map_or(0, uncount);
-        Ok(UpstreamRow { upstream: read(row)?, keys, created_at, updated_at })
-    };
-    rows.into_iter().map(row).collect()
-}
-
-fn write(upstream: &Upstream, change: &Change<'_>, created_us: i64) -> upstreams::Model {
+fn write(upstream: &Upstream, stamp: Stamp) -> upstreams::Model {
     let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     upstreams::Model {
         id: upstream.id.0,
@@ -321,9 +188,9 @@ fn write(upstream: &Upstream, change: &Change<'_>, created_us: i64) -> upstreams
         model_profiles: json(&upstream.model_profiles),
         ask_usage: upstream.ask_usage,
         policy: json(&upstream.policy),
-        created_us,
-        updated_us: change.now_us,
-        revision: change.revision,
+        created_us: stamp.created_us,
+        updated_us: stamp.updated_us,
+        revision: stamp.revision,
     }
 }
 

@@ -10,12 +10,12 @@ use sea_orm::{
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
-    Credentials, Listed, NewUser, Page, Result, Store, StoreError, UserEdit, UserRow,
-    change::{Change, What},
+    Credentials, Kind, Listed, NewUser, Page, Result, Store, StoreError, UserEdit, UserRow,
+    change::{Change, What, fields},
     limits, moment, paging,
 };
 
-const KIND: &str = "user";
+const KIND: Kind = Kind::User;
 
 impl Store {
     /// Makes a user.
@@ -23,7 +23,7 @@ impl Store {
         let change = self.begin(by).await?;
         let id = add(&change, new).await?;
         let row = find(&change, id).await?;
-        change.commit(What::created(KIND, id.0, &row)).await?;
+        change.commit(What::created(KIND, id.0, fields(&row))).await?;
         Ok(id)
     }
 
@@ -62,7 +62,9 @@ impl Store {
             someone_rules(&change).await?;
         }
         let replaced = password.then_some("password");
-        change.commit(What::edited(KIND, id.0, &before, &row, replaced)).await
+        change
+            .commit(What::edited("edited", KIND, id.0, fields(&before), fields(&row), replaced))
+            .await
     }
 
     /// Deletes a user with their service keys and sessions. Refused for the last active super
@@ -82,15 +84,15 @@ impl Store {
         }
         limits::delete_of(&change, &Scope::ServiceKey(None), &keys).await?;
         limits::delete_of(&change, &Scope::User(None), &[id.0]).await?;
-        change.bury("service_keys", keys).await?;
-        change.bury("users", [id.0]).await?;
-        change.commit(What::deleted(KIND, id.0, &row)).await
+        change.bury(Kind::ServiceKey, keys).await?;
+        change.bury(KIND, [id.0]).await?;
+        change.commit(What::deleted(KIND, id.0, fields(&row))).await
     }
 
     /// One user.
     pub async fn user(&self, id: UserId) -> Result<UserRow> {
         let row = users::Entity::find_by_id(id.0).one(&self.0.db.reader().await?).await?;
-        read(row.ok_or(StoreError::NotFound(KIND))?)
+        read(row.ok_or(StoreError::NotFound(KIND.as_str()))?)
     }
 
     /// A page of users.
@@ -120,14 +122,14 @@ impl Store {
             .exec(&tx)
             .await?;
         tx.commit().await?;
-        if done.rows_affected == 0 { Err(StoreError::NotFound(KIND)) } else { Ok(()) }
+        if done.rows_affected == 0 { Err(StoreError::NotFound(KIND.as_str())) } else { Ok(()) }
     }
 }
 
 /// Adds a user inside a change.
 pub(crate) async fn add(change: &Change<'_>, new: NewUser) -> Result<UserId> {
     let row = users::Model {
-        id: change.ids("users", 1).await?,
+        id: change.ids(KIND, 1).await?,
         name_key: folded(&new.name),
         name: new.name,
         email: new.email,
@@ -198,7 +200,7 @@ async fn owns_nothing(change: &Change<'_>, id: UserId) -> Result<()> {
 
 async fn find(change: &Change<'_>, id: UserId) -> Result<users::Model> {
     let row = users::Entity::find_by_id(id.0).one(change.tx()).await?;
-    row.ok_or(StoreError::NotFound(KIND))
+    row.ok_or(StoreError::NotFound(KIND.as_str()))
 }
 
 /// The user of a row.

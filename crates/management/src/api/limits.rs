@@ -4,10 +4,10 @@ mod terms;
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use domain::{Faults, LimitId, live::LimitUse};
+use domain::{Faults, LimitId, UserId, live::LimitUse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{LimitFilter, LimitRow};
+use store::{LimitFilter, Stored};
 use utoipa::{IntoParams, ToSchema};
 
 use self::terms::{Algorithm, ScopeId, ScopeName, Stretch, Terms, filtered};
@@ -22,6 +22,7 @@ use crate::{
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageRules, ReadServiceKeys, With},
+    resource::set,
     words::{Period, Unit},
 };
 
@@ -205,13 +206,10 @@ pub(crate) async fn list_limits(
     Query(query): Query<LimitsQuery>,
 ) -> Result<Answer<ListOf<Limit>>, ApiError> {
     let LimitsQuery { scope, scope_id, cursor, limit, search, sort } = query;
-    let filter = LimitFilter {
-        scope: scope.map(ScopeName::as_str),
-        scope_id: scope_id.map(|id| filtered(scope, &id)),
-        about: actor.confined_to(),
-    };
-    let page = ListQuery { cursor, limit, search, sort }.page(None)?;
-    Ok(Answer(ListOf::of(app.store.limits(filter, page).await?, Limit::from)))
+    let scope_id = scope_id.map(|id| filtered(scope, &id));
+    let filter = LimitFilter { scope: scope.map(ScopeName::as_str), scope_id };
+    let page = ListQuery { cursor, limit, search, sort }.page()?;
+    app.list(&actor, &filter, page).await
 }
 
 /// Make a limit. It holds within a second.
@@ -222,20 +220,7 @@ pub(crate) async fn create_limit(
     State(app): State<Management>,
     Json(new): Json<NewLimit>,
 ) -> Result<Created<Limit>, ApiError> {
-    let known = new.terms().read().map_err(ApiError::Invalid)?;
-    let new = store::NewLimit {
-        name: new.name.unwrap_or_default(),
-        scope: known.scope,
-        unit: known.unit,
-        algorithm: known.algorithm,
-        limit: known.limit,
-        alert_percent: known.alert_percent,
-        enabled: new.enabled.unwrap_or(true),
-        owner: None,
-    };
-    let id = app.store.create_limit(&actor, new).await?;
-    let made = app.store.limit(id, &LimitFilter::default()).await?.into();
-    Ok(Created::at(format!("/api/admin/limits/{id}"), made))
+    app.create(&actor, fresh, |limit| new.apply(limit)).await
 }
 
 /// One limit, and how much of it is used.
@@ -246,9 +231,8 @@ pub(crate) async fn read_limit(
     State(app): State<Management>,
     Id(id): Id,
 ) -> Result<Answer<LimitInUse>, ApiError> {
-    let filter = LimitFilter { about: actor.confined_to(), ..LimitFilter::default() };
-    let row = app.store.limit(LimitId(id), &filter).await?;
-    let unit = row.limit.unit;
+    let row: Stored<domain::Limit> = app.get(&actor, id).await?;
+    let unit = row.value.unit;
     let used = app.live.as_ref().map(|live| live.limit(LimitId(id), USES_MAX));
     let shown = |used: LimitUse| Use {
         subject: used.subject,
@@ -270,11 +254,9 @@ pub(crate) async fn edit_limit(
     if_match: IfMatch,
     patch: Patch<EditLimit>,
 ) -> Result<Answer<Limit>, ApiError> {
-    let id = LimitId(id);
     // No field is an object: what the patch comes to does not hang on what the limit is now.
     let edit = patch.onto(&Value::Null, &usual()).map_err(ApiError::Invalid)?;
-    if_match.on(&app.store).edit_limit(&actor, id, |limit| edit.apply(limit)).await?;
-    Ok(Answer(app.store.limit(id, &LimitFilter::default()).await?.into()))
+    app.edit(&actor, &if_match, id, |limit| edit.apply(limit)).await
 }
 
 /// Delete a limit. It holds no longer within a second.
@@ -286,8 +268,7 @@ pub(crate) async fn delete_limit(
     Id(id): Id,
     if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    if_match.on(&app.store).delete_limit(&actor, LimitId(id)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    app.delete::<domain::Limit>(&actor, &if_match, id).await
 }
 
 /// What a patch finds in the place of what it removes.
@@ -298,7 +279,44 @@ fn usual() -> Value {
     })
 }
 
+/// A limit of which nothing was said.
+fn fresh(id: LimitId, owner: UserId) -> domain::Limit {
+    domain::Limit {
+        id,
+        owner,
+        name: String::new(),
+        scope: domain::Scope::Global,
+        unit: domain::Unit::Concurrency,
+        algorithm: domain::Algorithm::Concurrency,
+        limit: 0,
+        alert_percent: None,
+        enabled: true,
+    }
+}
+
+/// Puts what was read in the place of what was.
+fn put(
+    limit: &mut domain::Limit,
+    terms: &Terms,
+    name: Option<String>,
+    enabled: Option<bool>,
+) -> Result<(), Faults> {
+    let known = terms.read()?;
+    limit.scope = known.scope;
+    limit.unit = known.unit;
+    limit.algorithm = known.algorithm;
+    limit.limit = known.limit;
+    limit.alert_percent = known.alert_percent;
+    set(&mut limit.name, name);
+    set(&mut limit.enabled, enabled);
+    Ok(())
+}
+
 impl NewLimit {
+    fn apply(self, limit: &mut domain::Limit) -> Result<(), Faults> {
+        put(limit, &self.terms(), self.name, self.enabled)
+    }
+
     fn terms(&self) -> Terms {
         Terms {
             scope: self.scope,
@@ -350,17 +368,7 @@ impl EditLimit {
         terms.period = self.period.unwrap_or(terms.period);
         terms.timezone = self.timezone.unwrap_or(terms.timezone);
         terms.alert_percent = self.alert_percent.or(terms.alert_percent);
-        let known = terms.read()?;
-        limit.scope = known.scope;
-        limit.unit = known.unit;
-        limit.algorithm = known.algorithm;
-        limit.limit = known.limit;
-        limit.alert_percent = known.alert_percent;
-        if let Some(name) = self.name {
-            limit.name = name;
-        }
-        limit.enabled = self.enabled.unwrap_or(limit.enabled);
-        Ok(())
+        put(limit, &terms, self.name, self.enabled)
     }
 }
 
@@ -376,10 +384,10 @@ impl Input for EditLimit {
     const REQUIRED: &'static [&'static str] = &["scope", "unit", "limit"];
 }
 
-impl From<LimitRow> for Limit {
-    fn from(row: LimitRow) -> Self {
-        let terms = Terms::of(&row.limit);
-        let limit = row.limit;
+impl From<Stored<domain::Limit>> for Limit {
+    fn from(row: Stored<domain::Limit>) -> Self {
+        let terms = Terms::of(&row.value);
+        let limit = row.value;
         let burst = match limit.algorithm {
             domain::Algorithm::TokenBucket { burst, .. } => burst,
             _ => None,

@@ -27,15 +27,11 @@ pub(crate) mod tasks;
 pub(crate) mod upstreams;
 mod values;
 
-use ::auth::Actor;
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::UserId;
 use serde::Serialize;
-
-use crate::error::ApiError;
 
 /// What was just made, and its address.
 pub(crate) struct Created<T> {
@@ -55,13 +51,5 @@ impl<T: Serialize> IntoResponse for Created<T> {
         let mut response = (StatusCode::CREATED, axum::Json(self.body)).into_response();
         response.headers_mut().insert(header::LOCATION, location);
         response
-    }
-}
-
-/// Lets `row` pass to whoever may see it; to the others it does not exist.
-fn visible<T>(actor: &Actor, owner: UserId, what: &'static str, row: T) -> Result<T, ApiError> {
-    match actor.confined_to() {
-        Some(own) if own != owner => Err(ApiError::NotFound(what)),
-        _ => Ok(row),
     }
 }

@@ -15,86 +15,73 @@ pub(crate) use many::*;
 pub(crate) use shown::*;
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
+use chrono::Utc;
 use domain::{Faults, ProviderKeyId, UpstreamId, UserId};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::{IntoParams, ToSchema};
+use store::{MaskedKey, Store};
+use utoipa::IntoParams;
 
-use super::{Created, quotas::Quota, values::all, visible};
+use super::{Created, quotas::Quota, values::all};
 use crate::{
     app::Management,
     error::ApiError,
     etags::IfMatch,
-    input::{Id, Input, Json, Query, nullable, patch::Patch},
+    input::{Id, Input, Json, Query, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageProviderKeys, ReadProviderKeys, With},
+    resource::{bodies, created, set},
     words::KeyState,
 };
 
-/// A provider key to be entered into the pool of an upstream.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "upstream_id": 1, "name": "Key 1", "key_value": "sk-xxxxx",
-    "enable_quota": true, "quota_total": 1000,
-}))]
-pub(crate) struct NewProviderKey {
-    /// The upstream whose pool gets it.
-    upstream_id: i64,
-    /// Unique in the pool.
-    name: String,
-    /// The secret; it is never shown again.
-    #[schema(value_type = String)]
-    key_value: SecretString,
-    /// What people decide about it; `active` when not given.
-    state: Option<KeyState>,
-    /// 1 to 1000.
-    weight: Option<u32>,
-    /// Whether `quota_total` counts.
-    #[serde(default)]
-    enable_quota: bool,
-    /// How many requests it may make a day.
-    quota_total: Option<u64>,
-    /// What else it may use, at most 8.
-    #[serde(default)]
-    quotas: Vec<Quota>,
-    /// Keys of one account or project share limits: they name the same group.
-    quota_group: Option<String>,
-    /// A remark, at most 2000 bytes.
-    #[serde(default)]
-    note: String,
-}
+bodies! {
+    /// A provider key to be entered into the pool of an upstream.
+    #[schema(example = json!({
+        "upstream_id": 1, "name": "Key 1", "key_value": "sk-xxxxx",
+        "enable_quota": true, "quota_total": 1000,
+    }))]
+    new NewProviderKey {
+        /// The upstream whose pool gets it.
+        upstream_id: i64,
+        /// Unique in the pool.
+        name: String,
+        /// The secret; it is never shown again.
+        #[schema(value_type = String)]
+        key_value: SecretString,
+    }
 
-/// What to change of a provider key, as a JSON merge patch (RFC 7396): what is not given stays;
-/// `null` puts a field back to what it is usually.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"weight": 5, "note": "of the team account"}))]
-pub(crate) struct EditProviderKey {
-    /// Another name, unique in the pool.
-    name: Option<String>,
-    /// Another secret in place of the old one.
-    #[schema(value_type = Option<String>)]
-    key_value: Option<SecretString>,
-    /// What people decide about it. `active` also takes back what was concluded of it.
-    state: Option<KeyState>,
-    /// Its share under `weighted`, 1 to 1000.
-    weight: Option<u32>,
-    /// Whether `quota_total` counts.
-    enable_quota: Option<bool>,
-    /// `null` forgets the number.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<u64>)]
-    quota_total: Option<Option<u64>>,
-    /// All other quotas anew.
-    quotas: Option<Vec<Quota>>,
-    /// `null` takes it out of its group.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>)]
-    quota_group: Option<Option<String>>,
-    /// A remark, at most 2000 bytes.
-    note: Option<String>,
+    /// What to change of a provider key, as a JSON merge patch (RFC 7396): what is not given stays;
+    /// `null` puts a field back to what it is usually.
+    #[schema(example = json!({"weight": 5, "note": "of the team account"}))]
+    edit EditProviderKey {
+        /// Another name, unique in the pool.
+        name: Option<String>,
+        /// Another secret in place of the old one.
+        #[schema(value_type = Option<String>)]
+        key_value: Option<SecretString>,
+    }
+
+    both {
+        /// What people decide about it; `active` when nothing is said. In an edit, `active` also takes
+        /// back what was concluded of it.
+        state: KeyState,
+        /// Its share under `weighted`, 1 to 1000; 1 when nothing is said.
+        weight: u32,
+        /// Whether `quota_total` counts.
+        enable_quota: bool,
+        /// What else it may use, at most 8.
+        quotas: Vec<Quota>,
+        /// A remark, at most 2000 bytes.
+        note: String,
+    }
+
+    nullable {
+        /// How many requests it may make a day; `null` for no number.
+        quota_total: u64,
+        /// Keys of one account or project share limits: they name the same group; `null` for none.
+        quota_group: String,
+    }
 }
 
 /// Which provider keys are wanted.
@@ -135,12 +122,13 @@ pub(crate) async fn list_provider_keys(
     Query(query): Query<ProviderKeysQuery>,
 ) -> Result<Answer<ListOf<ProviderKey>>, ApiError> {
     let ProviderKeysQuery { upstream_id, state, quota_group, cursor, limit, search, sort } = query;
-    let page = ListQuery { cursor, limit, search, sort }.page(actor.confined_to())?;
+    let page = ListQuery { cursor, limit, search, sort }.page()?;
     let filter = KeyFilter { upstream_id, state, quota_group, search: None };
     let keep = |key: &_| state.is_none_or(|state| app.stands(key).state == state);
-    let mut filter = filter.stored(None);
+    let mut filter = filter.stored();
     filter.ids = app.standing_so(state).await?;
-    let rows = app.store.provider_keys_that(&filter, page, keep).await?;
+    let (view, most) = (app.store.seen_by(&actor), Store::KEYS_LOOKED_AT);
+    let rows = view.list_that::<MaskedKey>(&filter, page, most, keep).await?;
     Ok(Answer(ListOf::of(rows, |key| app.shown(key))))
 }
 
@@ -152,9 +140,16 @@ pub(crate) async fn create_provider_key(
     State(app): State<Management>,
     Json(new): Json<NewProviderKey>,
 ) -> Result<Created<ProviderKey>, ApiError> {
-    let id = app.store.create_provider_key(&actor, new.into()).await?;
-    let made = app.show(app.store.provider_key(id).await?).await?;
-    Ok(Created::at(format!("/api/admin/keys/{id}"), made))
+    let ((upstream, name, secret), edit) = new.split();
+    let fresh = |id, owner| MaskedKey::new(id, owner, UpstreamId(upstream), name, secret);
+    let edit = |key: &mut MaskedKey| {
+        edit.apply(key)?;
+        // Nothing was concluded of a new key.
+        key.cleared_at = None;
+        Ok(())
+    };
+    let made = app.store.create(&actor, fresh, edit).await?;
+    Ok(created::<MaskedKey, _>(made.value.id, app.shown(made)))
 }
 
 /// One provider key.
@@ -165,8 +160,7 @@ pub(crate) async fn read_provider_key(
     State(app): State<Management>,
     Id(id): Id,
 ) -> Result<Answer<ProviderKey>, ApiError> {
-    let row = app.store.provider_key(ProviderKeyId(id)).await?;
-    Ok(Answer(app.show(visible(&actor, row.owner, "provider key", row)?).await?))
+    Ok(Answer(app.shown(app.get(&actor, id).await?)))
 }
 
 /// Change a provider key.
@@ -180,11 +174,10 @@ pub(crate) async fn edit_provider_key(
     if_match: IfMatch,
     patch: Patch<EditProviderKey>,
 ) -> Result<Answer<ProviderKey>, ApiError> {
-    let id = ProviderKeyId(id);
     // No field is an object: what the patch comes to does not hang on what the key is now.
     let edit = patch.onto(&Value::Null, &usual()).map_err(ApiError::Invalid)?;
-    if_match.on(&app.store).edit_provider_key(&actor, id, edit.into()).await?;
-    Ok(Answer(app.show(app.store.provider_key(id).await?).await?))
+    let (store, id) = (if_match.on(&app.store), ProviderKeyId(id));
+    Ok(Answer(app.shown(store.edit(&actor, id, |key| edit.apply(key)).await?)))
 }
 
 /// Delete a provider key.
@@ -196,8 +189,7 @@ pub(crate) async fn delete_provider_key(
     Id(id): Id,
     if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    if_match.on(&app.store).delete_provider_key(&actor, ProviderKeyId(id)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    app.delete::<MaskedKey>(&actor, &if_match, id).await
 }
 
 /// What a patch finds in the place of what it removes.
@@ -208,9 +200,37 @@ fn usual() -> Value {
     })
 }
 
+impl EditProviderKey {
+    /// Puts what is given in the place of what was.
+    fn apply(self, key: &mut MaskedKey) -> Result<(), Faults> {
+        set(&mut key.name, self.name);
+        if self.key_value.is_some() {
+            key.secret = self.key_value;
+        }
+        if let Some(state) = self.state {
+            key.decide(state.into(), Utc::now());
+        }
+        set(&mut key.weight, self.weight);
+        set(&mut key.enable_quota, self.enable_quota);
+        set(&mut key.quota_total, self.quota_total);
+        set(&mut key.quotas, self.quotas.map(all));
+        set(&mut key.group, self.quota_group);
+        set(&mut key.note, self.note);
+        Ok(())
+    }
+
+    /// What is wrong with a provider key that is edited so.
+    fn judged(self, name: String, secret: SecretString) -> Faults {
+        let (id, owner, upstream) = (ProviderKeyId(0), UserId(0), UpstreamId(0));
+        let mut key = MaskedKey::new(id, owner, upstream, name, secret);
+        self.apply(&mut key).err().unwrap_or_else(|| key.faults())
+    }
+}
+
 impl Input for NewProviderKey {
     fn faults(&self) -> Faults {
-        judged(Some(&self.name), Some(&self.key_value), self.weight, &self.quotas)
+        let ((_, name, secret), edit) = self.clone().split();
+        edit.judged(name, secret)
     }
 }
 
@@ -219,63 +239,6 @@ impl Input for EditProviderKey {
     const REQUIRED: &'static [&'static str] = &["name", "key_value"];
 
     fn faults(&self) -> Faults {
-        let quotas = self.quotas.as_deref().unwrap_or_default();
-        judged(self.name.as_deref(), self.key_value.as_ref(), self.weight, quotas)
-    }
-}
-
-/// What is wrong with a provider key of which this was told.
-fn judged(
-    name: Option<&str>,
-    secret: Option<&SecretString>,
-    weight: Option<u32>,
-    quotas: &[Quota],
-) -> Faults {
-    let key = domain::ProviderKey {
-        id: ProviderKeyId(0),
-        upstream: UpstreamId(0),
-        owner: UserId(0),
-        name: name.unwrap_or("name").to_owned(),
-        secret: secret.cloned().unwrap_or_else(|| "secret".into()),
-        state: domain::KeyState::Active,
-        weight: weight.unwrap_or(1),
-        quotas: all(quotas.to_vec()),
-        group: None,
-        cleared_at: None,
-    };
-    key.faults()
-}
-
-impl From<NewProviderKey> for store::NewProviderKey {
-    fn from(new: NewProviderKey) -> Self {
-        Self {
-            upstream: UpstreamId(new.upstream_id),
-            name: new.name,
-            secret: new.key_value,
-            state: new.state.map(Into::into),
-            weight: new.weight,
-            enable_quota: new.enable_quota,
-            quota_total: new.quota_total,
-            quotas: all(new.quotas),
-            group: new.quota_group,
-            note: new.note,
-            owner: None,
-        }
-    }
-}
-
-impl From<EditProviderKey> for store::ProviderKeyEdit {
-    fn from(edit: EditProviderKey) -> Self {
-        Self {
-            name: edit.name,
-            secret: edit.key_value,
-            state: edit.state.map(Into::into),
-            weight: edit.weight,
-            enable_quota: edit.enable_quota,
-            quota_total: edit.quota_total,
-            quotas: edit.quotas.map(all),
-            group: edit.quota_group,
-            note: edit.note,
-        }
+        self.clone().judged("name".to_owned(), "secret".into())
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{Json as Answer, extract::State};
 use domain::{
-    Faults, ServiceKeyId,
+    Faults, ServiceKey, ServiceKeyId,
     live::{RouteAsk, RouteRefused, RouteTarget, RouteTest},
     log::Considered,
     matching::is_header_name,
@@ -10,7 +10,6 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::visible;
 use crate::{
     app::Management,
     error::ApiError,
@@ -130,8 +129,7 @@ pub(crate) async fn test_route(
 ) -> Result<Answer<RouteTested>, ApiError> {
     test.faults().none_or(()).map_err(ApiError::Invalid)?;
     let service_key = ServiceKeyId(test.service_key_id);
-    let row = app.store.service_key(service_key).await?;
-    visible(&actor, row.key.owner, "service key", ())?;
+    app.get::<ServiceKey>(&actor, service_key).await?;
     let ask = RouteAsk {
         service_key,
         model: test.model,

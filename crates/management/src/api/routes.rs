@@ -5,19 +5,18 @@ use chrono::{DateTime, Utc};
 use domain::{Faults, RouteId, UpstreamId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::RouteRow;
+use store::Stored;
 use utoipa::ToSchema;
 
-use super::{
-    Created, matching::Matching, profiles::ModelProfile, sticky::Sticky, values::all, visible,
-};
+use super::{Created, matching::Matching, profiles::ModelProfile, sticky::Sticky, values::all};
 use crate::{
     app::Management,
     error::ApiError,
     etags::IfMatch,
-    input::{Id, Input, Json, Query, nullable, patch::Patch},
+    input::{Id, Input, Json, Query, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
+    resource::{bodies, set},
     words::{Conversion, Dialect, Strategy},
 };
 
@@ -70,51 +69,41 @@ pub(crate) struct Target {
     profile: Option<ModelProfile>,
 }
 
-/// A route to be made.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "fast", "targets": [{"upstream_id": 1, "model": "gpt-5-mini"}]}))]
-pub(crate) struct NewRoute {
-    /// Unique.
-    name: String,
-    /// Whether it is in use; true when not given.
-    enabled: Option<bool>,
-    /// `allow` when not given.
-    conversion: Option<Conversion>,
-    /// `weighted` when not given.
-    strategy: Option<Strategy>,
-    /// What keeps calls that belong together with one target.
-    sticky: Option<Sticky>,
-    /// Which calls it takes besides those that ask for its name; none when not given.
-    matching: Option<Matching>,
-    /// 1 to 64.
-    targets: Vec<Target>,
-}
+bodies! {
+    /// A route to be made.
+    #[schema(example = json!({"name": "fast", "targets": [{"upstream_id": 1, "model": "gpt-5-mini"}]}))]
+    new NewRoute {
+        /// Unique.
+        name: String,
+        /// 1 to 64.
+        targets: Vec<Target>,
+    }
 
-/// What to change of a route, as a JSON merge patch (RFC 7396): what is not given stays, in objects
-/// too; `null` puts a field back to what it is usually.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"enabled": false}))]
-pub(crate) struct EditRoute {
-    /// Another model name.
-    name: Option<String>,
-    /// Whether it is in use.
-    enabled: Option<bool>,
-    /// Whether calls may be converted to another dialect.
-    conversion: Option<Conversion>,
-    /// How a target is chosen among those of one priority.
-    strategy: Option<Strategy>,
-    /// `null` lets go of it.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<Sticky>)]
-    sticky: Option<Option<Sticky>>,
-    /// `null` leaves only the calls that ask for its name.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<Matching>)]
-    matching: Option<Option<Matching>>,
-    /// All targets anew.
-    targets: Option<Vec<Target>>,
+    /// What to change of a route, as a JSON merge patch (RFC 7396): what is not given stays, in
+    /// objects too; `null` puts a field back to what it is usually.
+    #[schema(example = json!({"enabled": false}))]
+    edit EditRoute {
+        /// Another model name.
+        name: Option<String>,
+        /// All targets anew.
+        targets: Option<Vec<Target>>,
+    }
+
+    both {
+        /// Whether it is in use; it is when nothing is said.
+        enabled: bool,
+        /// Whether calls may be converted to another dialect; `allow` when nothing is said.
+        conversion: Conversion,
+        /// How one of the targets of equal priority is chosen; `weighted` when nothing is said.
+        strategy: Strategy,
+    }
+
+    nullable {
+        /// What keeps calls that belong together with one target; nothing where it is `null`.
+        sticky: Sticky,
+        /// Which calls it takes besides those that ask for its name; none where it is `null`.
+        matching: Matching,
+    }
 }
 
 /// Routes, a page at a time.
@@ -125,8 +114,7 @@ pub(crate) async fn list_routes(
     State(app): State<Management>,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<ListOf<Route>>, ApiError> {
-    let page = app.store.routes(query.page(actor.confined_to())?).await?;
-    Ok(Answer(ListOf::of(page, Route::from)))
+    app.list(&actor, &(), query.page()?).await
 }
 
 /// Make a route.
@@ -137,21 +125,9 @@ pub(crate) async fn create_route(
     State(app): State<Management>,
     Json(new): Json<NewRoute>,
 ) -> Result<Created<Route>, ApiError> {
-    let targets = new.targets.into_iter().map(Into::into).collect();
-    let conversion = new.conversion.map(Into::into);
-    let new = store::NewRoute {
-        name: new.name,
-        enabled: new.enabled,
-        conversion,
-        strategy: new.strategy.map(Into::into),
-        sticky: new.sticky.map(Into::into),
-        matching: new.matching.map(Into::into),
-        targets,
-        owner: None,
-    };
-    let id = app.store.create_route(&actor, new).await?;
-    let made = app.store.route(id).await?.into();
-    Ok(Created::at(format!("/api/admin/routes/{id}"), made))
+    let ((name, targets), edit) = new.split();
+    let fresh = |id, owner| domain::Route::new(id, owner, name, all(targets));
+    app.create(&actor, fresh, |route| edit.apply(route)).await
 }
 
 /// One route.
@@ -162,8 +138,7 @@ pub(crate) async fn read_route(
     State(app): State<Management>,
     Id(id): Id,
 ) -> Result<Answer<Route>, ApiError> {
-    let row = app.store.route(RouteId(id)).await?;
-    Ok(Answer(visible(&actor, row.route.owner, "route", row)?.into()))
+    Ok(Answer(app.get(&actor, id).await?.into()))
 }
 
 /// Change a route.
@@ -177,10 +152,8 @@ pub(crate) async fn edit_route(
     if_match: IfMatch,
     patch: Patch<EditRoute>,
 ) -> Result<Answer<Route>, ApiError> {
-    let id = RouteId(id);
-    let edit = |now: &domain::Route| Ok(patch.onto(&shown(now), &usual())?.into());
-    if_match.on(&app.store).edit_route(&actor, id, edit).await?;
-    Ok(Answer(app.store.route(id).await?.into()))
+    let edit = |now: &mut domain::Route| patch.onto(&shown(now), &usual())?.apply(now);
+    app.edit(&actor, &if_match, id, edit).await
 }
 
 /// Delete a route.
@@ -192,14 +165,12 @@ pub(crate) async fn delete_route(
     Id(id): Id,
     if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    if_match.on(&app.store).delete_route(&actor, RouteId(id)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    app.delete::<domain::Route>(&actor, &if_match, id).await
 }
 
 /// A route as a patch sees it.
 fn shown(route: &domain::Route) -> Route {
-    let time = DateTime::UNIX_EPOCH;
-    RouteRow { route: route.clone(), created_at: time, updated_at: time }.into()
+    Stored::new(route.clone()).into()
 }
 
 /// What a patch finds in the place of what it removes.
@@ -210,17 +181,17 @@ fn usual() -> Value {
     })
 }
 
-impl From<EditRoute> for store::RouteEdit {
-    fn from(edit: EditRoute) -> Self {
-        Self {
-            name: edit.name,
-            enabled: edit.enabled,
-            conversion: edit.conversion.map(Into::into),
-            strategy: edit.strategy.map(Into::into),
-            sticky: edit.sticky.map(|sticky| sticky.map(Into::into)),
-            matching: edit.matching.map(|matching| matching.map(Into::into)),
-            targets: edit.targets.map(all),
-        }
+impl EditRoute {
+    /// Puts what is given in the place of what was.
+    fn apply(self, route: &mut domain::Route) -> Result<(), Faults> {
+        set(&mut route.name, self.name);
+        set(&mut route.enabled, self.enabled);
+        set(&mut route.conversion, self.conversion);
+        set(&mut route.strategy, self.strategy);
+        set(&mut route.sticky, self.sticky.map(|sticky| sticky.map(Into::into)));
+        set(&mut route.matching, self.matching.map(|matching| matching.map(Into::into)));
+        set(&mut route.targets, self.targets.map(all));
+        Ok(())
     }
 }
 
@@ -230,9 +201,8 @@ const fn one() -> u32 {
 
 impl Input for NewRoute {
     fn faults(&self) -> Faults {
-        let mut faults = judged(Some(&self.name), Some(&self.targets), self.sticky.as_ref());
-        faults.0.extend(self.matching.iter().flat_map(|matching| matching.faults().0));
-        faults
+        let ((name, targets), edit) = self.clone().split();
+        judged(domain::Route::new(RouteId(0), UserId(0), name, all(targets)), edit)
     }
 }
 
@@ -241,34 +211,24 @@ impl Input for EditRoute {
     const REQUIRED: &'static [&'static str] = &["name", "targets"];
 
     fn faults(&self) -> Faults {
-        let sticky = self.sticky.iter().flatten().next();
-        let mut faults = judged(self.name.as_deref(), self.targets.as_deref(), sticky);
-        faults.0.extend(self.matching.iter().flatten().flat_map(|matching| matching.faults().0));
-        faults
+        let some = vec![domain::Target::of(UpstreamId(0))];
+        judged(domain::Route::new(RouteId(0), UserId(0), "name", some), self.clone())
     }
 }
 
-/// What is wrong with a route of which this was told.
-fn judged(name: Option<&str>, targets: Option<&[Target]>, sticky: Option<&Sticky>) -> Faults {
-    let some = || vec![domain::Target::of(UpstreamId(0))];
-    let given = |targets: &[Target]| targets.iter().cloned().map(Into::into).collect();
-    let route = domain::Route {
-        id: RouteId(0),
-        owner: UserId(0),
-        name: name.unwrap_or("name").to_owned(),
-        enabled: true,
-        conversion: domain::Conversion::Allow,
-        strategy: domain::Strategy::Weighted,
-        sticky: sticky.cloned().map(Into::into),
-        matching: None,
-        targets: targets.map_or_else(some, given),
-    };
-    route.faults()
+/// What is wrong with a route that is edited so.
+fn judged(mut route: domain::Route, edit: EditRoute) -> Faults {
+    let matching = edit.matching.clone();
+    let mut faults = edit.apply(&mut route).err().unwrap_or_default();
+    route.matching = None;
+    faults.0.extend(route.faults().0);
+    faults.0.extend(matching.iter().flatten().flat_map(|matching| matching.faults().0));
+    faults
 }
 
-impl From<RouteRow> for Route {
-    fn from(row: RouteRow) -> Self {
-        let route = row.route;
+impl From<Stored<domain::Route>> for Route {
+    fn from(row: Stored<domain::Route>) -> Self {
+        let route = row.value;
         Self {
             id: route.id.0,
             owner_id: route.owner.0,

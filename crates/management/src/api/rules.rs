@@ -7,14 +7,17 @@ pub(crate) mod triggers;
 
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use domain::{Faults, RuleId, UpstreamId};
+use domain::{CompiledRule, Faults, RuleId, UpstreamId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{RuleEdit, RuleRow};
+use store::Stored;
 use utoipa::{IntoParams, ToSchema};
 
 use self::shape::{DelayHours, delay, judged, named, placeholder, read};
-use super::{Created, values::Seconds, visible};
+use super::{
+    Created,
+    values::{Seconds, all},
+};
 use crate::{
     app::Management,
     error::ApiError,
@@ -22,6 +25,7 @@ use crate::{
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery, Order},
     permit::{ManageRules, ReadUpstreams, With},
+    resource::{created, set},
     words::{Per, RuleAction},
 };
 
@@ -187,9 +191,8 @@ pub(crate) async fn list_rules(
     Query(query): Query<RulesQuery>,
 ) -> Result<Answer<ListOf<Rule>>, ApiError> {
     let RulesQuery { upstream_id, cursor, limit, search, sort } = query;
-    let page = ListQuery { cursor, limit, search, sort }.page(actor.confined_to())?;
-    let page = app.store.rules(upstream_id.map(UpstreamId), page).await?;
-    Ok(Answer(ListOf::of(page, Rule::from)))
+    let page = ListQuery { cursor, limit, search, sort }.page()?;
+    app.list(&actor, &upstream_id.map(UpstreamId), page).await
 }
 
 /// Create a rule. It is evaluated on calls within a second.
@@ -201,11 +204,9 @@ pub(crate) async fn create_rule(
     Json(new): Json<NewRule>,
 ) -> Result<Created<Rule>, ApiError> {
     let seconds = new.auto_enable_delay_seconds.is_some();
-    let new = new.read().map_err(ApiError::Invalid)?;
-    let made = app.store.create_rule(&actor, new).await;
-    let id = made.map_err(|refused| named(refused, seconds))?;
-    let made = app.store.rule(id).await?.into();
-    Ok(Created::at(format!("/api/admin/rules/{id}"), made))
+    let made = app.store.create(&actor, fresh, |rule| EditRule::from(new).apply(rule)).await;
+    let made = made.map_err(|refused| named(refused, seconds))?;
+    Ok(created::<domain::Rule, _>(made.value.id, made.into()))
 }
 
 /// One rule.
@@ -216,8 +217,7 @@ pub(crate) async fn read_rule(
     State(app): State<Management>,
     Id(id): Id,
 ) -> Result<Answer<Rule>, ApiError> {
-    let row = app.store.rule(RuleId(id)).await?;
-    Ok(Answer(visible(&actor, row.rule.owner, "rule", row)?.into()))
+    Ok(Answer(app.get(&actor, id).await?.into()))
 }
 
 /// Change a rule. It has another version then.
@@ -231,18 +231,16 @@ pub(crate) async fn edit_rule(
     if_match: IfMatch,
     patch: Patch<EditRule>,
 ) -> Result<Answer<Rule>, ApiError> {
-    let id = RuleId(id);
     let seconds = patch.get("auto_enable_delay_seconds").is_some();
-    let edit = |now: &domain::Rule| {
-        let mut now = shown(now);
+    let edit = |rule: &mut domain::Rule| {
+        let mut now = Rule::from(Stored::new(rule.clone()));
         if patch.get("conditions").is_some_and(|new| shape::other_kind(new, &now.conditions)) {
             now.conditions = Value::Null;
         }
-        patch.onto(&now, &usual())?.read()
+        patch.onto(&now, &usual())?.apply(rule)
     };
-    let edited = if_match.on(&app.store).edit_rule(&actor, id, edit).await;
-    edited.map_err(|refused| named(refused, seconds))?;
-    Ok(Answer(app.store.rule(id).await?.into()))
+    let edited = if_match.on(&app.store).edit(&actor, RuleId(id), edit).await;
+    Ok(Answer(edited.map_err(|refused| named(refused, seconds))?.into()))
 }
 
 /// Delete a rule. What it did to keys stays as it is.
@@ -254,14 +252,7 @@ pub(crate) async fn delete_rule(
     Id(id): Id,
     if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    if_match.on(&app.store).delete_rule(&actor, RuleId(id)).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// A rule as a patch sees it.
-fn shown(rule: &domain::Rule) -> Rule {
-    let time = DateTime::UNIX_EPOCH;
-    RuleRow { rule: rule.clone(), created_at: time, updated_at: time }.into()
+    app.delete::<domain::Rule>(&actor, &if_match, id).await
 }
 
 /// What a patch finds in the place of what it removes.
@@ -273,64 +264,76 @@ fn usual() -> Value {
     })
 }
 
-impl NewRule {
-    /// The rule to be stored, or everything that is wrong with it.
-    fn read(self) -> Result<store::NewRule, Faults> {
-        let mut faults = Faults::default();
-        let conditions = read(&self.conditions).map_err(|refused| faults.0.extend(refused.0)).ok();
-        let seconds = self.auto_enable_delay_seconds;
-        let delay = delay(&mut faults, self.auto_enable_delay_hours, seconds);
-        let known = conditions.is_some();
-        let new = store::NewRule {
-            upstream: self.upstream_id.map(UpstreamId),
-            name: self.name,
-            conditions: conditions.unwrap_or_else(placeholder),
-            threshold: self.threshold.map(Into::into),
-            actions: self.actions.into_iter().map(Into::into).collect(),
-            auto_enable_delay: delay,
-            cool_down: self.cool_down_seconds.map(|time| time.0).unwrap_or_default(),
-            priority: self.priority.unwrap_or_default(),
-            stops: self.stop.unwrap_or_default(),
-            shadow: self.shadow.unwrap_or_default(),
-            enabled: self.enabled.unwrap_or(true),
-            owner: None,
-        };
-        if !known {
-            // Conditions that cannot be read do not hide what else is wrong.
-            faults.0.extend(judged(new.clone(), seconds.is_some()).err().unwrap_or_default().0);
+impl From<NewRule> for EditRule {
+    fn from(new: NewRule) -> Self {
+        Self {
+            upstream_id: new.upstream_id.map(Some),
+            name: Some(new.name),
+            conditions: Some(new.conditions),
+            threshold: new.threshold.map(Some),
+            actions: Some(new.actions),
+            auto_enable_delay_hours: new.auto_enable_delay_hours.map(Some),
+            auto_enable_delay_seconds: new.auto_enable_delay_seconds.map(Some),
+            cool_down_seconds: new.cool_down_seconds,
+            priority: new.priority,
+            stop: new.stop,
+            shadow: new.shadow,
+            enabled: new.enabled,
         }
-        faults.none_or(new)
     }
 }
 
+impl NewRule {
+    /// The rule that it would be, and what is wrong with it: what cannot be read does not hide what
+    /// else is.
+    fn read(self) -> Result<CompiledRule, Faults> {
+        let seconds = self.auto_enable_delay_seconds.is_some();
+        let mut rule = fresh(RuleId(0), UserId(0));
+        let applied = EditRule::from(self).apply(&mut rule);
+        let judged = judged(rule, seconds);
+        match applied {
+            Ok(()) => judged,
+            Err(mut faults) => {
+                faults.0.extend(judged.err().unwrap_or_default().0);
+                Err(faults)
+            }
+        }
+    }
+}
+
+/// A rule of which nothing was said.
+fn fresh(id: RuleId, owner: UserId) -> domain::Rule {
+    domain::Rule::new(id, owner, String::new(), placeholder(), Vec::new())
+}
+
 impl EditRule {
-    fn read(self) -> Result<RuleEdit, Faults> {
+    /// Puts what is given in the place of what was. Conditions that cannot be read do not hide what
+    /// else is wrong.
+    fn apply(self, rule: &mut domain::Rule) -> Result<(), Faults> {
         let mut faults = Faults::default();
         let conditions = self.conditions.as_ref().map(read).transpose();
         let conditions = conditions.map_err(|refused| faults.0.extend(refused.0));
         let (hours, seconds) = (self.auto_enable_delay_hours, self.auto_enable_delay_seconds);
         let delay = (hours.is_some() || seconds.is_some())
             .then(|| delay(&mut faults, hours.flatten(), seconds.flatten()));
-        faults.none_or(RuleEdit {
-            upstream: self.upstream_id.map(|id| id.map(UpstreamId)),
-            name: self.name,
-            conditions: conditions.unwrap_or_default(),
-            threshold: self.threshold.map(|threshold| threshold.map(Into::into)),
-            actions: self.actions.map(|all| all.into_iter().map(Into::into).collect()),
-            auto_enable_delay: delay,
-            cool_down: self.cool_down_seconds.map(|time| time.0),
-            priority: self.priority,
-            stops: self.stop,
-            shadow: self.shadow,
-            enabled: self.enabled,
-        })
+        set(&mut rule.upstream, self.upstream_id.map(|id| id.map(UpstreamId)));
+        set(&mut rule.name, self.name);
+        set(&mut rule.conditions, conditions.unwrap_or_default());
+        set(&mut rule.threshold, self.threshold.map(|threshold| threshold.map(Into::into)));
+        set(&mut rule.actions, self.actions.map(all));
+        set(&mut rule.auto_enable_delay, delay);
+        set(&mut rule.cool_down, self.cool_down_seconds.map(|time| time.0));
+        set(&mut rule.priority, self.priority);
+        set(&mut rule.stops, self.stop);
+        set(&mut rule.shadow, self.shadow);
+        set(&mut rule.enabled, self.enabled);
+        faults.none_or(())
     }
 }
 
 impl Input for NewRule {
     fn faults(&self) -> Faults {
-        let seconds = self.auto_enable_delay_seconds.is_some();
-        self.clone().read().and_then(|new| judged(new, seconds).map(drop)).err().unwrap_or_default()
+        self.clone().read().err().unwrap_or_default()
     }
 }
 
@@ -340,9 +343,9 @@ impl Input for EditRule {
     const REQUIRED: &'static [&'static str] = &["name", "conditions", "actions"];
 }
 
-impl From<RuleRow> for Rule {
-    fn from(row: RuleRow) -> Self {
-        let rule = row.rule;
+impl From<Stored<domain::Rule>> for Rule {
+    fn from(row: Stored<domain::Rule>) -> Self {
+        let rule = row.value;
         Self {
             id: rule.id.0,
             owner_id: rule.owner.0,

@@ -8,22 +8,22 @@ use domain::{Faults, ServiceKeyId, UpstreamId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
-use store::ServiceKeyRow;
+use store::Stored;
 use utoipa::ToSchema;
 
 use super::{
     Created,
     access::{Hours, Network},
     values::all,
-    visible,
 };
 use crate::{
     app::Management,
     error::ApiError,
     etags::IfMatch,
-    input::{Id, Input, Json, Query, nullable, patch::Patch},
+    input::{Id, Input, Json, Query, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageServiceKeys, ReadServiceKeys, With},
+    resource::{bodies, created, set},
 };
 
 /// A service key, masked.
@@ -72,58 +72,41 @@ pub(crate) struct MintedServiceKey {
     service_key: ServiceKey,
 }
 
-/// A service key to be made.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "my app"}))]
-pub(crate) struct NewServiceKey {
-    /// What people call it, 1 to 128 bytes.
-    name: String,
-    /// Whether it may be used; true when not given.
-    enabled: Option<bool>,
-    /// From when on it may not be used any more; never when not given.
-    expires_at: Option<DateTime<Utc>>,
-    /// The ids of the upstreams that it may reach; empty means all.
-    #[serde(default)]
-    allowed_upstreams: Vec<i64>,
-    /// Names, or how names begin and one `*` last: `gpt-*`.
-    #[serde(default)]
-    allowed_models: Vec<String>,
-    /// The networks that it may be used from; empty means all.
-    #[serde(default)]
-    allowed_ips: Vec<Network>,
-    /// In capitals.
-    #[serde(default)]
-    allowed_methods: Vec<String>,
-    /// The hours at which it may be used; all when not given.
-    #[serde(default)]
-    allowed_hours: Vec<Hours>,
-}
+bodies! {
+    /// A service key to be made.
+    #[schema(example = json!({"name": "my app"}))]
+    new NewServiceKey {
+        /// What people call it, 1 to 128 bytes.
+        name: String,
+    }
 
-/// What to change of a service key, as a JSON merge patch (RFC 7396): what is not given stays;
-/// `null` puts a field back to what it is usually.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "my app", "allowed_models": ["gpt-*"]}))]
-pub(crate) struct EditServiceKey {
-    /// Another name.
-    name: Option<String>,
-    /// Whether it is in use.
-    enabled: Option<bool>,
-    /// `null` lets it live for ever.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<DateTime<Utc>>)]
-    expires_at: Option<Option<DateTime<Utc>>>,
-    /// The ids of the upstreams that it may reach; empty means all.
-    allowed_upstreams: Option<Vec<i64>>,
-    /// Names, or how names begin and one `*` last: `gpt-*`.
-    allowed_models: Option<Vec<String>>,
-    /// The networks that it may be used from; empty means all.
-    allowed_ips: Option<Vec<Network>>,
-    /// In capitals.
-    allowed_methods: Option<Vec<String>>,
-    /// The hours at which it may be used; `null` means all.
-    allowed_hours: Option<Vec<Hours>>,
+    /// What to change of a service key, as a JSON merge patch (RFC 7396): what is not given stays;
+    /// `null` puts a field back to what it is usually.
+    #[schema(example = json!({"name": "my app", "allowed_models": ["gpt-*"]}))]
+    edit EditServiceKey {
+        /// Another name.
+        name: Option<String>,
+    }
+
+    both {
+        /// Whether it may be used; it may when nothing is said.
+        enabled: bool,
+        /// The ids of the upstreams that it may reach; empty means all.
+        allowed_upstreams: Vec<i64>,
+        /// Names, or how names begin and one `*` last: `gpt-*`.
+        allowed_models: Vec<String>,
+        /// The networks that it may be used from; empty means all.
+        allowed_ips: Vec<Network>,
+        /// In capitals.
+        allowed_methods: Vec<String>,
+        /// The hours at which it may be used; empty means all.
+        allowed_hours: Vec<Hours>,
+    }
+
+    nullable {
+        /// From when on it may not be used any more; never where it is `null`.
+        expires_at: DateTime<Utc>,
+    }
 }
 
 /// How a service key is rotated.
@@ -162,8 +145,7 @@ pub(crate) async fn list_service_keys(
     State(app): State<Management>,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<ListOf<ServiceKey>>, ApiError> {
-    let page = app.store.service_keys(query.page(actor.confined_to())?).await?;
-    Ok(Answer(ListOf::of(page, ServiceKey::from)))
+    app.list(&actor, &(), query.page()?).await
 }
 
 /// Make a service key. The answer is the only one that ever shows it.
@@ -175,26 +157,15 @@ pub(crate) async fn create_service_key(
     Json(new): Json<NewServiceKey>,
 ) -> Result<Created<MintedServiceKey>, ApiError> {
     let minted = app.service_keys.mint();
-    let new = store::NewServiceKey {
-        name: new.name,
-        public_id: minted.public_id,
-        digest: minted.digest,
-        last_four: minted.last_four,
-        enabled: new.enabled,
-        expires_at: new.expires_at,
-        allowed_upstreams: new.allowed_upstreams.into_iter().map(UpstreamId).collect(),
-        allowed_models: new.allowed_models,
-        access: domain::Access {
-            ips: all(new.allowed_ips),
-            methods: new.allowed_methods,
-            hours: all(new.allowed_hours),
-        },
-        owner: None,
+    let ((name,), edit) = new.split();
+    let fresh = |id, owner| {
+        let (public_id, last_four) = (minted.public_id, minted.last_four);
+        domain::ServiceKey::new(id, owner, name, public_id, minted.digest, last_four)
     };
-    let id = app.store.create_service_key(&actor, new).await?;
-    let service_key = app.store.service_key(id).await?.into();
-    let made = MintedServiceKey { key: minted.key, service_key };
-    Ok(Created::at(format!("/api/admin/service-keys/{id}"), made))
+    let made = app.store.create(&actor, fresh, |key| edit.apply(key)).await?;
+    let id = made.value.id;
+    let shown = MintedServiceKey { key: minted.key, service_key: made.into() };
+    Ok(created::<domain::ServiceKey, _>(id, shown))
 }
 
 /// One service key.
@@ -205,8 +176,7 @@ pub(crate) async fn read_service_key(
     State(app): State<Management>,
     Id(id): Id,
 ) -> Result<Answer<ServiceKey>, ApiError> {
-    let row = app.store.service_key(ServiceKeyId(id)).await?;
-    Ok(Answer(visible(&actor, row.key.owner, "service key", row)?.into()))
+    Ok(Answer(app.get(&actor, id).await?.into()))
 }
 
 /// Change a service key.
@@ -220,11 +190,9 @@ pub(crate) async fn edit_service_key(
     if_match: IfMatch,
     patch: Patch<EditServiceKey>,
 ) -> Result<Answer<ServiceKey>, ApiError> {
-    let id = ServiceKeyId(id);
     // No field is an object: what the patch comes to does not hang on what the key is now.
     let edit = patch.onto(&Value::Null, &usual()).map_err(ApiError::Invalid)?;
-    if_match.on(&app.store).edit_service_key(&actor, id, edit.into()).await?;
-    Ok(Answer(app.store.service_key(id).await?.into()))
+    app.edit(&actor, &if_match, id, |key| edit.apply(key)).await
 }
 
 /// Put a new key in the place of a service key. The answer is the only one that ever shows it; the
@@ -247,9 +215,8 @@ pub(crate) async fn rotate_service_key(
         last_four: minted.last_four,
         grace: Duration::from_secs(rotate.grace_seconds),
     };
-    if_match.on(&app.store).rotate_service_key(&actor, id, new).await?;
-    let service_key = app.store.service_key(id).await?.into();
-    Ok(Answer(MintedServiceKey { key: minted.key, service_key }))
+    let rotated = if_match.on(&app.store).rotate_service_key(&actor, id, new).await?;
+    Ok(Answer(MintedServiceKey { key: minted.key, service_key: rotated.into() }))
 }
 
 /// Delete a service key. It is refused within a second.
@@ -261,8 +228,7 @@ pub(crate) async fn delete_service_key(
     Id(id): Id,
     if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    if_match.on(&app.store).delete_service_key(&actor, ServiceKeyId(id)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    app.delete::<domain::ServiceKey>(&actor, &if_match, id).await
 }
 
 /// What a patch finds in the place of what it removes.
@@ -277,9 +243,9 @@ fn in_clear<S: Serializer>(key: &SecretString, serializer: S) -> Result<S::Ok, S
     serializer.serialize_str(key.expose_secret())
 }
 
-impl From<ServiceKeyRow> for ServiceKey {
-    fn from(row: ServiceKeyRow) -> Self {
-        let key = row.key;
+impl From<Stored<domain::ServiceKey>> for ServiceKey {
+    fn from(row: Stored<domain::ServiceKey>) -> Self {
+        let key = row.value;
         Self {
             id: key.id.0,
             owner_id: key.owner.0,
@@ -302,9 +268,34 @@ impl From<ServiceKeyRow> for ServiceKey {
     }
 }
 
+impl EditServiceKey {
+    /// Puts what is given in the place of what was.
+    fn apply(self, key: &mut domain::ServiceKey) -> Result<(), Faults> {
+        let upstreams = |ids: Vec<i64>| ids.into_iter().map(UpstreamId).collect::<Vec<_>>();
+        set(&mut key.name, self.name);
+        set(&mut key.enabled, self.enabled);
+        set(&mut key.expires_at, self.expires_at);
+        set(&mut key.allowed_upstreams, self.allowed_upstreams.map(upstreams));
+        set(&mut key.allowed_models, self.allowed_models);
+        set(&mut key.access.ips, self.allowed_ips.map(all));
+        set(&mut key.access.methods, self.allowed_methods);
+        set(&mut key.access.hours, self.allowed_hours.map(all));
+        Ok(())
+    }
+
+    /// What is wrong with a service key of this name that is edited so.
+    fn judged(self, name: String) -> Faults {
+        let text = String::new;
+        let (id, owner) = (ServiceKeyId(0), UserId(0));
+        let mut key = domain::ServiceKey::new(id, owner, name, text(), [0; 32], text());
+        self.apply(&mut key).err().unwrap_or_else(|| key.faults())
+    }
+}
+
 impl Input for NewServiceKey {
     fn faults(&self) -> Faults {
-        judged(Some(&self.name), &self.allowed_models, &self.allowed_methods)
+        let ((name,), edit) = self.clone().split();
+        edit.judged(name)
     }
 }
 
@@ -313,43 +304,6 @@ impl Input for EditServiceKey {
     const REQUIRED: &'static [&'static str] = &["name"];
 
     fn faults(&self) -> Faults {
-        let list = |given: &Option<Vec<String>>| given.clone().unwrap_or_default();
-        let (models, methods) = (list(&self.allowed_models), list(&self.allowed_methods));
-        judged(self.name.as_deref(), &models, &methods)
-    }
-}
-
-/// What is wrong with a service key of which this was told.
-fn judged(name: Option<&str>, allowed_models: &[String], methods: &[String]) -> Faults {
-    let key = domain::ServiceKey {
-        id: ServiceKeyId(0),
-        owner: UserId(0),
-        name: name.unwrap_or("name").to_owned(),
-        public_id: String::new(),
-        digest: [0; 32],
-        last_four: String::new(),
-        enabled: true,
-        expires_at: None,
-        allowed_upstreams: Vec::new(),
-        allowed_models: allowed_models.to_vec(),
-        access: domain::Access { methods: methods.to_vec(), ..domain::Access::default() },
-        previous: None,
-    };
-    key.faults()
-}
-
-impl From<EditServiceKey> for store::ServiceKeyEdit {
-    fn from(edit: EditServiceKey) -> Self {
-        let upstreams = |ids: Vec<i64>| ids.into_iter().map(UpstreamId).collect();
-        Self {
-            name: edit.name,
-            enabled: edit.enabled,
-            expires_at: edit.expires_at,
-            allowed_upstreams: edit.allowed_upstreams.map(upstreams),
-            allowed_models: edit.allowed_models,
-            allowed_ips: edit.allowed_ips.map(all),
-            allowed_methods: edit.allowed_methods,
-            allowed_hours: edit.allowed_hours.map(all),
-        }
+        self.clone().judged("name".to_owned())
     }
 }

@@ -8,22 +8,23 @@ pub(crate) use live::*;
 pub(crate) use models::*;
 use policy::{EditPolicy, Policy};
 
+use std::mem;
+
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use domain::{
-    BaseUrl, Faults, PoolPolicy, Timeouts, UpstreamId, UserId,
+    BaseUrl, Fault, Faults, UpstreamId, UserId,
     policy::{HeaderScript, ScriptError},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::UpstreamRow;
+use store::{EditOptions, Stored};
 use utoipa::ToSchema;
 
 use super::{
     Created,
     profiles::ProfileRule,
     values::{HeaderRule, KeyPlacement, QueryField, Seconds, all},
-    visible,
 };
 use crate::{
     app::Management,
@@ -32,6 +33,7 @@ use crate::{
     input::{Id, Input, Json, Query, nullable, patch::Patch},
     listing::{ListOf, ListQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
+    resource::{bodies, set},
     words::{Dialect, HeaderPolicy, PathStyle, Provider, Strategy},
 };
 
@@ -97,120 +99,83 @@ pub(crate) struct Upstream {
     updated_at: DateTime<Utc>,
 }
 
-/// An upstream to be made.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "name": "openai", "base_url": "https://api.openai.com", "timeout": 60, "retry_count": 2,
-}))]
-pub(crate) struct NewUpstream {
-    /// 1 to 64 of a-z, 0-9, `.`, `_`, `-`; unique.
-    name: String,
-    /// One of `GET /api/admin/presets`: it says what is not given here.
-    preset: Option<String>,
-    /// `https`, unless the configuration opens the target for plain `http`. Needed unless the
-    /// preset knows it.
-    base_url: Option<String>,
-    /// Follows from the host of the address when not given.
-    provider: Option<Provider>,
-    /// Follow from the provider when not given.
-    dialects: Option<Vec<Dialect>>,
-    /// The models that it serves; empty means any.
-    #[serde(default)]
-    models: Vec<String>,
-    /// Whether it is in use; true when not given.
-    enabled: Option<bool>,
-    /// How a key of the pool is chosen; `round_robin` when not given.
-    strategy: Option<Strategy>,
-    /// How many attempts may follow the first.
-    retry_count: Option<u32>,
-    /// Seconds to the first byte of the answer.
-    timeout: Option<Seconds>,
-    /// Seconds to a ready connection.
-    connect_timeout: Option<Seconds>,
-    /// Seconds between two bytes of the answer.
-    idle_timeout: Option<Seconds>,
-    /// Seconds for all attempts and the whole answer.
-    total_timeout: Option<Seconds>,
-    /// Where the provider key goes: `bearer`, `header:NAME` or `query:NAME`. Follows from the
-    /// provider when not given.
-    key_placement: Option<KeyPlacement>,
-    /// Which of a client's headers reach the provider; `hide` when not given.
-    header_policy: Option<HeaderPolicy>,
-    /// Steps after the header policy.
-    header_rules: Option<Vec<HeaderRule>>,
-    /// Whether request and answer bodies are recorded (capped and masked).
-    #[serde(default)]
-    record_bodies: bool,
-    /// How paths are joined to the base URL.
-    paths: Option<PathStyle>,
-    /// At most 16.
-    query: Option<Vec<QueryField>>,
-    /// At most 256.
-    #[serde(default)]
-    model_profiles: Vec<ProfileRule>,
-    /// True when not given, unless the preset knows better.
-    ask_usage: Option<bool>,
-    /// How its pool is used.
-    policy: Option<EditPolicy>,
-}
+bodies! {
+    /// An upstream to be made.
+    #[schema(example = json!({
+        "name": "openai", "base_url": "https://api.openai.com", "timeout": 60, "retry_count": 2,
+    }))]
+    new NewUpstream {
+        /// 1 to 64 of a-z, 0-9, `.`, `_`, `-`; unique.
+        name: String,
+        /// One of `GET /api/admin/presets`: it says what is not given here.
+        preset: Option<String>,
+        /// `https`, unless the configuration opens the target for plain `http`. Needed unless the
+        /// preset knows it.
+        base_url: Option<String>,
+    }
 
-/// What to change of an upstream, as a JSON merge patch (RFC 7396): what is not given stays, in
-/// `policy` and its parts too; `null` puts a field back to what it is usually.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"timeout": 30, "policy": {"queue_timeout": 5}}))]
-pub(crate) struct EditUpstream {
-    /// Another name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`; unique.
-    name: Option<String>,
-    /// Provider keys only go where they were entered: another scheme, host or port is refused
-    /// while the pool holds keys, unless `clear_keys` is set.
-    base_url: Option<String>,
-    /// Deletes every key of the pool when the new address needs that.
-    #[serde(default)]
-    clear_keys: bool,
-    /// Whose API it has.
-    provider: Option<Provider>,
-    /// The dialects that it speaks.
-    dialects: Option<Vec<Dialect>>,
-    /// The models that it serves; empty means any.
-    models: Option<Vec<String>>,
-    /// Whether it is in use.
-    enabled: Option<bool>,
-    /// How a key of the pool is chosen.
-    strategy: Option<Strategy>,
-    /// How many attempts may follow the first.
-    retry_count: Option<u32>,
-    /// Seconds to the first byte of the answer.
-    timeout: Option<Seconds>,
-    /// Seconds to a ready connection.
-    connect_timeout: Option<Seconds>,
-    /// Seconds between two bytes of the answer.
-    idle_timeout: Option<Seconds>,
-    /// Seconds for all attempts and the whole answer.
-    total_timeout: Option<Seconds>,
-    /// Where the provider key goes: `bearer`, `header:NAME` or `query:NAME`.
-    key_placement: Option<KeyPlacement>,
-    /// Which of a client's headers reach the provider.
-    header_policy: Option<HeaderPolicy>,
-    /// All steps after the header policy anew.
-    header_rules: Option<Vec<HeaderRule>>,
-    /// Whether request and answer bodies are recorded (capped and masked).
-    record_bodies: Option<bool>,
-    /// Only what is known of models follows from it; `null` forgets it.
-    #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>)]
-    preset: Option<Option<String>>,
-    /// How paths are joined to the base URL.
-    paths: Option<PathStyle>,
-    /// All further fields of the query anew; at most 16.
-    query: Option<Vec<QueryField>>,
-    /// All that is known of its models anew; at most 256.
-    model_profiles: Option<Vec<ProfileRule>>,
-    /// Whether streams of Chat Completions are asked for their usage although the client did not.
-    ask_usage: Option<bool>,
-    /// How its pool is used; only what it names changes.
-    policy: Option<EditPolicy>,
+    /// What to change of an upstream, as a JSON merge patch (RFC 7396): what is not given stays, in
+    /// `policy` and its parts too; `null` puts a field back to what it is usually.
+    #[schema(example = json!({"timeout": 30, "policy": {"queue_timeout": 5}}))]
+    edit EditUpstream {
+        /// Another name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`; unique.
+        name: Option<String>,
+        /// Provider keys only go where they were entered: another scheme, host or port is refused
+        /// while the pool holds keys, unless `clear_keys` is set.
+        base_url: Option<String>,
+        /// Deletes every key of the pool when the new address needs that.
+        #[serde(default)]
+        clear_keys: bool,
+        /// Only what is known of models follows from it; `null` forgets it.
+        #[serde(default, deserialize_with = "nullable")]
+        #[schema(value_type = Option<String>)]
+        preset: Option<Option<String>>,
+    }
+
+    both {
+        /// Whose API it has. Follows from the host of the address when nothing is said.
+        provider: Provider,
+        /// The dialects that it speaks. They follow from the provider when nothing is said.
+        dialects: Vec<Dialect>,
+        /// The models that it serves; empty means any.
+        models: Vec<String>,
+        /// Whether it is in use; it is when nothing is said.
+        enabled: bool,
+        /// How a key of the pool is chosen; `round_robin` when nothing is said.
+        strategy: Strategy,
+        /// How many attempts may follow the first.
+        retry_count: u32,
+        /// Seconds to the first byte of the answer.
+        timeout: Seconds,
+        /// Seconds to a ready connection.
+        connect_timeout: Seconds,
+        /// Seconds between two bytes of the answer.
+        idle_timeout: Seconds,
+        /// Seconds for all attempts and the whole answer.
+        total_timeout: Seconds,
+        /// Where the provider key goes: `bearer`, `header:NAME` or `query:NAME`. Follows from the
+        /// provider when nothing is said.
+        key_placement: KeyPlacement,
+        /// Which of a client's headers reach the provider; `hide` when nothing is said.
+        header_policy: HeaderPolicy,
+        /// Steps after the header policy, all of them.
+        header_rules: Vec<HeaderRule>,
+        /// Whether request and answer bodies are recorded (capped and masked).
+        record_bodies: bool,
+        /// How paths are joined to the base URL.
+        paths: PathStyle,
+        /// All further fields of the query; at most 16.
+        query: Vec<QueryField>,
+        /// All that is known of its models; at most 256.
+        model_profiles: Vec<ProfileRule>,
+        /// Whether streams of Chat Completions are asked for their usage although the client did not;
+        /// true when nothing is said, unless the preset knows better.
+        ask_usage: bool,
+        /// How its pool is used; only what it names changes.
+        policy: EditPolicy,
+    }
+
+    nullable {}
 }
 
 /// Upstreams, a page at a time.
@@ -221,8 +186,7 @@ pub(crate) async fn list_upstreams(
     State(app): State<Management>,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<ListOf<Upstream>>, ApiError> {
-    let page = app.store.upstreams(query.page(actor.confined_to())?).await?;
-    Ok(Answer(ListOf::of(page, Upstream::from)))
+    app.list(&actor, &(), query.page()?).await
 }
 
 /// Make an upstream. The data plane serves it within a second.
@@ -234,9 +198,9 @@ pub(crate) async fn create_upstream(
     Json(new): Json<NewUpstream>,
 ) -> Result<Created<Upstream>, ApiError> {
     app.try_script(new.policy.as_ref().and_then(EditPolicy::script))?;
-    let id = app.store.create_upstream(&actor, new.into()).await?;
-    let made = app.store.upstream(id).await?.into();
-    Ok(Created::at(format!("/api/admin/upstreams/{id}"), made))
+    let (fresh, faults, edit) = new.started();
+    let edit = |upstream: &mut domain::Upstream| merged(faults, edit.apply(upstream));
+    app.create(&actor, |id, owner| domain::Upstream { id, owner, ..fresh }, edit).await
 }
 
 /// One upstream.
@@ -247,8 +211,7 @@ pub(crate) async fn read_upstream(
     State(app): State<Management>,
     Id(id): Id,
 ) -> Result<Answer<Upstream>, ApiError> {
-    let row = app.store.upstream(UpstreamId(id)).await?;
-    let mut shown = Upstream::from(visible(&actor, row.upstream.owner, "upstream", row)?);
+    let mut shown = Upstream::from(app.get(&actor, id).await?);
     let report = app.live.as_ref().and_then(|live| live.upstream(UpstreamId(id)));
     shown.health = report.map(Into::into);
     Ok(Answer(shown))
@@ -265,15 +228,15 @@ pub(crate) async fn edit_upstream(
     if_match: IfMatch,
     patch: Patch<EditUpstream>,
 ) -> Result<Answer<Upstream>, ApiError> {
-    let id = UpstreamId(id);
     app.try_script(script(&patch))?;
-    let edit = |now: &domain::Upstream| {
+    let edit = |now: &mut domain::Upstream| {
         let usual = usual(now, patch.get("provider"));
         let edit = patch.onto(&shown(now), &shown(&usual))?;
-        Ok(edit.onto(now.timeouts, now.policy.clone()))
+        let options = EditOptions::clear_keys(edit.clear_keys);
+        edit.apply(now).map(|()| options)
     };
-    if_match.on(&app.store).edit_upstream(&actor, id, edit).await?;
-    Ok(Answer(app.store.upstream(id).await?.into()))
+    let store = if_match.on(&app.store);
+    Ok(Answer(store.edit_with(&actor, UpstreamId(id), edit).await?.into()))
 }
 
 /// Delete an upstream and its key pool. Refused while a route has it as a target.
@@ -285,8 +248,7 @@ pub(crate) async fn delete_upstream(
     Id(id): Id,
     if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    if_match.on(&app.store).delete_upstream(&actor, UpstreamId(id)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    app.delete::<domain::Upstream>(&actor, &if_match, id).await
 }
 
 /// The script that a patch brings, if it does.
@@ -297,8 +259,7 @@ fn script(patch: &Patch<EditUpstream>) -> Option<HeaderScript> {
 
 /// An upstream as a patch sees it.
 fn shown(upstream: &domain::Upstream) -> Upstream {
-    let time = DateTime::UNIX_EPOCH;
-    UpstreamRow { upstream: upstream.clone(), keys: 0, created_at: time, updated_at: time }.into()
+    Stored::new(upstream.clone()).into()
 }
 
 /// An upstream in this one's place of which nothing else was said; `provider` is what a patch says
@@ -316,9 +277,9 @@ fn usual(now: &domain::Upstream, provider: Option<&Value>) -> domain::Upstream {
     usual
 }
 
-impl From<UpstreamRow> for Upstream {
-    fn from(row: UpstreamRow) -> Self {
-        let upstream = row.upstream;
+impl From<Stored<domain::Upstream>> for Upstream {
+    fn from(row: Stored<domain::Upstream>) -> Self {
+        let upstream = row.value;
         Self {
             id: upstream.id.0,
             owner_id: upstream.owner.0,
@@ -345,37 +306,80 @@ impl From<UpstreamRow> for Upstream {
             ask_usage: upstream.ask_usage,
             policy: upstream.policy.into(),
             health: None,
-            key_count: row.keys,
+            key_count: row.extra,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
     }
 }
 
+impl NewUpstream {
+    /// The upstream that it starts from, what is wrong with that, and what is said beyond it.
+    fn started(self) -> (domain::Upstream, Faults, EditUpstream) {
+        let ((name, preset, base_url), edit) = self.split();
+        let mut faults = Faults::default();
+        let preset = preset.and_then(|id| noted(&mut faults, domain::Preset::named(&id)));
+        let known = preset.filter(|preset| preset.has_address());
+        let base_url = base_url.as_deref().or(known.map(|preset| preset.base_url.as_str()));
+        let parsed = match (base_url, preset) {
+            (Some(text), _) => BaseUrl::parse(text),
+            (None, Some(preset)) => Err(format!("is required, of the form {}", preset.base_url)),
+            (None, None) => Err("is required, unless a preset knows it".to_owned()),
+        };
+        let base_url = parsed.unwrap_or_else(|words| {
+            faults.add("base_url", words);
+            nowhere()
+        });
+        let (id, owner) = (UpstreamId(0), UserId(0));
+        let fresh = match preset {
+            Some(preset) => preset.upstream(id, owner, name, base_url),
+            None => domain::Upstream::new(id, owner, name, base_url),
+        };
+        (fresh, faults, edit)
+    }
+}
+
+impl EditUpstream {
+    /// Puts what is given in the place of what was.
+    fn apply(self, upstream: &mut domain::Upstream) -> Result<(), Faults> {
+        let mut faults = Faults::default();
+        if let Some(text) = self.base_url {
+            let parsed = BaseUrl::parse(&text).map_err(|words| Fault::new("base_url", words));
+            set(&mut upstream.base_url, noted(&mut faults, parsed));
+        }
+        if let Some(provider) = self.provider {
+            upstream.change_provider(provider.into());
+        }
+        set(&mut upstream.name, self.name);
+        set(&mut upstream.preset, self.preset);
+        set(&mut upstream.dialects, self.dialects.map(all));
+        set(&mut upstream.models, self.models);
+        set(&mut upstream.enabled, self.enabled);
+        set(&mut upstream.strategy, self.strategy);
+        set(&mut upstream.retry_count, self.retry_count);
+        set(&mut upstream.timeouts.first_byte, self.timeout.map(|time| time.0));
+        set(&mut upstream.timeouts.connect, self.connect_timeout.map(|time| time.0));
+        set(&mut upstream.timeouts.idle, self.idle_timeout.map(|time| time.0));
+        set(&mut upstream.timeouts.total, self.total_timeout.map(|time| time.0));
+        set(&mut upstream.key_placement, self.key_placement.map(|placement| placement.0));
+        set(&mut upstream.header_policy, self.header_policy);
+        set(&mut upstream.header_rules, self.header_rules.map(all));
+        set(&mut upstream.record_bodies, self.record_bodies);
+        set(&mut upstream.paths, self.paths);
+        set(&mut upstream.query, self.query.map(all));
+        set(&mut upstream.model_profiles, self.model_profiles.map(all));
+        set(&mut upstream.ask_usage, self.ask_usage);
+        if let Some(policy) = self.policy {
+            upstream.policy = policy.onto(mem::take(&mut upstream.policy));
+        }
+        faults.none_or(())
+    }
+}
+
 impl Input for NewUpstream {
     fn faults(&self) -> Faults {
-        let preset = self.preset.as_deref().map(domain::Preset::named);
-        let known = preset.as_ref().and_then(|preset| preset.as_ref().ok());
-        let known = known.filter(|preset| preset.has_address());
-        let base_url = self.base_url.as_deref().or(known.map(|preset| preset.base_url.as_str()));
-        let mut faults = judged(base_url.unwrap_or(NOWHERE), |upstream| {
-            upstream.name.clone_from(&self.name);
-            upstream.models.clone_from(&self.models);
-            upstream.retry_count = self.retry_count.unwrap_or(upstream.retry_count);
-            upstream.timeouts = timeouts(
-                upstream.timeouts,
-                [self.connect_timeout, self.timeout, self.idle_timeout, self.total_timeout],
-            );
-            upstream.header_rules = all(self.header_rules.clone().unwrap_or_default());
-            upstream.query = all(self.query.clone().unwrap_or_default());
-            upstream.model_profiles = all(self.model_profiles.clone());
-            upstream.policy = self.policy.clone().unwrap_or_default().onto(PoolPolicy::default());
-        });
-        if base_url.is_none() {
-            faults.add("base_url", "is required, unless a preset knows it");
-        }
-        faults.0.extend(preset.and_then(Result::err));
-        faults
+        let (mut upstream, faults, edit) = self.clone().started();
+        judged(faults, edit, &mut upstream)
     }
 }
 
@@ -386,106 +390,31 @@ impl Input for EditUpstream {
 
     fn faults(&self) -> Faults {
         let preset = self.preset.iter().flatten().next().map(|id| domain::Preset::named(id));
-        let mut faults = judged(self.base_url.as_deref().unwrap_or(NOWHERE), |upstream| {
-            upstream.name = self.name.clone().unwrap_or_else(|| upstream.name.clone());
-            upstream.models = self.models.clone().unwrap_or_default();
-            upstream.retry_count = self.retry_count.unwrap_or(upstream.retry_count);
-            upstream.timeouts = timeouts(
-                upstream.timeouts,
-                [self.connect_timeout, self.timeout, self.idle_timeout, self.total_timeout],
-            );
-            upstream.header_rules = all(self.header_rules.clone().unwrap_or_default());
-            upstream.query = all(self.query.clone().unwrap_or_default());
-            upstream.model_profiles = all(self.model_profiles.clone().unwrap_or_default());
-            upstream.policy = self.policy.clone().unwrap_or_default().onto(PoolPolicy::default());
-        });
-        faults.0.extend(preset.and_then(Result::err));
-        faults
+        let faults = Faults(preset.and_then(Result::err).into_iter().collect());
+        let (id, owner) = (UpstreamId(0), UserId(0));
+        let mut upstream = domain::Upstream::new(id, owner, "name", nowhere());
+        judged(faults, self.clone(), &mut upstream)
     }
 }
 
-/// An address that is good in form.
-const NOWHERE: &str = "https://nowhere.example";
+/// Stands for an address that cannot be read.
+fn nowhere() -> BaseUrl {
+    BaseUrl::parse("https://nowhere.example").expect("its form is good")
+}
 
-/// What is wrong with an upstream at `base_url` to which `told` was done.
-fn judged(base_url: &str, told: impl FnOnce(&mut domain::Upstream)) -> Faults {
-    let mut faults = Faults::default();
-    let nowhere = || BaseUrl::parse(NOWHERE).expect("its form is good");
-    let base_url = BaseUrl::parse(base_url).unwrap_or_else(|message| {
-        faults.add("base_url", message);
-        nowhere()
-    });
-    let mut upstream = domain::Upstream::new(UpstreamId(0), UserId(0), "name", base_url);
-    told(&mut upstream);
+/// What is wrong with an upstream of which these faults are known when it is edited so.
+fn judged(faults: Faults, edit: EditUpstream, upstream: &mut domain::Upstream) -> Faults {
+    let mut faults = merged(faults, edit.apply(upstream)).err().unwrap_or_default();
     faults.0.extend(upstream.faults().0);
     faults
 }
 
-/// `usual` with what was given instead: connect, first byte, idle, total.
-fn timeouts(usual: Timeouts, given: [Option<Seconds>; 4]) -> Timeouts {
-    let [connect, first_byte, idle, total] = given.map(|seconds| seconds.map(|s| s.0));
-    Timeouts {
-        connect: connect.unwrap_or(usual.connect),
-        first_byte: first_byte.unwrap_or(usual.first_byte),
-        idle: idle.unwrap_or(usual.idle),
-        total: total.unwrap_or(usual.total),
-    }
+/// What was found first, and then.
+fn merged(mut faults: Faults, then: Result<(), Faults>) -> Result<(), Faults> {
+    faults.0.extend(then.err().unwrap_or_default().0);
+    faults.none_or(())
 }
 
-impl From<NewUpstream> for store::NewUpstream {
-    fn from(new: NewUpstream) -> Self {
-        let given = [new.connect_timeout, new.timeout, new.idle_timeout, new.total_timeout];
-        Self {
-            name: new.name,
-            preset: new.preset,
-            base_url: new.base_url,
-            provider: new.provider.map(Into::into),
-            dialects: new.dialects.map(all),
-            models: new.models,
-            enabled: new.enabled,
-            strategy: new.strategy.map(Into::into),
-            retry_count: new.retry_count,
-            timeouts: Some(timeouts(Timeouts::default(), given)),
-            key_placement: new.key_placement.map(|placement| placement.0),
-            header_policy: new.header_policy.map(Into::into),
-            header_rules: new.header_rules.map(all),
-            record_bodies: new.record_bodies,
-            paths: new.paths.map(Into::into),
-            query: new.query.map(all),
-            model_profiles: all(new.model_profiles),
-            ask_usage: new.ask_usage,
-            policy: new.policy.map(|policy| policy.onto(PoolPolicy::default())),
-            owner: None,
-        }
-    }
-}
-
-impl EditUpstream {
-    /// The edit of an upstream that has these timeouts and this policy: each is stored as one.
-    fn onto(self, now: Timeouts, policy_now: PoolPolicy) -> store::UpstreamEdit {
-        let given = [self.connect_timeout, self.timeout, self.idle_timeout, self.total_timeout];
-        let timeouts = timeouts(now, given);
-        store::UpstreamEdit {
-            name: self.name,
-            base_url: self.base_url,
-            clear_keys: self.clear_keys,
-            provider: self.provider.map(Into::into),
-            dialects: self.dialects.map(all),
-            models: self.models,
-            enabled: self.enabled,
-            strategy: self.strategy.map(Into::into),
-            retry_count: self.retry_count,
-            timeouts: (timeouts != now).then_some(timeouts),
-            key_placement: self.key_placement.map(|placement| placement.0),
-            header_policy: self.header_policy.map(Into::into),
-            header_rules: self.header_rules.map(all),
-            record_bodies: self.record_bodies,
-            preset: self.preset,
-            paths: self.paths.map(Into::into),
-            query: self.query.map(all),
-            model_profiles: self.model_profiles.map(all),
-            ask_usage: self.ask_usage,
-            policy: self.policy.map(|policy| policy.onto(policy_now)),
-        }
-    }
+fn noted<T>(faults: &mut Faults, read: Result<T, Fault>) -> Option<T> {
+    read.map_err(|fault| faults.0.push(fault)).ok()
 }

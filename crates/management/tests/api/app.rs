@@ -18,8 +18,8 @@ use axum::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    ErrorClass, Event, Evidence, LimitId, OutboundPolicy, ProviderKeyId, Revision, RuleId,
-    ServiceKeyId, Trigger, UpstreamId, UserId,
+    BaseUrl, ErrorClass, Event, Evidence, LimitId, OutboundPolicy, ProviderKeyId, Revision, RuleId,
+    ServiceKeyId, Trigger, Upstream, UpstreamId, UserId,
     live::{
         KeyReport, KeyTest, LimitUse, Live, RouteAsk, RouteRefused, RouteTest, ScriptAsk,
         ScriptDone, UpstreamReport,
@@ -31,7 +31,7 @@ use domain::{
 use management::{Management, Parts, Settings};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use store::{JournalPosition, NewUpstream, NewUser, Store};
+use store::{JournalPosition, NewUser, Store};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -155,9 +155,11 @@ impl App {
         let me = self.signed_in(role).await.get("/api/auth/me").await.expect(200);
         let id = UserId(me["id"].as_i64().unwrap());
         let by = Actor::User { id, name: role.as_str().to_owned(), role, ip: None };
-        let base_url = Some("https://api.openai.com".to_owned());
-        let new = NewUpstream { name: "own".to_owned(), base_url, ..NewUpstream::default() };
-        self.store.create_upstream(&by, new).await.unwrap().0
+        let fresh = |id, owner| {
+            let url = BaseUrl::parse("https://api.openai.com").unwrap();
+            Upstream::new(id, owner, "own", url)
+        };
+        self.store.create(&by, fresh, |_| Ok(())).await.unwrap().value.id.0
     }
 
     /// Keeps what the running gateway told.

@@ -197,7 +197,7 @@ impl Sums {
         let provider_key = provider_key.map_or(0, |id| id.0);
         let service_key = entry.service_key.0;
         let model = entry.model_used.as_ref().or(entry.model_asked.as_ref());
-        let model = model.map(|model| convert::clean(model)).unwrap_or_default();
+        let model = model.map(|model| crate::text::clean(model)).unwrap_or_default();
         let key = (hour, upstream, provider_key, service_key, model.clone());
         self.usage.entry(key).or_insert_with(|| usage_statistics::Model {
             hour_us: hour,

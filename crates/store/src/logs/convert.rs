@@ -9,12 +9,7 @@ use domain::{
 use entity::request_logs::Model;
 
 use super::append::{SUMMED_MAX, failed};
-use crate::{LogRow, count, json, moment, uncount};
-
-/// PostgreSQL's text holds no NUL, and a client may send one.
-pub(crate) fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}
+use crate::{LogRow, count, json, moment, text::clean, uncount};
 
 pub(super) fn write(entry: &LogEntry, now: i64, arrival: i64) -> Model {
     let text = |text: &Option<String>| text.as_deref().map(clean);

@@ -13,8 +13,7 @@ use sea_orm::{
     sea_query::OnConflict,
 };
 
-use super::convert::clean;
-use crate::{Result, link::Transaction};
+use crate::{Result, link::Transaction, text::clean};
 
 /// Most names that a process remembers to have stored; beyond that it stores them once more.
 const REMEMBERED: usize = 200_000;

@@ -10,14 +10,18 @@ use sea_orm::{
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{KIND, masked, place};
+use super::{masked, place};
 use crate::{
-    ExportedKey, KeyBulk, KeySet, KeysChanged, NewProviderKey, ProviderKeyFilter, ProviderKeyRow,
-    Result, Store, StoreError, WhichKeys,
+    ExportedKey, KeyBulk, KeySet, KeysChanged, Kind, MaskedKey, ProviderKeyFilter, Result, Store,
+    StoreError, WhichKeys,
     change::{Change, What},
-    paging, standings,
+    paging,
+    resource::{Stored, stored},
+    standings,
+    view::View,
 };
 
+const KIND: Kind = Kind::ProviderKey;
 /// Keys of one part: of each part there is one statement of a kind.
 const PART: usize = 5000;
 /// So many ids are named in the audit trail.
@@ -57,7 +61,7 @@ impl Store {
             change_part(&change, by, part, bulk).await?;
         }
         let detail = json!({ "count": found.len(), "ids": changed.ids });
-        change.commit(What::about(action(bulk), KIND, told(detail, bulk))).await?;
+        change.commit(What::about(action(bulk), KIND.as_str(), told(detail, bulk))).await?;
         Ok(changed)
     }
 
@@ -103,7 +107,8 @@ impl Store {
             }
             WhichKeys::Filter(filter) => {
                 let most = Self::KEYS_AT_ONCE as u64 + 1;
-                let meant = self.meant(filter)?.order_by_asc(Column::Id).limit(most);
+                let meant = Entity::find().filter(self.meant(filter)?);
+                let meant = meant.order_by_asc(Column::Id).limit(most);
                 found = ids_of(meant, &owned, db).await?;
             }
         }
@@ -133,76 +138,12 @@ impl Store {
         Ok(unknown.iter().filter(|row| same(row)).map(|row| row.id).collect())
     }
 
-    /// All keys that the filter means, up to [`Store::KEYS_AT_ONCE`], in the order of their ids.
-    pub async fn every_provider_key(
-        &self,
-        filter: &ProviderKeyFilter,
-    ) -> Result<Vec<ProviderKeyRow>> {
-        self.every(filter).await?.into_iter().map(masked).collect()
-    }
-
-    /// These keys, as far as there are such; only those of `owner` where that is given.
-    pub async fn these_provider_keys(
-        &self,
-        ids: &[ProviderKeyId],
-        owner: Option<UserId>,
-    ) -> Result<Vec<ProviderKeyRow>> {
-        let db = self.0.db.reader().await?;
-        let filter = ProviderKeyFilter { owner, ..ProviderKeyFilter::default() };
-        let mut rows = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(PART) {
-            let these = self.meant(&filter)?.filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
-            rows.extend(these.all(&db).await?);
-        }
-        rows.into_iter().map(masked).collect()
-    }
-
-    /// All keys that the filter means, with their secrets where they are to be revealed; that they
-    /// were is noted before any is opened.
-    pub async fn export_provider_keys(
-        &self,
-        by: &Actor,
-        filter: &ProviderKeyFilter,
-        reveal: bool,
-    ) -> Result<Vec<ExportedKey>> {
-        let rows = self.every(filter).await?;
-        if !reveal {
-            let masked = rows.into_iter().map(masked);
-            return masked.map(|row| Ok(ExportedKey { row: row?, secret: None })).collect();
-        }
-        let ids: Vec<i64> = rows.iter().take(TOLD).map(|row| row.id).collect();
-        let detail = json!({
-            "count": rows.len(), "ids": ids, "upstream_id": filter.upstream.map(|id| id.0),
-        });
-        self.note_about(by, What::about("revealed", KIND, detail)).await?;
-        let sealer = self.0.sealer.clone();
-        let opening = tokio::task::spawn_blocking(move || {
-            let open = |row: Model| {
-                let secret = sealer.open(&place(&row), &row.secret).ok();
-                Ok(ExportedKey { row: masked(row)?, secret })
-            };
-            rows.into_iter().map(open).collect()
-        });
-        opening.await.map_err(|_| StoreError::Unavailable("shutting down".into()))?
-    }
-
-    async fn every(&self, filter: &ProviderKeyFilter) -> Result<Vec<Model>> {
-        let most = Self::KEYS_AT_ONCE as u64;
-        let rows = self.meant(filter)?.order_by_asc(Column::Id).limit(most + 1);
-        let rows = rows.all(&self.0.db.reader().await?).await?;
-        if rows.len() > Self::KEYS_AT_ONCE {
-            return Err(StoreError::fault("filter", "must match at most 100000 keys"));
-        }
-        Ok(rows)
-    }
-
-    /// The keys that a filter means.
-    pub(super) fn meant(&self, filter: &ProviderKeyFilter) -> Result<Select<Entity>> {
+    /// What a filter means.
+    pub(super) fn meant(&self, filter: &ProviderKeyFilter) -> Result<Condition> {
         let mut wanted = Condition::all()
             .add_option(filter.upstream.map(|id| Column::UpstreamId.eq(id.0)))
             .add_option(filter.state.map(|state| Column::State.eq(state.as_str())))
-            .add_option(filter.group.as_ref().map(|group| Column::QuotaGroup.eq(group)))
-            .add_option(filter.owner.map(|owner| Column::OwnerId.eq(owner.0)));
+            .add_option(filter.group.as_ref().map(|group| Column::QuotaGroup.eq(group)));
         if let Some(ids) = &filter.ids {
             wanted = wanted.add(Column::Id.is_in(ids.iter().map(|id| id.0)));
         }
@@ -215,7 +156,79 @@ impl Store {
                 .add(Column::Fingerprint.eq(whole));
             wanted = wanted.add(found);
         }
-        Ok(Entity::find().filter(wanted))
+        Ok(wanted)
+    }
+}
+
+impl View<'_> {
+    /// All keys that the filter means, up to [`Store::KEYS_AT_ONCE`], in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// There are more of them.
+    pub async fn every_provider_key(
+        &self,
+        filter: &ProviderKeyFilter,
+    ) -> Result<Vec<Stored<MaskedKey>>> {
+        let rows = self.every(filter).await?;
+        stored(rows, &self.store.0.db.reader().await?).await
+    }
+
+    /// These keys, as far as there are such.
+    ///
+    /// # Errors
+    ///
+    /// A row cannot be read.
+    pub async fn these_provider_keys(&self, ids: &[ProviderKeyId]) -> Result<Vec<MaskedKey>> {
+        let db = self.store.0.db.reader().await?;
+        let mut rows = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(PART) {
+            let these = Column::Id.is_in(ids.iter().map(|id| id.0));
+            rows.extend(self.select::<MaskedKey>(Condition::all().add(these)).all(&db).await?);
+        }
+        rows.into_iter().map(masked).collect()
+    }
+
+    /// All keys that the filter means, with their secrets where they are to be revealed; that they
+    /// were is noted before any is opened.
+    ///
+    /// # Errors
+    ///
+    /// There are more of them than [`Store::KEYS_AT_ONCE`].
+    pub async fn export_provider_keys(
+        &self,
+        filter: &ProviderKeyFilter,
+        reveal: bool,
+    ) -> Result<Vec<ExportedKey>> {
+        let rows = self.every(filter).await?;
+        if !reveal {
+            let masked = rows.into_iter().map(masked);
+            return masked.map(|key| Ok(ExportedKey { key: key?, secret: None })).collect();
+        }
+        let ids: Vec<i64> = rows.iter().take(TOLD).map(|row| row.id).collect();
+        let detail = json!({
+            "count": rows.len(), "ids": ids, "upstream_id": filter.upstream.map(|id| id.0),
+        });
+        self.store.note_about(self.who, What::about("revealed", KIND.as_str(), detail)).await?;
+        let sealer = self.store.0.sealer.clone();
+        let opening = tokio::task::spawn_blocking(move || {
+            let open = |row: Model| {
+                let secret = sealer.open(&place(&row), &row.secret).ok();
+                Ok(ExportedKey { key: masked(row)?, secret })
+            };
+            rows.into_iter().map(open).collect()
+        });
+        opening.await.map_err(|_| StoreError::Unavailable("shutting down".into()))?
+    }
+
+    async fn every(&self, filter: &ProviderKeyFilter) -> Result<Vec<Model>> {
+        let wanted = self.select::<MaskedKey>(self.store.meant(filter)?);
+        let rows = wanted.order_by_asc(Column::Id).limit(Store::KEYS_AT_ONCE as u64 + 1);
+        let rows = rows.all(&self.store.0.db.reader().await?).await?;
+        if rows.len() > Store::KEYS_AT_ONCE {
+            return Err(StoreError::fault("filter", "must match at most 100000 keys"));
+        }
+        Ok(rows)
     }
 }
 
@@ -239,7 +252,7 @@ async fn change_part(change: &Change<'_>, by: &Actor, part: &[i64], bulk: &KeyBu
     match bulk {
         KeyBulk::Delete => {
             Entity::delete_many().filter(these).exec(change.tx()).await?;
-            return change.bury("provider_keys", part.iter().copied()).await;
+            return change.bury(KIND, part.iter().copied()).await;
         }
         KeyBulk::State(state) => {
             standings::note_many(change, by, part, *state).await?;
@@ -296,12 +309,12 @@ fn told(mut detail: serde_json::Value, bulk: &KeyBulk) -> serde_json::Value {
 impl KeySet {
     /// What no key can have.
     fn faults(&self) -> Faults {
-        let mut key = NewProviderKey::new(domain::UpstreamId(0), "name", "secret".into());
-        key.weight = self.weight;
+        let (id, owner, upstream) = (ProviderKeyId(0), UserId(0), domain::UpstreamId(0));
+        let mut key = MaskedKey::new(id, owner, upstream, "name", "secret".into());
+        key.weight = self.weight.unwrap_or(key.weight);
         key.group = self.group.clone().flatten();
         key.note = self.note.clone().unwrap_or_default();
-        let row = super::row(0, 0, &key, 0, 0);
-        let mut faults = super::faults(&row, Some(&key.secret));
+        let mut faults = key.faults();
         for fault in &mut faults.0 {
             fault.field = format!("set.{}", fault.field);
         }

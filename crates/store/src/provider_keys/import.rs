@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use auth::{Actor, Fingerprints, Sealer};
-use domain::{Fault, Faults, ProviderKeyId, UpstreamId};
+use domain::{Fault, Faults, ProviderKeyId, UpstreamId, UserId};
 use entity::{
     provider_keys::{Column, Entity, Model},
     upstreams,
@@ -11,10 +11,11 @@ use entity::{
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use secrecy::SecretString;
 
-use super::{KIND, faults, insert, place, row, seal};
+use super::{insert, place, row, seal};
 use crate::{
-    ImportResult, ImportedKey, NewProviderKey, Result, Store, StoreError,
+    ImportResult, ImportedKey, Kind, MaskedKey, Result, Store, StoreError,
     change::{Change, What},
+    paging::Stamp,
 };
 
 /// Keys of one change. Others who write wait no longer than it takes.
@@ -68,7 +69,7 @@ impl Store {
     ) -> Result<()> {
         let change = self.begin(by).await?;
         may_hold(change.tx(), by, upstream).await?;
-        let owner = change.owner(None).await?;
+        let owner = change.owner().0;
         let new = newly_held(&change, upstream, &good).await?;
         rename(&change, upstream, &mut good, &new).await?;
         good.retain(|good| match new.clash(&good.row) {
@@ -81,7 +82,7 @@ impl Store {
         if good.is_empty() {
             return Ok(());
         }
-        let first = change.ids("provider_keys", good.len()).await?;
+        let first = change.ids(Kind::ProviderKey, good.len()).await?;
         for (good, id) in good.iter_mut().zip(first..) {
             results[good.place] = ImportResult::Created(Some(ProviderKeyId(id)));
             let row = &mut good.row;
@@ -97,7 +98,7 @@ impl Store {
             detail["part"] = format!("{} of {}", part.0, part.1).into();
         }
         insert(&change, rows).await?;
-        change.commit(What::about("imported", KIND, detail)).await?;
+        change.commit(What::about("imported", Kind::ProviderKey.as_str(), detail)).await?;
         Ok(())
     }
 }
@@ -239,14 +240,15 @@ fn sort_out(
         }
         let named = key.name.is_some();
         let name = key.name.clone().unwrap_or_else(|| next_name(&pool.names, &mut number));
-        let (mut row, secret) = entered(key, name, upstream);
-        let found = judged(&row, &secret, &pool.names);
+        let (key, secret) = entered(key, name, upstream);
+        let found = judged(&key, &pool.names);
         if !found.0.is_empty() {
             results.push(ImportResult::Invalid(found));
             continue;
         }
         seen.insert(fingerprint.clone(), place);
-        pool.names.insert(row.name.clone());
+        pool.names.insert(key.name.clone());
+        let mut row = row(&key, UNSTAMPED);
         row.fingerprint = Some(fingerprint);
         good.push(Good { place, row, secret, named });
         results.push(ImportResult::Created(None));
@@ -254,9 +256,9 @@ fn sort_out(
     (results, good)
 }
 
-fn judged(row: &Model, secret: &SecretString, names: &HashSet<String>) -> Faults {
-    let mut found = faults(row, Some(secret));
-    if names.contains(&row.name) {
+fn judged(key: &MaskedKey, names: &HashSet<String>) -> Faults {
+    let mut found = key.faults();
+    if names.contains(&key.name) {
         found.0.push(name_taken());
     }
     found
@@ -273,14 +275,20 @@ fn next_name(names: &HashSet<String>, number: &mut usize) -> String {
     }
 }
 
-/// The row of a key, but for what only the change that enters it knows.
-fn entered(key: ImportedKey, name: String, upstream: UpstreamId) -> (Model, SecretString) {
-    let mut new = NewProviderKey::new(upstream, name, key.secret);
-    (new.state, new.weight, new.note, new.group) = (key.state, key.weight, key.note, key.group);
+/// What only the change that enters a key knows.
+const UNSTAMPED: Stamp = Stamp { created_us: 0, updated_us: 0, revision: 0 };
+
+/// A key of the list, but for what only the change that enters it knows.
+fn entered(key: ImportedKey, name: String, upstream: UpstreamId) -> (MaskedKey, SecretString) {
+    let secret = key.secret.clone();
+    let mut new = MaskedKey::new(ProviderKeyId(0), UserId(0), upstream, name, key.secret);
+    new.state = key.state.unwrap_or(new.state);
+    new.weight = key.weight.unwrap_or(new.weight);
+    (new.note, new.group) = (key.note, key.group);
     new.enable_quota = key.enable_quota.unwrap_or(key.quota_total.is_some());
     new.quota_total = key.quota_total;
     new.quotas = key.quotas;
-    (row(0, 0, &new, 0, 0), new.secret)
+    (new, secret)
 }
 
 fn sealed(good: Vec<Good>, sealer: &Sealer) -> Vec<Model> {

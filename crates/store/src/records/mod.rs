@@ -6,29 +6,22 @@ mod keys;
 mod limits;
 mod logs;
 mod paging;
-mod routes;
-mod rules;
 mod running;
 mod tasks;
-mod upstreams;
 mod users;
 
 pub use dashboard::{Dashboard, Hour, KeyCounts, Share, Totals};
 pub use keys::{
-    ExportedKey, ImportResult, ImportedKey, KeptKey, KeyBulk, KeySet, KeysChanged, NewProviderKey,
-    NewServiceKey, ProviderKeyEdit, ProviderKeyFilter, ProviderKeyRow, RotatedServiceKey,
-    ServiceKeyEdit, ServiceKeyRow, WhichKeys,
+    ExportedKey, ImportResult, ImportedKey, KeyBulk, KeySet, KeysChanged, MaskedKey,
+    ProviderKeyFilter, RotatedServiceKey, WhichKeys,
 };
-pub use limits::{LimitFilter, LimitRow, NewLimit};
+pub use limits::LimitFilter;
 pub use logs::{
     JournalPosition, LogFilter, LogOrder, LogRow, PastCall, RecordedBody, StatusClass, TimeRange,
 };
 pub use paging::{Listed, Page, Sort, SortBy};
-pub use routes::{NewRoute, RouteEdit, RouteRow};
-pub use rules::{NewRule, RuleEdit, RuleRow};
 pub use running::{AlertFilter, AlertRow, AlertState, TransitionRow, TriggerFilter, TriggerRow};
 pub use tasks::{Aged, LogSize, TaskDue, TaskRow, TaskRun};
-pub use upstreams::{NewUpstream, UpstreamEdit, UpstreamRow};
 pub use users::{
     AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, RefreshToken, RefusedKeyFilter,
     Renewal, Spent, UserEdit, UserRow,

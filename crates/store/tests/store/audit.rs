@@ -1,11 +1,11 @@
 //! The audit trail.
 
 use auth::Role;
-use domain::UserId;
+use domain::{Upstream, UserId};
 use entity::audit;
 use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, EntityTrait};
-use store::{AuditVerdict, Page, ProviderKeyEdit, UpstreamEdit};
+use store::{AuditVerdict, MaskedKey, Page};
 
 use crate::fixture::{Fixture, On, Pg, Sqlite, actor, admin};
 
@@ -20,14 +20,12 @@ async fn a_change_tells_who_what_and_from_where(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
     let lin = actor(UserId(7), Role::Operator);
-    let edit = UpstreamEdit {
-        name: Some("open".into()),
-        retry_count: Some(2),
-        enabled: Some(false),
-        ..UpstreamEdit::default()
+    let edit = |upstream: &mut Upstream| {
+        (upstream.name, upstream.retry_count, upstream.enabled) = ("open".into(), 2, false);
+        Ok(())
     };
 
-    store.edit_upstream(&lin, upstream, |_| Ok(edit)).await.unwrap();
+    store.edit(&lin, upstream, edit).await.unwrap();
 
     let line = store.audit(Page::first(1)).await.unwrap().items.remove(0);
     assert_eq!((line.id, line.user, line.actor.as_str()), (2, Some(UserId(7)), "somebody"));
@@ -48,9 +46,8 @@ async fn no_secret_is_in_it(#[values(Sqlite, Pg)] on: On) {
     let key = store.add_key(upstream, "one").await;
     store.add_service_key("app").await;
     store.add_user("lin", Role::Admin).await;
-    let secret = Some("sk-very-secret-value".into());
-    let edit = ProviderKeyEdit { secret, ..ProviderKeyEdit::default() };
-    store.edit_provider_key(&admin(), key, edit).await.unwrap();
+    let secret = |key: &mut MaskedKey| key.secret = Some("sk-very-secret-value".into());
+    store.alter(key, secret).await.unwrap();
 
     let lines = store.audit(Page::default()).await.unwrap().items;
 
@@ -66,8 +63,7 @@ async fn no_secret_is_in_it(#[values(Sqlite, Pg)] on: On) {
 async fn a_refused_change_leaves_no_line(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
-    let edit = UpstreamEdit { retry_count: Some(99), ..UpstreamEdit::default() };
-    store.edit_upstream(&admin(), upstream, |_| Ok(edit)).await.unwrap_err();
+    store.alter(upstream, |it: &mut Upstream| it.retry_count = 99).await.unwrap_err();
     assert_eq!(store.audit(Page::default()).await.unwrap().items.len(), 1);
 }
 

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Instant};
 use auth::Role;
 use domain::{Catalog, KeyState, ProviderKeyId, Revision, UpstreamId};
 use rstest::rstest;
-use store::{NewProviderKey, NewRoute, ProviderKeyEdit, UpstreamEdit, UserEdit};
+use store::{MaskedKey, UserEdit};
 
-use crate::fixture::{Fixture, On, Pg, Sqlite, admin};
+use crate::fixture::{Fixture, On, Pg, Sqlite, admin, listed, route};
 
 /// What tells two catalogs apart, as text.
 fn told(catalog: &Catalog) -> String {
@@ -35,8 +35,7 @@ async fn what_did_not_change_is_neither_read_nor_made_anew(#[values(Sqlite, Pg)]
     let before = store.load_catalog().await.unwrap();
     let rows = store.rows_loaded();
 
-    let edit = ProviderKeyEdit { weight: Some(2), ..ProviderKeyEdit::default() };
-    store.edit_provider_key(&admin(), ProviderKeyId(1), edit).await.unwrap();
+    store.alter(ProviderKeyId(1), |key: &mut MaskedKey| key.weight = 2).await.unwrap();
     let after = store.load_catalog().await.unwrap();
 
     assert_eq!(store.rows_loaded() - rows, 1);
@@ -64,17 +63,13 @@ async fn another_process_sees_every_kind_of_change(#[values(Sqlite, Pg)] on: On)
     let (a, b) = (store.add_key(one, "a").await, store.add_key(one, "b").await);
     let key = store.add_service_key("app").await;
     let lin = store.add_user("lin", Role::Operator).await;
-    let target = domain::Target::of(one);
-    let route = NewRoute { name: "m".into(), targets: vec![target], ..NewRoute::default() };
-    let route = store.create_route(&admin(), route).await.unwrap();
+    let route = store.make(route("m", vec![domain::Target::of(one)])).await.unwrap().value.id;
     let catalog = same().await;
     assert!(catalog.owners[&lin].active && catalog.owners[&lin].uses_all_upstreams);
 
-    let edit = UpstreamEdit { enabled: Some(false), ..UpstreamEdit::default() };
-    store.edit_upstream(&admin(), one, |_| Ok(edit)).await.unwrap();
-    store.delete_provider_key(&admin(), a).await.unwrap();
-    let edit = ProviderKeyEdit { state: Some(KeyState::Banned), ..ProviderKeyEdit::default() };
-    store.edit_provider_key(&admin(), b, edit).await.unwrap();
+    store.alter(one, |upstream: &mut domain::Upstream| upstream.enabled = false).await.unwrap();
+    store.delete::<MaskedKey>(&admin(), a).await.unwrap();
+    store.alter(b, |key: &mut MaskedKey| key.state = KeyState::Banned).await.unwrap();
     let edit = UserEdit { role: Some(Role::Developer), ..UserEdit::default() };
     store.edit_user(&admin(), lin, edit).await.unwrap();
     let catalog = same().await;
@@ -82,9 +77,9 @@ async fn another_process_sees_every_kind_of_change(#[values(Sqlite, Pg)] on: On)
     assert_eq!(catalog.upstreams[&one].keys.len(), 1);
     assert!(!catalog.owners[&lin].uses_all_upstreams);
 
-    store.delete_service_key(&admin(), key).await.unwrap();
-    store.delete_route(&admin(), route).await.unwrap();
-    store.delete_upstream(&admin(), one).await.unwrap();
+    store.delete::<domain::ServiceKey>(&admin(), key).await.unwrap();
+    store.delete::<domain::Route>(&admin(), route).await.unwrap();
+    store.delete::<domain::Upstream>(&admin(), one).await.unwrap();
     store.delete_user(&admin(), lin).await.unwrap();
     let catalog = same().await;
     assert_eq!(catalog.upstreams.keys().collect::<Vec<_>>(), [&two]);
@@ -103,7 +98,7 @@ async fn a_key_moved_in_by_the_same_change_as_a_deletion_is_kept_apart(
     let other = store.again().await;
     other.load_catalog().await.unwrap();
     let gone = store.add_key(one, "a").await;
-    store.delete_provider_key(&admin(), gone).await.unwrap();
+    store.delete::<MaskedKey>(&admin(), gone).await.unwrap();
     let stays = store.add_key(one, "a").await;
 
     let catalog = other.load_catalog().await.unwrap();
@@ -118,16 +113,15 @@ async fn among_a_hundred_thousand_keys_a_change_of_one_reads_one(#[values(Sqlite
     const KEYS: u64 = 100_000;
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
-    let key = |i| NewProviderKey::new(upstream, format!("key {i}"), "sk-0123456789".into());
+    let keys = (0..KEYS).map(|i| listed(&format!("sk-{i}"))).collect();
     let began = Instant::now();
-    store.create_provider_keys(&admin(), (0..KEYS).map(key).collect()).await.unwrap();
+    store.import_provider_keys(&admin(), upstream, keys, false).await.unwrap();
     println!("{on:?}: entered {KEYS} keys in {:?}", began.elapsed());
     assert_eq!(store.rows_loaded(), KEYS + 1);
 
     let began = Instant::now();
-    let edit = ProviderKeyEdit { weight: Some(3), ..ProviderKeyEdit::default() };
-    store.edit_provider_key(&admin(), ProviderKeyId(50_000), edit).await.unwrap();
-    store.delete_provider_key(&admin(), ProviderKeyId(1)).await.unwrap();
+    store.alter(ProviderKeyId(50_000), |key: &mut MaskedKey| key.weight = 3).await.unwrap();
+    store.delete::<MaskedKey>(&admin(), ProviderKeyId(1)).await.unwrap();
     store.add_key(upstream, "one more").await;
     println!("{on:?}: changed, deleted and added one in {:?}", began.elapsed());
 
@@ -141,7 +135,7 @@ async fn among_a_hundred_thousand_keys_a_change_of_one_reads_one(#[values(Sqlite
     let other = store.again().await;
     other.load_catalog().await.unwrap();
     let whole = other.rows_loaded();
-    store.delete_provider_key(&admin(), ProviderKeyId(2)).await.unwrap();
+    store.delete::<MaskedKey>(&admin(), ProviderKeyId(2)).await.unwrap();
     other.load_catalog().await.unwrap();
     assert_eq!(other.rows_loaded() - whole, 1);
 }

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::Revision;
+use domain::{Revision, ServiceKey, Upstream};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
-use store::{JournalPosition, RecordedBody, Result, Settings, Store, StoreError};
+use store::{JournalPosition, RecordedBody, Result, Settings, Store, StoreError, Stored};
 use testkit::{Postgres, postgres::database_name};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, Pg, Sqlite, admin, entry, outbound};
+use crate::fixture::{Fixture, Pg, Sqlite, admin, entry, outbound, service_key};
 
 fn position() -> JournalPosition {
     JournalPosition { journal: "node".into(), segment: 0, offset: 0 }
@@ -27,6 +27,16 @@ async fn impatient(store: &Fixture) -> Store {
     let mut settings = store.settings.clone();
     settings.patience = Duration::from_millis(200);
     Store::open(settings, &store.master, outbound()).await.unwrap()
+}
+
+/// Reads an upstream.
+async fn look(store: &Store, upstream: domain::UpstreamId) -> Result<Stored<Upstream>> {
+    store.seen_by(&admin()).get(upstream).await
+}
+
+/// Changes something.
+async fn add_service_key(store: &Store) -> Result<Stored<ServiceKey>> {
+    store.create(&admin(), |_, _| service_key("a"), |_| Ok(())).await
 }
 
 /// That it failed as unavailable, and soon.
@@ -50,14 +60,14 @@ async fn a_lock_of_another_process_holds_up_writing_only_while_it_is_held() {
     let lock = other.begin_with_options(options).await.unwrap();
 
     unavailable(store.append_log(&[entry(0)], position())).await;
-    unavailable(store.delete_upstream(&admin(), upstream)).await;
+    unavailable(store.delete::<Upstream>(&admin(), upstream)).await;
     unavailable(store.add_login_failure(&["x"])).await;
     assert_eq!(store.load_catalog().await.unwrap().revision, Revision(1));
-    assert!(store.upstream(upstream).await.is_ok());
+    assert!(look(&store, upstream).await.is_ok());
 
     lock.rollback().await.unwrap();
     assert_eq!(store.append_log(&[entry(0)], position()).await.unwrap(), 1);
-    assert_eq!(store.delete_upstream(&admin(), upstream).await.unwrap(), Revision(2));
+    assert_eq!(store.delete::<Upstream>(&admin(), upstream).await.unwrap(), Revision(2));
 }
 
 #[tokio::test]
@@ -68,11 +78,11 @@ async fn a_row_lock_in_postgresql_holds_up_changes_only_while_it_is_held() {
     let lock = other.begin().await.unwrap();
     lock.execute_unprepared("SELECT 1 FROM revision FOR UPDATE").await.unwrap();
 
-    unavailable(store.create_service_key(&admin(), crate::fixture::service_key("a"))).await;
+    unavailable(add_service_key(&store)).await;
     assert_eq!(store.append_log(&[entry(0)], position()).await.unwrap(), 1);
 
     lock.rollback().await.unwrap();
-    store.create_service_key(&admin(), crate::fixture::service_key("a")).await.unwrap();
+    add_service_key(&store).await.unwrap();
 }
 
 #[tokio::test]
@@ -101,8 +111,8 @@ async fn a_file_that_was_taken_away_is_used_again_when_it_is_back() {
 
     unavailable(fixture.append_log(&[entry(0)], position())).await;
     unavailable(fixture.load_catalog()).await;
-    unavailable(fixture.upstream(upstream)).await;
-    unavailable(fixture.delete_upstream(&admin(), upstream)).await;
+    unavailable(fixture.look::<Upstream>(upstream)).await;
+    unavailable(fixture.delete::<Upstream>(&admin(), upstream)).await;
     assert!(!fixture.file().exists(), "no empty database takes its place");
 
     fs::rename(&away, fixture.file()).unwrap();
@@ -119,12 +129,8 @@ async fn a_file_that_was_replaced_is_opened_anew() {
     fs::copy(fixture.file(), &backup).unwrap();
     let store = fixture.again().await;
     for name in ["one", "two", "three"] {
-        let new = store::NewUpstream {
-            name: name.into(),
-            base_url: Some("https://host".into()),
-            ..Default::default()
-        };
-        store.create_upstream(&admin(), new).await.unwrap();
+        let new = crate::fixture::named(name, "https://host");
+        store.create(&admin(), |_, _| new, |_| Ok(())).await.unwrap();
     }
     assert_eq!(store.load_catalog().await.unwrap().upstreams.len(), 4);
 
@@ -133,7 +139,7 @@ async fn a_file_that_was_replaced_is_opened_anew() {
     let catalog = store.load_catalog().await.unwrap();
     assert_eq!((catalog.revision, catalog.upstreams.len()), (Revision(1), 1));
     assert_eq!(store.append_log(&[entry(0)], position()).await.unwrap(), 1);
-    store.delete_upstream(&admin(), domain::UpstreamId(1)).await.unwrap();
+    store.delete::<Upstream>(&admin(), domain::UpstreamId(1)).await.unwrap();
     assert_eq!(store.load_catalog().await.unwrap().upstreams.len(), 0);
     let outside = beside(&fixture).await;
     let check = outside.query_one_raw(sea_orm::Statement::from_string(
@@ -213,15 +219,15 @@ async fn a_database_that_only_reads_takes_writes_again_afterwards() {
     };
     set("on");
 
-    at_last(async || fixture.upstream(upstream).await).await;
+    at_last(async || fixture.look::<Upstream>(upstream).await).await;
     unavailable(fixture.append_log(&[entry(0)], position())).await;
-    unavailable(fixture.delete_upstream(&admin(), upstream)).await;
+    unavailable(fixture.delete::<Upstream>(&admin(), upstream)).await;
     assert!(fixture.load_catalog().await.is_ok());
 
     set("off");
     let new = at_last(async || fixture.append_log(&[entry(0)], position()).await).await;
     assert_eq!(new, 1);
-    at_last(async || fixture.delete_upstream(&admin(), upstream).await).await;
+    at_last(async || fixture.delete::<Upstream>(&admin(), upstream).await).await;
 }
 
 #[tokio::test]
@@ -236,7 +242,7 @@ async fn a_server_that_went_away_is_found_again() {
     server.stop();
     unavailable(store.append_log(&[entry(0)], position())).await;
     unavailable(store.load_catalog()).await;
-    unavailable(store.create_service_key(&admin(), crate::fixture::service_key("a"))).await;
+    unavailable(add_service_key(&store)).await;
 
     server.restart();
     let new = at_last(async || store.append_log(&[entry(0)], position()).await).await;

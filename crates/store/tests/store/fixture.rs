@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use auth::{Actor, MasterKey, Role};
 use domain::{
-    OutboundPolicy, ProviderKeyId, ServiceKeyId, UpstreamId, UserId,
+    BaseUrl, OutboundPolicy, ProviderKeyId, Route, RouteId, ServiceKey, ServiceKeyId, Target,
+    Upstream, UpstreamId, UserId,
     log::{LogEntry, Origin, Outcome, Served, Usage, UsageSource},
 };
-use store::{NewProviderKey, NewServiceKey, NewUpstream, NewUser, Settings, Store};
+use store::{ImportedKey, MaskedKey, NewUser, Page, Resource, Settings, Store, StoreError, Stored};
 use tempfile::TempDir;
 use testkit::Postgres;
 use uuid::Uuid;
@@ -65,22 +66,59 @@ impl Fixture {
     }
 
     pub(crate) async fn add_upstream(&self, name: &str) -> UpstreamId {
-        let new = NewUpstream {
-            name: name.into(),
-            base_url: Some("https://api.openai.com".into()),
-            ..NewUpstream::default()
-        };
-        self.create_upstream(&admin(), new).await.unwrap()
+        self.make(named(name, "https://api.openai.com")).await.unwrap().value.id
     }
 
     pub(crate) async fn add_key(&self, upstream: UpstreamId, name: &str) -> ProviderKeyId {
         let secret = format!("sk-{}-0123456789", name.replace(' ', "-"));
-        let new = NewProviderKey::new(upstream, name, secret.into());
-        self.create_provider_key(&admin(), new).await.unwrap()
+        self.make(key(upstream, name, &secret)).await.unwrap().value.id
     }
 
     pub(crate) async fn add_service_key(&self, name: &str) -> ServiceKeyId {
-        self.create_service_key(&admin(), service_key(name)).await.unwrap()
+        self.make(service_key(name)).await.unwrap().value.id
+    }
+
+    /// Makes a resource as an administrator does.
+    pub(crate) async fn make<R: Resource>(&self, value: R) -> Result<Stored<R>, StoreError> {
+        self.make_by(&admin(), value).await
+    }
+
+    /// Makes a resource that is like this value.
+    pub(crate) async fn make_by<R: Resource>(
+        &self,
+        by: &Actor,
+        value: R,
+    ) -> Result<Stored<R>, StoreError> {
+        self.create(by, |_, _| value, |_| Ok(())).await
+    }
+
+    /// Edits a resource as an administrator does.
+    pub(crate) async fn alter<R: Resource>(
+        &self,
+        id: R::Id,
+        edit: impl FnOnce(&mut R) + Send,
+    ) -> Result<Stored<R>, StoreError> {
+        let edit = |value: &mut R| {
+            edit(value);
+            Ok(())
+        };
+        self.edit(&admin(), id, edit).await
+    }
+
+    /// A resource as an administrator sees it.
+    pub(crate) async fn look<R: Resource>(&self, id: R::Id) -> Result<Stored<R>, StoreError> {
+        self.seen_by(&admin()).get(id).await
+    }
+
+    /// The value of a resource that there is.
+    pub(crate) async fn value<R: Resource>(&self, id: R::Id) -> R {
+        self.look(id).await.unwrap().value
+    }
+
+    /// The first page of all resources of a kind.
+    pub(crate) async fn all<R: Resource>(&self) -> Vec<R> {
+        let page = self.seen_by(&admin()).list(&R::Filter::default(), Page::default()).await;
+        page.unwrap().items.into_iter().map(|stored| stored.value).collect()
     }
 
     pub(crate) async fn add_user(&self, name: &str, role: Role) -> UserId {
@@ -104,19 +142,39 @@ pub(crate) fn user(name: &str, role: Role) -> NewUser {
     NewUser { name: name.into(), email: None, role, password_hash: Some("hash".into()) }
 }
 
-pub(crate) fn service_key(name: &str) -> NewServiceKey {
-    NewServiceKey {
-        name: name.into(),
-        public_id: format!("id{name}"),
-        digest: [7; 32],
-        last_four: "wxyz".into(),
-        enabled: None,
-        expires_at: None,
-        allowed_upstreams: Vec::new(),
-        allowed_models: Vec::new(),
-        access: domain::Access::default(),
-        owner: None,
+/// An upstream with everything else as usual.
+pub(crate) fn named(name: &str, base_url: &str) -> Upstream {
+    Upstream::new(UpstreamId(0), UserId(0), name, BaseUrl::parse(base_url).unwrap())
+}
+
+/// A provider key with everything else as usual.
+pub(crate) fn key(upstream: UpstreamId, name: &str, secret: &str) -> MaskedKey {
+    MaskedKey::new(ProviderKeyId(0), UserId(0), upstream, name, secret.into())
+}
+
+/// A key of a list that is imported.
+pub(crate) fn listed(secret: &str) -> ImportedKey {
+    ImportedKey {
+        name: None,
+        secret: secret.into(),
+        state: None,
+        weight: None,
+        enable_quota: None,
+        quota_total: None,
+        quotas: Vec::new(),
+        group: None,
+        note: String::new(),
     }
+}
+
+/// A route with everything else as usual.
+pub(crate) fn route(name: &str, targets: Vec<Target>) -> Route {
+    Route::new(RouteId(0), UserId(0), name, targets)
+}
+
+pub(crate) fn service_key(name: &str) -> ServiceKey {
+    let (id, owner) = (ServiceKeyId(0), UserId(0));
+    ServiceKey::new(id, owner, name, format!("id{name}"), [7; 32], "wxyz".into())
 }
 
 /// A log entry of a call that went well, `started_us` after 1970.

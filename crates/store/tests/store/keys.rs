@@ -2,15 +2,15 @@
 
 use auth::{Place, Role};
 use chrono::{TimeDelta, Utc};
-use domain::{KeyState, ProviderKeyId, Quota, UpstreamId};
+use domain::{KeyState, ProviderKeyId, Quota, ServiceKey, UpstreamId};
 use entity::provider_keys;
 use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, EntityTrait};
 use secrecy::ExposeSecret;
-use store::{NewProviderKey, NewServiceKey, Page, ProviderKeyEdit, ServiceKeyEdit, StoreError};
+use store::{MaskedKey, Page, ProviderKeyFilter, StoreError};
 
 use crate::{
-    fixture::{Fixture, On, Pg, Sqlite, actor, admin, service_key},
+    fixture::{Fixture, On, Pg, Sqlite, actor, admin, key, service_key},
     upstreams::fields,
 };
 
@@ -27,13 +27,13 @@ async fn served(store: &Fixture, upstream: UpstreamId, key: ProviderKeyId) -> Op
 async fn a_secret_is_sealed_at_rest_and_served_open(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
-    let mut new = NewProviderKey::new(upstream, "Key 1", "sk-live-1234567890abcd".into());
+    let mut new = key(upstream, "Key 1", "sk-live-1234567890abcd");
     (new.enable_quota, new.quota_total) = (true, Some(1000));
-    (new.weight, new.note) = (Some(5), "from lin".into());
+    (new.weight, new.note) = (5, "from lin".into());
 
-    let id = store.create_provider_key(&admin(), new).await.unwrap();
+    let id = store.make(new).await.unwrap().value.id;
 
-    let row = store.provider_key(id).await.unwrap();
+    let row = store.value::<MaskedKey>(id).await;
     assert_eq!((row.name.as_str(), row.mask.as_str()), ("Key 1", "sk-…abcd"));
     assert_eq!((row.enable_quota, row.quota_total), (true, Some(1000)));
     assert_eq!((row.weight, row.note.as_str()), (5, "from lin"));
@@ -55,17 +55,15 @@ async fn the_quota_counts_only_when_it_is_switched_on(#[values(Sqlite, Pg)] on: 
     let key = store.add_key(upstream, "one").await;
     let quota =
         async || store.load_catalog().await.unwrap().upstreams[&upstream].keys[0].quotas.clone();
-    let edit = |enable, total| ProviderKeyEdit {
-        enable_quota: Some(enable),
-        quota_total: Some(total),
-        ..ProviderKeyEdit::default()
+    let edit = |enable, total| {
+        move |key: &mut MaskedKey| (key.enable_quota, key.quota_total) = (enable, total)
     };
 
-    store.edit_provider_key(&admin(), key, edit(false, Some(7))).await.unwrap();
+    store.alter(key, edit(false, Some(7))).await.unwrap();
     assert_eq!(quota().await, []);
-    store.edit_provider_key(&admin(), key, edit(true, Some(7))).await.unwrap();
+    store.alter(key, edit(true, Some(7))).await.unwrap();
     assert_eq!(quota().await, [Quota::requests_a_day(7)]);
-    let refused = store.edit_provider_key(&admin(), key, edit(true, None)).await;
+    let refused = store.alter(key, edit(true, None)).await;
     assert_eq!(fields(refused), ["quota_total"]);
 }
 
@@ -75,24 +73,22 @@ async fn a_key_is_changed_and_its_secret_replaced(#[values(Sqlite, Pg)] on: On) 
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
     let key = store.add_key(upstream, "one").await;
-    let edit = ProviderKeyEdit {
-        name: Some("uno".into()),
-        secret: Some("sk-another-secret-9999".into()),
-        state: Some(KeyState::Banned),
-        weight: Some(9),
-        note: Some("changed".into()),
-        ..ProviderKeyEdit::default()
+    let edit = |key: &mut MaskedKey| {
+        (key.name, key.note, key.weight) = ("uno".into(), "changed".into(), 9);
+        key.secret = Some("sk-another-secret-9999".into());
+        key.decide(KeyState::Banned, Utc::now());
     };
 
-    store.edit_provider_key(&admin(), key, edit).await.unwrap();
+    let edited = store.alter(key, edit).await.unwrap().value;
 
-    let row = store.provider_key(key).await.unwrap();
+    assert!(edited.secret.is_none() && edited.mask == "sk-…9999", "{edited:?}");
+
+    let row = store.value::<MaskedKey>(key).await;
     assert_eq!((row.name.as_str(), row.mask.as_str()), ("uno", "sk-…9999"));
     assert_eq!((row.state, row.weight, row.note.as_str()), (KeyState::Banned, 9, "changed"));
     assert_eq!(served(&store, upstream, key).await.unwrap(), "sk-another-secret-9999");
 
-    let name_only = ProviderKeyEdit { name: Some("x".into()), ..ProviderKeyEdit::default() };
-    store.edit_provider_key(&admin(), key, name_only).await.unwrap();
+    store.alter(key, |key: &mut MaskedKey| key.name = "x".into()).await.unwrap();
     assert_eq!(served(&store, upstream, key).await.unwrap(), "sk-another-secret-9999");
 }
 
@@ -101,21 +97,17 @@ async fn a_key_is_changed_and_its_secret_replaced(#[values(Sqlite, Pg)] on: On) 
 async fn every_field_of_a_bad_key_is_named(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
-    let mut bad = NewProviderKey::new(UpstreamId(99), " ", "has space".into());
-    bad.weight = Some(0);
+    let mut bad = key(UpstreamId(99), " ", "has space");
+    bad.weight = 0;
     bad.note = "x".repeat(3000);
 
-    let refused = store.create_provider_key(&admin(), bad).await;
+    let refused = store.make(bad).await;
 
     let expected = ["name", "weight", "key_value", "note", "upstream_id"];
     assert_eq!(fields(refused), expected);
     let key = store.add_key(upstream, "one").await;
-    let edit = ProviderKeyEdit {
-        secret: Some("".into()),
-        weight: Some(1001),
-        ..ProviderKeyEdit::default()
-    };
-    let refused = store.edit_provider_key(&admin(), key, edit).await;
+    let edit = |key: &mut MaskedKey| (key.secret, key.weight) = (Some("".into()), 1001);
+    let refused = store.alter(key, edit).await;
     assert_eq!(fields(refused), ["weight", "key_value"]);
 }
 
@@ -127,33 +119,9 @@ async fn a_name_is_given_once_in_a_pool(#[values(Sqlite, Pg)] on: On) {
     store.add_key(one, "key").await;
     store.add_key(two, "key").await;
 
-    let again = NewProviderKey::new(one, "key", "sk-other".into());
-    let again = store.create_provider_key(&admin(), again).await;
+    let again = store.make(key(one, "key", "sk-other")).await;
 
     assert!(matches!(again, Err(StoreError::Conflict { field: "name", .. })), "{again:?}");
-}
-
-#[rstest]
-#[tokio::test]
-async fn many_keys_come_as_one_change_or_not_at_all(#[values(Sqlite, Pg)] on: On) {
-    let store = Fixture::new(on).await;
-    let upstream = store.add_upstream("openai").await;
-    let key = |i: usize| NewProviderKey::new(upstream, format!("key {i}"), "sk-secret".into());
-
-    let mut bad: Vec<_> = (0..5).map(key).collect();
-    bad[1].name = String::new();
-    bad[3].secret = "".into();
-    let refused = store.create_provider_keys(&admin(), bad).await;
-    assert_eq!(fields(refused), ["keys[1].name", "keys[3].key_value"]);
-    let twice = store.create_provider_keys(&admin(), vec![key(0), key(0)]).await;
-    assert!(matches!(twice, Err(StoreError::Conflict { field: "name", .. })));
-    assert_eq!(store.upstream(upstream).await.unwrap().keys, 0);
-
-    let ids = store.create_provider_keys(&admin(), (0..2500).map(key).collect()).await.unwrap();
-    assert_eq!(ids, (1..=2500).map(ProviderKeyId).collect::<Vec<_>>());
-    assert_eq!(store.revision().await.unwrap().0, 2);
-    assert_eq!(store.load_catalog().await.unwrap().upstreams[&upstream].keys.len(), 2500);
-    assert_eq!(store.create_provider_keys(&admin(), Vec::new()).await.unwrap(), []);
 }
 
 #[rstest]
@@ -163,11 +131,11 @@ async fn a_deleted_key_leaves_the_pool(#[values(Sqlite, Pg)] on: On) {
     let upstream = store.add_upstream("openai").await;
     let (one, two) = (store.add_key(upstream, "one").await, store.add_key(upstream, "two").await);
 
-    store.delete_provider_key(&admin(), one).await.unwrap();
+    store.delete::<MaskedKey>(&admin(), one).await.unwrap();
 
     assert!(served(&store, upstream, one).await.is_none());
     assert!(served(&store, upstream, two).await.is_some());
-    let gone = store.delete_provider_key(&admin(), one).await;
+    let gone = store.delete::<MaskedKey>(&admin(), one).await;
     assert!(matches!(gone, Err(StoreError::NotFound("provider_key"))));
 }
 
@@ -178,9 +146,10 @@ async fn keys_are_listed_by_pool(#[values(Sqlite, Pg)] on: On) {
     let (one, two) = (store.add_upstream("one").await, store.add_upstream("two").await);
     let (a, b) = (store.add_key(one, "a").await, store.add_key(two, "b").await);
 
-    let ids = async |of| {
-        let listed = store.provider_keys(of, Page::default()).await.unwrap();
-        listed.items.into_iter().map(|key| key.id).collect::<Vec<_>>()
+    let ids = async |upstream| {
+        let filter = ProviderKeyFilter { upstream, ..ProviderKeyFilter::default() };
+        let listed = store.seen_by(&admin()).list::<MaskedKey>(&filter, Page::default()).await;
+        listed.unwrap().items.into_iter().map(|key| key.value.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(Some(one)).await, [a]);
     assert_eq!(ids(Some(two)).await, [b]);
@@ -211,34 +180,31 @@ async fn a_service_key_is_kept_changed_and_deleted(#[values(Sqlite, Pg)] on: On)
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
     let expires = Utc::now() + TimeDelta::days(1);
-    let new = NewServiceKey {
+    let new = ServiceKey {
         expires_at: Some(expires),
         allowed_upstreams: vec![upstream],
         allowed_models: vec!["gpt-5".into()],
         ..service_key("a")
     };
-    let id = store.create_service_key(&admin(), new).await.unwrap();
-    let key = store.service_key(id).await.unwrap();
-    assert_eq!((key.id(), key.key.digest, key.key.last_four.as_str()), (id, [7; 32], "wxyz"));
-    assert_eq!(key.key.allowed_upstreams, [upstream]);
-    assert_eq!(key.key.expires_at.unwrap().timestamp_micros(), expires.timestamp_micros());
+    let id = store.make(new).await.unwrap().value.id;
+    let key = store.value::<ServiceKey>(id).await;
+    assert_eq!((key.id, key.digest, key.last_four.as_str()), (id, [7; 32], "wxyz"));
+    assert_eq!(key.allowed_upstreams, [upstream]);
+    assert_eq!(key.expires_at.unwrap().timestamp_micros(), expires.timestamp_micros());
 
-    let edit = ServiceKeyEdit {
-        name: Some("renamed".into()),
-        enabled: Some(false),
-        expires_at: Some(None),
-        allowed_upstreams: Some(Vec::new()),
-        allowed_models: Some(Vec::new()),
-        ..ServiceKeyEdit::default()
+    let edit = |key: &mut ServiceKey| {
+        (key.name, key.enabled, key.expires_at) = ("renamed".into(), false, None);
+        key.allowed_upstreams.clear();
+        key.allowed_models.clear();
     };
-    store.edit_service_key(&admin(), id, edit).await.unwrap();
-    let key = store.service_key(id).await.unwrap().key;
+    store.alter(id, edit).await.unwrap();
+    let key = store.value::<ServiceKey>(id).await;
     assert_eq!((key.name.as_str(), key.enabled, key.expires_at), ("renamed", false, None));
     assert_eq!(store.load_catalog().await.unwrap().service_keys[&id].as_ref(), &key);
 
-    store.delete_service_key(&admin(), id).await.unwrap();
+    store.delete::<ServiceKey>(&admin(), id).await.unwrap();
     assert!(store.load_catalog().await.unwrap().service_keys.is_empty());
-    let gone = store.service_key(id).await;
+    let gone = store.look::<ServiceKey>(id).await;
     assert!(matches!(gone, Err(StoreError::NotFound("service_key"))));
 }
 
@@ -249,17 +215,15 @@ async fn a_service_key_is_confined_only_to_what_there_is(#[values(Sqlite, Pg)] o
     let id = store.add_service_key("a").await;
     let nowhere = || vec![UpstreamId(1), UpstreamId(2)];
 
-    let edit = ServiceKeyEdit { allowed_upstreams: Some(nowhere()), ..ServiceKeyEdit::default() };
-    let edited = store.edit_service_key(&admin(), id, edit).await;
-    let new = NewServiceKey { allowed_upstreams: nowhere(), ..service_key("b") };
-    let made = store.create_service_key(&admin(), new).await;
-    let twice = store.create_service_key(&admin(), service_key("a")).await;
+    let edited = store.alter(id, |key: &mut ServiceKey| key.allowed_upstreams = nowhere()).await;
+    let new = ServiceKey { allowed_upstreams: nowhere(), ..service_key("b") };
+    let made = store.make(new).await;
+    let twice = store.make(service_key("a")).await;
 
     assert_eq!(fields(edited), ["allowed_upstreams[0]", "allowed_upstreams[1]"]);
     assert_eq!(fields(made), ["allowed_upstreams[0]", "allowed_upstreams[1]"]);
     assert!(matches!(twice, Err(StoreError::Conflict { field: "public_id", .. })));
-    let unnamed = NewServiceKey { name: "".into(), ..service_key("c") };
-    let unnamed = store.create_service_key(&admin(), unnamed).await;
+    let unnamed = store.make(ServiceKey { name: "".into(), ..service_key("c") }).await;
     assert_eq!(fields(unnamed), ["name"]);
 }
 
@@ -269,16 +233,15 @@ async fn developers_change_their_own_service_keys_only(#[values(Sqlite, Pg)] on:
     let store = Fixture::new(on).await;
     let lin = actor(store.add_user("lin", Role::Developer).await, Role::Developer);
     let other = store.add_service_key("other").await;
-    let own = store.create_service_key(&lin, service_key("own")).await.unwrap();
+    let own = store.make_by(&lin, service_key("own")).await.unwrap().value.id;
 
-    let theirs = Page { owner: lin.user(), ..Page::default() };
-    let listed = store.service_keys(theirs).await.unwrap();
-    let ids: Vec<_> = listed.items.iter().map(|key| key.id()).collect();
+    let listed = store.seen_by(&lin).list::<ServiceKey>(&(), Page::default()).await.unwrap();
+    let ids: Vec<_> = listed.items.iter().map(|key| key.value.id).collect();
 
     assert_eq!(ids, [own]);
-    assert!(store.edit_service_key(&lin, own, ServiceKeyEdit::default()).await.is_ok());
-    let refused = store.edit_service_key(&lin, other, ServiceKeyEdit::default()).await;
+    assert!(store.edit(&lin, own, |_: &mut ServiceKey| Ok(())).await.is_ok());
+    let refused = store.edit(&lin, other, |_: &mut ServiceKey| Ok(())).await;
     assert!(matches!(refused, Err(StoreError::NotFound("service_key"))));
-    let refused = store.delete_service_key(&lin, other).await;
+    let refused = store.delete::<ServiceKey>(&lin, other).await;
     assert!(matches!(refused, Err(StoreError::NotFound("service_key"))));
 }

@@ -1,23 +1,29 @@
 //! Paging, sorting and searching, which are the same for all lists.
 
 use auth::Role;
+use domain::Upstream;
 use rstest::rstest;
-use store::{Page, Sort, SortBy, UpstreamEdit};
+use store::{Listed, Page, Sort, SortBy, StoreError, Stored};
 
 use crate::{
     fixture::{Fixture, On, Pg, Sqlite, admin},
     upstreams::fields,
 };
 
+/// A page of upstreams.
+async fn listed(store: &Fixture, page: Page) -> Result<Listed<Stored<Upstream>>, StoreError> {
+    store.seen_by(&admin()).list::<Upstream>(&(), page).await
+}
+
 /// The names on all pages of three, one page after the other.
 async fn walk(store: &Fixture, sort: Sort, search: Option<&str>) -> Vec<String> {
     let mut page = Page { sort, search: search.map(str::to_owned), ..Page::first(3) };
     let mut names = Vec::new();
     loop {
-        let listed = store.upstreams(page.clone()).await.unwrap();
-        assert!(listed.items.len() <= 3);
-        names.extend(listed.items.into_iter().map(|row| row.upstream.name));
-        match listed.next_cursor {
+        let found = listed(store, page.clone()).await.unwrap();
+        assert!(found.items.len() <= 3);
+        names.extend(found.items.into_iter().map(|row| row.value.name));
+        match found.next_cursor {
             Some(cursor) => page = page.after(cursor),
             None => return names,
         }
@@ -36,7 +42,7 @@ async fn every_order_is_walked_to_its_end(#[values(Sqlite, Pg)] on: On) {
     sorted.sort_unstable();
     let reversed = |names: &[&str]| names.iter().rev().map(|n| n.to_string()).collect::<Vec<_>>();
     let first = domain::UpstreamId(1);
-    store.edit_upstream(&admin(), first, |_| Ok(UpstreamEdit::default())).await.unwrap();
+    store.alter(first, |_: &mut Upstream| {}).await.unwrap();
 
     let up = |by| Sort { by, descending: false };
     let down = |by| Sort { by, descending: true };
@@ -78,15 +84,15 @@ async fn a_cursor_counts_only_where_it_was_given(#[values(Sqlite, Pg)] on: On) {
         store.add_upstream(name).await;
     }
     let by_name = Sort { by: SortBy::Name, descending: false };
-    let cursor = store.upstreams(Page { sort: by_name, ..Page::first(1) }).await.unwrap();
+    let cursor = listed(&store, Page { sort: by_name, ..Page::first(1) }).await.unwrap();
     let cursor = cursor.next_cursor.unwrap();
 
     for bad in ["", "zz", "00", cursor.as_str(), "7b7d"] {
-        let refused = store.upstreams(Page::default().after(bad)).await;
+        let refused = listed(&store, Page::default().after(bad)).await;
         assert_eq!(fields(refused), ["cursor"], "{bad}");
     }
     let page = Page { search: Some("x".repeat(500)), ..Page::default() };
-    assert_eq!(fields(store.upstreams(page).await), ["search"]);
+    assert_eq!(fields(listed(&store, page).await), ["search"]);
 }
 
 #[rstest]
@@ -96,7 +102,7 @@ async fn a_page_is_never_larger_than_allowed_nor_empty(#[values(Sqlite, Pg)] on:
     for name in ["a", "b", "c"] {
         store.add_upstream(name).await;
     }
-    assert_eq!(store.upstreams(Page::first(0)).await.unwrap().items.len(), 1);
-    let all = store.upstreams(Page::first(u32::MAX)).await.unwrap();
+    assert_eq!(listed(&store, Page::first(0)).await.unwrap().items.len(), 1);
+    let all = listed(&store, Page::first(u32::MAX)).await.unwrap();
     assert_eq!((all.items.len(), all.next_cursor), (3, None));
 }

@@ -490,8 +490,8 @@ async fn what_was_deleted_keeps_its_name_in_statistics(#[values(Sqlite, Pg)] on:
     call.provider_key_name = Some("renamed".into());
     store.again().await.append_log(&[call], at(2)).await.unwrap();
 
-    store.delete_upstream(&admin(), upstream).await.unwrap();
-    store.delete_service_key(&admin(), service_key).await.unwrap();
+    store.delete::<domain::Upstream>(&admin(), upstream).await.unwrap();
+    store.delete::<domain::ServiceKey>(&admin(), service_key).await.unwrap();
 
     let board = whole(&store).await;
     let name = |shares: &[store::Share]| shares[0].name.clone().unwrap_or_default();

@@ -13,7 +13,7 @@ use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, EntityTrait, Statement, TransactionTrait};
 use store::{Settings, Store, StoreError};
 
-use crate::fixture::{Fixture, On, Pg, Sqlite, outbound};
+use crate::fixture::{Fixture, On, Pg, Sqlite, admin, listed, named, outbound};
 
 async fn one(store: &Fixture, sql: &str) -> String {
     let db = Database::connect(store.address()).await.unwrap();
@@ -105,7 +105,7 @@ async fn what_a_newer_program_changed_is_refused_unless_it_is_asked_for(
 
     let asked = Settings { allow_newer: true, ..store.settings.clone() };
     let older = Store::open(asked, &store.master, outbound()).await.unwrap();
-    assert!(older.upstream(upstream).await.is_ok());
+    assert!(has(&older, upstream).await);
 }
 
 #[rstest]
@@ -145,11 +145,11 @@ async fn rows_of_an_older_program_say_what_was_so_then(#[values(Sqlite, Pg)] on:
 
     let newer = store.again().await;
 
-    let expected = newer.upstream(upstream).await.unwrap().upstream;
-    let older = newer.upstream(UpstreamId(9)).await.unwrap().upstream;
+    let expected = at(&newer, upstream).await;
+    let older = at(&newer, UpstreamId(9)).await;
     let named = domain::Upstream { id: expected.id, name: expected.name.clone(), ..older };
     assert_eq!(named, expected);
-    let route = newer.route(RouteId(9)).await.unwrap().route;
+    let route = newer.seen_by(&admin()).get::<domain::Route>(RouteId(9)).await.unwrap().value;
     assert_eq!(route.conversion, Conversion::Allow);
     assert_eq!(route.targets, [Target::of(UpstreamId(9))]);
     assert_eq!(newer.load_catalog().await.unwrap().routes[&RouteId(9)].as_ref(), &route);
@@ -214,23 +214,34 @@ async fn after_the_end_the_file_alone_holds_everything() {
     let upstream = store.add_upstream("openai").await;
     // The management plane may run on in another process.
     let other = store.again().await;
-    let second = other.create_upstream(&crate::fixture::admin(), named("second")).await.unwrap();
+    let second = add(&other, "second").await.unwrap();
     store.close().await;
     let (_dir, copy) = restored(&store).await;
-    assert!(copy.upstream(upstream).await.is_ok());
-    assert!(copy.upstream(second).await.is_ok());
+    assert!(has(&copy, upstream).await);
+    assert!(has(&copy, second).await);
 
-    let third = other.create_upstream(&crate::fixture::admin(), named("third")).await.unwrap();
+    let third = add(&other, "third").await.unwrap();
     other.close().await;
     let log = store.dir.path().join("tollgate.db-wal");
     assert!(fs::metadata(log).is_err(), "a write-ahead log is left");
     let (_dir, copy) = restored(&store).await;
-    assert!(copy.upstream(third).await.is_ok());
+    assert!(has(&copy, third).await);
 }
 
-fn named(name: &str) -> store::NewUpstream {
-    let base_url = Some("https://api.openai.com".into());
-    store::NewUpstream { name: name.into(), base_url, ..Default::default() }
+/// Adds an upstream.
+async fn add(store: &Store, name: &str) -> Result<UpstreamId, StoreError> {
+    let new = named(name, "https://api.openai.com");
+    Ok(store.create(&admin(), |_, _| new, |_| Ok(())).await?.value.id)
+}
+
+/// An upstream that there is.
+async fn at(store: &Store, upstream: UpstreamId) -> domain::Upstream {
+    store.seen_by(&admin()).get(upstream).await.unwrap().value
+}
+
+/// Whether there is such an upstream.
+async fn has(store: &Store, upstream: UpstreamId) -> bool {
+    store.seen_by(&admin()).get::<domain::Upstream>(upstream).await.is_ok()
 }
 
 /// The files of a process that was killed: the database and a log that was not emptied into it.
@@ -254,16 +265,15 @@ async fn nothing_is_lost_when_the_process_is_killed() {
     let upstream = store.add_upstream("openai").await;
     let dir = killed(&store);
     let found = open_in(&dir, &store.master).await.unwrap();
-    assert!(found.upstream(upstream).await.is_ok());
+    assert!(has(&found, upstream).await);
 }
 
 #[tokio::test]
 async fn a_damaged_file_is_refused_after_an_unclean_end() {
     let store = Fixture::new(Sqlite).await;
     let upstream = store.add_upstream("openai").await;
-    let keys = (0..500)
-        .map(|i| store::NewProviderKey::new(upstream, format!("key-{i}"), "sk-0123456789".into()));
-    store.create_provider_keys(&crate::fixture::admin(), keys.collect()).await.unwrap();
+    let keys = (0..500).map(|i| listed(&format!("sk-{i}"))).collect();
+    store.import_provider_keys(&admin(), upstream, keys, false).await.unwrap();
     store.close().await;
     let live = store.again().await;
     live.note(&crate::fixture::admin(), "noted", "thing", None).await.unwrap();
@@ -299,7 +309,7 @@ async fn damage_in_the_log_does_not_keep_the_gateway_from_starting() {
 
     let opened = open_in(&dir, &store.master).await.unwrap();
 
-    assert!(opened.upstream(upstream).await.is_ok());
+    assert!(has(&opened, upstream).await);
 }
 
 /// Settings with which nobody waits for long, over a wire to a database of its own.
@@ -325,7 +335,7 @@ async fn connections_that_die_in_silence_are_given_up_and_made_anew() {
     lock.execute_unprepared("UPDATE revision SET revision = revision").await.unwrap();
     let change = tokio::spawn({
         let remote = remote.clone();
-        async move { remote.create_upstream(&crate::fixture::admin(), named("late")).await }
+        async move { add(&remote, "late").await }
     });
     testkit::until("it waits", || async {
         let sql = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
@@ -341,10 +351,7 @@ async fn connections_that_die_in_silence_are_given_up_and_made_anew() {
     // More often than there are places in the pool: none is lost to a dead connection.
     for n in 0..4 {
         testkit::until("it is connected again", || async {
-            remote
-                .create_upstream(&crate::fixture::admin(), named(&format!("again-{n}")))
-                .await
-                .ok()
+            add(&remote, &format!("again-{n}")).await.ok()
         })
         .await;
         wire.silence();

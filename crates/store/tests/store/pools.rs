@@ -2,18 +2,20 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use domain::{KeyState, Period, ProviderKeyId, Quota, Strategy, Unit, UpstreamId, policy::Sticky};
+use domain::{
+    KeyState, Period, ProviderKeyId, Quota, Route, ServiceKey, Strategy, Unit, UpstreamId,
+    policy::Sticky,
+};
 use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database};
 use secrecy::ExposeSecret;
 use store::{
-    ImportResult, ImportedKey, KeyBulk, KeySet, NewProviderKey, Page, ProviderKeyEdit,
-    ProviderKeyFilter, RotatedServiceKey, RouteEdit, ServiceKeyEdit, Sort, SortBy, StoreError,
-    WhichKeys,
+    ImportResult, KeyBulk, KeySet, MaskedKey, Page, ProviderKeyFilter, RotatedServiceKey, Sort,
+    SortBy, Store, StoreError, Stored, WhichKeys,
 };
 
 use crate::{
-    fixture::{Fixture, On, Pg, Sqlite, actor, admin, service_key},
+    fixture::{Fixture, On, Pg, Sqlite, actor, admin, key, listed, route, service_key},
     upstreams::fields,
 };
 
@@ -21,45 +23,31 @@ fn quota(unit: Unit, period: Period, limit: u64) -> Quota {
     Quota { unit, period, limit, timezone: None }
 }
 
-fn listed(secret: &str) -> ImportedKey {
-    ImportedKey {
-        name: None,
-        secret: secret.into(),
-        state: None,
-        weight: None,
-        enable_quota: None,
-        quota_total: None,
-        quotas: Vec::new(),
-        group: None,
-        note: String::new(),
-    }
-}
-
 #[rstest]
 #[tokio::test]
 async fn quotas_stand_beside_their_short_form_and_are_not_said_twice(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
-    let mut new = NewProviderKey::new(upstream, "one", "sk-secret".into());
+    let mut new = key(upstream, "one", "sk-secret");
     let tokens = quota(Unit::Tokens, Period::Month, 5);
     (new.enable_quota, new.quota_total) = (true, Some(7));
     (new.quotas, new.group) = (vec![tokens], Some("account a".into()));
-    let id = store.create_provider_key(&admin(), new).await.unwrap();
+    let id = store.make(new).await.unwrap().value.id;
 
-    let row = store.provider_key(id).await.unwrap();
+    let row = store.value::<MaskedKey>(id).await;
     assert_eq!((row.quotas.as_slice(), row.group.as_deref()), (&[tokens][..], Some("account a")));
     let served = store.load_catalog().await.unwrap().upstreams[&upstream].keys[0].clone();
     assert_eq!(served.quotas, [tokens, Quota::requests_a_day(7)]);
     assert_eq!(served.group.as_deref(), Some("account a"));
 
-    let edit = |quotas| ProviderKeyEdit { quotas: Some(quotas), ..ProviderKeyEdit::default() };
+    let edit = |quotas| move |key: &mut MaskedKey| key.quotas = quotas;
     let twice = edit(vec![quota(Unit::Requests, Period::Day, 9)]);
-    assert_eq!(fields(store.edit_provider_key(&admin(), id, twice).await), ["enable_quota"]);
+    assert_eq!(fields(store.alter(id, twice).await), ["enable_quota"]);
     let odd = edit(vec![quota(Unit::Concurrency, Period::Day, 9)]);
-    assert_eq!(fields(store.edit_provider_key(&admin(), id, odd).await), ["quotas[0].unit"]);
-    let leave = ProviderKeyEdit { group: Some(None), ..edit(Vec::new()) };
-    store.edit_provider_key(&admin(), id, leave).await.unwrap();
-    let row = store.provider_key(id).await.unwrap();
+    assert_eq!(fields(store.alter(id, odd).await), ["quotas[0].unit"]);
+    let leave = |key: &mut MaskedKey| (key.group, key.quotas) = (None, Vec::new());
+    store.alter(id, leave).await.unwrap();
+    let row = store.value::<MaskedKey>(id).await;
     assert_eq!((row.quotas.len(), row.group), (0, None));
 }
 
@@ -69,14 +57,14 @@ async fn who_says_that_a_key_is_active_voids_what_was_concluded(#[values(Sqlite,
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
     let id = store.add_key(upstream, "one").await;
-    let cleared = async || store.provider_key(id).await.unwrap().cleared_at;
-    let say = |state| ProviderKeyEdit { state: Some(state), ..ProviderKeyEdit::default() };
+    let cleared = async || store.value::<MaskedKey>(id).await.cleared_at;
+    let say = |state| move |key: &mut MaskedKey| key.decide(state, chrono::Utc::now());
     assert_eq!(cleared().await, None);
-    store.edit_provider_key(&admin(), id, say(KeyState::Disabled)).await.unwrap();
+    store.alter(id, say(KeyState::Disabled)).await.unwrap();
     assert_eq!(cleared().await, None);
-    store.edit_provider_key(&admin(), id, say(KeyState::Active)).await.unwrap();
+    store.alter(id, say(KeyState::Active)).await.unwrap();
     let first = cleared().await.unwrap();
-    store.edit_provider_key(&admin(), id, say(KeyState::Active)).await.unwrap();
+    store.alter(id, say(KeyState::Active)).await.unwrap();
     let second = cleared().await.unwrap();
     assert!(second >= first);
     let served = store.load_catalog().await.unwrap().upstreams[&upstream].keys[0].cleared_at;
@@ -88,9 +76,9 @@ async fn who_says_that_a_key_is_active_voids_what_was_concluded(#[values(Sqlite,
 async fn a_list_is_imported_as_far_as_it_is_good(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
-    let mut known = NewProviderKey::new(upstream, "key 000002", "sk-known".into());
+    let mut known = key(upstream, "key 000002", "sk-known");
     known.note = "first".into();
-    let known = store.create_provider_key(&admin(), known).await.unwrap();
+    let known = store.make(known).await.unwrap().value.id;
     // Entered by an older program, which made no fingerprints.
     let db = Database::connect(store.address()).await.unwrap();
     db.execute_unprepared("UPDATE provider_keys SET fingerprint = NULL").await.unwrap();
@@ -104,7 +92,7 @@ async fn a_list_is_imported_as_far_as_it_is_good(#[values(Sqlite, Pg)] on: On) {
 
     let told = store.import_provider_keys(&admin(), upstream, list(), true).await.unwrap();
     assert_eq!(told[0], ImportResult::Created(None));
-    assert_eq!(store.provider_keys(None, Page::default()).await.unwrap().items.len(), 1);
+    assert_eq!(store.all::<MaskedKey>().await.len(), 1);
     let told = store.import_provider_keys(&admin(), upstream, list(), false).await.unwrap();
 
     let (a, c) = (ProviderKeyId(known.0 + 1), ProviderKeyId(known.0 + 2));
@@ -184,10 +172,11 @@ async fn many_keys_are_decided_upon_and_deleted_as_one_change(#[values(Sqlite, P
     assert_eq!(done(&admin(), &some, KeyBulk::State(KeyState::Disabled)).await, 2);
     assert_eq!(store.revision().await.unwrap().0, before.0 + 1);
     let filter = |state| ProviderKeyFilter { state: Some(state), ..ProviderKeyFilter::default() };
-    let off = store.every_provider_key(&filter(KeyState::Disabled)).await.unwrap();
-    assert_eq!(off.iter().map(|row| row.id).collect::<Vec<_>>(), ids[..2]);
+    let by = admin();
+    let off = store.seen_by(&by).every_provider_key(&filter(KeyState::Disabled)).await.unwrap();
+    assert_eq!(off.iter().map(|key| key.value.id).collect::<Vec<_>>(), ids[..2]);
     assert_eq!(done(&admin(), &ids, KeyBulk::State(KeyState::Active)).await, 3);
-    assert!(store.provider_key(ids[2]).await.unwrap().cleared_at.is_some());
+    assert!(store.value::<MaskedKey>(ids[2]).await.cleared_at.is_some());
     let lin = actor(store.add_user("lin", auth::Role::Developer).await, auth::Role::Developer);
     assert_eq!(done(&lin, &ids, KeyBulk::Delete).await, 0);
     assert_eq!(done(&admin(), &ids[1..], KeyBulk::Delete).await, 2);
@@ -216,7 +205,7 @@ async fn many_keys_are_found_by_filter_or_value_and_only_as_many_as_were_confirm
     assert!(matches!(refused, Err(StoreError::Conflict { field: "confirm", .. })), "{refused:?}");
     assert_eq!(store.revision().await.unwrap(), before);
     store.change_provider_keys(&admin(), &whole, &disable, Some(3)).await.unwrap();
-    let off = store.provider_keys(None, Page::default()).await.unwrap().items;
+    let off = store.all::<MaskedKey>().await;
     let off: Vec<_> = off.iter().filter(|key| key.state == KeyState::Disabled).collect();
     assert!(off.len() == 3 && off.iter().all(|key| key.upstream == one));
 
@@ -229,11 +218,11 @@ async fn many_keys_are_found_by_filter_or_value_and_only_as_many_as_were_confirm
     let changed = changed.unwrap();
     assert_eq!((changed.matched, changed.done), (3, 3));
     for id in changed.ids {
-        let key = store.provider_key(id).await.unwrap();
+        let key = store.value::<MaskedKey>(id).await;
         let set = (key.weight, key.group.as_deref(), key.note.as_str());
         assert_eq!(set, (7, Some("team"), "same"));
     }
-    let b = store.provider_key(ProviderKeyId(2)).await.unwrap();
+    let b = store.value::<MaskedKey>(ProviderKeyId(2)).await;
     assert_eq!((b.weight, b.group), (1, None));
     let bad = KeyBulk::Set(KeySet { weight: Some(1001), ..KeySet::default() });
     let refused = store.change_provider_keys(&admin(), &whole, &bad, None).await;
@@ -283,27 +272,25 @@ async fn a_pool_has_a_secret_once(#[values(Sqlite, Pg)] on: On) {
     let id = store.add_key(one, "a").await;
     let other = store.add_key(one, "b").await;
     store.add_key(two, "a").await;
-    let again = NewProviderKey::new(one, "again", "sk-a-0123456789".into());
-    let refused = |result: Result<(), StoreError>| match result {
+    let again = || key(one, "again", "sk-a-0123456789");
+    let refused = |result: Result<Stored<MaskedKey>, StoreError>| match result {
         Err(StoreError::Conflict { field: "key_value", message }) => {
             assert!(message.contains("`a` (id 1)") && !message.contains("sk-a"), "{message}");
         }
         other => panic!("{other:?}"),
     };
-    refused(store.create_provider_key(&admin(), again.clone()).await.map(drop));
-    let secret =
-        |text: &str| ProviderKeyEdit { secret: Some(text.into()), ..ProviderKeyEdit::default() };
-    let edit = secret("sk-a-0123456789");
-    refused(store.edit_provider_key(&admin(), other, edit.clone()).await.map(drop));
-    store.edit_provider_key(&admin(), id, edit).await.unwrap();
+    refused(store.make(again()).await);
+    let secret = |text: &'static str| move |key: &mut MaskedKey| key.secret = Some(text.into());
+    refused(store.alter(other, secret("sk-a-0123456789")).await);
+    store.alter(id, secret("sk-a-0123456789")).await.unwrap();
     // Also where it was entered before there were fingerprints.
     let db = Database::connect(store.address()).await.unwrap();
     db.execute_unprepared("UPDATE provider_keys SET fingerprint = NULL").await.unwrap();
-    refused(store.create_provider_key(&admin(), again.clone()).await.map(drop));
+    refused(store.make(again()).await);
     let values = WhichKeys::Values(vec!["sk-a-0123456789".into()]);
     assert_eq!(store.count_provider_keys(&admin(), &values).await.unwrap().done, 2);
-    store.edit_provider_key(&admin(), id, secret("sk-new-0123456789")).await.unwrap();
-    store.create_provider_key(&admin(), again).await.unwrap();
+    store.alter(id, secret("sk-new-0123456789")).await.unwrap();
+    store.make(again()).await.unwrap();
 }
 
 #[rstest]
@@ -315,7 +302,8 @@ async fn secrets_are_exported_only_when_they_are_to_be_and_that_is_noted(
     let upstream = store.add_upstream("openai").await;
     store.add_key(upstream, "a").await;
     let all = ProviderKeyFilter::default();
-    let export = async |reveal| store.export_provider_keys(&admin(), &all, reveal).await.unwrap();
+    let export =
+        async |reveal| store.seen_by(&admin()).export_provider_keys(&all, reveal).await.unwrap();
     assert!(export(false).await[0].secret.is_none());
     let last = async || store.audit(Page::first(1)).await.unwrap().items[0].action.clone();
     assert_eq!(last().await, "created");
@@ -336,10 +324,11 @@ async fn a_list_of_what_no_column_says_is_walked_to_its_end(#[values(Sqlite, Pg)
         let mut page = Page { sort, ..Page::first(2) };
         let mut found = Vec::new();
         loop {
-            let odd = |key: &store::KeptKey| key.row.id.0 % 2 == 1;
-            let filter = ProviderKeyFilter::default();
-            let listed = store.provider_keys_that(&filter, page.clone(), odd).await.unwrap();
-            found.extend(listed.items.iter().map(|key| key.row.id.0));
+            let odd = |key: &Stored<MaskedKey>| key.value.id.0 % 2 == 1;
+            let (by, filter) = (admin(), ProviderKeyFilter::default());
+            let (view, most) = (store.seen_by(&by), Store::KEYS_LOOKED_AT);
+            let listed = view.list_that(&filter, page.clone(), most, odd).await.unwrap();
+            found.extend(listed.items.iter().map(|key| key.value.id.0));
             let Some(cursor) = listed.next_cursor else { break };
             page = page.after(cursor);
         }
@@ -373,10 +362,10 @@ async fn a_rotated_service_key_has_a_new_id_and_the_old_one_for_a_while(
     assert!(previous.until > chrono::Utc::now());
     let taken = store.rotate_service_key(&admin(), other, rotated("ida", 60)).await;
     assert!(matches!(taken, Err(StoreError::Conflict { field: "public_id", .. })), "{taken:?}");
-    let taken = store.create_service_key(&admin(), service_key("a")).await;
+    let taken = store.make(service_key("a")).await;
     assert!(matches!(taken, Err(StoreError::Conflict { field: "public_id", .. })), "{taken:?}");
     store.rotate_service_key(&admin(), id, rotated("idnewer", 0)).await.unwrap();
-    assert_eq!(store.service_key(id).await.unwrap().key.previous, None);
+    assert_eq!(store.value::<ServiceKey>(id).await.previous, None);
 }
 
 #[rstest]
@@ -385,16 +374,14 @@ async fn from_where_and_for_what_a_service_key_is_accepted_is_kept(#[values(Sqli
     let store = Fixture::new(on).await;
     let id = store.add_service_key("a").await;
     let ips = vec!["10.0.0.0/8".parse().unwrap()];
-    let edit = ServiceKeyEdit { allowed_ips: Some(ips.clone()), ..ServiceKeyEdit::default() };
-    store.edit_service_key(&admin(), id, edit).await.unwrap();
-    let methods =
-        ServiceKeyEdit { allowed_methods: Some(vec!["POST".into()]), ..ServiceKeyEdit::default() };
-    store.edit_service_key(&admin(), id, methods).await.unwrap();
+    store.alter(id, |key: &mut ServiceKey| key.access.ips.clone_from(&ips)).await.unwrap();
+    let methods = |method: &'static str| {
+        move |key: &mut ServiceKey| key.access.methods = vec![method.to_owned()]
+    };
+    store.alter(id, methods("POST")).await.unwrap();
     let access = store.load_catalog().await.unwrap().service_keys[&id].access.clone();
     assert_eq!((access.ips, access.methods), (ips, vec!["POST".to_owned()]));
-    let odd =
-        ServiceKeyEdit { allowed_methods: Some(vec!["post".into()]), ..ServiceKeyEdit::default() };
-    let refused = store.edit_service_key(&admin(), id, odd).await;
+    let refused = store.alter(id, methods("post")).await;
     assert_eq!(fields(refused), ["allowed_methods"]);
 }
 
@@ -403,26 +390,20 @@ async fn from_where_and_for_what_a_service_key_is_accepted_is_kept(#[values(Sqli
 async fn a_route_keeps_how_it_chooses(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
-    let new = store::NewRoute {
-        name: "fast".into(),
-        targets: vec![domain::Target::of(upstream)],
-        ..store::NewRoute::default()
-    };
-    let id = store.create_route(&admin(), new).await.unwrap();
-    let route = store.route(id).await.unwrap().route;
+    let new = route("fast", vec![domain::Target::of(upstream)]);
+    let id = store.make(new).await.unwrap().value.id;
+    let route = store.value::<Route>(id).await;
     assert_eq!((route.strategy, route.sticky), (Strategy::Weighted, None));
-    let edit = |sticky| RouteEdit {
-        strategy: Some(Strategy::LeastLatency),
-        sticky: Some(sticky),
-        ..RouteEdit::default()
+    let edit = |sticky| {
+        move |route: &mut Route| (route.strategy, route.sticky) = (Strategy::LeastLatency, sticky)
     };
-    store.edit_route(&admin(), id, |_| Ok(edit(Some(Sticky::default())))).await.unwrap();
+    store.alter(id, edit(Some(Sticky::default()))).await.unwrap();
     let route = store.load_catalog().await.unwrap().routes[&id].clone();
     assert_eq!(
         (route.strategy, route.sticky.clone()),
         (Strategy::LeastLatency, Some(Sticky::default()))
     );
     let odd = Sticky { ttl: Duration::ZERO, ..Sticky::default() };
-    let refused = store.edit_route(&admin(), id, |_| Ok(edit(Some(odd)))).await;
+    let refused = store.alter(id, edit(Some(odd))).await;
     assert_eq!(fields(refused), ["sticky.ttl"]);
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use auth::Role;
 use domain::{
-    Algorithm, Condition, LimitId, Period, Scope, Unit,
+    Algorithm, Condition, Limit, LimitId, Period, Rule, RuleId, Scope, Unit, UserId,
     log::{Attempt, Usage, UsageSource},
     rule::{Action, Operator, Per, Subject, Test, Threshold},
 };
 use rstest::rstest;
-use store::{JournalPosition, LimitFilter, NewLimit, NewRule, Page, RuleEdit, StoreError};
+use store::{JournalPosition, LimitFilter, Page, StoreError};
 
 use crate::{
     fixture::{Fixture, On, Pg, Sqlite, actor, admin, entry, service_key},
@@ -21,25 +21,19 @@ fn status(status: u16) -> Condition {
     Condition::Is(Test { subject, name: None, operator, value: status.into() })
 }
 
-fn rule(name: &str, upstream: Option<domain::UpstreamId>) -> NewRule {
-    NewRule {
+fn rule(name: &str, upstream: Option<domain::UpstreamId>) -> Rule {
+    let actions = vec![Action::DisableKey, Action::Alert];
+    Rule {
         upstream,
-        name: name.into(),
-        conditions: status(429),
-        threshold: None,
-        actions: vec![Action::DisableKey, Action::Alert],
         auto_enable_delay: Some(Duration::from_secs(86_400)),
-        cool_down: Duration::ZERO,
-        priority: 0,
-        stops: false,
-        shadow: false,
-        enabled: true,
-        owner: None,
+        ..Rule::new(RuleId(0), UserId(0), name, status(429), actions)
     }
 }
 
-fn limit(scope: Scope) -> NewLimit {
-    NewLimit {
+fn limit(scope: Scope) -> Limit {
+    Limit {
+        id: LimitId(0),
+        owner: UserId(0),
         name: "some".into(),
         scope,
         unit: Unit::Requests,
@@ -47,7 +41,6 @@ fn limit(scope: Scope) -> NewLimit {
         limit: 50,
         alert_percent: None,
         enabled: true,
-        owner: None,
     }
 }
 
@@ -61,33 +54,33 @@ async fn a_rule_is_kept_as_it_is_and_grows_a_version_with_every_change(
     let threshold =
         Threshold { count: 3, last: None, window: Some(Duration::from_secs(60)), per: Per::Key };
     let conditions = Condition::All { all: vec![status(429), status(429)] };
-    let new = NewRule {
+    let new = Rule {
         threshold: Some(threshold),
         conditions: conditions.clone(),
         ..rule("a", Some(upstream))
     };
-    let id = store.create_rule(&admin(), new).await.unwrap();
+    let id = store.make(new).await.unwrap().value.id;
 
-    let kept = store.rule(id).await.unwrap().rule;
+    let kept = store.value::<Rule>(id).await;
     assert_eq!((&kept.conditions, kept.threshold, kept.version), (&conditions, Some(threshold), 1));
     assert_eq!(store.load_catalog().await.unwrap().rules[&id].rule, kept);
-    let edit = RuleEdit {
-        upstream: Some(None),
-        threshold: Some(None),
-        conditions: Some(status(503)),
-        shadow: Some(true),
-        ..RuleEdit::default()
+    let edit = |rule: &mut Rule| {
+        (rule.upstream, rule.threshold) = (None, None);
+        (rule.conditions, rule.shadow) = (status(503), true);
     };
-    store.edit_rule(&admin(), id, |_| Ok(edit)).await.unwrap();
-    let kept = store.rule(id).await.unwrap().rule;
+    let edited = store.alter(id, edit).await.unwrap().value;
+    let kept = store.value::<Rule>(id).await;
+    assert_eq!(edited, kept);
     assert_eq!((kept.upstream, kept.threshold, kept.version), (None, None, 2));
     assert_eq!((&kept.conditions, kept.shadow), (&status(503), true));
     assert_eq!(store.load_catalog().await.unwrap().rules[&id].rule, kept);
-    assert_eq!(store.rules(None, Page::default()).await.unwrap().items.len(), 1);
-    assert_eq!(store.rules(Some(upstream), Page::default()).await.unwrap().items.len(), 0);
+    let admin = admin();
+    let of = async |of| store.seen_by(&admin).list::<Rule>(&of, Page::default()).await;
+    assert_eq!(of(None).await.unwrap().items.len(), 1);
+    assert_eq!(of(Some(upstream)).await.unwrap().items.len(), 0);
 
-    store.delete_rule(&admin(), id).await.unwrap();
-    assert!(matches!(store.rule(id).await, Err(StoreError::NotFound("rule"))));
+    store.delete::<Rule>(&admin, id).await.unwrap();
+    assert!(matches!(store.look::<Rule>(id).await, Err(StoreError::NotFound("rule"))));
     assert!(store.load_catalog().await.unwrap().rules.is_empty());
 }
 
@@ -96,20 +89,20 @@ async fn a_rule_is_kept_as_it_is_and_grows_a_version_with_every_change(
 async fn a_rule_that_cannot_be_judged_is_not_kept(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
-    let bad = NewRule {
+    let bad = Rule {
         conditions: Condition::All { all: vec![status(429), status(99)] },
         ..rule("a", Some(domain::UpstreamId(9)))
     };
-    let refused = store.create_rule(&admin(), bad).await;
+    let refused = store.make(bad).await;
     assert_eq!(fields(refused), ["conditions.all[1].value", "upstream_id"]);
 
     for of in [Some(upstream), None] {
-        let id = store.create_rule(&admin(), rule("a", of)).await.unwrap();
-        let twice = store.create_rule(&admin(), rule("a", of)).await;
+        let id = store.make(rule("a", of)).await.unwrap().value.id;
+        let twice = store.make(rule("a", of)).await;
         assert!(matches!(twice, Err(StoreError::Conflict { field: "name", .. })));
-        let edit = RuleEdit { actions: Some(Vec::new()), ..RuleEdit::default() };
-        assert_eq!(fields(store.edit_rule(&admin(), id, |_| Ok(edit)).await), ["actions"]);
-        assert_eq!(store.rule(id).await.unwrap().rule.version, 1);
+        let refused = store.alter(id, |rule: &mut Rule| rule.actions.clear()).await;
+        assert_eq!(fields(refused), ["actions"]);
+        assert_eq!(store.value::<Rule>(id).await.version, 1);
     }
 }
 
@@ -141,34 +134,35 @@ async fn limits_of_every_kind_are_kept_as_they_are(#[values(Sqlite, Pg)] on: On)
         (Unit::TokensIn, Algorithm::SlidingWindow { window }),
     ];
     for (scope, (unit, algorithm)) in scopes.into_iter().zip(algorithms) {
-        let new = NewLimit { unit, algorithm, limit: i64::MAX as u64, ..limit(scope.clone()) };
-        let id = store.create_limit(&admin(), new).await.unwrap();
-        let kept = store.limit(id, &LimitFilter::default()).await.unwrap().limit;
+        let new = Limit { unit, algorithm, limit: i64::MAX as u64, ..limit(scope.clone()) };
+        let id = store.make(new).await.unwrap().value.id;
+        let kept = store.value::<Limit>(id).await;
         assert_eq!((&kept.scope, kept.unit, kept.algorithm), (&scope, unit, algorithm));
         assert_eq!(kept.limit, i64::MAX as u64);
         assert_eq!(store.load_catalog().await.unwrap().limits[&id].as_ref(), &kept);
     }
     let filter = LimitFilter { scope: Some("model"), ..LimitFilter::default() };
-    let found = store.limits(filter, Page::default()).await.unwrap().items;
+    let by = admin();
+    let found = store.seen_by(&by).list::<Limit>(&filter, Page::default()).await.unwrap().items;
     assert_eq!(found.len(), 1);
-    let id = found[0].limit.id;
+    let id = found[0].value.id;
 
     let edit = |limit: &mut domain::Limit| {
         limit.limit = 3;
         limit.id = LimitId(99);
         Ok(())
     };
-    store.edit_limit(&admin(), id, edit).await.unwrap();
-    assert_eq!(store.limit(id, &LimitFilter::default()).await.unwrap().limit.limit, 3);
+    store.edit(&by, id, edit).await.unwrap();
+    assert_eq!(store.value::<Limit>(id).await.limit, 3);
     let bad = |limit: &mut domain::Limit| {
         limit.scope = Scope::User(Some(domain::UserId(99)));
         Ok(())
     };
-    assert_eq!(fields(store.edit_limit(&admin(), id, bad).await), ["scope_id"]);
+    assert_eq!(fields(store.edit(&by, id, bad).await), ["scope_id"]);
     let gone = domain::ServiceKeyId(99);
-    let refused = store.create_limit(&admin(), limit(Scope::ServiceKey(Some(gone)))).await;
+    let refused = store.make(limit(Scope::ServiceKey(Some(gone)))).await;
     assert_eq!(fields(refused), ["scope_id"]);
-    store.delete_limit(&admin(), id).await.unwrap();
+    store.delete::<Limit>(&admin(), id).await.unwrap();
     assert!(!store.load_catalog().await.unwrap().limits.contains_key(&id));
 }
 
@@ -180,10 +174,10 @@ async fn limits_and_rules_go_with_whom_they_are_about(#[values(Sqlite, Pg)] on: 
     let (one, two) = (store.add_upstream("one").await, store.add_upstream("two").await);
     let user = store.add_user("lin", Role::Developer).await;
     let own = actor(user, Role::Developer);
-    let theirs = store.create_service_key(&own, service_key("theirs")).await.unwrap();
+    let theirs = store.make_by(&own, service_key("theirs")).await.unwrap().value.id;
     let key = store.add_service_key("app").await;
     for upstream in [Some(one), Some(two), None] {
-        store.create_rule(&admin(), rule("a", upstream)).await.unwrap();
+        store.make(rule("a", upstream)).await.unwrap();
     }
     let scopes = [
         Scope::Upstream(Some(one)),
@@ -194,17 +188,16 @@ async fn limits_and_rules_go_with_whom_they_are_about(#[values(Sqlite, Pg)] on: 
         Scope::User(None),
     ];
     for scope in scopes {
-        store.create_limit(&admin(), limit(scope)).await.unwrap();
+        store.make(limit(scope)).await.unwrap();
     }
-    let about = LimitFilter { about: Some(user), ..LimitFilter::default() };
-    let seen = store.limits(about, Page::default()).await.unwrap().items;
-    let seen: Vec<_> = seen.into_iter().map(|row| row.limit.scope).collect();
+    let seen = store.seen_by(&own).list::<Limit>(&LimitFilter::default(), Page::default()).await;
+    let seen: Vec<_> = seen.unwrap().items.into_iter().map(|row| row.value.scope).collect();
     assert_eq!(seen, [Scope::User(Some(user)), Scope::ServiceKey(Some(theirs))]);
     other.load_catalog().await.unwrap();
 
-    store.delete_upstream(&admin(), one).await.unwrap();
+    store.delete::<domain::Upstream>(&admin(), one).await.unwrap();
     store.delete_user(&admin(), user).await.unwrap();
-    store.delete_service_key(&admin(), key).await.unwrap();
+    store.delete::<domain::ServiceKey>(&admin(), key).await.unwrap();
 
     for catalog in [store.load_catalog().await.unwrap(), other.load_catalog().await.unwrap()] {
         let rules: Vec<_> = catalog.rules.values().map(|rule| rule.rule.upstream).collect();
@@ -212,7 +205,7 @@ async fn limits_and_rules_go_with_whom_they_are_about(#[values(Sqlite, Pg)] on: 
         let limits: Vec<_> = catalog.limits.values().map(|limit| &limit.scope).collect();
         assert_eq!(limits, [&Scope::Upstream(Some(two)), &Scope::User(None)]);
     }
-    assert_eq!(store.rules(None, Page::default()).await.unwrap().items.len(), 2);
+    assert_eq!(store.all::<Rule>().await.len(), 2);
 }
 
 #[rstest]

@@ -8,7 +8,7 @@ use domain::{
 };
 use rstest::rstest;
 use store::{
-    AlertFilter, AlertState, KeyBulk, Page, ProviderKeyEdit, ProviderKeyFilter, StoreError,
+    AlertFilter, AlertState, KeyBulk, MaskedKey, Page, ProviderKeyFilter, StoreError,
     TriggerFilter, WhichKeys,
 };
 use uuid::Uuid;
@@ -196,8 +196,11 @@ async fn what_a_person_does_to_a_key_is_a_step_of_it(#[values(Sqlite, Pg)] on: O
         told.collect::<Vec<_>>()
     };
     let edit = async |state| {
-        let edit = ProviderKeyEdit { state: Some(state), ..ProviderKeyEdit::default() };
-        store.edit_provider_key(&person, key, edit).await.unwrap();
+        let edit = |key: &mut MaskedKey| {
+            key.decide(state, chrono::Utc::now());
+            Ok(())
+        };
+        store.edit(&person, key, edit).await.unwrap();
     };
     let out = |model| step(key, model, KeyStatus::Cooling(later(5)));
     store
@@ -248,7 +251,7 @@ async fn a_key_that_the_gateway_gave_up_is_banned_in_the_configuration(
     store.keep_events(&events).await.unwrap();
     store.keep_events(&events).await.unwrap();
 
-    assert_eq!(store.provider_key(key).await.unwrap().state, KeyState::Banned);
+    assert_eq!(store.value::<MaskedKey>(key).await.state, KeyState::Banned);
     assert_eq!(store.revision().await.unwrap().0, before.0 + 1);
     let last = store.audit(Page::first(1)).await.unwrap().items.remove(0);
     assert_eq!((last.actor.as_str(), last.action.as_str()), ("system", "edited"));
@@ -428,12 +431,8 @@ async fn alerts_are_found_by_what_they_are_about(#[values(Sqlite, Pg)] on: On) {
     let lin = store.add_user("lin", auth::Role::Developer).await;
     let by = actor(lin, auth::Role::Developer);
     store.add_upstream("theirs").await;
-    let new = store::NewUpstream {
-        name: "own".into(),
-        base_url: Some("https://api.openai.com".into()),
-        ..store::NewUpstream::default()
-    };
-    let own = store.create_upstream(&by, new).await.unwrap();
+    let new = crate::fixture::named("own", "https://api.openai.com");
+    let own = store.make_by(&by, new).await.unwrap().value.id;
     let about = |group, upstream| match raised(group, Severity::Info, false) {
         Event::Alert(raised) => Event::Alert(Raised { upstream, ..raised }),
         other => other,
@@ -482,12 +481,13 @@ async fn what_a_person_made_void_is_not_told_with_a_key(#[values(Sqlite, Pg)] on
         step(held, None, KeyStatus::DisabledAuto(later(60))),
     ];
     store.keep_events(&before.map(Event::Transition)).await.unwrap();
-    let active = ProviderKeyEdit { state: Some(KeyState::Active), ..ProviderKeyEdit::default() };
-    store.edit_provider_key(&admin(), voided, active).await.unwrap();
+    let active = |key: &mut MaskedKey| key.decide(KeyState::Active, chrono::Utc::now());
+    store.alter(voided, active).await.unwrap();
     let listed = async || {
         let all = ProviderKeyFilter::default();
-        let keys = store.provider_keys_that(&all, Page::default(), |_| true).await.unwrap().items;
-        keys.into_iter().map(|key| (key.row.id, key.standings.len())).collect::<Vec<_>>()
+        let keys = store.seen_by(&admin()).list::<MaskedKey>(&all, Page::default()).await;
+        let keys = keys.unwrap().items.into_iter();
+        keys.map(|key| (key.value.id, key.extra.len())).collect::<Vec<_>>()
     };
 
     assert_eq!(listed().await, [(voided, 0), (held, 1)]);

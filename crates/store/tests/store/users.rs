@@ -4,7 +4,7 @@ use auth::Role;
 use chrono::{TimeDelta, Utc};
 use domain::UserId;
 use rstest::rstest;
-use store::{NewProviderKey, NewServiceKey, NewUpstream, NewUser, Page, StoreError, UserEdit};
+use store::{NewUser, Page, StoreError, UserEdit};
 
 use crate::{
     fixture::{Fixture, On, Pg, Sqlite, actor, admin, service_key, user},
@@ -91,19 +91,16 @@ async fn a_user_goes_with_their_service_keys_but_not_with_upstreams(#[values(Sql
     store.add_user("root", Role::SuperAdmin).await;
     let (dev, op) =
         (store.add_user("dev", Role::Developer).await, store.add_user("op", Role::Operator).await);
-    let owned = NewServiceKey { owner: Some(dev), ..service_key("a") };
-    let key = store.create_service_key(&admin(), owned).await.unwrap();
+    let of_dev = actor(dev, Role::Developer);
+    let key = store.make_by(&of_dev, service_key("a")).await.unwrap().value.id;
     let upstream = store.add_upstream("openai").await;
-    let theirs = NewProviderKey {
-        owner: Some(op),
-        ..NewProviderKey::new(upstream, "key", "sk-secret".into())
-    };
-    store.create_provider_key(&admin(), theirs).await.unwrap();
+    let theirs = crate::fixture::key(upstream, "key", "sk-secret");
+    store.make_by(&actor(op, Role::Operator), theirs).await.unwrap();
 
     store.delete_user(&admin(), dev).await.unwrap();
     let refused = store.delete_user(&admin(), op).await;
 
-    assert!(matches!(store.service_key(key).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.look::<domain::ServiceKey>(key).await, Err(StoreError::NotFound(_))));
     assert!(!store.load_catalog().await.unwrap().service_keys.contains_key(&key));
     assert!(matches!(refused, Err(StoreError::Conflict { field: "id", .. })));
 }
@@ -176,14 +173,10 @@ async fn an_old_set_up_token_is_worth_nothing(#[values(Sqlite, Pg)] on: On) {
 async fn an_owner_of_upstreams_stays_until_they_are_gone(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let op = store.add_user("op", Role::Operator).await;
-    let new = NewUpstream {
-        name: "own".into(),
-        base_url: Some("https://host".into()),
-        ..NewUpstream::default()
-    };
+    let new = crate::fixture::named("own", "https://host");
     let by = actor(op, Role::Operator);
-    let id = store.create_upstream(&by, new).await.unwrap();
+    let id = store.make_by(&by, new).await.unwrap().value.id;
     assert!(store.delete_user(&admin(), op).await.is_err());
-    store.delete_upstream(&by, id).await.unwrap();
+    store.delete::<domain::Upstream>(&by, id).await.unwrap();
     store.delete_user(&admin(), op).await.unwrap();
 }

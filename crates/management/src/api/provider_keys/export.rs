@@ -99,10 +99,9 @@ pub(crate) async fn export_provider_keys(
     let filter = ProviderKeyFilter {
         upstream: query.upstream_id.map(UpstreamId),
         group: query.quota_group,
-        owner: actor.confined_to(),
         ..ProviderKeyFilter::default()
     };
-    let keys = app.store.export_provider_keys(&actor, &filter, reveal).await?;
+    let keys = app.store.seen_by(&actor).export_provider_keys(&filter, reveal).await?;
     let keys: Vec<_> = keys.iter().filter(|key| !reveal || key.secret.is_some()).collect();
     let rows = keys.iter().map(|key| exported(key));
     let (kind, name, text) = match query.format.unwrap_or_default() {
@@ -123,7 +122,7 @@ pub(crate) async fn export_provider_keys(
 }
 
 fn exported(key: &ExportedKey) -> Exported<'_> {
-    let row = &key.row;
+    let row = &key.key;
     Exported {
         id: row.id.0,
         upstream_id: row.upstream.0,

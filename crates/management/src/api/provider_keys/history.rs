@@ -2,14 +2,13 @@
 
 use axum::{Json as Answer, extract::State};
 use chrono::{DateTime, Utc};
-use domain::ProviderKeyId;
 use serde::Serialize;
-use store::TransitionRow;
+use store::{MaskedKey, TransitionRow};
 use utoipa::ToSchema;
 
 use super::KeyStateNow;
 use crate::{
-    api::{evidence::Evidence, visible},
+    api::evidence::Evidence,
     app::Management,
     error::ApiError,
     input::{Id, Query},
@@ -57,9 +56,8 @@ pub(crate) async fn list_key_transitions(
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<ListOf<KeyTransition>>, ApiError> {
     let page = query.page()?;
-    let row = app.store.provider_key(ProviderKeyId(id)).await?;
-    let row = visible(&actor, row.owner, "provider key", row)?;
-    let steps = app.store.transitions(row.id, page).await?;
+    let key = app.get::<MaskedKey>(&actor, id).await?.value.id;
+    let steps = app.store.transitions(key, page).await?;
     Ok(Answer(ListOf::of(steps, KeyTransition::from)))
 }
 

@@ -5,16 +5,16 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use axum::{Json as Answer, extract::State};
 use chrono::{DateTime, Utc};
-use domain::{Faults, ProviderKeyId, UpstreamId, UserId};
+use domain::{Faults, ProviderKeyId, UpstreamId};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use store::{KeptKey, KeyBulk, KeySet, KeysChanged, ProviderKeyFilter, ProviderKeyRow, WhichKeys};
+use store::{KeyBulk, KeySet, KeysChanged, MaskedKey, ProviderKeyFilter, Stored, WhichKeys};
 use tokio::{task::JoinSet, time::Instant};
 use utoipa::ToSchema;
 
 use super::KeyStateNow;
 use crate::{
-    api::{values::milliseconds, visible},
+    api::values::milliseconds,
     app::Management,
     error::ApiError,
     input::{Id, Input, Json, nullable},
@@ -45,14 +45,13 @@ pub(crate) struct KeyFilter {
 }
 
 impl KeyFilter {
-    /// The same as far as columns say it, of the keys of `owner` where that is given.
-    pub(super) fn stored(self, owner: Option<UserId>) -> ProviderKeyFilter {
+    /// The same as far as columns say it.
+    pub(super) fn stored(self) -> ProviderKeyFilter {
         ProviderKeyFilter {
             upstream: self.upstream_id.map(UpstreamId),
             state: self.state.and_then(KeyStateNow::decided),
             group: self.quota_group,
             search: self.search.filter(|text| !text.trim().is_empty()),
-            owner,
             ids: None,
         }
     }
@@ -244,7 +243,7 @@ pub(crate) async fn change_many_keys(
     Json(many): Json<ChangeManyKeys>,
 ) -> Result<Answer<ManyKeysChanged>, ApiError> {
     many.faults().none_or(()).map_err(ApiError::Invalid)?;
-    let which = which(&app, actor.confined_to(), &many).await?;
+    let which = which(&app, &actor, &many).await?;
     if many.dry_run {
         let counted = app.store.count_provider_keys(&actor, &which).await?;
         let counted = ManyKeysChanged { dry_run: true, done: 0, ..counted.into() };
@@ -280,7 +279,7 @@ impl From<SetKeys> for KeySet {
 /// all else is asked by the store inside the change.
 async fn which(
     app: &Management,
-    owner: Option<UserId>,
+    actor: &auth::Actor,
     many: &ChangeManyKeys,
 ) -> Result<WhichKeys, ApiError> {
     if let Some(ids) = &many.ids {
@@ -291,9 +290,9 @@ async fn which(
     }
     let filter = many.filter.clone().unwrap_or_default();
     if matches!(filter.state, None | Some(KeyStateNow::DisabledManual)) {
-        return Ok(WhichKeys::Filter(filter.stored(owner)));
+        return Ok(WhichKeys::Filter(filter.stored()));
     }
-    let ids = meant(app, owner, filter).await?.iter().map(|row| row.id).collect();
+    let ids = meant(app, actor, filter).await?;
     Ok(WhichKeys::Ids(ids))
 }
 
@@ -306,8 +305,7 @@ pub(crate) async fn test_provider_key(
     State(app): State<Management>,
     Id(id): Id,
 ) -> Result<Answer<KeyTest>, ApiError> {
-    let row = app.store.provider_key(ProviderKeyId(id)).await?;
-    let row = visible(&actor, row.owner, "provider key", row)?;
+    let row = app.get::<MaskedKey>(&actor, id).await?.value;
     let asked = app.data_plane()?.test_key(row.upstream, row.id);
     let test = tokio::time::timeout(TESTS_TIMEOUT, asked).await.map_err(|_| ApiError::TimedOut)?;
     Ok(Answer(test.into()))
@@ -316,16 +314,15 @@ pub(crate) async fn test_provider_key(
 /// The keys that stand so now.
 async fn meant(
     app: &Management,
-    owner: Option<UserId>,
+    actor: &auth::Actor,
     filter: KeyFilter,
-) -> Result<Vec<ProviderKeyRow>, ApiError> {
+) -> Result<Vec<ProviderKeyId>, ApiError> {
     let state = filter.state;
-    let mut stored = filter.stored(owner);
+    let mut stored = filter.stored();
     stored.ids = app.standing_so(state).await?;
-    let rows = app.store.every_provider_key(&stored).await?;
-    let keys = app.store.kept_keys(rows).await?;
-    let so = |key: &KeptKey| state.is_none_or(|state| app.stands(key).state == state);
-    Ok(keys.into_iter().filter(so).map(|key| key.row).collect())
+    let keys = app.store.seen_by(actor).every_provider_key(&stored).await?;
+    let so = |key: &Stored<MaskedKey>| state.is_none_or(|state| app.stands(key).state == state);
+    Ok(keys.into_iter().filter(so).map(|key| key.value.id).collect())
 }
 
 impl Management {
@@ -364,7 +361,7 @@ async fn test_many(
     if asked > TESTED_MAX as u64 {
         return Err(ApiError::field(which.field(), "must match at most 1000 keys"));
     }
-    let rows = app.store.these_provider_keys(&counted.ids, by.confined_to()).await?;
+    let rows = app.store.seen_by(by).these_provider_keys(&counted.ids).await?;
     let keys = rows.iter().map(|row| (row.upstream, row.id)).collect();
     let live = Arc::clone(live);
     let test = move |upstream, key| {

@@ -5,13 +5,12 @@ use std::mem;
 use chrono::{DateTime, Utc};
 use domain::{BreakerState, KeyStatus, Standing, live::KeyReport};
 use serde::{Deserialize, Serialize};
-use store::{KeptKey, ProviderKeyRow};
+use store::{MaskedKey, Stored};
 use utoipa::ToSchema;
 
 use crate::{
     api::{evidence::Evidence, quotas::QuotaUse, values::milliseconds},
     app::Management,
-    error::ApiError,
 };
 
 /// A provider key, masked.
@@ -170,8 +169,8 @@ pub(super) struct Stands {
 impl Management {
     /// How a key stands now. What a person decided comes first; then what the data plane says,
     /// and where it does not have the key, what is kept.
-    pub(super) fn stands(&self, key: &KeptKey) -> Stands {
-        let row = &key.row;
+    pub(super) fn stands(&self, key: &Stored<MaskedKey>) -> Stands {
+        let row = &key.value;
         let mut report = self.live.as_ref().and_then(|live| live.key(row.upstream, row.id));
         let (standing, mut models) = match &mut report {
             Some(report) => (report.standing.take(), mem::take(&mut report.models)),
@@ -204,15 +203,10 @@ impl Management {
         }
     }
 
-    /// A stored key with what is known of it now.
-    pub(super) async fn show(&self, row: ProviderKeyRow) -> Result<ProviderKey, ApiError> {
-        Ok(self.shown(self.store.kept_key(row).await?))
-    }
-
     /// A key with what is known of it now.
-    pub(super) fn shown(&self, key: KeptKey) -> ProviderKey {
+    pub(super) fn shown(&self, key: Stored<MaskedKey>) -> ProviderKey {
         let Stands { state, standing, models, report } = self.stands(&key);
-        let row = key.row;
+        let (row, created_at, updated_at) = (key.value, key.created_at, key.updated_at);
         let standing = standing.filter(|_| state != KeyStateNow::Active);
         let usable = row.state == domain::KeyState::Active;
         let models = if usable { worse(models) } else { Vec::new() };
@@ -240,16 +234,16 @@ impl Management {
             quota_group: row.group,
             cleared_at: row.cleared_at,
             note: row.note,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
+            created_at,
+            updated_at,
         }
     }
 }
 
 /// What is kept of how a key stands: for all models, and for single ones.
-fn kept(key: &KeptKey) -> (Option<Standing>, Vec<(String, Standing)>) {
+fn kept(key: &Stored<MaskedKey>) -> (Option<Standing>, Vec<(String, Standing)>) {
     let (mut whole, mut models) = (None, Vec::new());
-    for kept in &key.standings {
+    for kept in &key.extra {
         match &kept.model {
             None => whole = Some(kept.standing.clone()),
             Some(model) => models.push((model.clone(), kept.standing.clone())),
@@ -284,7 +278,7 @@ fn worse(models: Vec<(String, Standing)>) -> Vec<ModelState> {
 }
 
 /// What a key may use: as the data plane counts it, or as far as the key itself says.
-fn uses(row: &ProviderKeyRow, report: Option<KeyReport>) -> Vec<QuotaUse> {
+fn uses(row: &MaskedKey, report: Option<KeyReport>) -> Vec<QuotaUse> {
     if let Some(report) = report.filter(|report| !report.quotas.is_empty()) {
         return report.quotas.into_iter().map(Into::into).collect();
     }

@@ -12,11 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use auth::Permission;
+use auth::{Actor, Permission};
 use axum::{Json as Answer, extract::State};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    CompiledRule, Condition, ErrorClass, Fault, Observation, RuleId, UpstreamId,
+    CompiledRule, Condition, ErrorClass, Fault, Observation, Upstream, UpstreamId,
     log::Attempt,
     rule::{Attempted, Subject, Tallies},
 };
@@ -25,7 +25,7 @@ use store::{PastCall, Store, StoreError};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{NewRule, shape::judged};
+use super::NewRule;
 use crate::{
     app::Management,
     error::ApiError,
@@ -108,10 +108,10 @@ pub(crate) async fn test_rule(
     Query(query): Query<PastQuery>,
     Json(rule): Json<NewRule>,
 ) -> Result<Answer<Past>, ApiError> {
-    let (seconds, upstream) = (rule.auto_enable_delay_seconds.is_some(), rule.upstream_id);
-    let rule = rule.read().and_then(|new| judged(new, seconds));
+    let upstream = rule.upstream_id;
+    let rule = rule.read();
     let mut faults = rule.as_ref().err().cloned().unwrap_or_default();
-    faults.0.extend(missing(&app.store, upstream.map(UpstreamId)).await?);
+    faults.0.extend(missing(&app.store, &actor, upstream.map(UpstreamId)).await?);
     let rule = faults.none_or(()).and(rule).map_err(ApiError::Invalid)?;
     let bodies = actor.may(Permission::LogBody);
     Ok(Answer(against(&app.store, rule, bodies, query.from()?).await?))
@@ -126,16 +126,20 @@ pub(crate) async fn test_stored_rule(
     Id(id): Id,
     Query(query): Query<PastQuery>,
 ) -> Result<Answer<Past>, ApiError> {
-    let rule = app.store.rule(RuleId(id)).await?.rule;
+    let rule: domain::Rule = app.get(&actor, id).await?.value;
     let rule = CompiledRule::compile(rule).map_err(ApiError::Invalid)?;
     let bodies = actor.may(Permission::LogBody);
     Ok(Answer(against(&app.store, rule, bodies, query.from()?).await?))
 }
 
 /// What is wrong with a rule whose upstream is not there: it is told when such a rule is made, too.
-async fn missing(store: &Store, upstream: Option<UpstreamId>) -> Result<Option<Fault>, ApiError> {
+async fn missing(
+    store: &Store,
+    actor: &Actor,
+    upstream: Option<UpstreamId>,
+) -> Result<Option<Fault>, ApiError> {
     let Some(id) = upstream else { return Ok(None) };
-    match store.upstream(id).await {
+    match store.seen_by(actor).get::<Upstream>(id).await {
         Ok(_) => Ok(None),
         Err(StoreError::NotFound(_)) => {
             Ok(Some(Fault::new("upstream_id", format!("there is no upstream {id}"))))

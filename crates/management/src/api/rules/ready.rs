@@ -1,16 +1,13 @@
 //! `/api/admin/rules/ready-made`: rules that have proved themselves, to be copied and changed.
 
 use axum::{Json as Answer, extract::State};
-use domain::{UpstreamId, rule::ReadyMade};
+use domain::{Upstream, rule::ReadyMade};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{NewRule, shape};
 use crate::{
-    api::{
-        values::{Seconds, all},
-        visible,
-    },
+    api::values::{Seconds, all},
     app::Management,
     error::ApiError,
     input::Query,
@@ -53,8 +50,7 @@ pub(crate) async fn list_ready_made_rules(
     Query(query): Query<ReadyMadeQuery>,
 ) -> Result<Answer<ListOf<ReadyMadeRule>>, ApiError> {
     if let Some(id) = query.upstream_id {
-        let row = app.store.upstream(UpstreamId(id)).await?;
-        visible(&actor, row.upstream.owner, "upstream", ())?;
+        app.get::<Upstream>(&actor, id).await?;
     }
     let wanted = query.provider.map(domain::Provider::from);
     let fits = |ready: &&ReadyMade| {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use domain::{
-    CompiledRule, Condition, Fault, Faults, Rule, RuleId, UserId,
+    CompiledRule, Condition, Fault, Faults, Rule,
     rule::{Operator, Subject, Test},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -111,23 +111,7 @@ pub(super) fn placeholder() -> Condition {
 }
 
 /// The rule as it would judge calls, or what is wrong with it.
-pub(super) fn judged(new: store::NewRule, seconds: bool) -> Result<CompiledRule, Faults> {
-    let rule = Rule {
-        id: RuleId(0),
-        owner: UserId(0),
-        upstream: new.upstream,
-        name: new.name,
-        conditions: new.conditions,
-        threshold: new.threshold,
-        actions: new.actions,
-        auto_enable_delay: new.auto_enable_delay,
-        cool_down: new.cool_down,
-        priority: new.priority,
-        stops: new.stops,
-        shadow: new.shadow,
-        enabled: new.enabled,
-        version: 1,
-    };
+pub(super) fn judged(rule: Rule, seconds: bool) -> Result<CompiledRule, Faults> {
     CompiledRule::compile(rule).map_err(|faults| spelled(faults, seconds))
 }
 

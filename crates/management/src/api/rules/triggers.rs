@@ -2,14 +2,14 @@
 
 use axum::{Json as Answer, extract::State};
 use chrono::{DateTime, Utc};
-use domain::{Faults, ProviderKeyId, RuleId, UpstreamId};
+use domain::{Faults, ProviderKeyId, Rule, RuleId, UpstreamId};
 use serde::{Deserialize, Serialize};
 use store::{TriggerFilter, TriggerRow};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::{
-    api::{evidence::Evidence, visible},
+    api::evidence::Evidence,
     app::Management,
     error::ApiError,
     input::{Id, Query},
@@ -82,8 +82,7 @@ pub(crate) async fn list_triggers_of_rule(
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<ListOf<RuleTrigger>>, ApiError> {
     let page = query.page()?;
-    let row = app.store.rule(RuleId(id)).await?;
-    let rule = visible(&actor, row.rule.owner, "rule", row)?.rule.id;
+    let rule = app.get::<Rule>(&actor, id).await?.value.id;
     let owner = actor.confined_to();
     let filter = TriggerFilter { rule: Some(rule), owner, ..TriggerFilter::default() };
     Ok(Answer(ListOf::of(app.store.triggers(filter, page).await?, RuleTrigger::from)))

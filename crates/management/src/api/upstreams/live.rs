@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{Json as Answer, extract::State};
 use chrono::{DateTime, Utc};
 use domain::{
-    Faults, UpstreamId,
+    Faults,
     live::{ScriptAsk, UpstreamReport},
     matching::{is_header_name, is_token},
     policy,
@@ -17,7 +17,6 @@ use crate::{
     api::{
         provider_keys::{Breaker, rate},
         values::milliseconds,
-        visible,
     },
     app::Management,
     error::ApiError,
@@ -158,8 +157,7 @@ pub(crate) async fn test_script(
     Json(test): Json<TestScript>,
 ) -> Result<Answer<ScriptTest>, ApiError> {
     test.faults().none_or(()).map_err(ApiError::Invalid)?;
-    let upstream = app.store.upstream(UpstreamId(id)).await?.upstream;
-    let upstream = visible(&actor, upstream.owner, "upstream", upstream)?;
+    let upstream: domain::Upstream = app.get(&actor, id).await?.value;
     let on_error = policy::ScriptError::default();
     let given = test.source.clone().map(|source| policy::HeaderScript { source, on_error });
     let script = given.or(upstream.policy.header_script);

@@ -6,12 +6,10 @@ use std::time::Duration;
 use axum::{Json as Answer, extract::State};
 use domain::UpstreamId;
 use serde::Serialize;
-use store::UpstreamEdit;
 use utoipa::ToSchema;
 
 use super::Upstream;
 use crate::{
-    api::visible,
     app::Management,
     error::ApiError,
     input::Id,
@@ -40,8 +38,7 @@ pub(crate) async fn list_provider_models(
     State(app): State<Management>,
     Id(id): Id,
 ) -> Result<Answer<ProviderModels>, ApiError> {
-    let row = app.store.upstream(UpstreamId(id)).await?;
-    visible(&actor, row.upstream.owner, "upstream", ())?;
+    app.get::<domain::Upstream>(&actor, id).await?;
     Ok(Answer(match asked(&app, UpstreamId(id)).await? {
         Ok(models) => ProviderModels { models: Some(models), message: None },
         Err(words) => ProviderModels { models: None, message: Some(words) },
@@ -59,17 +56,18 @@ pub(crate) async fn adopt_provider_models(
     State(app): State<Management>,
     Id(id): Id,
 ) -> Result<Answer<Upstream>, ApiError> {
-    let id = UpstreamId(id);
-    let row = app.store.upstream(id).await?;
-    visible(&actor, row.upstream.owner, "upstream", ())?;
-    let models = asked(&app, id).await?.map_err(|words| ApiError::field("models", words))?;
+    app.get::<domain::Upstream>(&actor, id).await?;
+    let models =
+        asked(&app, UpstreamId(id)).await?.map_err(|words| ApiError::field("models", words))?;
     if models.is_empty() {
         // An empty list would mean any model.
         return Err(ApiError::field("models", "the provider lists no models"));
     }
-    let edit = UpstreamEdit { models: Some(models), ..UpstreamEdit::default() };
-    app.store.edit_upstream(&actor, id, |_| Ok(edit)).await?;
-    Ok(Answer(app.store.upstream(id).await?.into()))
+    let adopt = |upstream: &mut domain::Upstream| {
+        upstream.models = models;
+        Ok(())
+    };
+    Ok(Answer(app.store.edit(&actor, UpstreamId(id), adopt).await?.into()))
 }
 
 async fn asked(

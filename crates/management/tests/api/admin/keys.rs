@@ -154,7 +154,14 @@ async fn money_of_quotas_is_in_dollars() {
     let made = admin.post(PATH, new(quotas)).await.expect(201);
     assert_eq!(told(&made["quotas"][0]), (json!("cost"), json!("12.5")));
     assert_eq!(told(&made["quotas"][1]), (json!("tokens"), json!(5_000_000)));
-    let kept = app.store.provider_key(domain::ProviderKeyId(1)).await.unwrap().quotas;
+    let kept = app
+        .store
+        .seen_by(&auth::Actor::System)
+        .get::<store::MaskedKey>(domain::ProviderKeyId(1))
+        .await
+        .unwrap()
+        .value
+        .quotas;
     assert_eq!((kept[0].limit, kept[1].limit), (12_500_000_000, 5_000_000));
     let path = format!("{PATH}/1");
     let exact = json!({"quotas": [quota("cost", json!("1234567.123456789"))]});

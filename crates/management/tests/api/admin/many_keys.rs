@@ -189,6 +189,12 @@ async fn a_filter_by_what_the_gateway_found_looks_only_at_what_it_found() {
     assert_eq!(none, [0; 0]);
     let next = next.as_str().unwrap().to_owned();
     assert_eq!(ids(&format!("state=active&cursor={next}")).await, (vec![], json!(null)));
-    let rows = app.store.provider_key(ProviderKeyId(17)).await.unwrap();
+    let rows = app
+        .store
+        .seen_by(&auth::Actor::System)
+        .get::<store::MaskedKey>(ProviderKeyId(17))
+        .await
+        .unwrap()
+        .value;
     assert_eq!(rows.state, KeyState::Banned);
 }

@@ -1,7 +1,7 @@
 //! What is exported whole and imported again is the same.
 
 use axum::http::Method;
-use domain::{KeyState, Period, Quota, Unit, UpstreamId};
+use domain::{KeyState, Period, ProviderKeyId, Quota, Unit, UpstreamId, UserId};
 use proptest::{
     collection::vec,
     option,
@@ -10,7 +10,7 @@ use proptest::{
     strategy::ValueTree as _,
     test_runner::TestRunner,
 };
-use store::{NewProviderKey, Page, ProviderKeyRow};
+use store::{MaskedKey, Page, ProviderKeyFilter};
 
 use crate::app::{App, Client};
 
@@ -37,7 +37,7 @@ fn quotas() -> impl Strategy<Value = Vec<Quota>> {
     })
 }
 
-fn key() -> impl Strategy<Value = NewProviderKey> {
+fn key() -> impl Strategy<Value = MaskedKey> {
     let state = select(KeyState::ALL.to_vec());
     let total = option::of(1..u64::from(u32::MAX));
     let group = option::of(text(20).prop_filter("a group has a name", |text| !text.is_empty()));
@@ -45,8 +45,9 @@ fn key() -> impl Strategy<Value = NewProviderKey> {
     (text(24), secret, state, 1..=1000_u32, any::<bool>(), total, quotas(), group, text(60))
         .prop_map(|(name, secret, state, weight, enable, total, quotas, group, note)| {
             let secret = String::from_utf8(secret).unwrap();
-            let mut new = NewProviderKey::new(UpstreamId(1), name, secret.into());
-            (new.state, new.weight) = (Some(state), Some(weight));
+            let (id, owner) = (ProviderKeyId(0), UserId(0));
+            let mut new = MaskedKey::new(id, owner, UpstreamId(1), name, secret.into());
+            (new.state, new.weight) = (state, weight);
             (new.enable_quota, new.quota_total) = (enable && total.is_some(), total);
             (new.quotas, new.group, new.note) = (quotas, group, note);
             new
@@ -54,7 +55,7 @@ fn key() -> impl Strategy<Value = NewProviderKey> {
 }
 
 /// All that a key has but its id, its pool and its times.
-fn of_key(row: &ProviderKeyRow) -> impl PartialEq + std::fmt::Debug + use<> {
+fn of_key(row: &MaskedKey) -> impl PartialEq + std::fmt::Debug + use<> {
     let row = row.clone();
     (
         (row.name, row.mask, row.state, row.weight),
@@ -79,12 +80,15 @@ async fn an_export_that_is_imported_is_the_same_in_every_form() {
         let mut new = key().new_tree(&mut runner).unwrap().current();
         new.upstream = UpstreamId(from);
         new.name = format!("{}{number}{}", new.name, if number % 2 == 0 { " " } else { "" });
-        app.store.create_provider_key(&auth::Actor::System, new).await.unwrap();
+        app.store.create(&auth::Actor::System, |_, _| new, |_| Ok(())).await.unwrap();
     }
     let rows = async |upstream: i64| {
         let page = Page::first(Page::LIMIT_MAX);
-        let listed = app.store.provider_keys(Some(UpstreamId(upstream)), page).await.unwrap();
-        listed.items.iter().map(of_key).collect::<Vec<_>>()
+        let upstream = Some(UpstreamId(upstream));
+        let filter = ProviderKeyFilter { upstream, ..ProviderKeyFilter::default() };
+        let view = app.store.seen_by(&auth::Actor::System);
+        let listed = view.list::<MaskedKey>(&filter, page).await.unwrap();
+        listed.items.iter().map(|stored| of_key(&stored.value)).collect::<Vec<_>>()
     };
     for (format, kind) in [("csv", "text/csv"), ("json", "application/json")] {
         let to = app.upstream(&admin, format).await;

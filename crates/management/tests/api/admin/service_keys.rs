@@ -13,7 +13,13 @@ async fn the_key_is_shown_once_and_is_the_one_that_is_stored() {
     let admin = app.admin().await;
     let made = admin.post(PATH, json!({"name": "my app"})).await.expect(201);
     let key = made["key"].as_str().unwrap();
-    let stored = app.store.service_key(domain::ServiceKeyId(1)).await.unwrap().key;
+    let stored = app
+        .store
+        .seen_by(&auth::Actor::System)
+        .get::<domain::ServiceKey>(domain::ServiceKeyId(1))
+        .await
+        .unwrap()
+        .value;
     let keys = app.master_key.service_keys();
     let shown = keys.present(key).unwrap();
     assert_eq!(shown.public_id(), stored.public_id);
