@@ -20,15 +20,12 @@ use crate::{
     gateway::{Gateway, World},
     http1::RequestHead,
     limits,
+    models::question,
     pool::balancer::Hint,
     refusal::Refusal,
     request::inbound::{Body, Call},
-    routing::{Chance, Planned, belongs, road::Road},
+    routing::{self, Chance, Planned, belongs, road::Road},
 };
-
-use crate::models::question;
-
-use crate::routing;
 
 impl Live for Gateway {
     fn revision(&self) -> Revision {

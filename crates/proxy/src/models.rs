@@ -11,6 +11,7 @@ use bytes::Bytes;
 use domain::{Caller, Dialect, Snapshot, UpstreamEntry, log::Outcome};
 
 use crate::{
+    admission,
     client::Client,
     door::{Door, Endpoint, Operation},
     gateway::{Gateway, World},
@@ -19,8 +20,6 @@ use crate::{
     request::{inbound::Call, local::Local},
     routing::Plan,
 };
-
-use crate::admission;
 
 /// The list, or the one model that was asked for; none where the call is not about models, or
 /// where the one upstream that there is knows better.

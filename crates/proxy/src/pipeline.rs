@@ -5,24 +5,21 @@ use std::sync::Arc;
 use domain::{Caller, KeyFault, Snapshot, log::Outcome};
 
 use crate::{
-    admission::Permit,
+    admission::{self, Permit},
     attempt::{reached::Reached, round::Asking, upstream},
     client::Client,
     door::Door,
     gateway::{Gateway, World},
+    models,
     refusal::Refusal,
     request::{
         inbound::{self, Call},
         local, preflight,
     },
-    response::{relay, tunnel},
-    routing::{Chance, belongs},
+    response::{delivery, relay, tunnel},
+    routing::{self, Chance, belongs},
     server::socket,
 };
-
-use crate::{admission, models, routing};
-
-use crate::response::delivery;
 
 /// Answers one call.
 pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {

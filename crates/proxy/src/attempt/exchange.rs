@@ -15,7 +15,7 @@ use pingora_timeout::timeout;
 
 use crate::{
     attempt::{
-        failed::{Failed, reset},
+        failed::{Cause, Failed, reset},
         outbound::Outgoing,
         upload::{Upload, UploadFault},
         watch::Watch,
@@ -136,7 +136,7 @@ impl Try<'_> {
         let head = self.first_byte(&mut conn, client, &mut upload).await?;
         if head.status == 101 && !call.websocket {
             let words = "the provider switched protocols unasked";
-            return Err(Broken::Failed(Failed::upstream("reset", words)));
+            return Err(Broken::Failed(Failed::upstream(Cause::Reset, words)));
         }
         if redirects(&head) && !(self.upstream.policy.pass_redirects && is_opaque(call)) {
             return Err(Broken::Failed(Failed::redirected(head.status)));
@@ -149,7 +149,7 @@ impl Try<'_> {
         };
         if self.converts && is_coded(&head) && coding(&head).is_none() {
             let words = "the provider's answer is compressed in a way that is not known here";
-            return Err(Broken::Failed(Failed::upstream("coding", words)));
+            return Err(Broken::Failed(Failed::upstream(Cause::Coding, words)));
         }
         let hides_usage = form == Form::Sse && self.outgoing.asks_usage;
         let observer =
@@ -248,7 +248,8 @@ impl Try<'_> {
                     // Whoever asked for no model may well get nothing.
                     First::Empty if call.model.is_none() => return Ok(()),
                     First::Empty => {
-                        let failed = Failed::upstream("empty", "the provider's answer was empty");
+                        let failed =
+                            Failed::upstream(Cause::Empty, "the provider's answer was empty");
                         return Err(Failed { status, ..failed });
                     }
                     First::Error(error) => {
@@ -420,7 +421,7 @@ async fn read_head(rd: &mut Reader) -> Result<ResponseHead, Broken> {
         };
         let head = ResponseHead::parse(raw, FIELDS_MAX).map_err(|bad| {
             Broken::Failed(Failed::upstream(
-                "reset",
+                Cause::Reset,
                 format!("the provider's answer is malformed: {bad}"),
             ))
         })?;
@@ -428,7 +429,10 @@ async fn read_head(rd: &mut Reader) -> Result<ResponseHead, Broken> {
             return Ok(head);
         }
     }
-    Err(Broken::Failed(Failed::upstream("reset", "the provider sent too many interim answers")))
+    Err(Broken::Failed(Failed::upstream(
+        Cause::Reset,
+        "the provider sent too many interim answers",
+    )))
 }
 
 /// Whether an answer sends the client elsewhere. 308 without an address is how Google says that more

@@ -15,7 +15,7 @@ use crate::{
     attempt::{
         classify::{classify, classify_event},
         exchange::{Answer, Try, is_coded},
-        failed::{Failed, Heard, Party},
+        failed::{Cause, Failed, Heard, Party},
     },
     headers,
     refusal::LastAnswer,
@@ -61,7 +61,7 @@ impl Try<'_> {
     fn refused(&self, answer: Answer, verdict: Verdict, body: Bytes, is: Body) -> Failed {
         let status = answer.head.status;
         let party = Party::of(verdict.class, self.slot.is_some());
-        let result = verdict.class.as_str();
+        let cause = Cause::Refused(verdict.class);
         let words = match &verdict.code {
             Some(code) => format!("the provider answered {status} ({code})"),
             None => format!("the provider answered {status}"),
@@ -89,7 +89,7 @@ impl Try<'_> {
             said: Some(Box::new(said)),
             heard: Some(Box::new(heard)),
             verdict: Box::new(verdict),
-            ..Failed::upstream(result, words)
+            ..Failed::upstream(cause, words)
         }
     }
 
@@ -109,7 +109,7 @@ impl Try<'_> {
             party,
             said: Some(Box::new(said)),
             verdict: Box::new(verdict),
-            ..Failed::upstream("stream_error", words)
+            ..Failed::upstream(Cause::StreamError, words)
         })
     }
 }

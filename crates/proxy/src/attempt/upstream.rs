@@ -14,65 +14,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dialect::Failure;
 use domain::{ErrorClass, UpstreamEntry};
 use pingora_timeout::sleep;
 
 use crate::{
-    admission::{Permit, demand::Demand, stake::Stake},
+    admission::{Permit, demand::Demand},
     attempt::{
         choice::{NoTurn, Tried},
         conversion::{self, Conversion, Worded, Wording},
         exchange::Try,
-        failed::{Failed, Party, REDIRECTED},
+        failed::{Cause, Failed, Party},
+        faults::Fault,
         judge,
         outbound::{outgoing, worded},
+        reached::Reached,
+        round::{Asking, Round},
         scripting,
+        tally::{Declined, Tally},
     },
     client::Client,
     pool::{
         balancer::Slot,
         health::{self, Case},
     },
-    refusal::{LastAnswer, Refusal},
+    refusal::Refusal,
     routing::{Plan, road::Road},
-};
-
-use crate::attempt::{
-    reached::Reached,
-    round::{Asking, Round},
 };
 
 /// Most keys of one upstream that are tried for one call.
 const KEYS_MAX: usize = 64;
-/// Most failures of one upstream that one call meets while other keys may do better.
-const FAULTS_MAX: u32 = 8;
 /// The pause before the second attempt at an upstream lasts up to this, and doubles.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// A key that is out for longer does not come back by itself.
-const AGAIN_MAX: Duration = Duration::from_secs(366 * 86_400);
-
-/// What is known when no attempt was an answer.
-#[derive(Default)]
-struct Tally {
-    failed: Option<Failed>,
-    none: Option<(String, NoTurn)>,
-    /// Why a target could not be told.
-    unsayable: Option<Failure>,
-    declined: Option<Declined>,
-}
-
-/// An answer that a rule did not want: the client gets it all the same where there is no other.
-struct Declined {
-    answer: Reached,
-    entry: Arc<UpstreamEntry>,
-    slot: Option<Arc<Slot>>,
-    model: Option<String>,
-    /// What its attempt holds, and which one it was.
-    stake: Stake,
-    attempt: usize,
-}
 
 /// The first answer along the plan.
 pub(crate) async fn first_answer(
@@ -134,31 +107,6 @@ pub(crate) async fn first_answer(
         None => Err(tally.refusal(asking, plan)),
     }
 }
-
-impl Declined {
-    /// There is no other: it is the answer.
-    fn accept(self, permit: &mut Permit) -> Reached {
-        permit.sent_to(&self.entry, self.slot.as_deref(), self.model.as_deref());
-        permit.current = self.attempt;
-        permit.stake.restore(self.stake);
-        if let (Some(slot), Reached::AsItIs(_)) = (&self.slot, &self.answer) {
-            permit.learns(self.entry.upstream.id, slot);
-        }
-        self.answer
-    }
-}
-
-/// A failed attempt that is no key's own fault.
-struct Fault {
-    /// With which key.
-    slot: Option<Arc<Slot>>,
-    class: ErrorClass,
-    /// How long the provider asked to be left alone.
-    asked: Option<Duration>,
-}
-
-/// What an attempt is called whose answer a rule did not want.
-const BY_RULE: &str = "rule";
 
 /// When all of a call must be over, and when its answer must have begun.
 #[derive(Debug, Clone, Copy)]
@@ -222,8 +170,8 @@ impl Round<'_> {
             };
             let (party, refusal) = (failed.party, failed.refusal.take());
             let (class, asked) = (failed.verdict.class, failed.verdict.retry_after);
-            let of_rule = failed.result == BY_RULE;
-            let final_word = failed.result == REDIRECTED;
+            let of_rule = failed.cause == Cause::Rule;
+            let final_word = failed.cause == Cause::Redirected;
             tally.failed = Some(failed);
             let key = slot.as_ref().map(|slot| slot.key.id);
             match party {
@@ -258,39 +206,6 @@ impl Round<'_> {
             if party == Party::Upstream && !pause(client, again, answer_by).await {
                 return Some(Err(Refusal::ClientGone));
             }
-        }
-    }
-
-    /// Whether keys that were not tried yet may do although the upstream failed as often as it may:
-    /// its last call ended well, so this may be the trouble of a few keys.
-    fn others_may_do_better(&self, failed_times: u32, class: ErrorClass, keyed: bool) -> bool {
-        let answers = class != ErrorClass::Timeout && health::may_be_one_keys(class);
-        let retries = self.target.entry.upstream.retry_count > 0;
-        let model = self.target.model.as_deref();
-        keyed
-            && retries
-            && answers
-            && failed_times < FAULTS_MAX
-            && !self.running.health.fails(model)
-    }
-
-    /// Draws the consequences of what failed and is no key's own fault: where the call was answered
-    /// the upstream is well, and what failed with other keys is theirs.
-    fn conclude(&self, permit: &Permit, faults: Vec<Fault>, answered: bool) {
-        if faults.is_empty() {
-            return;
-        }
-        let gateway = self.asking.gateway;
-        let (model, now_us) = (self.target.model.as_deref(), gateway.settings.clock.now_us());
-        let good = permit.stake.picked.as_ref().map(|picked| picked.slot.key.id);
-        for Fault { slot, class, asked } in faults {
-            let case = self.running.case(slot.as_ref(), model, permit.id(), now_us);
-            let other = slot.as_ref().is_some_and(|slot| Some(slot.key.id) != good);
-            gateway.teller.tell(match answered {
-                true if other => health::failed_alone(&case, class),
-                true => Vec::new(),
-                false => health::unanswered(&case, class, asked),
-            });
         }
     }
 
@@ -346,12 +261,12 @@ impl Round<'_> {
                     return self.answered(permit, client, tally, slot, answer, latency);
                 }
                 Err(failed) => {
-                    permit.attempted(failed.result, failed.status);
+                    permit.attempted(failed.cause.as_str(), failed.status);
                     if let Some(heard) = &failed.heard {
                         permit.identified(&heard.head);
                     }
                     if failed.asked {
-                        self.billed(permit, client, failed.result);
+                        self.billed(permit, client, failed.cause);
                     }
                     self.heed(permit, slot, &failed, latency);
                     return Err(failed);
@@ -361,16 +276,16 @@ impl Round<'_> {
     }
 
     /// What an attempt without an answer may be billed for.
-    fn billed(&self, permit: &mut Permit, client: &Client<'_>, result: &str) {
-        match result {
-            "timeout" | "client_gone" | "rule" => {
+    fn billed(&self, permit: &mut Permit, client: &Client<'_>, cause: Cause) {
+        match cause {
+            Cause::Client | Cause::Rule | Cause::Timeout | Cause::Refused(ErrorClass::Timeout) => {
                 let demand = match permit.demand {
                     demand if demand.measured => demand,
                     demand => Demand::measured(demand.work, self.asking.call, &client.head),
                 };
-                permit.may_be_billed(&demand, result != "client_gone");
+                permit.may_be_billed(&demand, cause != Cause::Client);
             }
-            "reset" | "too_large" => permit.use_unknown(),
+            Cause::Reset | Cause::TooLarge => permit.use_unknown(),
             _ => {}
         }
     }
@@ -418,9 +333,9 @@ impl Round<'_> {
             permit.classed(class);
         }
         if judge::answered(self, permit, slot, &mut answer, latency, call.repeatable()) {
-            permit.attempted(BY_RULE, Some(answer.status()));
+            permit.attempted(Cause::Rule.as_str(), Some(answer.status()));
             if answer.status() < 300 {
-                self.billed(permit, client, BY_RULE);
+                self.billed(permit, client, Cause::Rule);
             }
             let (entry, slot) = (self.target.entry.clone(), slot.cloned());
             let party = if slot.is_some() { Party::Key } else { Party::Upstream };
@@ -429,7 +344,7 @@ impl Round<'_> {
             tally.declined = Some(Declined { answer, entry, slot, model, stake, attempt });
             return Err(Failed {
                 party,
-                ..Failed::upstream(BY_RULE, "a rule wants another answer")
+                ..Failed::upstream(Cause::Rule, "a rule wants another answer")
             });
         }
         Ok(answer)
@@ -478,66 +393,4 @@ async fn pause(client: &mut Client<'_>, faults: u32, deadline: Instant) -> bool 
         () = sleep(pause) => true,
         () = client.gone() => false,
     }
-}
-
-impl Tally {
-    /// What to tell the client: the last thing that a provider said, or why none was asked.
-    fn refusal(self, asking: Asking<'_>, plan: &Plan) -> Refusal {
-        let Some(failed) = self.failed else {
-            if let (None, Some(failure)) = (&self.none, self.unsayable) {
-                return Refusal::Unsayable(Box::new(failure));
-            }
-            return match self.none {
-                Some((upstream, none)) => {
-                    let now_us = asking.gateway.settings.clock.now_us();
-                    let failing = none.is_resting().then(|| failing(asking, plan)).flatten();
-                    match failing {
-                        Some(class) => {
-                            let retry_after =
-                                soonest(asking, plan).filter(|wait| *wait < AGAIN_MAX);
-                            Refusal::AllKeysFail { upstream, class, retry_after }
-                        }
-                        None => none.refusal(upstream, now_us, soonest(asking, plan)),
-                    }
-                }
-                None => Refusal::Unanswered("the plan was empty".to_owned()),
-            };
-        };
-        match failed.said {
-            Some(said) => {
-                // A provider that has too much to do says so of all its keys: when one of them has
-                // rested says nothing of it.
-                let soonest = soonest(asking, plan).filter(|_| said.status == 429);
-                let retry_after = soonest.or(said.retry_after);
-                Refusal::Provider(Box::new(LastAnswer { retry_after, ..*said }))
-            }
-            None if failed.result == "timeout" => Refusal::TimedOut,
-            None if failed.result == REDIRECTED => {
-                Refusal::Redirected(failed.status.unwrap_or_default())
-            }
-            None => Refusal::Unanswered(failed.words),
-        }
-    }
-}
-
-/// Why the keys of the plan's pools are out of use, where none of them is out for a limit.
-fn failing(asking: Asking<'_>, plan: &Plan) -> Option<ErrorClass> {
-    let now_us = asking.gateway.settings.clock.now_us();
-    let mut found = None;
-    for target in &plan.targets {
-        let Some(running) = asking.world.running(target.entry.upstream.id) else { continue };
-        found = Some(running.pool.failing(target.model.as_deref(), now_us)?);
-    }
-    found
-}
-
-/// When the first resting key of the plan's pools is back.
-fn soonest(asking: Asking<'_>, plan: &Plan) -> Option<Duration> {
-    let now_us = asking.gateway.settings.clock.now_us();
-    let ends = plan.targets.iter().filter_map(|target| {
-        let running = asking.world.running(target.entry.upstream.id)?;
-        running.pool.soonest(target.model.as_deref(), now_us)
-    });
-    let left = ends.min()? - now_us;
-    Some(Duration::from_micros(u64::try_from(left).unwrap_or_default()))
 }

@@ -46,17 +46,6 @@ pub(crate) enum ConnectFault {
     TimedOut,
 }
 
-impl ConnectFault {
-    /// The name in log entries.
-    pub(crate) fn as_str(&self) -> &'static str {
-        match self {
-            ConnectFault::Resolve | ConnectFault::Denied(_) | ConnectFault::Connect => "connect",
-            ConnectFault::Tls => "tls",
-            ConnectFault::TimedOut => "timeout",
-        }
-    }
-}
-
 /// Connects, for all upstreams.
 pub(crate) struct Connector {
     transport: TransportConnector,

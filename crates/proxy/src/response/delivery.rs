@@ -15,6 +15,7 @@ use pingora_timeout::{sleep, timeout};
 use crate::{
     admission::Permit,
     attempt::{
+        conversion::{Converted, Ending, Flow, Whole},
         exchange::Answer,
         judge,
         next::{Next, next},
@@ -25,8 +26,6 @@ use crate::{
     refusal::Refusal,
     response::drain::{self, Source},
 };
-
-use crate::attempt::conversion::{Converted, Ending, Flow, Whole};
 
 /// How long a provider may take to end a body whose last event has come.
 const TAIL: Duration = Duration::from_secs(2);

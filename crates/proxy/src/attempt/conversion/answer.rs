@@ -15,7 +15,7 @@ use super::{
 use crate::{
     attempt::{
         exchange::{Answer, Try},
-        failed::{Failed, reset},
+        failed::{Cause, Failed, reset},
         next::{Next, next},
     },
     client::Client,
@@ -131,13 +131,13 @@ async fn whole(
             pieces.push(piece);
         }
         if size > ANSWER_MAX {
-            return Err(Failed::upstream("too_large", "the provider's answer is too large"));
+            return Err(Failed::upstream(Cause::TooLarge, "the provider's answer is too large"));
         }
         if size > held {
             held = size.saturating_mul(2);
             // The old part is given back once the new one is counted.
             budget = Some(question.another(held as u64).ok_or_else(|| {
-                Failed::upstream("busy", "the gateway holds as many answers as it may")
+                Failed::upstream(Cause::Busy, "the gateway holds as many answers as it may")
             })?);
         }
         if answer.incoming.is_finished() {

@@ -11,7 +11,7 @@ use crate::{
     attempt::{
         classify::silent,
         exchange::Try,
-        failed::{Failed, Party},
+        failed::{Cause, Failed, Party},
     },
     client::Client,
     refusal::LastAnswer,
@@ -47,7 +47,7 @@ impl Wording {
         let party = Party::of(class, attempt.slot.is_some());
         let words = format!("the provider's answer was an error ({})", failure.kind.code());
         let retry_after = failure.retry_after;
-        let failed = Failed::upstream("stream_error", words);
+        let failed = Failed::upstream(Cause::StreamError, words);
         let said = Some(Box::new(self.last(&told(failure), client)));
         let verdict = Verdict { status: Some(status), retry_after, ..silent(class) };
         let verdict = Box::new(verdict);

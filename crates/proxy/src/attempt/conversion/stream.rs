@@ -17,7 +17,7 @@ use super::wording::{Wording, told};
 use crate::{
     attempt::{
         exchange::Answer,
-        failed::{Failed, reset},
+        failed::{Cause, Failed, reset},
         next::{Next, next},
     },
     client::Client,
@@ -227,7 +227,7 @@ impl Flow {
 }
 
 fn empty() -> Failed {
-    Failed::upstream("empty", "the provider's answer was empty")
+    Failed::upstream(Cause::Empty, "the provider's answer was empty")
 }
 
 impl Voice {
