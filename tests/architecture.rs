@@ -73,7 +73,6 @@ const OURS: &[&str] = &[
 /// The circles of files that are known, by crate. The list may only shrink: what ties two files,
 /// often a constant or a small function, belongs into the lower one.
 const CIRCLES: &[(&str, &[&str])] = &[
-    ("", &["config.rs", "config/layers.rs"]),
     (
         "crates/cluster",
         &[

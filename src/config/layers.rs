@@ -7,33 +7,10 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use super::{
-    Fault,
+    parts::{Fault, Origin},
     settings::{self, Kind},
     value,
 };
-
-/// Where a value was said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// In the code: nobody said anything.
-    Default,
-    /// In a file.
-    File { name: String, line: u64, column: u64 },
-    /// In a variable.
-    Variable(String),
-    /// On the command line.
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Default => f.write_str("default"),
-            Origin::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
-            Origin::Variable(name) | Origin::Flag(name) => f.write_str(name),
-        }
-    }
-}
 
 /// What was said for one setting.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! The layers, their order, and what is refused.
 
+use secrecy::ExposeSecret;
+
 use super::*;
 
 fn load(yaml: &str, vars: &[(&str, &str)], flags: Flags) -> Result<Config, String> {

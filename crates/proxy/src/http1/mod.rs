@@ -10,8 +10,10 @@ pub(crate) mod body;
 pub(crate) mod conn;
 pub(crate) mod digits;
 pub(crate) mod head;
+pub(crate) mod request;
 
 pub(crate) use body::{Decoder, Framing, Piece};
 pub(crate) use conn::{COPY_MAX, Conn, ReadError, Reader, Writer, peer_ip};
 pub(crate) use digits::{push_hex, push_number};
-pub(crate) use head::{BadHead, Head, RequestHead, ResponseHead};
+pub(crate) use head::{BadHead, Head, ResponseHead};
+pub(crate) use request::RequestHead;
