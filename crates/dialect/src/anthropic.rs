@@ -13,7 +13,7 @@ use crate::{
 /// Anthropic Messages.
 pub static ANTHROPIC: &dyn Grammar = &Anthropic;
 
-/// What Anthropic says of a conversation that it is to hold itself and cannot.
+/// Anthropic's error code for a conversation that it would have to store and cannot.
 pub(crate) const THREAD_UNSUPPORTED: &str = "thread_unsupported_request";
 
 static MESSAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"message_"));
@@ -45,12 +45,12 @@ impl Grammar for Anthropic {
     }
 
     fn is_plain(&self, events: &[u8]) -> bool {
-        // Every event that tells something is of a type that begins like this.
+        // Every event other than content has a type that begins like one of these.
         MESSAGE.find(events).is_none() && ERROR.find(events).is_none()
     }
 }
 
-/// An event of a Messages stream by its type.
+/// Classifies an event of a Messages stream by its type.
 pub(crate) fn anthropic_event(kind: &[u8]) -> EventKind {
     match kind {
         b"message_start" => EventKind { telling: true, ..EventKind::default() },
@@ -70,7 +70,7 @@ fn error(words: &ErrorWords<'_>) -> serde_json::Value {
     })
 }
 
-/// The name of an error with this status.
+/// Returns the error type for a status.
 pub(crate) fn error_type(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",

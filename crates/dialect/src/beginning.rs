@@ -1,18 +1,18 @@
-//! Whether an answer says anything to its client.
+//! Detects answers that have no content in the client's dialect.
 //!
-//! Of some answers nothing is left in the client's dialect: they hold only media, only the work of
-//! tools that the provider ran itself, or nothing at all. Such an answer is never a success. A
-//! stream is held back until it says something, so that the next target can still be tried.
+//! Some answers contain only media, only the work of tools that the provider ran itself, or nothing
+//! at all. Such an answer is a failure. A stream is held back until its first content, so that the
+//! next target can still be tried.
 
 use crate::{
     Codec, Failure, FailureKind,
     chat::{Answer, Block, Event, Finish, Opening},
 };
 
-/// Most steps that are held back; an answer that goes on without saying anything begins anyway.
+/// Most events that are held back; after that the answer begins without content.
 const MAX_HELD: usize = 1024;
 
-/// Holds the beginning of a stream back until it says something.
+/// Holds the events of a stream back until its first content.
 #[derive(Debug)]
 pub struct Beginning {
     images: bool,
@@ -22,18 +22,18 @@ pub struct Beginning {
 }
 
 impl Beginning {
-    /// The beginning of an answer for a client of `client`.
+    /// Creates the buffer for an answer to a client of the dialect `client`.
     pub fn new(client: &dyn Codec) -> Self {
         Self { images: client.has_images(), unseen: false, began: false, held: Vec::new() }
     }
 
-    /// Whether it has said something.
+    /// Whether content has come.
     pub fn has_begun(&self) -> bool {
         self.began
     }
 
-    /// Takes one step and gives on all that may be told now. An answer that ends without having
-    /// said anything has failed.
+    /// Takes one event and emits all that may be sent now. An answer that ends without content ends
+    /// with a failure.
     pub fn push(&mut self, event: Event<'_>, each: &mut dyn FnMut(Event<'_>)) {
         if matches!(event, Event::Image { .. }) && !self.images {
             self.unseen = true;
@@ -67,18 +67,18 @@ fn says(event: &Event<'_>) -> bool {
     }
 }
 
-/// Whether an answer that ends so may be empty: the reason is what it says.
+/// Whether an answer with this finish reason may be empty.
 fn explains(finish: &Finish<'_>) -> bool {
     matches!(finish, Finish::Length | Finish::Filtered(_) | Finish::Sequence(_))
 }
 
 impl Answer<'_> {
-    /// Checks that something of it is left in the dialect of `client`.
+    /// Checks that the answer has content in the dialect of `client`.
     ///
     /// # Errors
     ///
-    /// Fails where nothing is: for an answer of images only with words for the client, whom no
-    /// other target of the kind would serve better.
+    /// Returns a failure if it has none. For an answer of only images the failure names the field
+    /// `model`: no other target would serve a client without images better.
     pub fn left_for(&self, client: &dyn Codec) -> Result<(), Failure> {
         let images = client.has_images();
         let shown = |block: &Block<'_>| match block {
@@ -127,7 +127,8 @@ mod tests {
         Event::Finish { choice: 0, finish }
     }
 
-    /// How many steps were told behind each, and how it ended.
+    /// Checks how many events are emitted after each input event, and the status of the final
+    /// failure.
     #[track_caller]
     fn check(client: &dyn Codec, events: Vec<Event<'_>>, counts: &[usize], failed: Option<u16>) {
         let mut beginning = Beginning::new(client);

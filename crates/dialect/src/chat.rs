@@ -1,9 +1,9 @@
-//! The common model: what all dialects can say, as ordered blocks of content.
+//! The common model of conversations and answers: ordered blocks of content.
 //!
-//! A codec reads its dialect into these values and writes them out in its dialect, and knows no
-//! other one. The form is that of blocks, because that is the richest of the four: it says where
-//! between two texts a tool was called, and where a thought was signed. Texts borrow from the body
-//! they were read from; schemas, arguments and numbers stay as they were written.
+//! A codec decodes its dialect into these values and encodes them in its dialect; it knows no other
+//! dialect. Blocks are used because they are the richest of the four forms: they express where a
+//! tool was called between two texts, and where reasoning was signed. Texts borrow from the body;
+//! schemas, arguments and numbers keep their original text.
 
 mod answer;
 mod event;

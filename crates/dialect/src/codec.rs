@@ -1,8 +1,8 @@
-//! A codec: one dialect's way into the common model and out of it.
+//! Codecs: each converts one dialect to the common model and back.
 //!
-//! A codec stands on either side. As the client's it reads requests and writes answers; as the
-//! target's it writes requests and reads answers. It has no clock, no socket and no dice: what it
-//! needs of those comes with [`Reply`].
+//! As the client's dialect a codec decodes requests and encodes answers; as the target's dialect it
+//! encodes requests and decodes answers. It has no clock, no socket and no random numbers:
+//! [`Reply`] supplies ids and times.
 
 mod anthropic;
 mod gemini;
@@ -29,133 +29,147 @@ use crate::{
 pub struct Ask<'a> {
     /// The JSON body.
     pub body: &'a [u8],
-    /// The model, where the path names it (Gemini).
+    /// The model, if it is in the path (Gemini).
     pub model: Option<&'a str>,
     /// Whether the path asks for a stream (Gemini).
     pub stream: bool,
-    /// Whether a stream is to come as one JSON array (Gemini without `alt=sse`).
+    /// Whether the stream is requested as one JSON array (Gemini without `alt=sse`).
     pub as_array: bool,
 }
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// The model as the target calls it.
     pub model: &'a str,
-    /// What it accepts.
+    /// The profile of the model.
     pub profile: &'a Profile,
 }
 
 /// A request in the target's dialect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoded {
-    /// The path behind the base URL, with the version: `/v1/messages`. Models in it are escaped.
+    /// The path after the base URL, with the version (`/v1/messages`); model names in it are
+    /// escaped.
     pub path: String,
-    /// The query without its question mark; empty for none.
+    /// The query without the question mark; may be empty.
     pub query: &'static str,
     /// Headers of the dialect itself (`anthropic-version`), besides the content type.
     pub headers: Vec<(&'static str, &'static str)>,
     /// The JSON body.
     pub body: Vec<u8>,
-    /// What the target cannot say and was left out, as the client spelled it.
+    /// Fields that the target dialect cannot express and that were dropped, as the client spelled
+    /// them.
     pub dropped: Vec<String>,
-    /// What is needed to understand the answer.
+    /// The tool names and ids that are needed to decode the answer.
     pub names: Names,
 }
 
-/// What an answer needs to know of the call it answers.
+/// Properties of the call that its answer repeats.
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
     /// The model as the client named it.
     pub model: String,
-    /// Letters and digits that no other answer has; ids are made of it.
+    /// A unique string of letters and digits, from which ids are made.
     pub unique: String,
-    /// When the answer was made, in seconds since 1970.
+    /// The time of the answer, in seconds since 1970.
     pub created: u64,
-    /// How the client wants it.
+    /// The form of answer that the client requested.
     pub wish: Wish,
 }
 
 /// One dialect.
 pub trait Codec: Debug + Send + Sync {
-    /// How the dialect says errors.
+    /// Returns the grammar of the dialect, which formats errors.
     fn grammar(&self) -> &'static dyn Grammar;
 
-    /// What is usual for a model that speaks this dialect.
+    /// Returns the default profile of models that speak this dialect.
     fn profile(&self) -> Profile;
 
     // The client's side.
 
-    /// Reads a request. What other dialects cannot be told is noted in it, or refused.
+    /// Decodes a request. Fields that the common model cannot hold are listed in the result or
+    /// refused.
+    ///
+    /// # Errors
+    ///
+    /// Returns a failure with `param` if the request is invalid or cannot be converted.
     fn decode_request<'a>(&self, ask: Ask<'a>) -> Result<Request<'a>, Failure>;
 
-    /// Reads a question for the number of a request's input tokens, which may leave out what only
-    /// an answer would need.
+    /// Decodes a request to count input tokens, which may omit fields that only an answer needs.
     fn decode_count_request<'a>(&self, ask: Ask<'a>) -> Result<Request<'a>, Failure> {
         self.decode_request(ask)
     }
 
-    /// Whether an answer may hold images that the model made.
+    /// Whether answers in this dialect may contain generated images.
     fn has_images(&self) -> bool {
         true
     }
 
-    /// Writes a whole answer.
+    /// Encodes a whole answer.
     fn encode_answer(&self, answer: &Answer<'_>, reply: &Reply) -> Vec<u8>;
 
-    /// Writes an answer that comes as a stream.
+    /// Creates an encoder for a streamed answer.
     fn encode_stream(&self, reply: Reply) -> Box<dyn EncodeStream>;
 
-    /// The status of an error of this kind.
+    /// Returns the status for an error kind.
     fn status(&self, kind: FailureKind) -> u16 {
         kind.status()
     }
 
-    /// Writes the answer to a question for the number of input tokens.
+    /// Encodes the answer to a request to count input tokens.
     fn encode_count(&self, tokens: u64) -> Vec<u8>;
 
     // The target's side.
 
-    /// Writes a request.
+    /// Encodes a request.
     fn encode_request(&self, request: &Request<'_>, target: Target<'_>)
     -> Result<Encoded, Failure>;
 
-    /// Reads a whole answer. A body without an answer in it is a failure.
+    /// Decodes a whole answer.
+    ///
+    /// # Errors
+    ///
+    /// Returns a failure if the body contains no answer.
     fn decode_answer<'a>(&self, body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure>;
 
-    /// Reads the events of a stream.
+    /// Creates a decoder for a streamed answer.
     fn decode_stream(&self, names: Names) -> Box<dyn DecodeStream>;
 
-    /// Reads the body of an error answer.
+    /// Decodes the body of an error answer.
     fn decode_failure(&self, status: u16, body: &[u8]) -> Failure {
         Failure::read(status, body)
     }
 
-    /// The MIME types that media of this kind may have as data, where the dialect cannot name them by
-    /// an http address; empty where it can, and where it does not take the kind at all.
+    /// Returns the MIME types of media of this kind that must be sent as data, because the dialect has
+    /// no http addresses for them; empty if it has, or if it does not accept the kind.
     fn data_only(&self, _kind: MediaKind) -> &'static [&'static str] {
         &[]
     }
 
-    /// Writes the question for the number of input tokens; none where the dialect has none.
+    /// Encodes a request to count input tokens; `None` if the dialect has no such endpoint.
     fn encode_count_request(
         &self,
         request: &Request<'_>,
         target: Target<'_>,
     ) -> Option<Result<Encoded, Failure>>;
 
-    /// Reads the answer to it.
+    /// Decodes the answer to it: the number of input tokens.
     fn decode_count(&self, body: &[u8]) -> Option<u64>;
 
-    // The transparent road.
+    // Without conversion.
 
-    /// What must be cut out of a body of this dialect because the gateway put it into the client's
-    /// history and no vendor knows it: wrapped signatures ([`crate::Signature::wrapped`]). Is asked only for
-    /// bodies in which the mark stands. Places are counted in the value's own text
-    /// ([`Value::raw`]), which white space may stand in front of in the body.
+    /// Returns the edits that remove wrapped signatures ([`crate::Signature::wrapped`]), which the
+    /// gateway put into the client's history and no provider knows. Called only for bodies that
+    /// contain the mark. Ranges are offsets into [`Value::raw`], which may have white space before
+    /// it in the body.
     fn wrapped_signatures(&self, body: &Value<'_>) -> Vec<Edit>;
 
-    /// The same for a whole body as it came in.
+    /// Returns the same edits for a whole body, with offsets into the body.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Malformed`] if the body is not valid JSON.
     fn wrapped_signatures_of(&self, body: &[u8]) -> Result<Vec<Edit>, Malformed> {
         let before = body.len() - body.trim_ascii_start().len();
         let mut edits = self.wrapped_signatures(&Value::read(body)?);
@@ -166,24 +180,24 @@ pub trait Codec: Debug + Send + Sync {
     }
 }
 
-/// Reads a stream of one dialect, event by event. Lines, comments and names of events are dealt
-/// with by [`crate::StreamReader`].
+/// Decodes a stream of one dialect, event by event. [`crate::StreamReader`] handles lines, comments
+/// and names of events.
 pub trait DecodeStream: Debug + Send {
-    /// The data of one event, and its name where it has one.
+    /// Decodes one event: its data, and its name if it has one.
     fn event(&mut self, name: Option<&[u8]>, data: &[u8], emit: &mut dyn FnMut(Event<'_>));
 
-    /// The body has ended. Says what is still to be said: `End` where the answer was complete,
-    /// `Failed` where it was cut off, nothing where either was said before.
+    /// Ends the stream. Emits `End` if the answer was complete, `Failed` if it was cut off, and
+    /// nothing if either was emitted before.
     fn finish(&mut self, emit: &mut dyn FnMut(Event<'_>));
 }
 
-/// Writes a stream of one dialect. Everything that an event makes known is written at once.
+/// Encodes a stream of one dialect. The output of an event is written at once.
 pub trait EncodeStream: Debug + Send {
-    /// One step of the answer; what the client is to get is added to `out`.
+    /// Encodes one event and appends the bytes for the client to `out`.
     fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>);
 
-    /// What keeps a silent connection alive, where the dialect has something harmless and the
-    /// stream is at a place where it may stand; else nothing is written.
+    /// Appends a keep-alive event if the dialect has one and the stream is in a state that allows
+    /// it.
     fn keep_alive(&mut self, out: &mut Vec<u8>);
 
     /// The media type of the stream.

@@ -1,26 +1,26 @@
-//! About how many tokens a request is, for targets that cannot be asked.
+//! Estimates the input tokens of a request, for targets that cannot count them.
 //!
-//! An estimate from the text alone: four bytes a token where words are written in letters, one
-//! token a character where they are not. Whoever shows it says that it is an estimate.
+//! The estimate uses the text only: four bytes per token for alphabetic scripts, one token per
+//! character for others. Answers mark it as an estimate.
 
 mod image;
 
 use crate::chat::{Format, Media, MediaKind, Piece, Request, Source, Tool, ToolChoice};
 
-/// What the frame of a turn, a call or a tool costs besides its texts.
+/// Tokens of the envelope of a turn, a call or a tool.
 const FRAME: u64 = 4;
 
-/// A second of speech is about this many bytes, compressed, and about ten tokens.
+/// Bytes of compressed speech per token: a second is about ten tokens.
 const SOUND_BYTES_PER_TOKEN: u64 = 1_600;
 
-/// A page of a PDF is about this large, and about [`PAGE`] tokens.
+/// Bytes of a PDF page, which is about [`PAGE`] tokens.
 const PAGE_BYTES: u64 = 50_000;
 const PAGE: u64 = 1_000;
 
-/// A document or a film that is not in the request itself.
+/// Tokens of a document or video that the request refers to by address.
 const ELSEWHERE: u64 = 1_500;
 
-/// About how many tokens go in with `request`; at least one.
+/// Returns the estimated input tokens of `request`; at least one.
 pub fn estimate(request: &Request<'_>) -> u64 {
     let turns = request.turns.iter().map(|turn| add(FRAME, pieces(&turn.pieces)));
     let tools = request.tools.iter().map(tool);
@@ -39,8 +39,8 @@ pub fn estimate(request: &Request<'_>) -> u64 {
     add(add(sum, choice), format).max(1)
 }
 
-/// About how many tokens a text is. Letters of the Latin, Greek and Cyrillic alphabets and their
-/// like take one or two bytes each; characters of three bytes and more are mostly a token each.
+/// Returns the estimated tokens of a text. Letters of Latin, Greek, Cyrillic and similar alphabets
+/// have one or two bytes; characters of three bytes and more are mostly a token each.
 fn text(text: &str) -> u64 {
     let thirds = text.bytes().filter(|byte| (0xe0..0xf0).contains(byte)).count();
     (bytes(text) + thirds as u64).div_ceil(4)
@@ -54,7 +54,7 @@ fn piece(piece: &Piece<'_>) -> u64 {
     match piece {
         Piece::Text { text: said, .. } | Piece::Refusal(said) => text(said),
         Piece::Media(media) => medium(media),
-        // A vendor counts what it sealed, not the signature.
+        // Providers count the reasoning text, not its signature.
         Piece::Thinking { text: thought, .. } => text(thought),
         Piece::Call { name, input, .. } => FRAME + add(text(&name.text), text(input)),
         Piece::Result { content, .. } => add(FRAME, pieces(content)),

@@ -1,19 +1,19 @@
-//! Media inside of an address: `data:image/png;base64,…`.
+//! Media embedded in a URL: `data:image/png;base64,…`.
 
 use std::borrow::Cow;
 
-/// What an address is.
+/// The kind of a media URL.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Address<'a> {
-    /// It says where something is.
+    /// The address of media elsewhere.
     Elsewhere(Cow<'a, str>),
-    /// It holds the thing itself: base64 in the standard alphabet, and the MIME type if it is told.
+    /// Embedded media: base64 in the standard alphabet, and the MIME type if it is given.
     Here(Cow<'a, str>, Option<Cow<'a, str>>),
-    /// It holds the thing itself, and not in base64.
+    /// Embedded media that is not base64.
     Plain,
 }
 
-/// Reads an address; the scheme may be written in any case.
+/// Parses a media URL; the scheme is case-insensitive.
 pub(crate) fn read(url: Cow<'_, str>) -> Address<'_> {
     if !url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
         return Address::Elsewhere(url);
@@ -32,7 +32,7 @@ pub(crate) fn read(url: Cow<'_, str>) -> Address<'_> {
     Address::Here(standard(data), mime.map(Cow::Owned))
 }
 
-/// Base64 in the standard alphabet, padded, without space.
+/// Converts base64 to the standard alphabet, padded, without white space.
 pub(crate) fn standard(data: Cow<'_, str>) -> Cow<'_, str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
     if data.len().is_multiple_of(4) && data.bytes().all(plain) {

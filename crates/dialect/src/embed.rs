@@ -1,8 +1,8 @@
-//! Embeddings between the two dialects that have them: OpenAI's and Gemini's.
+//! Conversion of embeddings between the two dialects that have them: OpenAI's and Gemini's.
 //!
-//! A text goes in and a vector comes out, in order. Vectors keep the text of their numbers where
-//! the client wants numbers; where it wants base64 (the default of OpenAI's SDKs) they are packed
-//! as 32-bit floats, little end first.
+//! Each text yields a vector, in order. For clients that want numbers, vectors keep the original
+//! text of the numbers; for base64 (the default of OpenAI's SDKs) they are packed as little-endian
+//! 32-bit floats.
 
 pub mod gemini;
 pub mod openai;
@@ -14,24 +14,24 @@ pub use vector::Vector;
 
 use crate::{Tokens, chat::Said};
 
-/// A call for embeddings.
+/// A request for embeddings.
 #[derive(Debug, Clone, Default)]
 pub struct EmbedRequest<'a> {
     /// The model as the client named it.
     pub model: Cow<'a, str>,
-    /// The texts, one vector each.
+    /// The texts; each yields one vector.
     pub inputs: Vec<Cow<'a, str>>,
-    /// How long the vectors are to be.
+    /// The requested length of the vectors.
     pub dimensions: Option<Said<'a, u64>>,
-    /// Who the end user is, in the client's own terms.
+    /// The client's identifier of the end user.
     pub user: Option<Cow<'a, str>>,
-    /// How the client wants its answer.
+    /// The requested form of the answer.
     pub wish: EmbedWish,
-    /// What was asked for and the other dialect cannot be told, as the client spelled it.
+    /// Fields that the other dialect cannot express, as the client spelled them.
     pub dropped: Vec<String>,
 }
 
-/// How a client wants its vectors.
+/// The requested form of vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EmbedWish {
     /// As base64 instead of numbers (OpenAI).
@@ -45,7 +45,7 @@ pub struct EmbedWish {
 pub struct EmbedAnswer<'a> {
     /// One for each text.
     pub vectors: Vec<Vector<'a>>,
-    /// What it used, where the provider says so.
+    /// The usage, if the provider reported it.
     pub usage: Option<Tokens>,
 }
 

@@ -1,55 +1,55 @@
-//! What went wrong, in no vendor's words: read from one dialect's error, said in another's.
+//! Errors independent of a dialect: decoded from one dialect and encoded in another.
 
 use std::time::Duration;
 
 use crate::ProviderError;
 
-/// An error of a provider (or of the gateway) that a client is to be told.
+/// An error of a provider, or of the gateway, that is sent to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind of error.
+    /// The kind of error.
     pub kind: FailureKind,
-    /// For people, without any vendor's JSON in it.
+    /// The message for people, without JSON of a provider.
     pub message: String,
-    /// OpenAI's `code`, where OpenAI's dialect gave one; the others have none.
+    /// OpenAI's `code`; the other dialects have none.
     pub code: Option<String>,
-    /// The field at fault, as the client spells it.
+    /// The invalid field, as the client spells it.
     pub param: Option<String>,
-    /// When it may be tried again.
+    /// The time after which a retry makes sense.
     pub retry_after: Option<Duration>,
 }
 
-/// The kinds of errors that all dialects can tell apart.
+/// The kinds of errors that all dialects distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The request cannot be served as it is.
+    /// The request is invalid.
     BadRequest,
-    /// No key, or a bad one.
+    /// The key is missing or invalid.
     Unauthenticated,
-    /// No money left, or no quota.
+    /// The balance or the quota is used up.
     NoMoney,
-    /// The key may not do this.
+    /// The key lacks the permission.
     Forbidden,
-    /// There is no such model or thing.
+    /// The model or resource does not exist.
     NotFound,
-    /// It collides with something else.
+    /// The request conflicts with the state of a resource.
     Conflict,
     /// The request is too large.
     TooLarge,
-    /// Too much in too short a time.
+    /// A rate limit was exceeded.
     RateLimited,
-    /// The provider's own fault.
+    /// The provider failed.
     Internal,
-    /// The provider has too much to do.
+    /// The provider is overloaded.
     Overloaded,
-    /// The provider gave no sense: it broke off, or answered nonsense.
+    /// The provider broke off or sent an invalid answer.
     BadGateway,
-    /// It took too long.
+    /// A deadline passed.
     Timeout,
 }
 
 impl FailureKind {
-    /// The status in most dialects; Anthropic's `overloaded_error` is 529.
+    /// Returns the status of most dialects; Anthropic's `overloaded_error` is 529.
     pub const fn status(self) -> u16 {
         match self {
             FailureKind::BadRequest => 400,
@@ -66,7 +66,7 @@ impl FailureKind {
         }
     }
 
-    /// The name for machines, where nobody gave a better one. Those that OpenAI has are OpenAI's.
+    /// Returns the default error code; OpenAI's code if OpenAI has one.
     pub const fn code(self) -> &'static str {
         match self {
             FailureKind::BadRequest => "invalid_request",
@@ -84,7 +84,7 @@ impl FailureKind {
         }
     }
 
-    /// The kind of an error with this status and the name its dialect gives it.
+    /// Returns the kind of an error with this status and code.
     pub fn of(status: u16, code: &str) -> FailureKind {
         match (status, code) {
             (_, "insufficient_quota" | "billing_error") | (402, _) => FailureKind::NoMoney,
@@ -105,18 +105,19 @@ impl FailureKind {
 }
 
 impl Failure {
-    /// A failure of this kind with these words.
+    /// Creates a failure of a kind with a message.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
         Failure { kind, message: message.into(), code: None, param: None, retry_after: None }
     }
 
-    /// A request that cannot be said to the target: `param` is the field at fault.
+    /// Creates the failure of a request that cannot be converted; `param` is the field that
+    /// prevents it.
     pub fn unsayable(param: impl Into<String>, message: impl Into<String>) -> Failure {
         Failure { param: Some(param.into()), ..Failure::new(FailureKind::BadRequest, message) }
     }
 
-    /// Reads the body of an error answer, of whichever dialect. A body that is no JSON (a proxy's
-    /// page, nothing) is not passed on: the status tells what there is to tell.
+    /// Decodes the body of an error answer of any dialect. A body that is not JSON (a page of a
+    /// proxy, an empty body) is not passed on: the kind follows from the status.
     pub fn read(status: u16, body: &[u8]) -> Failure {
         match ProviderError::read(body) {
             Some(error) if !error.message.is_empty() => {
@@ -124,7 +125,7 @@ impl Failure {
                 let message = error.message;
                 Failure { retry_after: error.retry_after, ..Failure::new(kind, message) }
             }
-            // It has a name, if no words.
+            // The error has a code but no message.
             Some(error) if !error.code.is_empty() => {
                 let message = format!("the provider answered {status}: {}", error.code);
                 let kind = FailureKind::of(status, &error.code);

@@ -1,6 +1,6 @@
-//! The fields of a form (`multipart/form-data`, RFC 7578) that decide where a call goes: the model,
-//! as the endpoints for audio and images take it. They are found while the form arrives, in pieces
-//! of any size, and replaced like those in a JSON body; nothing else of the form is kept.
+//! Reads the fields of a form (`multipart/form-data`, RFC 7578) that are used for routing, such as
+//! the model of audio and image endpoints. They are found while the form arrives, in pieces of any
+//! size, and replaced like those in a JSON body; the rest of the form is not kept.
 
 use std::ops::Range;
 
@@ -9,83 +9,83 @@ use memchr::memmem;
 
 use crate::{Edit, Malformed};
 
-/// Longest head of a part, and longest value that is kept.
+/// Longest head of a part and longest kept value, in bytes.
 const HEAD_MAX: usize = 16 << 10;
 const VALUE_MAX: usize = 256 << 10;
-/// Most blanks behind a boundary.
+/// Most blanks after a boundary.
 const BLANKS_MAX: usize = 64;
 
-/// A field of a form: where its value stands, and what it says.
+/// A field of a form: the position and the text of its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormField {
-    /// What it is called.
+    /// The name of the field.
     pub name: &'static str,
-    /// Where the value stands.
+    /// The byte range of the value in the form.
     pub range: Range<usize>,
-    /// What it says.
+    /// The value.
     pub text: String,
 }
 
 impl FormField {
-    /// The edit that makes it say `text`; none where it does already.
+    /// Returns the edit that sets the value to `text`; `None` if it has this value already.
     pub fn say(&self, text: &str) -> Option<Edit> {
         let replacement = Bytes::copy_from_slice(text.as_bytes());
         (self.text != text).then(|| Edit { range: self.range.clone(), replacement })
     }
 }
 
-/// Reads a form piece by piece and keeps the fields it was asked for. Each of them may stand in the
-/// form only once: of two, the provider might believe the other one.
+/// Scans a form piece by piece and keeps the requested fields. Each of them may occur only once:
+/// the provider might use the other value.
 #[derive(Debug, Clone)]
 pub struct FormScan {
     names: &'static [&'static str],
     /// A line break, two hyphens and the boundary.
     delimiter: Vec<u8>,
     state: State,
-    /// What was read and may still be part of something.
+    /// Bytes that may still be part of a delimiter, a head or a kept value.
     pending: Vec<u8>,
-    /// Where `pending` begins in the form.
+    /// The offset of `pending` in the form.
     at: usize,
-    /// Where the delimiter of the first part stands, behind its line break.
+    /// The offset of the first delimiter, after its line break.
     first: Option<usize>,
     fields: Vec<FormField>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// At the very start, where a delimiter needs no line break before it.
+    /// At the start, where a delimiter needs no line break before it.
     Start,
-    /// In front of the first delimiter.
+    /// Before the first delimiter.
     Preamble,
-    /// Behind a delimiter.
+    /// After a delimiter.
     Line,
-    /// In the head of a part, whose first line break is still there.
+    /// In the head of a part, including its first line break.
     Head,
-    /// In the value of a part; kept where it has a name.
+    /// In the value of a part, which is kept if it has a name here.
     Value(Option<&'static str>),
-    /// Behind the last delimiter.
+    /// After the last delimiter.
     Ended,
 }
 
 impl FormScan {
-    /// A scan for the fields `names`; none where this is not the type of a form.
+    /// Creates a scan for the fields `names`; `None` if the content type is not a form.
     pub fn new(content_type: &str, names: &'static [&'static str]) -> Option<Self> {
         let delimiter = format!("\r\n--{}", boundary(content_type)?).into_bytes();
         let (pending, fields) = (Vec::new(), Vec::new());
         Some(Self { names, delimiter, state: State::Start, pending, at: 0, first: None, fields })
     }
 
-    /// The fields that were found so far, in the order of the form.
+    /// Returns the fields found so far, in the order of the form.
     pub fn fields(&self) -> &[FormField] {
         &self.fields
     }
 
-    /// Whether the form has come to its end.
+    /// Whether the end of the form was read.
     pub fn has_ended(&self) -> bool {
         self.state == State::Ended
     }
 
-    /// The edit that adds a field in front of all others; none before the first part began.
+    /// Returns the edit that adds a field before all others; `None` before the first part began.
     pub fn add(&self, name: &str, text: &str) -> Option<Edit> {
         let boundary = std::str::from_utf8(&self.delimiter[2..]).ok()?;
         let part = format!(
@@ -94,12 +94,12 @@ impl FormScan {
         self.first.map(|at| Edit { range: at..at, replacement: part.into() })
     }
 
-    /// Reads on.
+    /// Reads the next piece.
     ///
     /// # Errors
     ///
-    /// Fails where two readers could see different forms: a field that was asked for stands in it
-    /// twice, its value is no text or too long, a part has no head.
+    /// Returns [`Malformed`] if two readers could see different forms: a requested field occurs
+    /// twice, its value is not text or is too long, or a part has no head.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), Malformed> {
         let mut pending = std::mem::take(&mut self.pending);
         pending.extend_from_slice(piece);
@@ -113,11 +113,11 @@ impl FormScan {
         Ok(())
     }
 
-    /// That this was all of it.
+    /// Checks that the form is complete.
     ///
     /// # Errors
     ///
-    /// Fails where the form did not come to its end.
+    /// Returns [`Malformed`] if the end of the form is missing.
     pub fn finish(&self) -> Result<(), Malformed> {
         match self.state {
             State::Ended => Ok(()),
@@ -126,7 +126,7 @@ impl FormScan {
         }
     }
 
-    /// One step in what is pending: how many bytes are done with; none where more must come.
+    /// Processes pending bytes once; returns how many are consumed, or `None` if more are needed.
     fn step(&mut self, pending: &[u8]) -> Result<Option<usize>, Malformed> {
         let taken = match self.state {
             State::Ended => pending.len(),
@@ -167,12 +167,12 @@ impl FormScan {
         Ok((taken > 0).then_some(taken))
     }
 
-    /// How much of what holds no delimiter cannot be the beginning of one either.
+    /// Returns how many bytes without a delimiter cannot be the beginning of one either.
     fn undecided(&self, pending: &[u8]) -> usize {
         pending.len().saturating_sub(self.delimiter.len() - 1)
     }
 
-    /// Behind a boundary: the end of the form, or the line break before a part.
+    /// Reads after a boundary: the end of the form, or the line break before a part.
     fn line(&mut self, pending: &[u8]) -> Result<Option<usize>, Malformed> {
         let blanks = pending.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
         match &pending[blanks..] {
@@ -220,12 +220,12 @@ impl FormScan {
     }
 }
 
-/// The text of the first field `name` in a form; none where the body is no form, or has no such
-/// field.
+/// Returns the text of the first field `name` of a form; `None` if the body is not a form or has no
+/// such field.
 pub fn form_text<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&'a str> {
     let delimiter = format!("\r\n--{}", boundary(content_type)?);
     let delimiters = memmem::Finder::new(delimiter.as_bytes());
-    // The first one may stand at the very start.
+    // The first delimiter may be at the start of the body.
     let bare = &delimiter.as_bytes()[2..];
     let mut at = match body.starts_with(bare) {
         true => bare.len(),
@@ -252,12 +252,12 @@ fn boundary(content_type: &str) -> Option<&str> {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"'))
     })?;
-    // RFC 2046 allows at most so many.
+    // RFC 2046 allows at most 70 characters.
     (1..=70).contains(&boundary.len()).then_some(boundary)
 }
 
-/// Whether the part with this head is called `name`. A line that begins with a blank goes on where
-/// the one before it ended, for readers that still fold.
+/// Whether the part with this head has the name `name`. A line that begins with a blank continues
+/// the line before it, for readers that still unfold.
 fn is_called(head: &[u8], name: &str) -> bool {
     let head = String::from_utf8_lossy(head).replace("\r\n ", " ").replace("\r\n\t", " ");
     head.lines().filter_map(|line| line.split_once(':')).any(|(header, value)| {
@@ -288,7 +288,7 @@ mod tests {
         format!("{}--b1--\r\n", parts.iter().map(part).collect::<String>())
     }
 
-    /// The fields of a form that comes in pieces of `size`.
+    /// Scans a form in pieces of `size` bytes.
     fn scanned(body: &[u8], size: usize) -> Result<FormScan, Malformed> {
         let mut scan = FormScan::new(TYPE, MODEL).unwrap();
         body.chunks(size).try_for_each(|piece| scan.push(piece))?;

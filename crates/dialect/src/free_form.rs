@@ -1,9 +1,9 @@
-//! Free-form tools where only functions are known.
+//! Free-form tools for dialects that only have functions.
 //!
-//! A tool whose input is plain text becomes a function with one string, and its input travels as
-//! `{"input": "…"}`. On the way back the string is taken out again, while it arrives: an escape or
-//! a pair of surrogates may be cut anywhere. What turns out not to be wrapped is passed on as it
-//! is, because a model that forgot the wrapper has still called the tool.
+//! A tool with plain text input becomes a function with one string, and its input is sent as
+//! `{"input": "…"}`. In the answer the string is extracted while it arrives; an escape or a
+//! surrogate pair may be cut anywhere. Arguments without the wrapper are passed on unchanged,
+//! because a model that forgot the wrapper has still called the tool.
 
 use crate::{
     Value,
@@ -11,16 +11,16 @@ use crate::{
     write,
 };
 
-/// The JSON schema of a free-form tool that is told as a function.
+/// The JSON schema of a free-form tool that is sent as a function.
 pub const SCHEMA: &str =
     r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
 
-/// The input of a free-form tool as the arguments of a function.
+/// Wraps the input of a free-form tool as the arguments of a function.
 pub fn wrap(input: &str) -> String {
     write::object_text(|o| o.text("input", input))
 }
 
-/// The input of a free-form tool out of the arguments of a function.
+/// Extracts the input of a free-form tool from the arguments of a function.
 pub fn unwrap(arguments: &str) -> String {
     let mut unwrapper = Unwrapper::default();
     let mut input = unwrapper.push(arguments);
@@ -28,8 +28,8 @@ pub fn unwrap(arguments: &str) -> String {
     input
 }
 
-/// What a function that stands for a free-form tool is described as: the tool's own words and the
-/// grammar that its input must follow.
+/// Returns the description of the function for a free-form tool: the description of the tool and
+/// the grammar that its input must follow.
 pub fn description(tool: &Tool<'_>) -> Option<String> {
     let format = tool.schema.as_ref().and_then(Schema::value);
     let grammar = format.as_ref().and_then(grammar).map(|(syntax, definition)| {
@@ -42,15 +42,15 @@ pub fn description(tool: &Tool<'_>) -> Option<String> {
     }
 }
 
-/// The syntax and the definition of the grammar in a `format` object; none where any text will
-/// do. Chat Completions nests them in `grammar`, Responses does not.
+/// Returns the syntax and the definition of the grammar in a `format` object; `None` if any text is
+/// allowed. Chat Completions nests them in `grammar`, Responses does not.
 pub fn grammar<'v>(format: &'v Value<'_>) -> Option<(&'v str, &'v str)> {
     let inner = format.find("grammar").unwrap_or(format);
     let definition = inner.get("definition").text()?;
     Some((inner.get("syntax").text().unwrap_or("lark"), definition))
 }
 
-/// Takes the input of a free-form tool out of arguments that arrive in pieces.
+/// Extracts the input of a free-form tool from arguments that arrive in pieces.
 #[derive(Debug)]
 pub struct Unwrapper {
     state: State,
@@ -61,15 +61,15 @@ pub struct Unwrapper {
 
 #[derive(Debug)]
 enum State {
-    /// So far it could become the wrapper.
+    /// The text so far may become the wrapper.
     Before(String),
-    /// In the string.
+    /// Inside the string.
     Input,
-    /// Behind the string; the rest is only punctuation.
+    /// After the string; only punctuation follows.
     After,
-    /// JSON, but not the wrapper as it is usually written: looked at when it is whole.
+    /// JSON in another form than the usual wrapper; parsed when it is complete.
     Odd(String),
-    /// No JSON at all: it is the input itself.
+    /// Not JSON: the text itself is the input.
     Plain,
 }
 
@@ -77,7 +77,7 @@ enum State {
 enum Escape {
     None,
     Begun,
-    /// The digits of `\u` so far, and how many they are.
+    /// The digits of `\u` so far, and their number.
     Unit(u16, u8),
 }
 
@@ -88,7 +88,7 @@ impl Default for Unwrapper {
 }
 
 impl Unwrapper {
-    /// The next piece of the arguments; gives the next piece of the input.
+    /// Reads the next piece of the arguments; returns the next piece of the input.
     pub fn push(&mut self, piece: &str) -> String {
         match &mut self.state {
             State::Before(held) => {
@@ -106,7 +106,7 @@ impl Unwrapper {
         }
     }
 
-    /// The arguments are whole; gives what was held back.
+    /// Ends the arguments; returns the text that was held back.
     pub fn finish(&mut self) -> String {
         match std::mem::replace(&mut self.state, State::After) {
             State::Before(held) | State::Odd(held) => odd(held),
@@ -160,7 +160,7 @@ impl Unwrapper {
         out
     }
 
-    /// One character of an escape.
+    /// Reads one character of an escape.
     fn escaped(&mut self, c: char, out: &mut String) {
         match self.escape {
             Escape::Unit(unit, count) => match c.to_digit(16).and_then(|d| u16::try_from(d).ok()) {
@@ -191,7 +191,7 @@ impl Unwrapper {
         }
     }
 
-    /// One UTF-16 unit that was written as an escape.
+    /// Handles one UTF-16 unit that was written as an escape.
     fn unit(&mut self, unit: u16, out: &mut String) {
         if let (Some(high), 0xdc00..=0xdfff) = (self.high, unit) {
             self.high = None;
@@ -205,7 +205,7 @@ impl Unwrapper {
         }
     }
 
-    /// What becomes of half a pair that nothing followed.
+    /// Returns the replacement of a first surrogate without a second one.
     fn lone(&mut self) -> Option<char> {
         self.high.take().map(|_| char::REPLACEMENT_CHARACTER)
     }
@@ -218,7 +218,7 @@ enum Lead {
     Plain,
 }
 
-/// How arguments begin: `{"input":"`, with any space between.
+/// Matches the beginning of arguments, `{"input":"`, with any white space.
 fn lead(text: &[u8]) -> Lead {
     let mut at = 0;
     for (nth, expected) in [&b"{"[..], b"\"input\"", b":", b"\""].into_iter().enumerate() {
@@ -237,7 +237,7 @@ fn lead(text: &[u8]) -> Lead {
     Lead::Wrapped(at)
 }
 
-/// The input in arguments that are not written as usual.
+/// Returns the input of arguments in an unusual form.
 fn odd(held: String) -> String {
     let Ok(value) = Value::of(&held) else { return held };
     let found = value.get("input").text().or(value.text()).map(str::to_owned);

@@ -24,8 +24,8 @@ impl Grammar for Gemini {
     }
 
     fn error_event(&self, words: &ErrorWords<'_>) -> Vec<u8> {
-        // Google's Python SDK takes the data for an error only when it begins exactly like this,
-        // space included.
+        // Google's Python SDK recognises an error only if the data begins exactly like this,
+        // including the space.
         format!("data: {{\"error\": {}}}\n\n", error(words)).into()
     }
 
@@ -34,13 +34,13 @@ impl Grammar for Gemini {
     }
 
     fn is_plain(&self, _events: &[u8]) -> bool {
-        // Every event of this dialect tells usage.
+        // Every event of this dialect reports usage.
         false
     }
 }
 
-/// There is no end marker in this dialect: the end of the body is the end, and a reason to finish
-/// tells that nothing is missing.
+/// Classifies an event. This dialect has no end marker: the stream ends with the body, and a finish
+/// reason shows that nothing is missing.
 pub(crate) fn gemini_event(data: &[u8]) -> EventKind {
     EventKind {
         telling: mentions(data, &USAGE) || mentions(data, &ERROR),

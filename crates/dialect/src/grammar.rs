@@ -1,58 +1,59 @@
-//! What a dialect knows about itself: how it says an error, and how its streams are to be read.
+//! The parts of a dialect that calls without conversion need: the format of errors and the kinds of
+//! stream events.
 
 use std::fmt::Debug;
 
 use crate::{Failure, Tokens, UsageScanner};
 
-/// What an error envelope has to say.
+/// The content of an error envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorWords<'a> {
     /// The HTTP status.
     pub status: u16,
-    /// Stable, for machines.
+    /// The stable code, for programs.
     pub code: &'a str,
-    /// For people.
+    /// The message, for people.
     pub message: &'a str,
     /// The `x-request-id` of the answer.
     pub request_id: &'a str,
 }
 
-/// What one event of a stream is to us.
+/// The properties of a stream event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EventKind {
-    /// It only keeps the connection alive.
+    /// The event only keeps the connection alive.
     pub ping: bool,
-    /// It may carry usage or an error: it has to be read.
+    /// The event may carry usage or an error and must be parsed.
     pub telling: bool,
-    /// The answer could end behind it without anything missing.
+    /// The answer is complete after this event.
     pub finish: bool,
-    /// It is the last one by the dialect's own grammar.
+    /// The event is the end marker of the dialect.
     pub end: bool,
 }
 
-/// One dialect.
+/// The grammar of one dialect.
 pub trait Grammar: Debug + Send + Sync {
-    /// The body of an error answer (`application/json`).
+    /// Returns the body of an error answer (`application/json`).
     fn error(&self, words: &ErrorWords<'_>) -> Vec<u8>;
 
-    /// The body of an error answer that says `failure`, whoever's it was.
+    /// Returns the body of an error answer for `failure`.
     fn failure(&self, failure: &Failure, status: u16, request_id: &str) -> Vec<u8> {
         let code = failure.code.as_deref().unwrap_or(failure.kind.code());
         self.error(&ErrorWords { status, code, message: &failure.message, request_id })
     }
 
-    /// The same inside an event stream that has begun: a whole event.
+    /// Returns the error as a whole event, for a stream that has begun.
     fn error_event(&self, words: &ErrorWords<'_>) -> Vec<u8>;
 
-    /// What an event is, by its name (where it has one) and its data.
+    /// Classifies an event by its name, if it has one, and its data.
     fn event(&self, name: Option<&[u8]>, data: &[u8]) -> EventKind;
 
-    /// Whether whole events surely tell nothing but content, by a quick look at all their bytes at
-    /// once. In doubt they do not.
+    /// Whether whole events certainly carry only content, by one search over their bytes. False in
+    /// doubt.
     fn is_plain(&self, events: &[u8]) -> bool;
 
-    /// The usage that a whole JSON answer reports. The names in which the dialects report it do
-    /// not collide, so this is the same for all of them.
+    /// Returns the usage that a whole JSON answer reports. The member names of the dialects do not
+    /// collide, so this is the same for all.
     fn usage(&self, json_body: &[u8]) -> Option<Tokens> {
         let mut scanner = UsageScanner::default();
         scanner.push(json_body);
@@ -60,9 +61,9 @@ pub trait Grammar: Debug + Send + Sync {
     }
 }
 
-/// Whether `data` has a member called like `needle` (given with its quotes) whose value is not
-/// null. A quick look at bytes: inside of a JSON string the needle would stand with backslashes, so
-/// only a nested member of the same name is mistaken, and whoever looks closer finds that out.
+/// Whether `data` has a member with the name `needle` (with quotes) and a value other than null.
+/// This searches bytes: inside a JSON string the quotes would be escaped, so only a nested member
+/// of the same name is a false positive, which the parser then excludes.
 pub(crate) fn mentions(data: &[u8], needle: &memchr::memmem::Finder<'_>) -> bool {
     needle.find_iter(data).any(|at| {
         let mut rest = &data[at + needle.needle().len()..];
@@ -72,7 +73,7 @@ pub(crate) fn mentions(data: &[u8], needle: &memchr::memmem::Finder<'_>) -> bool
     })
 }
 
-/// The kind of an event whose data names it in `type`, as Anthropic's and the Responses' do.
+/// Returns the type of an event that names it in `type`, as Messages and Responses do.
 pub(crate) fn type_of<'a>(name: Option<&'a [u8]>, data: &'a [u8]) -> &'a [u8] {
     if let Some(name) = name {
         return name;

@@ -1,33 +1,33 @@
-//! Halves of characters.
+//! Surrogate pairs that are split between two deltas.
 //!
-//! JSON spells a character beyond the basic plane as two `\u` escapes, a pair of surrogates.
-//! Servers cut their deltas between the two, and models stop between them. A half that finds its
-//! other half in the next delta becomes the character; one that never finds it becomes U+FFFD,
-//! because neither UTF-8 nor most readers of JSON take it.
+//! JSON escapes a character outside the basic plane as two `\u` escapes, a surrogate pair. Servers
+//! split their deltas between the two, and models stop between them. A surrogate whose partner is
+//! in the next delta becomes the character; one without a partner becomes U+FFFD, because UTF-8 and
+//! most JSON parsers reject it.
 
 use std::borrow::Cow;
 
 use crate::Value;
 
-/// What half a character becomes.
+/// The replacement of an unpaired surrogate.
 const LONE: &str = "\u{fffd}";
 
-/// The same as an escape.
+/// The replacement as an escape.
 const LONE_ESCAPE: &str = "\\ufffd";
 
-/// How long an escape is: `\ud83d`.
+/// The length of an escape such as `\ud83d`, in bytes.
 const ESCAPE: usize = 6;
 
-/// Joins halves over the deltas of one text.
+/// Joins surrogate pairs across the deltas of one text.
 #[derive(Debug, Default)]
 pub(crate) struct Joiner {
-    /// The first half that the last delta ended with.
+    /// The first surrogate with which the last delta ended.
     high: Option<u16>,
 }
 
 impl Joiner {
-    /// The text of the next delta, without a half that still waits for its other half. Empty for
-    /// what is no string.
+    /// Returns the text of the next delta, without a first surrogate that waits for its partner.
+    /// Empty if the value is not a string.
     pub(crate) fn join<'a>(&mut self, delta: &Value<'a>) -> Cow<'a, str> {
         let Some(text) = delta.cow().filter(|text| !text.is_empty()) else { return "".into() };
         let raw = delta.raw();
@@ -53,22 +53,22 @@ impl Joiner {
         text.into()
     }
 
-    /// The text has ended: what becomes of a half that waits.
+    /// Ends the text; returns the replacement of a surrogate that still waits.
     pub(crate) fn rest(&mut self) -> &'static str {
         if self.high.take().is_some() { LONE } else { "" }
     }
 }
 
-/// The unit that a written string ends with, where that is an escape.
+/// Returns the escaped UTF-16 unit at the end of a JSON string, if there is one.
 fn last_unit(written: &str) -> Option<u16> {
     let at = written.len().checked_sub(ESCAPE)?;
     let unit = first_unit(written.get(at..)?)?;
-    // A backslash before it may say that this one is a character of its own.
+    // An odd number of backslashes before it escapes this one.
     let before = written[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
     before.is_multiple_of(2).then_some(unit)
 }
 
-/// The unit that a written string begins with, where that is an escape.
+/// Returns the escaped UTF-16 unit at the start of a JSON string, if there is one.
 fn first_unit(written: &str) -> Option<u16> {
     let digits = written.strip_prefix("\\u")?.get(..4)?;
     let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -83,7 +83,7 @@ fn is_low(unit: &u16) -> bool {
     (0xdc00..0xe000).contains(unit)
 }
 
-/// JSON in which no half is alone: what is copied as it was written goes through here.
+/// Replaces unpaired surrogates in JSON that is copied as it was written.
 pub(crate) fn mended(json: Cow<'_, str>) -> Cow<'_, str> {
     if memchr::memmem::find(json.as_bytes(), b"\\u").is_none() {
         return json;
@@ -94,15 +94,15 @@ pub(crate) fn mended(json: Cow<'_, str>) -> Cow<'_, str> {
     if whole == json { json } else { whole.into() }
 }
 
-/// Mends JSON that arrives in pieces.
+/// Replaces unpaired surrogates in JSON that arrives in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Mender {
-    /// The beginning of an escape, or a first half whose other half may follow.
+    /// The beginning of an escape, or a first surrogate whose partner may follow.
     held: String,
 }
 
 impl Mender {
-    /// The next piece, and what was held back before it.
+    /// Returns the next piece, with the text held back before it.
     pub(crate) fn push<'t>(&mut self, piece: &'t str) -> Cow<'t, str> {
         if self.held.is_empty() && memchr::memchr(b'\\', piece.as_bytes()).is_none() {
             return piece.into();
@@ -132,7 +132,7 @@ impl Mender {
         out.into()
     }
 
-    /// The text has ended: what is left.
+    /// Ends the text; returns the rest.
     pub(crate) fn rest(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
         match first_unit(&held).filter(is_high) {
@@ -143,15 +143,15 @@ impl Mender {
 }
 
 enum Escape {
-    /// It is in order, and so long.
+    /// A valid escape of this length.
     Whole(usize),
-    /// Half a character without its other half.
+    /// An unpaired surrogate.
     Lone,
-    /// More must come to know.
+    /// Undecided until more bytes come.
     Open,
 }
 
-/// What stands at the backslash with which `text` begins.
+/// Classifies the escape at the start of `text`.
 fn escape(text: &str) -> Escape {
     match text.as_bytes().get(1) {
         None => return Escape::Open,
@@ -160,7 +160,7 @@ fn escape(text: &str) -> Escape {
     }
     let digits = text.as_bytes()[2..].iter().take(4).take_while(|byte| byte.is_ascii_hexdigit());
     let Some(unit) = first_unit(text) else {
-        // Whoever reads it will say that it is no JSON.
+        // The reader will reject it as invalid JSON.
         let open = 2 + digits.count() == text.len();
         return if open { Escape::Open } else { Escape::Whole(2) };
     };
@@ -179,7 +179,7 @@ fn escape(text: &str) -> Escape {
     }
 }
 
-/// Whether `text` may become the escape of a second half.
+/// Whether `text` may be the beginning of the escape of a second surrogate.
 fn may_be_low(text: &str) -> bool {
     text.len() < ESCAPE
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -223,7 +223,7 @@ mod tests {
         check_joined(&[r#""a\ud83d""#, r#""b""#], &["a", "\u{fffd}b", ""]);
         check_joined(&[r#""\ud83d""#, r#""\ud83d""#], &["", "\u{fffd}", "\u{fffd}"]);
         check_joined(&[r#""\ude00""#, "null"], &["\u{fffd}", "", ""]);
-        // Here the backslash is a character, and so are the letters behind it.
+        // Here the backslash is a character, and so are the letters after it.
         check_joined(&[r#""\\ud83d""#, r#""\ude00""#], &["\\ud83d", "\u{fffd}", ""]);
     }
 

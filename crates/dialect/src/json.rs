@@ -1,29 +1,29 @@
-//! A scanner that checks a whole JSON text and tells where its outermost members stand.
+//! A scanner that validates a JSON text and reports the positions of its outermost members.
 //!
-//! It allocates nothing, builds no tree and does not recurse. It accepts what `serde_json` accepts
-//! when it ignores the values, up to [`SCAN_DEPTH`]. Strings, which are most of any large body, are
-//! skipped 32 bytes at a time.
+//! It does not allocate, build a tree or recurse. It accepts the same texts as `serde_json` when
+//! that ignores values, up to [`SCAN_DEPTH`]. Strings, which are most of a large body, are skipped
+//! 32 bytes at a time.
 
 use std::ops::Range;
 
 use crate::Malformed;
 
-/// How deeply a body may be nested that is taken apart; the outermost object counts as one.
+/// Deepest nesting of bodies that are parsed; the outermost object counts as one.
 pub const MAX_DEPTH: u32 = 64;
-/// The same for one that is only scanned: what it means is for the provider to say.
+/// Deepest nesting of bodies that are only scanned; the provider decides about their meaning.
 pub const SCAN_DEPTH: u32 = 10_000;
 
 /// One member of the outermost object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The name as it was written, without its quotes.
+    /// The range of the name without its quotes, as it was written.
     pub name: Range<usize>,
-    /// The value as it was written, quotes or brackets included.
+    /// The range of the value, including quotes or brackets.
     pub value: Range<usize>,
 }
 
 impl Member {
-    /// Whether the member of `body` is called `name`, however that was spelled.
+    /// Whether the member of `body` has this name, in any JSON spelling.
     pub fn is(&self, body: &[u8], name: &str) -> bool {
         let written = &body[self.name.clone()];
         if written == name.as_bytes() {
@@ -37,7 +37,11 @@ impl Member {
     }
 }
 
-/// Checks that `text` is one JSON value and nothing else.
+/// Validates that `text` is exactly one JSON value.
+///
+/// # Errors
+///
+/// Returns [`Malformed`] with the position of the error.
 pub fn validate(text: &[u8]) -> Result<(), Malformed> {
     check_utf8(text)?;
     let mut scanner = Scanner { text, at: 0 };
@@ -45,13 +49,17 @@ pub fn validate(text: &[u8]) -> Result<(), Malformed> {
     scanner.end()
 }
 
-/// Checks that `text` is one JSON object and nothing else, and tells of each of its members.
+/// Validates that `text` is exactly one JSON object and calls `each` with its members.
+///
+/// # Errors
+///
+/// Returns [`Malformed`] with the position of the error.
 pub fn members(text: &[u8], each: impl FnMut(Member)) -> Result<(), Malformed> {
     check_utf8(text)?;
     members_unchecked(text, each)
 }
 
-/// The same without a look at the encoding, for answers: theirs is the client's business.
+/// Does the same without validating UTF-8, for answers: their encoding is validated by the client.
 pub(crate) fn members_unchecked(text: &[u8], each: impl FnMut(Member)) -> Result<(), Malformed> {
     let mut scanner = Scanner { text, at: 0 };
     scanner.skip_space();
@@ -81,7 +89,7 @@ pub(crate) struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
-    /// The outermost object, whose members are told.
+    /// Reads the outermost object and calls `each` with its members.
     fn object(&mut self, mut each: impl FnMut(Member)) -> Result<(), Malformed> {
         self.at += 1;
         self.skip_space();
@@ -104,8 +112,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// One value of any kind. What is open is remembered as one bit a level: set for an object. Only
-    /// the innermost 64 levels stand in one word; few bodies have more.
+    /// Reads one value of any kind. Open brackets are one bit per level, set for an object. The
+    /// innermost 64 levels fit into one word; few bodies have more.
     pub(crate) fn value(&mut self, max_depth: u32) -> Result<(), Malformed> {
         let mut open: u64 = 0;
         let mut outer: Vec<u64> = Vec::new();
@@ -123,7 +131,7 @@ impl Scanner<'_> {
                     self.at += 1;
                     self.skip_space();
                     let is_object = bracket == b'{';
-                    // In ASCII both closing brackets stand two behind the opening ones.
+                    // In ASCII each closing bracket is two after its opening one.
                     if self.peek()? == bracket + 2 {
                         self.at += 1;
                     } else {
@@ -169,7 +177,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A member's name and the colon behind it.
+    /// Reads a member name and its colon.
     pub(crate) fn name(&mut self) -> Result<Range<usize>, Malformed> {
         if self.peek()? != b'"' {
             return Err(Malformed::Syntax(self.at));
@@ -182,7 +190,7 @@ impl Scanner<'_> {
         Ok(name)
     }
 
-    /// A string; the range is what stands between its quotes.
+    /// Reads a string; returns the range between its quotes.
     pub(crate) fn string(&mut self) -> Result<Range<usize>, Malformed> {
         self.at += 1;
         let start = self.at;
@@ -278,9 +286,9 @@ impl Scanner<'_> {
     }
 }
 
-/// How many bytes at the start of `text` are plain inside a string: no quote, no backslash, no
-/// control character. Short strings end within the first words; long ones are taken in blocks
-/// that the compiler turns into vector instructions.
+/// Returns how many bytes at the start of `text` are plain inside a string: no quote, backslash or
+/// control character. Short strings end within the first words; long ones are read in blocks that
+/// the compiler turns into vector instructions.
 fn plain_run(text: &[u8]) -> usize {
     let mut at = 0;
     let mut clean_words = 0;
@@ -309,8 +317,8 @@ fn is_special(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
-/// The high bit of every special byte, in the order of memory; bits above the lowest one may be
-/// wrong, so only the lowest may be asked for.
+/// Returns a word with the high bit of every special byte set, in memory order. Bits above the
+/// lowest set one may be wrong, so only the lowest may be used.
 fn special_bytes(word: [u8; 8]) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;

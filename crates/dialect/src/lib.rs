@@ -1,15 +1,15 @@
 //! The providers' wire formats: pure functions over bytes.
 //!
-//! Two roads lead through here. A call that stays in one dialect is never parsed into types and
-//! never written again: [`peek`] finds the few values we act on, [`splice`] changes exactly those,
-//! and a [`StreamObserver`] reads usage and errors on the side while the answer passes byte for byte. What
-//! differs from one dialect to another on this road stands behind [`Grammar`].
+//! There are two conversion modes. A call that stays in one dialect is neither parsed into types
+//! nor written again: [`peek`] finds the few values that are needed, [`splice`] changes exactly
+//! those, and a [`StreamObserver`] reads usage and errors while the answer passes byte for byte.
+//! [`Grammar`] holds the differences between dialects in this mode.
 //!
-//! A call that goes to another dialect is read into the common model ([`chat`]) and written out
-//! again: every dialect is one [`Codec`], which knows itself and the common model and no other
-//! dialect. What the target cannot say comes back as a list beside the result, or as a refusal.
+//! A call to another dialect is decoded into the common model ([`chat`]) and encoded again: every
+//! dialect is one [`Codec`], which knows only itself and the common model. What the target cannot
+//! express is returned as a list beside the result, or as a refusal.
 //!
-//! No clock, no socket and no configuration is in here.
+//! The crate has no clock, socket or configuration.
 
 mod anthropic;
 mod beginning;

@@ -1,14 +1,14 @@
-//! Names of tools on their way to a target and back.
+//! Translates names of tools to a target and back.
 //!
-//! A target may allow fewer characters than the client used, may know no namespaces, and may know
-//! no free-form tools. What it is told instead is remembered for one call in [`Names`], so that the
-//! answer speaks of the client's own names.
+//! A target may allow fewer characters than the client used, and may have no namespaces or
+//! free-form tools. [`Names`] remembers the replacements for one call, so that the answer contains
+//! the client's names.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use crate::chat::Name;
 
-/// What a dialect lets a tool be called.
+/// The names that a dialect allows for tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameRule {
     /// Letters, digits, `_` and `-`, at most 64.
@@ -19,30 +19,30 @@ pub enum NameRule {
     Gemini,
 }
 
-/// Which names were told to the target instead of the client's own.
+/// The names sent to the target instead of the client's names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    /// Letters and digits that no other answer has, set by whoever makes the call: decoders make
-    /// ids of it where the provider gives none.
+    /// A unique string of letters and digits; decoders make ids of it if the provider gives none.
     pub unique: String,
-    /// The model as its target calls it, where an answer has to remember whose it is.
+    /// The model as its target calls it, for signatures that name their model.
     pub model: String,
     told: Vec<(String, Name<'static>)>,
-    /// Where in `told` a name stands: by what was told, and by its own text (of one text there may
-    /// be several, in namespaces).
+    /// The index in `told` of a name: by the sent name, and by the client's name (which may occur
+    /// several times, in namespaces).
     by_told: HashMap<String, usize>,
     by_text: HashMap<String, Vec<usize>>,
 }
 
 impl Names {
-    /// No names yet, for a call to `model`.
+    /// Creates an empty set of names for a call to `model`.
     pub(crate) fn of_model(model: &str) -> Self {
         Self { model: model.to_owned(), ..Self::default() }
     }
 
-    /// What the target is told instead of `name`. A namespace becomes `<namespace>__<name>`, other
-    /// characters become `_`, and what is too long, or would be told for two names, is cut to its
-    /// first `max - 9` characters, `_` and eight hexadecimal digits of the SHA-256 of all of it.
+    /// Returns the name to send instead of `name`. A namespace becomes `<namespace>__<name>`,
+    /// invalid characters become `_`, and a name that is too long or already used for another tool
+    /// is cut to its first `max - 9` characters, followed by `_` and eight hexadecimal digits of
+    /// the SHA-256 of the whole.
     pub fn tell(&mut self, name: &Name<'_>, rule: NameRule) -> String {
         let mut places = self.by_text.get(&*name.text).into_iter().flatten();
         if let Some(&place) = places.find(|&&place| same(&self.told[place].1, name)) {
@@ -63,7 +63,7 @@ impl Names {
         told
     }
 
-    /// The client's name of what the target calls `told`.
+    /// Returns the client's name for the sent name `told`.
     pub fn back<'a>(&self, told: Cow<'a, str>) -> Name<'a> {
         match self.by_told.get(&*told) {
             Some(&place) => self.told[place].1.clone(),
@@ -103,7 +103,7 @@ impl NameRule {
     }
 }
 
-/// Whether two mentions mean one tool. History does not always say of which kind a tool was.
+/// Whether two names mean the same tool. The history does not always contain the kind of a tool.
 fn same(known: &Name<'_>, name: &Name<'_>) -> bool {
     known.text == name.text && known.namespace == name.namespace
 }

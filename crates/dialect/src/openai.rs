@@ -52,7 +52,7 @@ impl Grammar for OpenAiChat {
     }
 
     fn is_plain(&self, events: &[u8]) -> bool {
-        // What tells something does so in one of these members; only the end mark has none.
+        // Every event other than content has one of these members; only the end marker has none.
         !mentions(events, &USAGE)
             && !mentions(events, &ERROR)
             && !mentions(events, &FINISH)
@@ -60,7 +60,7 @@ impl Grammar for OpenAiChat {
     }
 }
 
-/// A chunk of Chat Completions says nothing of its kind; three members tell it.
+/// Classifies a chunk of Chat Completions by three of its members, because it has no type.
 pub(crate) fn chat_event(data: &[u8]) -> EventKind {
     if data.trim_ascii() == b"[DONE]" {
         return EventKind { finish: true, end: true, ..EventKind::default() };
@@ -100,12 +100,12 @@ impl Grammar for OpenAiResponses {
     }
 
     fn is_plain(&self, events: &[u8]) -> bool {
-        // Every event that tells something carries a response or is an error.
+        // Every event other than content carries a response or is an error.
         RESPONSE.find(events).is_none() && ERROR.find(events).is_none()
     }
 }
 
-/// An event of a Responses stream by its type.
+/// Classifies an event of a Responses stream by its type.
 pub(crate) fn responses_event(kind: &[u8]) -> EventKind {
     match kind {
         b"response.completed" | b"response.incomplete" => {
@@ -120,7 +120,7 @@ pub(crate) fn responses_event(kind: &[u8]) -> EventKind {
 }
 
 fn error(words: &ErrorWords<'_>) -> serde_json::Value {
-    // Clients of OpenAI know a model that is not there by its code.
+    // Clients of OpenAI recognise a missing model by this code.
     let (param, code) = match words.code {
         "no_route" => (Some("model"), "model_not_found"),
         code => (None, code),

@@ -1,17 +1,17 @@
-//! How a conversation begins, as far as it is the same in every one of its turns: the
-//! instructions, and what stands first among the messages. It is what providers keep in their
-//! prompt caches, whatever follows it.
+//! Finds the beginning of a conversation, which is the same in all of its turns: the instructions
+//! and the first messages. Providers keep this part in their prompt caches.
 
 use std::ops::Range;
 
 use crate::json::{Scanner, members_unchecked};
 
-/// So much of each part is told: it is meant to be compared, not read.
+/// Bytes of each part that are returned: they are compared, not read.
 const PART_MAX: usize = 4 << 10;
-/// Messages that belong to the beginning: instructions among the messages, and the first question.
+/// Messages that belong to the beginning: instructions and the first question.
 const MESSAGES: usize = 4;
 
-/// Where in `body` the parts of the beginning stand; nothing where it is no conversation.
+/// Returns the ranges of the parts of the beginning in `body`; empty if the body is not a
+/// conversation.
 pub fn opening(body: &[u8]) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let _ = members_unchecked(body, |member| match &body[member.name.clone()] {
@@ -33,7 +33,7 @@ pub fn opening(body: &[u8]) -> Vec<Range<usize>> {
     parts
 }
 
-/// The first items of an array, to the first that a user says; or the value itself.
+/// Returns the items of an array up to the first of the user; or the value itself.
 fn first_items(value: &[u8]) -> Vec<Range<usize>> {
     let whole = || std::iter::once(0..value.len()).collect();
     if value.first() != Some(&b'[') {
@@ -60,7 +60,7 @@ fn first_items(value: &[u8]) -> Vec<Range<usize>> {
     items
 }
 
-/// Whether a message is a user's; one without a role is.
+/// Whether a message is from the user; messages without a role are.
 fn is_users(item: &[u8]) -> bool {
     let mut role = None;
     let _ = members_unchecked(item, |member| {

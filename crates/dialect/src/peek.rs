@@ -1,63 +1,64 @@
-//! What we act on in a request's body: the model, and whether and how the answer streams.
+//! Reads the fields of a request body that are used for routing: the model, and whether and how the
+//! answer is streamed.
 
 use std::{borrow::Cow, ops::Range};
 
 use crate::{Edit, Malformed, Member, members};
 
-/// A text in a body: where it stands, quotes included, and what it says.
+/// A string in a body: its range, including quotes, and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span<'a> {
-    /// Where the value stands, with its quotes.
+    /// The byte range of the value, including its quotes.
     pub range: Range<usize>,
     /// The decoded text.
     pub text: Cow<'a, str>,
 }
 
 impl Span<'_> {
-    /// The edit that makes it say `text`; none where it does already.
+    /// Returns the edit that sets the value to `text`; `None` if it has this value already.
     pub fn say(&self, text: &str) -> Option<Edit> {
         (self.text != text).then(|| Edit::text(self.range.clone(), text))
     }
 }
 
-/// Whether an OpenAI stream was asked to tell its usage, and where one would ask.
+/// Whether an OpenAI stream was asked for usage, and where the request for it can be inserted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum UsageAsked {
-    /// It was, or the body asks in a way that is not ours to mend.
+    /// It was, or the body asks in a form that cannot be edited.
     #[default]
     Yes,
-    /// `stream_options` is not there: insert it at this place.
+    /// `stream_options` is missing: insert it at this offset.
     InsertOptions(usize),
-    /// `stream_options` is null: an object belongs here.
+    /// `stream_options` is null: replace this range with an object.
     ReplaceOptions(Range<usize>),
-    /// `stream_options` is an object without `include_usage`: insert that at this place.
+    /// `stream_options` is an object without `include_usage`: insert the member.
     InsertFlag {
-        /// Behind the opening bracket.
+        /// The offset after the opening bracket.
         at: usize,
         /// Whether the object has no members.
         empty: bool,
     },
-    /// `include_usage` is there and says no.
+    /// `include_usage` is not true: replace this range.
     ReplaceFlag(Range<usize>),
 }
 
-/// What stands in a request's body, as far as we act on it.
+/// The fields of a request body that are used for routing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peek<'a> {
-    /// The model; none where the body names none.
+    /// The model; `None` if the body names none.
     pub model: Option<Span<'a>>,
-    /// Whether the answer is to be streamed. Not set by Gemini's bodies: there the path says it.
+    /// Whether a stream is requested. Not set for Gemini, whose path contains it.
     pub stream: bool,
-    /// Whether usage was asked for; means something only for OpenAI Chat Completions.
+    /// Whether usage was requested; only for OpenAI Chat Completions.
     pub usage_asked: UsageAsked,
 }
 
 impl Peek<'_> {
-    /// The edit that makes an OpenAI chat stream tell its usage; none where it will anyway. When
-    /// this is used, the observer must hide the usage event: the client did not ask for it.
+    /// Returns the edit that requests usage in an OpenAI chat stream; `None` if it is requested
+    /// already. The observer must then hide the usage event, because the client did not request it.
     ///
-    /// With it a provider also writes `"usage":null` into every other chunk. Those chunks are
-    /// passed on as they come: readers take a null for an absent field.
+    /// With it the provider also writes `"usage":null` into every other chunk. Those chunks are
+    /// passed on unchanged: clients treat null as a missing field.
     pub fn ask_for_usage(&self) -> Option<Edit> {
         if !self.stream {
             return None;
@@ -83,14 +84,18 @@ impl Peek<'_> {
     }
 }
 
-/// Checks that a body is one JSON object and reads what we act on. A field that decides something
-/// may stand in it only once: of two, the provider might believe the other one.
+/// Validates that a body is one JSON object and reads the fields used for routing. Each of them may
+/// occur only once: the provider might use the other value.
+///
+/// # Errors
+///
+/// Returns [`Malformed`] if the body is not one JSON object or repeats such a field.
 pub fn peek(body: &[u8]) -> Result<Peek<'_>, Malformed> {
     let (mut model, mut stream, mut options) = (None, None, None);
     let mut twice = None;
     members(body, |member| {
         let (place, name) = match member.name.len() {
-            // The shortest of the names has five letters; most members are passed over here.
+            // The shortest of the names has five letters; most members are skipped here.
             0..5 => return,
             _ if member.is(body, "model") => (&mut model, "model"),
             _ if member.is(body, "stream") => (&mut stream, "stream"),
@@ -117,12 +122,13 @@ pub fn peek(body: &[u8]) -> Result<Peek<'_>, Malformed> {
     Ok(Peek { model, stream: streams, usage_asked })
 }
 
-/// The text that stands where this path of names leads, from the outermost object on; none where one
-/// of them is not there, or null. Each may stand in its object only once.
+/// Returns the string at this path of member names, from the outermost object on; `None` if a
+/// member is missing or null. Each member may occur only once.
 ///
 /// # Errors
 ///
-/// Fails where the body is not one JSON object, a name stands twice, or what stands there is no text.
+/// Returns [`Malformed`] if the body is not one JSON object, a name occurs twice, or the value is
+/// not a string.
 pub fn text_at<'a>(body: &'a [u8], path: &[&'static str]) -> Result<Option<Span<'a>>, Malformed> {
     let mut range = 0..body.len();
     let mut last = "";
@@ -176,7 +182,7 @@ fn usage_asked(
         return Ok(UsageAsked::ReplaceOptions(options));
     }
     if inside[0] != b'{' {
-        // The provider will say what is wrong with it.
+        // The provider will report the error.
         return Ok(UsageAsked::Yes);
     }
     let mut empty = true;

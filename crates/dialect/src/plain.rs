@@ -1,7 +1,7 @@
-//! No dialect in particular: calls through `/proxy/…`, whose bodies we do not ask about.
+//! The grammar of calls through `/proxy/…`, whose dialect is not known.
 //!
-//! Errors have a shape of our own. Answers are still read on the side, by whatever dialect they
-//! turn out to speak, so that a call counts the same on either road.
+//! Errors have a format of our own. Answers are still observed, in whichever dialect they are, so
+//! that usage is counted as elsewhere.
 
 use std::sync::LazyLock;
 
@@ -15,10 +15,10 @@ use crate::{
     openai::{OPENAI_CHAT, OPENAI_RESPONSES, chat_event, responses_event},
 };
 
-/// No dialect in particular.
+/// The grammar of calls whose dialect is not known.
 pub static PLAIN: &dyn Grammar = &Plain;
 
-/// Stands in every event of Gemini's.
+/// A member that every event of Gemini has.
 static GEMINI_MEMBER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"candidates\""));
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Grammar for Plain {
     }
 
     fn is_plain(&self, events: &[u8]) -> bool {
-        // What the first event is, the others of the stream are too.
+        // The first event shows the dialect of the whole stream.
         if events.starts_with(b"event:") || events.starts_with(b"data: {\"type\"") {
             ANTHROPIC.is_plain(events) && OPENAI_RESPONSES.is_plain(events)
         } else {

@@ -1,64 +1,64 @@
-//! What a model accepts: facts that change from model to model within one dialect.
+//! Profiles of models: the parameters that a model accepts, which differ within one dialect.
 
-/// What we know about the model behind a target. Vendors change what a model accepts more often
-/// than what a dialect says, so these are data; each codec knows what is usual in its dialect.
+/// The profile of a target's model. It is data, because providers change what a model accepts more
+/// often than their dialect; each codec has the defaults of its dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// `temperature`, `top_p` and `top_k` are accepted.
     pub sampling_params: bool,
     /// Presence and frequency penalties are accepted (Gemini).
     pub penalties: bool,
-    /// How thinking is asked for.
+    /// The parameter that controls reasoning.
     pub thinking: ThinkingForm,
-    /// Thinking cannot be switched off.
+    /// Reasoning cannot be switched off.
     pub thinking_always_on: bool,
-    /// It thinks unless it is told not to.
+    /// The model reasons unless the request forbids it.
     pub thinking_by_default: bool,
-    /// A tool may be forced.
+    /// `tool_choice` may force a tool.
     pub forced_tool_choice: bool,
-    /// System messages may stand inside of the conversation (Anthropic).
+    /// System messages may occur inside the conversation (Anthropic).
     pub mid_conversation_system: bool,
-    /// JSON by a schema is native (Anthropic).
+    /// JSON schemas for answers are supported (Anthropic).
     pub structured_output: bool,
-    /// JSON schemas are taken as they are (Gemini); else they are cut down to its own subset.
+    /// Any JSON schema is accepted (Gemini); otherwise schemas are reduced to Google's subset.
     pub json_schema: bool,
-    /// The output limit where the client gives none and the dialect wants one.
+    /// The output limit, in tokens, if the client gives none and the dialect requires one.
     pub default_max_tokens: u64,
-    /// How Chat Completions calls the output limit.
+    /// The name of the output limit in Chat Completions.
     pub max_tokens_field: MaxTokensField,
     /// The role of system messages in Chat Completions.
     pub system_role: SystemRole,
-    /// It reasons, and takes an effort (OpenAI).
+    /// The model reasons and accepts an effort (OpenAI).
     pub reasoning: bool,
-    /// It wants the `reasoning_content` of earlier tool calls back (Chat Completions).
+    /// The model requires the `reasoning_content` of earlier tool calls (Chat Completions).
     pub reasoning_content: bool,
     /// Function calls have ids (Gemini 3).
     pub function_call_ids: bool,
-    /// Function calls must carry the signatures they came with (Gemini 3).
+    /// Function calls must carry their signatures (Gemini 3).
     pub thought_signatures: bool,
-    /// Results of functions may hold images (Gemini 3).
+    /// Function results may contain images (Gemini 3).
     pub multimodal_function_response: bool,
 }
 
-/// How a model is asked to think.
+/// The form of the parameter that controls reasoning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThinkingForm {
-    /// It does not think.
+    /// The model does not reason.
     None,
-    /// By a number of tokens.
+    /// A token budget.
     Budget,
-    /// It decides itself, guided by an effort (Anthropic).
+    /// The model decides, guided by an effort (Anthropic).
     Adaptive,
-    /// By a level (Gemini 3).
+    /// A level (Gemini 3).
     Level,
 }
 
 /// The name of the output limit in Chat Completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MaxTokensField {
-    /// The old one, which most compatible servers know.
+    /// `max_tokens`, which most compatible servers know.
     MaxTokens,
-    /// OpenAI's own since its reasoning models.
+    /// `max_completion_tokens`, which OpenAI's reasoning models require.
     MaxCompletionTokens,
 }
 

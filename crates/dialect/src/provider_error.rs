@@ -1,32 +1,32 @@
-//! What a provider says when it refuses or fails, whatever its dialect.
+//! Errors of providers, in any dialect.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// An error as a provider told it, in an error answer or inside a stream.
+/// An error of a provider, from an error answer or a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderError {
-    /// The HTTP status that it would have had outside of a stream; a guess where it says none.
+    /// The HTTP status; inside a stream the one it would have had, estimated if the error has none.
     pub status: u16,
-    /// The most precise name that it gives: OpenAI's `code` or `type`, Anthropic's `type`,
-    /// Gemini's `status`. May be empty.
+    /// The most precise code: OpenAI's `code` or `type`, Anthropic's `type`, Gemini's `status`. May
+    /// be empty.
     pub code: String,
-    /// For people; may name what the client sent.
+    /// The message, for people; may quote the request.
     pub message: String,
-    /// When the provider says it may be asked again.
+    /// The time after which the provider allows a retry.
     pub retry_after: Option<Duration>,
 }
 
 impl ProviderError {
-    /// Whether another key or another upstream may do better. A fault of the request itself is
-    /// the same everywhere.
+    /// Whether another key or upstream may succeed. An error of the request itself is the same
+    /// everywhere.
     pub fn retryable(&self) -> bool {
         matches!(self.status, 401 | 402 | 403 | 408 | 409 | 429 | 500..)
     }
 
-    /// Reads an error out of a JSON answer or out of the data of an event; none where there is no
-    /// error in it. Also takes Google's `[{"error": …}]`.
+    /// Reads an error from a JSON answer or the data of an event; `None` if it contains none.
+    /// Google's `[{"error": …}]` is accepted too.
     pub fn read(json: &[u8]) -> Option<ProviderError> {
         let value: Value = serde_json::from_slice(json).ok()?;
         let whole = match &value {
@@ -38,7 +38,7 @@ impl ProviderError {
             .find(|error| !error.is_null() && **error != Value::Bool(false));
         match error {
             Some(error) => Some(Self::of(error)),
-            // An `error` event of the Responses says it all on its outermost level.
+            // An `error` event of Responses has its fields on the outermost level.
             None if whole["type"] == "error" => Some(Self::of(whole)),
             None if whole["type"] == "response.failed" || whole["status"] == "failed" => {
                 Some(Self::of(&Value::Null))
@@ -66,7 +66,7 @@ impl ProviderError {
     }
 }
 
-/// The status that belongs to a name of any dialect.
+/// Returns the status for an error code of any dialect.
 fn status_of(name: &str) -> Option<u16> {
     Some(match name {
         "invalid_request_error"
@@ -92,7 +92,7 @@ fn status_of(name: &str) -> Option<u16> {
         "overloaded" | "overloaded_error" => 529,
         "UNAVAILABLE" | "service_unavailable" | "server_is_overloaded" | "slow_down" => 503,
         "timeout" | "timeout_error" | "vector_store_timeout" | "DEADLINE_EXCEEDED" => 504,
-        // A dozen of OpenAI's: `invalid_image_url`, `image_too_large`, `bio_policy`.
+        // About a dozen codes of OpenAI: `invalid_image_url`, `image_too_large`, `bio_policy`.
         _ if name.contains("image") || name.ends_with("_policy") => 400,
         _ => return None,
     })

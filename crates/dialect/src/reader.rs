@@ -1,8 +1,8 @@
-//! From the bytes of a stream to its steps: what all dialects have in common.
+//! Reads a stream of bytes as events of the common model; shared by all dialects.
 //!
-//! Cuts the body into events and leaves their sense to the codec's decoder. A body that is no
-//! stream of events after all is understood as well: a whole JSON answer, a JSON list, an error
-//! under status 200, and a bare error between events.
+//! Splits the body into events, which the codec decodes. Bodies that are not event streams are
+//! handled too: a whole JSON answer, a JSON list, an error with status 200, and JSON between
+//! events.
 
 use std::sync::LazyLock;
 
@@ -18,13 +18,13 @@ use crate::{
     usage_scanner::scan,
 };
 
-/// The largest event that is kept, and the largest document that is taken instead of a stream.
+/// Largest event, and largest document instead of a stream, in bytes.
 const CAP: usize = 32 * 1024 * 1024;
 
-/// The largest error that may stand bare between events.
+/// Largest error between events, in bytes.
 const BARE_CAP: usize = 1024 * 1024;
 
-/// Stands in every event that tells usage.
+/// A text that every event with usage contains.
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage"));
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -37,19 +37,19 @@ pub struct StreamReader {
     decoder: Box<dyn DecodeStream>,
     splitter: Splitter,
     form: Form,
-    /// JSON that stood bare between events and was not whole yet.
+    /// Incomplete JSON between events.
     bare: Vec<u8>,
     metadata: AnswerMetadata,
-    /// Whether something that means anything was read.
+    /// Whether an event with content was read.
     begun: bool,
-    /// Whether the last step was told: nothing that follows counts.
+    /// Whether the last event was emitted: everything after it is ignored.
     ended: bool,
     cap: usize,
 }
 
 #[derive(Debug)]
 enum Form {
-    /// Nothing but space so far.
+    /// Only white space so far.
     Unknown(BytesMut),
     /// Server-sent events.
     Events,
@@ -58,7 +58,7 @@ enum Form {
 }
 
 impl StreamReader {
-    /// Reads a stream in the dialect of `codec`, whose target was told `names`.
+    /// Creates a reader for the dialect of `codec`, with the names sent to the target.
     pub fn new(codec: &'static dyn Codec, names: Names) -> StreamReader {
         StreamReader::with_cap(codec, names, CAP)
     }
@@ -78,7 +78,7 @@ impl StreamReader {
         }
     }
 
-    /// The next piece of the body.
+    /// Reads the next piece of the body.
     pub fn push(&mut self, piece: Bytes, emit: &mut dyn FnMut(Event<'_>)) {
         if self.ended {
             return;
@@ -111,12 +111,12 @@ impl StreamReader {
         }
     }
 
-    /// What the provider said about its answer so far.
+    /// Returns the metadata of the answer so far.
     pub fn metadata(&self) -> AnswerMetadata {
         self.metadata.clone()
     }
 
-    /// The body has ended.
+    /// Ends the body.
     pub fn finish(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
         if let Form::Document(whole) = &mut self.form {
             let whole = whole.split();
@@ -133,7 +133,7 @@ impl StreamReader {
     }
 
     fn split(&mut self, piece: Bytes, emit: &mut dyn FnMut(Event<'_>)) {
-        // The splitter is lent out so that its events can be told to the rest of `self`.
+        // The splitter is taken out so that `self` can handle its events.
         let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(0));
         splitter.push(piece, |block| match block {
             Block::Event(block) => self.event(&block, emit),
@@ -149,14 +149,14 @@ impl StreamReader {
         let (events, bare) = block.split_at(bare_json(block).unwrap_or(block.len()));
         let fields = Fields::read(events);
         if let Some(data) = fields.data {
-            // Who answers is said in the first event, what was used where usage is named.
+            // The model is in the first event, the usage in events that mention it.
             if !self.begun || USAGE.find(&data).is_some() {
                 self.begun = true;
                 let _ = scan(&data, &mut Reported::default(), &mut self.metadata);
             }
             self.decoder.event(fields.name, &data, &mut watched(&mut self.ended, emit));
         } else if bare.is_empty() && !self.bare.is_empty() {
-            // JSON with an empty line in it goes on here.
+            // JSON with an empty line in it continues here.
             self.error(block, emit);
         }
         if !bare.is_empty() {
@@ -165,7 +165,7 @@ impl StreamReader {
         }
     }
 
-    /// More of the JSON that stands bare between events.
+    /// Reads more of the JSON between events.
     fn error(&mut self, more: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
         if self.ended || self.bare.len() + more.len() > BARE_CAP {
             return;
@@ -177,7 +177,7 @@ impl StreamReader {
         }
     }
 
-    /// A whole document came instead of a stream.
+    /// Reads a whole document that came instead of a stream.
     fn document(&mut self, whole: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
         let emit = &mut watched(&mut self.ended, emit);
         if let Some(error) = ProviderError::read(whole) {
@@ -204,7 +204,7 @@ impl StreamReader {
     }
 }
 
-/// Lets nothing through behind the last step.
+/// Suppresses events after the last one.
 fn watched<'w>(
     ended: &'w mut bool,
     emit: &'w mut dyn FnMut(Event<'_>),
@@ -221,7 +221,7 @@ fn broken(message: &str) -> Failure {
     Failure::new(FailureKind::BadGateway, message)
 }
 
-/// Where in a block a line begins that is JSON and no field of an event.
+/// Returns the offset of a line in a block that is JSON and not a field of an event.
 fn bare_json(block: &[u8]) -> Option<usize> {
     let starts = |at: usize| matches!(block.get(at), Some(b'{' | b'['));
     let bom = if block.starts_with(BOM) { BOM.len() } else { 0 };
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::codec;
 
-    /// The texts that are told of these pieces, and how it ends.
+    /// Returns the text and the end of a stream in these pieces.
     fn read(pieces: &[&str], cap: usize) -> (String, String) {
         let mut reader = StreamReader::with_cap(codec::OPENAI_CHAT, Names::default(), cap);
         let (mut said, mut end) = (String::new(), String::new());
@@ -283,7 +283,7 @@ mod tests {
         check(&[A, error, "\n\n }}\n\n", A, DONE], "a", "busy");
         let behind = A.trim_end().to_owned() + "\n" + error + "}}";
         check(&[&behind], "a", "busy");
-        // It must be one to end the stream.
+        // Only an error ends the stream.
         check(&[A, "{\"ping\": 1}\n\n", A, DONE], "aa", "end");
     }
 

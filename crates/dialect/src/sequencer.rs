@@ -1,9 +1,9 @@
-//! Blocks that overlap, put one behind the other.
+//! Serialises overlapping blocks of a stream.
 //!
-//! The calls of a Chat Completions stream may come interleaved, and its text between two pieces of
-//! thought; most other dialects have one block open at a time. A block of text is cut in two where
-//! another one comes between, because a part of it can stand alone. A call cannot: while one is
-//! open, whatever else comes waits until the call is whole. Nothing else is held back.
+//! The calls of a Chat Completions stream may be interleaved, and its text may come between two
+//! pieces of reasoning; most other dialects have one open block at a time. A text block is split
+//! where another block comes between, because its parts can stand alone. A call cannot be split:
+//! while one is open, everything else waits until the call is complete. Nothing else is held back.
 
 mod candidate;
 
@@ -14,12 +14,12 @@ use crate::{Failure, FailureKind, chat::Event};
 /// Most bytes that may wait behind open calls.
 const MAX_WAITING: usize = 32 << 20;
 
-/// Most candidates of one answer: as many as OpenAI gives.
+/// Most candidates of one answer: the maximum of OpenAI.
 const MAX_CANDIDATES: usize = 128;
 
-/// Gives the blocks of each candidate one at a time, with numbers of their own that count from 0.
+/// Emits the blocks of each candidate one at a time, numbered from 0.
 ///
-/// A block of text or refusal is opened when it says something, so that none is empty.
+/// A block of text or refusal is opened with its first text, so that no block is empty.
 #[derive(Debug, Default)]
 pub struct Sequencer {
     signatures_in_front: bool,
@@ -28,14 +28,14 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// One for dialects that can sign nothing but thoughts: the signature of a call becomes that of the
-    /// thought directly in front of it, which is made up (without text) where there is none. Signatures
-    /// of texts, which their vendor can do without, are left out.
+    /// Creates a sequencer for dialects that can sign only reasoning: the signature of a call moves
+    /// to the reasoning block directly before it, which is created without text if there is none.
+    /// Signatures of texts are optional for their provider and are dropped.
     pub fn with_signatures_in_front() -> Self {
         Self { signatures_in_front: true, ..Self::default() }
     }
 
-    /// Takes one event and gives on, in order, all that may be said now.
+    /// Takes one event and emits, in order, all events that may be sent now.
     pub fn push(&mut self, event: Event<'_>, each: &mut dyn FnMut(Event<'_>)) {
         if self.failed {
             return;
@@ -76,7 +76,8 @@ impl Sequencer {
         self.weigh(each);
     }
 
-    /// The candidate of a candidate. There are few, and the one that spoke last mostly speaks again.
+    /// Returns the state of a candidate. There are few, and consecutive events mostly belong to the
+    /// same one.
     fn candidate(&mut self, choice: u32) -> &mut Candidate {
         let found = self.candidates.iter().position(|candidate| candidate.choice() == choice);
         let place = found.unwrap_or_else(|| {

@@ -1,19 +1,19 @@
-//! Signatures of reasoning, and how one vendor's travels through another's dialect.
+//! Signatures of reasoning, and their wrapping for other dialects.
 //!
-//! A vendor wants its signature (`signature`, `encrypted_content`, `thoughtSignature`) back unchanged.
-//! A client of another dialect has only its own field to keep it in, so it goes there wrapped:
-//! base64 text that begins with [`OWN_MARK`], by which it is known again. What is wrapped is only
-//! ever sent back to where it came from, so it needs no authentication.
+//! A provider requires its signature (`signature`, `encrypted_content`, `thoughtSignature`) back
+//! unchanged. A client of another dialect can keep it only in a field of its own dialect, so it is
+//! sent there wrapped: as base64 text that begins with [`OWN_MARK`]. Wrapped signatures are only
+//! sent back to the provider that made them, so they need no authentication.
 
 use std::borrow::Cow;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-/// What every wrapped signature begins with: the base64 of `tollgate:`. It fills whole groups, so that
-/// it stands at the start whatever follows, in either alphabet.
+/// The beginning of every wrapped signature: the base64 of `tollgate:`. It fills whole base64
+/// groups, so it is the same whatever follows, in both alphabets.
 pub const OWN_MARK: &str = "dG9sbGdhdGU6";
 
-/// Whose signature it is.
+/// The provider that made a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vendor {
     /// OpenAI: `encrypted_content`.
@@ -24,46 +24,49 @@ pub enum Vendor {
     Gemini,
     /// An OpenAI-compatible server's, as JSON: `reasoning_details`.
     Compatible,
-    /// Nobody's: the thoughts came without one (`reasoning_content` of compatible servers).
+    /// No provider: the reasoning came without a signature (`reasoning_content` of compatible
+    /// servers).
     Unsigned,
 }
 
-/// An opaque signature that only its vendor can read.
+/// An opaque signature of reasoning that only its provider can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature<'a> {
-    /// Whose it is.
+    /// The provider that made it.
     pub vendor: Vendor,
-    /// The signature as the vendor wrote it.
+    /// The signature as the provider wrote it.
     pub data: Cow<'a, str>,
-    /// The id of the item, where the vendor wants it back (OpenAI), or how it was sent ([`Via`]).
+    /// The id of the item if the provider requires it (OpenAI), or the origin of the signature
+    /// ([`Via`]).
     pub id: Option<Cow<'a, str>>,
-    /// Whether the thoughts themselves are hidden in it (Anthropic's `redacted_thinking`).
+    /// Whether the signature contains the reasoning itself (Anthropic's `redacted_thinking`).
     pub redacted: bool,
 }
 
-/// How a signature came from a server that serves another vendor's models in OpenAI's dialect.
+/// The origin of a signature from a server that serves another provider's models in OpenAI's
+/// dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Via<'s> {
-    /// The name under which it stood, where the place has several.
+    /// The member that held it, if there are several.
     pub(crate) place: &'s str,
-    /// The call that it is of, where it came too late to stand in front of it.
+    /// The call that it belongs to, if it came too late to precede it.
     pub(crate) call: Option<&'s str>,
-    /// The model that sent it, as its upstream calls it.
+    /// The model that sent it, by its name at the upstream.
     pub(crate) model: &'s str,
 }
 
 impl<'a> Signature<'a> {
-    /// The signature `data` of `vendor`.
+    /// Creates the signature `data` of `vendor`.
     pub fn new(vendor: Vendor, data: impl Into<Cow<'a, str>>) -> Self {
         Self { vendor, data: data.into(), id: None, redacted: false }
     }
 
-    /// The mark of thoughts that came without a signature.
+    /// Creates the mark of reasoning without a signature.
     pub fn unsigned() -> Self {
         Self::new(Vendor::Unsigned, "")
     }
 
-    /// The same, with a life of its own.
+    /// Returns an owned copy.
     pub fn into_owned(self) -> Signature<'static> {
         Signature {
             vendor: self.vendor,
@@ -73,13 +76,13 @@ impl<'a> Signature<'a> {
         }
     }
 
-    /// The same, as a compatible server sent it.
+    /// Sets the origin at a compatible server.
     pub(crate) fn sent_by(self, via: Via<'_>) -> Self {
         let id = format!("{}\n{}\n{}", via.place, via.call.unwrap_or_default(), via.model);
         Self { id: Some(Cow::Owned(id)), ..self }
     }
 
-    /// How a compatible server sent it; none where its vendor did itself.
+    /// Returns the origin at a compatible server; `None` if the provider itself sent it.
     pub(crate) fn via(&self) -> Option<Via<'_>> {
         if !matches!(self.vendor, Vendor::Gemini | Vendor::Compatible) {
             return None;
@@ -89,13 +92,13 @@ impl<'a> Signature<'a> {
         Some(Via { place, call: (!call.is_empty()).then_some(call), model })
     }
 
-    /// Whether it is a signature of the call behind it, for clients whose dialect signs no calls.
+    /// Whether it signs the following call, for clients whose dialect cannot sign calls.
     pub(crate) fn is_of_next_call(&self) -> bool {
         matches!(self.vendor, Vendor::Gemini | Vendor::Compatible)
             && self.via().is_none_or(|via| via.call.is_none())
     }
 
-    /// How it travels in another vendor's field: standard base64.
+    /// Returns the wrapped form for a field of another provider: standard base64.
     pub fn wrapped(&self) -> String {
         let vendor = match (self.vendor, self.redacted) {
             (Vendor::Openai, _) => 'o',
@@ -109,8 +112,8 @@ impl<'a> Signature<'a> {
         wrap(&format!("{vendor}{}:{id}{}", id.len(), self.data))
     }
 
-    /// What a field of `native` holds: a wrapped signature, or the vendor's own. None where it is
-    /// marked as ours and is not whole.
+    /// Reads a field of `native`: a wrapped signature or the provider's own one. `None` if it has
+    /// the mark but is incomplete.
     pub fn read(field: &'a str, native: Vendor) -> Option<Signature<'a>> {
         if !field.starts_with(OWN_MARK) {
             return Some(Signature::new(native, field));
@@ -131,18 +134,18 @@ impl<'a> Signature<'a> {
         Some(Signature { vendor, data: Cow::Owned(data.to_owned()), id, redacted })
     }
 
-    /// Whether `field` holds something that the gateway wrapped.
+    /// Whether `field` contains a wrapped signature.
     pub fn is_own(field: &str) -> bool {
         field.starts_with(OWN_MARK)
     }
 }
 
-/// Wraps `text`, which [`unwrap`] gives back: standard base64 that begins with [`OWN_MARK`].
+/// Wraps `text` as standard base64 that begins with [`OWN_MARK`]; [`unwrap`] reverses it.
 pub(crate) fn wrap(text: &str) -> String {
     BASE64_STANDARD.encode(format!("tollgate:1{text}"))
 }
 
-/// What [`wrap`] wrapped, in either alphabet of base64; none where `field` is not whole.
+/// Reverses [`wrap`], in both base64 alphabets; `None` if `field` is incomplete.
 pub(crate) fn unwrap(field: &str) -> Option<String> {
     let standard: String = field
         .chars()

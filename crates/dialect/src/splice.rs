@@ -1,33 +1,33 @@
-//! Changing a few bytes of a body and leaving every other one as it came.
+//! Replaces ranges of a body and leaves all other bytes unchanged.
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-/// One change: the bytes in `range` give way to `replacement`. An empty range inserts.
+/// One edit: the bytes in `range` are replaced. An empty range inserts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
-    /// What goes, as byte offsets into the body.
+    /// The replaced byte range of the body.
     pub range: Range<usize>,
-    /// What comes in its place.
+    /// The new bytes.
     pub replacement: Bytes,
 }
 
 impl Edit {
-    /// Puts the JSON string for `text` in the place of `range`.
+    /// Creates an edit that replaces `range` with the JSON string `text`.
     pub fn text(range: Range<usize>, text: &str) -> Edit {
         let quoted = serde_json::to_vec(text).expect("a string can always be written as JSON");
         Edit { range, replacement: quoted.into() }
     }
 
-    /// Inserts `bytes` before the byte at `at`.
+    /// Creates an edit that inserts `bytes` at the offset `at`.
     pub fn insert(at: usize, bytes: &'static str) -> Edit {
         Edit { range: at..at, replacement: Bytes::from_static(bytes.as_bytes()) }
     }
 }
 
-/// The body with the edits made. Edits may come in any order and must not overlap; without edits
-/// nothing is copied.
+/// Returns the body with all edits applied. Edits may be in any order and must not overlap; without
+/// edits nothing is copied.
 ///
 /// # Panics
 /// When edits overlap or reach past the end of the body.
@@ -43,8 +43,8 @@ pub fn splice(body: &Bytes, edits: &[Edit]) -> Bytes {
     whole.freeze()
 }
 
-/// As [`splice`], but as pieces to be written one after the other, so that a large body is not
-/// copied. No piece is empty.
+/// Applies edits as [`splice`] does, but returns pieces to be written one after the other, so that
+/// a large body is not copied. No piece is empty.
 ///
 /// # Panics
 /// When edits overlap or reach past the end of the body.

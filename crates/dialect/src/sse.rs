@@ -1,57 +1,57 @@
-//! Server-sent events as bytes: where an event ends, and what it says.
+//! Splits server-sent events and reads their fields.
 //!
-//! Lines end at LF, CR LF or CR, and an event at an empty line. Nothing is decoded, and nothing is
-//! copied but an event that came in several pieces. Reading follows the HTML standard:
+//! Lines end with LF, CR LF or CR, and events with an empty line. Only events that came in several
+//! pieces are copied. Parsing follows the HTML standard:
 //! <https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>
 
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
-/// A piece of a stream, in the order in which it came. All blocks together are the stream.
+/// A block of a stream, in order. All blocks together are the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Block {
-    /// One whole event with the empty line behind it. It may be only a comment.
+    /// One whole event with its empty line. It may be only a comment.
     Event(Bytes),
-    /// A part of an event that is too large to be kept; not to be read.
+    /// A part of an event that is too large to be read.
     Oversized(Bytes),
 }
 
-/// Cuts a stream into events.
+/// Splits a stream into events.
 #[derive(Debug)]
 pub struct Splitter {
-    /// What of an unfinished event came in earlier pieces.
+    /// The earlier pieces of an incomplete event.
     kept: BytesMut,
     cap: usize,
     oversized: bool,
     line: Line,
 }
 
-/// What stands before the next byte.
+/// The state before the next byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
-    /// Nothing yet on this line.
+    /// The line is empty so far.
     Start,
-    /// Something on this line.
+    /// The line has text.
     Text,
-    /// The CR that ended a line with something on it. An LF would belong to it.
+    /// A CR ended a line with text; a following LF belongs to it.
     TextCr,
-    /// The CR that ended an empty line. An LF would belong to it.
+    /// A CR ended an empty line; a following LF belongs to it.
     EmptyCr,
 }
 
 impl Splitter {
-    /// A splitter that keeps events of up to `cap` bytes; larger ones pass as they come.
+    /// Creates a splitter for events of up to `cap` bytes; larger ones are passed on in parts.
     pub fn new(cap: usize) -> Splitter {
         Splitter { kept: BytesMut::new(), cap, oversized: false, line: Line::Start }
     }
 
-    /// Whether the last byte that came was not the end of an event.
+    /// Whether the last byte was inside an event.
     pub fn in_event(&self) -> bool {
         self.oversized || !self.kept.is_empty()
     }
 
-    /// The next piece of the stream; every event that is whole with it is told.
+    /// Reads the next piece of the stream and calls `each` with every complete event.
     pub fn push(&mut self, mut piece: Bytes, mut each: impl FnMut(Block)) {
         while let Some(end) = self.event_end(&piece) {
             let rest = piece.split_off(end);
@@ -74,7 +74,7 @@ impl Splitter {
         }
     }
 
-    /// The stream has ended: what is left counts as an event though its empty line is missing.
+    /// Ends the stream; returns the rest as an event without its empty line.
     pub fn finish(&mut self) -> Option<Block> {
         let left = self.kept.split().freeze();
         (!left.is_empty()).then_some(Block::Event(left))
@@ -91,8 +91,8 @@ impl Splitter {
         Block::Event(self.kept.split().freeze())
     }
 
-    /// Where in `piece` the current event ends. A CR at the end of a piece waits for the next
-    /// byte, which may be its LF.
+    /// Returns the offset in `piece` where the current event ends. A CR at the end of a piece waits
+    /// for the next byte, which may be its LF.
     fn event_end(&mut self, piece: &[u8]) -> Option<usize> {
         let mut at = 0;
         while at < piece.len() {
@@ -124,17 +124,18 @@ impl Splitter {
     }
 }
 
-/// What an event says.
+/// The fields of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields<'a> {
-    /// Its name, where it has one.
+    /// The name, if the event has one.
     pub name: Option<&'a [u8]>,
-    /// Its data lines, joined with LF. None where there was no data line: then it is no event.
+    /// The data lines, joined with LF; `None` if there is no data line, in which case it is not an
+    /// event.
     pub data: Option<Cow<'a, [u8]>>,
 }
 
 impl Fields<'_> {
-    /// Reads a block that a [`Splitter`] cut.
+    /// Reads the fields of a block.
     pub fn read(block: &[u8]) -> Fields<'_> {
         let mut fields = Fields { name: None, data: None };
         let mut rest = block.strip_prefix(b"\xef\xbb\xbf").unwrap_or(block);
@@ -165,8 +166,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The value of the field `name`, if that is what the line holds. One space in front is not part
-/// of it.
+/// Returns the value if the line holds the field `name`. One leading space is not part of it.
 fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let rest = line.strip_prefix(name)?;
     if rest.is_empty() {

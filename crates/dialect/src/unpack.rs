@@ -1,6 +1,5 @@
-//! What comes compressed: answers although nobody asked, unpacked piece by piece, so that a stream
-//! stays one; and requests, whole. What may come out is bounded while it comes out, and so is the
-//! memory that a decoder takes for itself.
+//! Decompresses bodies: answers piece by piece, so that a stream stays one, and requests as a
+//! whole. The output and the memory of each decoder are bounded.
 
 use std::io::{self, Read, Write};
 
@@ -12,16 +11,16 @@ use flate2::{
 };
 use zstd::stream::{read::Decoder as ZstdReader, write::Decoder as ZstdDecoder};
 
-/// One piece may grow to so much; a provider's answer does not, only an attack.
+/// Largest output of one piece, in bytes. Provider answers stay below it; an attack does not.
 const GROWTH_CAP: usize = 16 << 20;
-/// Most codings one over the other.
+/// Most codings that may be applied to one body.
 const LAYERS_MAX: usize = 3;
-/// The largest window of `zstd` that may be needed on the web: 8 MiB (RFC 9659).
+/// The largest `zstd` window on the web: 8 MiB (RFC 9659).
 const ZSTD_WINDOW_LOG: u32 = 23;
-/// So much is unpacked at once.
+/// Size of the output buffer, in bytes.
 const BUFFER: usize = 4096;
 
-/// How a body is compressed: in one way, or in several over each other.
+/// The content codings of a body, in the order of application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coding {
     /// In the order in which they were applied.
@@ -31,15 +30,15 @@ pub struct Coding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
     Gzip,
-    /// `deflate`, which means zlib's format.
+    /// `deflate`: the zlib format.
     Deflate,
     Zstd,
     Brotli,
 }
 
 impl Coding {
-    /// Reads the value of `Content-Encoding`; `None` where it holds a coding that cannot be undone
-    /// here, or too many.
+    /// Parses a `Content-Encoding` value; `None` for codings that the gateway cannot decode, or too
+    /// many of them.
     pub fn of(content_encoding: &str) -> Option<Coding> {
         let mut layers = [None; LAYERS_MAX];
         let mut count = 0;
@@ -63,11 +62,11 @@ impl Coding {
         self.layers[0].is_none()
     }
 
-    /// Unpacks a whole body; `None` where it would be larger than `max`.
+    /// Decompresses a whole body; `None` if it is larger than `max` bytes.
     ///
     /// # Errors
     ///
-    /// Fails where it is not compressed like that, or not whole.
+    /// Returns an error if the body is truncated or not compressed like this.
     pub fn unpack(self, packed: &[u8], max: usize) -> io::Result<Option<Vec<u8>>> {
         let mut reader: Box<dyn Read + '_> = Box::new(packed);
         for layer in self.layers.into_iter().rev().flatten() {
@@ -88,7 +87,8 @@ impl Coding {
     }
 }
 
-/// The first byte of a brotli stream with a window of up to 1 GiB, which is no part of RFC 7932.
+/// Whether this first byte of a brotli stream announces a window of up to 1 GiB, which RFC 7932
+/// does not have.
 fn has_large_window(first: u8) -> bool {
     first & 0x7f == 0x11
 }
@@ -97,7 +97,7 @@ fn invalid(words: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
-/// A brotli stream whose window is not larger than the web allows.
+/// A brotli stream; large windows are refused.
 struct Guarded<R> {
     reader: R,
     began: bool,
@@ -119,7 +119,7 @@ impl<R: Read> Read for Guarded<R> {
     }
 }
 
-/// What came out of one decoder and was not taken yet, up to [`GROWTH_CAP`].
+/// The output of one decoder, up to [`GROWTH_CAP`].
 #[derive(Debug, Default)]
 struct Bounded(Vec<u8>);
 
@@ -137,9 +137,9 @@ impl Write for Bounded {
     }
 }
 
-/// Unpacks one body piece by piece.
+/// Decompresses one body piece by piece.
 pub(crate) struct Unpacker {
-    /// The outermost coding first.
+    /// The decoders, for the outermost coding first.
     layers: Vec<Decoder>,
 }
 
@@ -157,7 +157,7 @@ enum Decoder {
         decoder: Box<BrotliDecoder<Bounded>>,
         began: bool,
     },
-    /// No decoder could be made.
+    /// The decoder could not be created.
     Broken,
 }
 
@@ -167,7 +167,7 @@ impl Unpacker {
         Unpacker { layers: layers.collect() }
     }
 
-    /// Everything that the next piece makes readable.
+    /// Reads the next piece; returns all output that it makes available.
     pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<Bytes> {
         let mut unpacked: Option<Vec<u8>> = None;
         for layer in &mut self.layers {
@@ -222,7 +222,7 @@ fn push<D: Write>(
     while !piece.is_empty() {
         let taken = decoder.write(&piece[..piece.len().min(BUFFER)])?;
         if taken == 0 {
-            // What stands behind the end does not belong to the body.
+            // Bytes after the end do not belong to the body.
             break;
         }
         piece = &piece[taken..];
@@ -262,7 +262,7 @@ mod tests {
         packed
     }
 
-    /// The text in every coding, and in some over each other.
+    /// Compresses the text in every coding, and in some combinations.
     fn packed(text: &[u8]) -> Vec<(Coding, Vec<u8>)> {
         let cases = [
             ("gzip", gzip(text)),

@@ -1,8 +1,8 @@
-//! JSON as it was written: a tree that borrows from its text.
+//! A JSON tree that borrows from its text.
 //!
-//! Every value knows the bytes it was read from, so that schemas, arguments and numbers leave with
-//! the digits, the order and the spelling with which they came. A string without escapes is not
-//! copied. Depth is bounded by [`MAX_DEPTH`].
+//! Every value keeps the text from which it was read, so that schemas, arguments and numbers keep
+//! their digits, order and spelling. A string without escapes is not copied. Depth is bounded by
+//! [`MAX_DEPTH`].
 
 use std::borrow::Cow;
 
@@ -11,14 +11,14 @@ use crate::{
     json::{MAX_DEPTH, Scanner, check_utf8},
 };
 
-/// A JSON value and the text it was read from.
+/// A JSON value and its text.
 #[derive(Debug, Clone)]
 pub struct Value<'a> {
     raw: &'a str,
     kind: Kind<'a>,
 }
 
-/// What a [`Value`] is.
+/// The kind of a [`Value`].
 #[derive(Debug, Clone)]
 pub enum Kind<'a> {
     /// `null`
@@ -38,7 +38,11 @@ pub enum Kind<'a> {
 static NULL: Value<'static> = Value { raw: "null", kind: Kind::Null };
 
 impl<'a> Value<'a> {
-    /// Reads a whole JSON text.
+    /// Parses a whole JSON text.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Malformed`] with the position of the error.
     pub fn read(text: &'a [u8]) -> Result<Value<'a>, Malformed> {
         check_utf8(text)?;
         if text.trim_ascii().is_empty() {
@@ -50,39 +54,43 @@ impl<'a> Value<'a> {
         Ok(value)
     }
 
-    /// The same for a text that is known to be UTF-8.
+    /// Parses a whole JSON text that is known to be UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Malformed`] with the position of the error.
     pub fn of(text: &'a str) -> Result<Value<'a>, Malformed> {
         Value::read(text.as_bytes())
     }
 
-    /// The text it was read from, quotes and brackets included.
+    /// Returns the text of the value, including quotes or brackets.
     pub fn raw(&self) -> &'a str {
         self.raw
     }
 
-    /// What it is.
+    /// Returns the kind of the value.
     pub fn kind(&self) -> &Kind<'a> {
         &self.kind
     }
 
-    /// The member `name` of an object. `null` where there is none: the dialects do not tell the
-    /// two apart. Of members with one name the last one counts.
+    /// Returns the member `name` of an object, or `null` if there is none: the dialects do not
+    /// distinguish the two. Of several members with this name the last one counts.
     pub fn get(&self, name: &str) -> &Value<'a> {
         self.find(name).unwrap_or(&NULL)
     }
 
-    /// The member `name` of an object; none where it is missing or null.
+    /// Returns the member `name` of an object; `None` if it is missing or null.
     pub fn find(&self, name: &str) -> Option<&Value<'a>> {
         let found = self.members().iter().rev().find(|(key, _)| key == name);
         found.map(|(_, value)| value).filter(|value| !value.is_null())
     }
 
-    /// The first of several names that is there and not null (`inlineData`, `inline_data`).
+    /// Returns the first of several members that is not null (`inlineData`, `inline_data`).
     pub fn any(&self, names: &[&str]) -> Option<&Value<'a>> {
         names.iter().find_map(|name| self.find(name))
     }
 
-    /// Whether it is `null` (or was not there).
+    /// Whether it is `null` or missing.
     pub fn is_null(&self) -> bool {
         matches!(self.kind, Kind::Null)
     }
@@ -97,7 +105,7 @@ impl<'a> Value<'a> {
         matches!(self.kind, Kind::Array(_))
     }
 
-    /// The members of an object in their order; empty for anything else.
+    /// Returns the members of an object, in order; empty for other kinds.
     pub fn members(&self) -> &[(Cow<'a, str>, Value<'a>)] {
         match &self.kind {
             Kind::Object(members) => members,
@@ -105,7 +113,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The values of a list; empty for anything else.
+    /// Returns the items of a list; empty for other kinds.
     pub fn items(&self) -> &[Value<'a>] {
         match &self.kind {
             Kind::Array(items) => items,
@@ -137,17 +145,17 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The digits of a number as they were written.
+    /// Returns the number as it was written.
     pub fn number(&self) -> Option<&'a str> {
         matches!(self.kind, Kind::Number).then_some(self.raw)
     }
 
-    /// A number that is no fraction and not below zero; also written as `12.0`.
+    /// Returns a non-negative whole number, also if written as `12.0`.
     pub fn u64(&self) -> Option<u64> {
         let text = self.number()?;
         text.parse().ok().or_else(|| {
             let float: f64 = text.parse().ok()?;
-            // In the range that was checked the conversion is exact.
+            // The value is in range: the conversion is exact.
             (float.fract() == 0.0 && (0.0..9e15).contains(&float)).then_some(float as u64)
         })
     }
@@ -227,8 +235,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A string without its quotes and escapes. Half a surrogate pair, which JSON can spell and
-    /// text cannot hold, becomes U+FFFD.
+    /// Reads a string and its escapes. An unpaired surrogate becomes U+FFFD.
     fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let range = self.scanner.string()?;
         let written = &self.scanner.text[range.clone()];
@@ -242,12 +249,13 @@ impl<'a> Parser<'a> {
     }
 
     fn slice(&self, start: usize) -> &'a str {
-        // The whole text was checked, and values begin and end at ASCII.
+        // The whole text is valid UTF-8, and values begin and end at ASCII characters.
         std::str::from_utf8(&self.scanner.text[start..self.scanner.at]).unwrap_or_default()
     }
 }
 
-/// Unescapes what the scanner accepted and `serde_json` did not: lone surrogates.
+/// Unescapes strings that the scanner accepts and `serde_json` rejects: those with unpaired
+/// surrogates.
 fn unescape(written: &str) -> String {
     let mut units: Vec<u16> = Vec::with_capacity(written.len());
     let mut chars = written.chars();
@@ -266,7 +274,7 @@ fn unescape(written: &str) -> String {
             Some('t') => 9,
             Some('b') => 8,
             Some('f') => 12,
-            // The scanner let only ASCII through here.
+            // The scanner accepts only ASCII here.
             Some(other) => u16::try_from(u32::from(other)).unwrap_or(0xfffd),
             None => break,
         };

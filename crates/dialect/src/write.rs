@@ -1,4 +1,4 @@
-//! Writing JSON: members and items in the order in which they are named, without a tree.
+//! Writes JSON without a tree: members and items in the order of the calls.
 //!
 //! ```
 //! let mut out = Vec::new();
@@ -11,14 +11,14 @@
 
 use std::{borrow::Cow, io::Write};
 
-/// An object that is being written.
+/// An object being written.
 #[derive(Debug)]
 pub struct Object<'o> {
     out: &'o mut Vec<u8>,
     begun: bool,
 }
 
-/// A list that is being written.
+/// A list being written.
 #[derive(Debug)]
 pub struct Array<'o> {
     out: &'o mut Vec<u8>,
@@ -44,14 +44,14 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a string can always be written into memory");
 }
 
-/// What `fill` writes, as text.
+/// Returns the object that `fill` writes, as text.
 pub fn object_text(fill: impl FnOnce(&mut Object<'_>)) -> String {
     let mut out = Vec::new();
     object(&mut out, fill);
     String::from_utf8(out).expect("only text was written")
 }
 
-/// The JSON text `json` without the space between its tokens, and so in one line.
+/// Returns `json` without white space between its tokens, which makes it one line.
 pub fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut quoted, mut escaped) = (false, false);
@@ -69,8 +69,8 @@ pub fn compact(json: &str) -> String {
     out
 }
 
-/// The JSON text `json` with the characters themselves in place of their numbers, for models that read
-/// it as text: some clients escape all that is not ASCII. What must be escaped stays so.
+/// Returns `json` with escaped characters written out, for models that read it as text: some
+/// clients escape everything outside ASCII. Required escapes stay.
 pub fn legible(json: &str) -> Cow<'_, str> {
     if !json.contains("\\u") {
         return Cow::Borrowed(json);
@@ -91,8 +91,8 @@ pub fn legible(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The character that the escape at the start of `text` gives by its number, and how long the
-/// escape is.
+/// Returns the character of the numeric escape at the start of `text`, and the length of the
+/// escape.
 fn numbered(text: &str) -> (Option<char>, usize) {
     let unit = |text: &str| {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
@@ -116,21 +116,22 @@ impl Object<'_> {
         string(self.out, value);
     }
 
-    /// A string, where there is one.
+    /// Writes a string member if there is a value.
     pub fn text_if(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
-    /// A string that is joined from `parts`.
+    /// Writes a string member joined from `parts`.
     pub fn joined(&mut self, name: &str, parts: &[&str]) {
         self.name(name);
         self.out.push(b'"');
         for part in parts {
             let at = self.out.len();
             string(self.out, part);
-            // Its quotes go: the closing one is the last byte, the opening one gives its place up.
+            // Its quotes are removed: the closing one is the last byte, the opening one is
+            // overwritten.
             self.out.pop();
             self.out.copy_within(at + 1.., at);
             self.out.pop();
@@ -144,7 +145,7 @@ impl Object<'_> {
         self.out.extend_from_slice(json.as_bytes());
     }
 
-    /// JSON that is already written, where there is some.
+    /// Writes a member with existing JSON, if there is any.
     pub fn raw_if(&mut self, name: &str, json: Option<&str>) {
         if let Some(json) = json {
             self.raw(name, json);
@@ -219,7 +220,7 @@ impl Array<'_> {
         object(self.out, fill);
     }
 
-    /// Whether nothing stands in it yet.
+    /// Whether it is still empty.
     pub fn is_empty(&self) -> bool {
         !self.begun
     }

@@ -1,4 +1,4 @@
-//! What a model answers.
+//! Answers of a model.
 
 use std::borrow::Cow;
 
@@ -8,9 +8,9 @@ use crate::{Signature, Tokens};
 /// A whole answer.
 #[derive(Debug, Clone, Default)]
 pub struct Answer<'a> {
-    /// One for each candidate, in their order; never empty in a good answer.
+    /// The candidates, in order; never empty in a valid answer.
     pub choices: Vec<Choice<'a>>,
-    /// What it used, where the provider says so.
+    /// The usage, if the provider reported it.
     pub usage: Option<Tokens>,
 }
 
@@ -19,7 +19,7 @@ pub struct Answer<'a> {
 pub struct Choice<'a> {
     /// Its content, in order.
     pub blocks: Vec<Block<'a>>,
-    /// Why it ends here.
+    /// The finish reason.
     pub finish: Finish<'a>,
     /// Log probabilities, one for each token.
     pub logprobs: Vec<Logprob<'a>>,
@@ -32,67 +32,68 @@ pub enum Block<'a> {
     Text {
         /// The text.
         text: Cow<'a, str>,
-        /// What it refers to.
+        /// The sources of the text.
         citations: Vec<Citation<'a>>,
-        /// Gemini signs texts too.
+        /// The signature; only Gemini signs texts.
         signature: Option<Signature<'a>>,
     },
-    /// What the model thought.
+    /// Reasoning.
     Thinking {
-        /// As far as it is shown.
+        /// The visible text of the reasoning.
         text: Cow<'a, str>,
-        /// Its vendor's signature.
+        /// The signature of the provider.
         signature: Option<Signature<'a>>,
     },
-    /// A tool is to be called.
+    /// A tool call.
     Call {
-        /// What will pair it with its result; never empty.
+        /// The id that pairs the call with its result; never empty.
         id: Cow<'a, str>,
-        /// Which tool, as the client named it.
+        /// The tool, as the client named it.
         name: Name<'a>,
         /// A JSON object as it was written, or plain text for a free-form tool. May be empty.
         input: Cow<'a, str>,
-        /// Gemini signs calls.
+        /// The signature; only Gemini signs calls.
         signature: Option<Signature<'a>>,
     },
-    /// The model declines.
+    /// The refusal of the model.
     Refusal(Cow<'a, str>),
-    /// The model made an image.
+    /// A generated image.
     Image(Image<'a>),
 }
 
-/// An image that a model made.
+/// A generated image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image<'a> {
-    /// Its MIME type: `image/png`.
+    /// The MIME type, for example `image/png`.
     pub mime: Cow<'a, str>,
-    /// Its bytes as base64 in the standard alphabet, padded.
+    /// The image as padded base64 in the standard alphabet.
     pub data: Cow<'a, str>,
 }
 
 impl Image<'_> {
-    /// The same, with a life of its own.
+    /// Returns an owned copy.
     pub fn into_owned(self) -> Image<'static> {
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         Image { mime: own(self.mime), data: own(self.data) }
     }
 }
 
-/// What a text refers to. Only what has an address is kept.
+/// A source of a text. Only sources with an address are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation<'a> {
-    /// Where to read it.
+    /// The address.
     pub url: Cow<'a, str>,
-    /// What it is called.
+    /// The title.
     pub title: Option<Cow<'a, str>>,
-    /// The words that are cited.
+    /// The quoted text.
     pub cited: Option<Cow<'a, str>>,
-    /// Which part of the block's text refers to it, in characters; none for all of it.
+    /// The part of the block's text that the source supports, in characters; `None` for the whole
+    /// text.
     pub span: Option<(u64, u64)>,
 }
 
 impl Citation<'_> {
-    /// The same, with a life of its own.
+    /// Returns an owned copy.
     pub fn into_owned(self) -> Citation<'static> {
         let own = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
         Citation {
@@ -104,26 +105,26 @@ impl Citation<'_> {
     }
 }
 
-/// Why an answer ends.
+/// The reason why an answer ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Finish<'a> {
-    /// The model had said it all.
+    /// The model finished.
     #[default]
     Stop,
-    /// One of the client's stop sequences came; which, where it is told.
+    /// A stop sequence of the client, if it is known which.
     Sequence(Option<Cow<'a, str>>),
-    /// The limit of the output or of the context.
+    /// The limit of the output or of the context was reached.
     Length,
-    /// Tools are to be called.
+    /// The model called tools.
     Calls,
-    /// Filtered or refused; why, where it is told.
+    /// The answer was filtered or refused; the reason, if it is known.
     Filtered(Option<Cow<'a, str>>),
-    /// The model paused and may be asked to go on (Anthropic).
+    /// The model paused and can be continued (Anthropic).
     Paused,
 }
 
 impl<'a> Answer<'a> {
-    /// Tells the whole answer as if it came as a stream.
+    /// Emits the whole answer as the events of a stream.
     pub fn tell(self, emit: &mut dyn FnMut(Event<'_>)) {
         emit(Event::Start);
         for (choice, said) in (0..).zip(self.choices) {
@@ -180,7 +181,7 @@ impl<'a> Block<'a> {
 }
 
 impl Finish<'_> {
-    /// The same, with a life of its own.
+    /// Returns an owned copy.
     pub fn into_owned(self) -> Finish<'static> {
         let own = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
         match self {
@@ -201,12 +202,12 @@ pub struct Logprob<'a> {
     pub token: Cow<'a, str>,
     /// The number as it was written.
     pub logprob: Cow<'a, str>,
-    /// The likeliest tokens at this place, with theirs.
+    /// The most likely tokens at this position, with their log probabilities.
     pub top: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl Logprob<'_> {
-    /// The same, with a life of its own.
+    /// Returns an owned copy.
     pub fn into_owned(self) -> Logprob<'static> {
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         Logprob {

@@ -1,18 +1,18 @@
-//! What a model answers, as it comes.
+//! The events of a streamed answer.
 
 use std::borrow::Cow;
 
 use super::{Citation, Finish, Image, Logprob, Name};
 use crate::{Failure, Signature, Tokens};
 
-/// One step of an answer that comes as a stream.
+/// One event of a streamed answer.
 ///
-/// A block is named by its candidate and a number that grows with each block of that candidate.
-/// Blocks may overlap (calls in a Chat Completions stream do); every block that was opened is
-/// closed before its candidate finishes, and nothing follows `Finish` but `Usage`.
+/// A block is identified by its candidate and a number that grows with each block of that
+/// candidate. Blocks may overlap (calls in a Chat Completions stream do). Every opened block is
+/// closed before its candidate finishes, and only `Usage` may follow `Finish`.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
-    /// The answer begins. Comes first and once.
+    /// The answer begins. This event is the first and occurs once.
     Start,
     /// A block begins.
     Open {
@@ -20,20 +20,20 @@ pub enum Event<'a> {
         choice: u32,
         /// The block.
         block: u32,
-        /// What it is.
+        /// The kind of block.
         opening: Opening<'a>,
     },
-    /// More text of a block: of its text, its thought, its refusal or its input.
+    /// More text of a block: text, reasoning, refusal or input of a call.
     Delta {
         /// The candidate.
         choice: u32,
         /// The block.
         block: u32,
-        /// What is added.
+        /// The added text.
         text: Cow<'a, str>,
     },
-    /// The signature of a block, whole. Comes at most once a block, while it is open; that of a call
-    /// directly behind its `Open`.
+    /// The whole signature of a block. It occurs at most once per block, while the block is open;
+    /// that of a call directly after its `Open`.
     Signature {
         /// The candidate.
         choice: u32,
@@ -42,7 +42,7 @@ pub enum Event<'a> {
         /// The signature.
         signature: Signature<'a>,
     },
-    /// What a text refers to.
+    /// A source of a text.
     Cite {
         /// The candidate.
         choice: u32,
@@ -51,62 +51,62 @@ pub enum Event<'a> {
         /// The source.
         citation: Citation<'a>,
     },
-    /// The model made an image; it is told whole, between blocks or while one is open.
+    /// A whole generated image, between blocks or while one is open.
     Image {
         /// The candidate.
         choice: u32,
         /// The image.
         image: Image<'a>,
     },
-    /// Log probabilities of the text that came last.
+    /// Log probabilities of the preceding text.
     Logprobs {
         /// The candidate.
         choice: u32,
         /// One for each token.
         logprobs: Vec<Logprob<'a>>,
     },
-    /// A block is whole.
+    /// A block is complete.
     Close {
         /// The candidate.
         choice: u32,
         /// The block.
         block: u32,
     },
-    /// A candidate is whole.
+    /// A candidate is complete.
     Finish {
         /// The candidate.
         choice: u32,
-        /// Why.
+        /// The finish reason.
         finish: Finish<'a>,
     },
-    /// What was used so far; replaces what was said before.
+    /// The usage so far; it replaces earlier reports.
     Usage(Tokens),
-    /// It broke. Nothing follows.
+    /// The answer failed. No event follows.
     Failed(Failure),
-    /// All of it is there. Nothing follows.
+    /// The answer is complete. No event follows.
     End,
 }
 
-/// What a block is, as known when it begins.
+/// The kind of a block, as far as it is known at its beginning.
 #[derive(Debug, Clone)]
 pub enum Opening<'a> {
     /// Plain text.
     Text,
-    /// What the model thinks.
+    /// Reasoning.
     Thinking,
-    /// The model declines.
+    /// A refusal of the model.
     Refusal,
-    /// A tool is to be called.
+    /// A tool call.
     Call {
-        /// What will pair it with its result; never empty.
+        /// The id that pairs the call with its result; never empty.
         id: Cow<'a, str>,
-        /// Which tool, as the client named it.
+        /// The tool, as the client named it.
         name: Name<'a>,
     },
 }
 
 impl Event<'_> {
-    /// The same, with a life of its own.
+    /// Returns an owned copy.
     pub fn into_owned(self) -> Event<'static> {
         match self {
             Event::Start => Event::Start,
@@ -139,7 +139,7 @@ impl Event<'_> {
 }
 
 impl Opening<'_> {
-    /// The same, with a life of its own.
+    /// Returns an owned copy.
     pub fn into_owned(self) -> Opening<'static> {
         match self {
             Opening::Text => Opening::Text,

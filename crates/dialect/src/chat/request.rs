@@ -1,51 +1,50 @@
-//! What is asked of a model.
+//! Requests to a model.
 
 use std::{borrow::Cow, slice};
 
 use super::{Name, Schema, Tool, ToolChoice};
 use crate::Signature;
 
-/// A call for text, whatever the dialect it came in.
+/// A request for text, in no particular dialect.
 #[derive(Debug, Clone, Default)]
 pub struct Request<'a> {
     /// The model as the client named it.
     pub model: Cow<'a, str>,
-    /// Whether the answer is to come as a stream.
+    /// Whether a stream is requested.
     pub stream: bool,
-    /// Who said what. System turns stand where they stood; those in front of all others are the
-    /// system prompt.
+    /// The turns of the conversation. System turns keep their position; those before all others are
+    /// the system prompt.
     pub turns: Vec<Turn<'a>>,
-    /// The functions that may be called. Tools that a vendor runs itself are not among them.
+    /// The tools. Tools that a provider runs itself are not included.
     pub tools: Vec<Tool<'a>>,
-    /// Which of them may or must be called.
+    /// Which tools may or must be called.
     pub tool_choice: Option<Said<'a, ToolChoice<'a>>>,
-    /// Whether several calls may be made at once.
+    /// Whether several tools may be called in one answer.
     pub parallel_calls: Option<Said<'a, bool>>,
-    /// Most tokens of the answer.
+    /// The output limit, in tokens.
     pub max_output: Option<Said<'a, u64>>,
-    /// Texts that end the answer.
+    /// The stop sequences.
     pub stop: Option<Said<'a, Vec<Cow<'a, str>>>>,
-    /// How tokens are drawn.
+    /// Sampling parameters.
     pub sampling: Sampling<'a>,
-    /// How much to think.
+    /// Reasoning parameters.
     pub thinking: Option<Said<'a, Thinking>>,
-    /// In which form to answer; none for text.
+    /// The format of the answer; `None` for text.
     pub format: Option<Said<'a, Format<'a>>>,
-    /// How many answers.
+    /// The number of candidates.
     pub candidates: Option<Said<'a, u64>>,
-    /// Log probabilities of the answer's tokens, with so many alternatives to each.
+    /// The number of alternatives for which log probabilities are requested, per token.
     pub logprobs: Option<Said<'a, u64>>,
-    /// Who the end user is, in the client's own terms.
+    /// The client's identifier of the end user.
     pub user: Option<Said<'a, Cow<'a, str>>>,
-    /// How the client wants its answer.
+    /// The requested form of the answer.
     pub wish: Wish,
-    /// What was asked for and cannot be said in the common model, as the client spelled it: every
-    /// other dialect will do without it.
+    /// Fields that the common model cannot hold, as the client spelled them; conversion drops them.
     pub dropped: Vec<String>,
 }
 
 impl<'a> Request<'a> {
-    /// The turns of the system prompt, and all others.
+    /// Returns the turns of the system prompt, and all others.
     pub(crate) fn prompt_and_turns(&self) -> (&[Turn<'a>], &[Turn<'a>]) {
         let leading = self.turns.iter().take_while(|turn| turn.role == Role::System).count();
         self.turns.split_at(leading)
@@ -72,17 +71,17 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A value and where the client said it, as a path in the client's own spelling.
+/// A value and its path in the client's request, in the client's spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said<'a, T> {
-    /// What was said.
+    /// The value.
     pub value: T,
-    /// Where: `presence_penalty`, `generationConfig.topK`.
+    /// The path, for example `presence_penalty` or `generationConfig.topK`.
     pub path: Cow<'a, str>,
 }
 
 impl<'a, T> Said<'a, T> {
-    /// What was said, and where.
+    /// Creates a value with its path.
     pub fn new(value: T, path: impl Into<Cow<'a, str>>) -> Self {
         Self { value, path: path.into() }
     }
@@ -91,37 +90,37 @@ impl<'a, T> Said<'a, T> {
 /// How tokens are drawn. Numbers are kept as they were written.
 #[derive(Debug, Clone, Default)]
 pub struct Sampling<'a> {
-    /// Temperature; 0 to 2, with Anthropic 0 to 1.
+    /// Temperature: 0 to 2, for Anthropic 0 to 1.
     pub temperature: Option<Said<'a, &'a str>>,
     /// Nucleus sampling.
     pub top_p: Option<Said<'a, &'a str>>,
-    /// Only the likeliest so many.
+    /// The number of most likely tokens to sample from.
     pub top_k: Option<Said<'a, &'a str>>,
-    /// For answers that can be repeated.
+    /// The seed, for reproducible answers.
     pub seed: Option<Said<'a, &'a str>>,
-    /// Against tokens that were there already.
+    /// The penalty of tokens that occurred already.
     pub presence_penalty: Option<Said<'a, &'a str>>,
-    /// Against tokens that were there often.
+    /// The penalty of tokens by their frequency.
     pub frequency_penalty: Option<Said<'a, &'a str>>,
-    /// For or against certain tokens: an object as it was written.
+    /// The bias of single tokens: an object as it was written.
     pub logit_bias: Option<Said<'a, &'a str>>,
 }
 
-/// How much to think.
+/// Reasoning parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Thinking {
-    /// On the common scale; none leaves it to the model.
+    /// The effort on the common scale; `None` leaves it to the model.
     pub effort: Option<Effort>,
-    /// Most tokens to spend on it, where the client said a number.
+    /// The token budget, if the client gave a number.
     pub budget: Option<u64>,
-    /// Whether the client wants to see thoughts (or a summary of them).
+    /// Whether the client wants to see the reasoning or a summary of it.
     pub shown: bool,
 }
 
-/// How hard to think. The order is the scale.
+/// The reasoning effort. The order is the scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {
-    /// Not at all.
+    /// No reasoning.
     None,
     /// `minimal`
     Minimal,
@@ -149,7 +148,7 @@ impl Effort {
         Effort::Max,
     ];
 
-    /// The name in every dialect that has one.
+    /// Returns the name, which is the same in all dialects.
     pub const fn as_str(self) -> &'static str {
         match self {
             Effort::None => "none",
@@ -162,12 +161,12 @@ impl Effort {
         }
     }
 
-    /// The effort of this name; case does not matter.
+    /// Returns the effort with this name, ignoring case.
     pub fn named(name: &str) -> Option<Effort> {
         Effort::ALL.into_iter().find(|effort| effort.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// The tokens that are usual for it.
+    /// Returns the usual token budget of the effort.
     pub const fn budget(self) -> u64 {
         match self {
             Effort::None => 0,
@@ -180,8 +179,8 @@ impl Effort {
         }
     }
 
-    /// The highest effort whose usual tokens do not exceed `budget`; at least `Minimal` for any
-    /// number but zero.
+    /// Returns the highest effort whose usual budget does not exceed `budget`; at least `Minimal`
+    /// unless `budget` is zero.
     pub fn of_budget(budget: u64) -> Effort {
         if budget == 0 {
             return Effort::None;
@@ -191,41 +190,41 @@ impl Effort {
     }
 }
 
-/// In which form to answer.
+/// The format of the answer.
 #[derive(Debug, Clone)]
 pub enum Format<'a> {
     /// Any JSON object.
     JsonObject,
     /// JSON that fits a schema.
     JsonSchema {
-        /// What the client calls it.
+        /// The client's name of the schema.
         name: Option<Cow<'a, str>>,
-        /// What it is for.
+        /// The description of the schema.
         description: Option<Cow<'a, str>>,
         /// The JSON schema.
         schema: Schema<'a>,
-        /// Whether the answer must fit it strictly.
+        /// Whether the answer must match the schema strictly.
         strict: Option<bool>,
     },
 }
 
-/// Who speaks.
+/// The role of a speaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Whoever set the model up.
+    /// The instructions.
     System,
-    /// Whoever asks.
+    /// The user.
     User,
     /// The model.
     Assistant,
 }
 
-/// What one of them said. Results of tools stand in turns of the user.
+/// A turn of the conversation. Tool results are in turns of the user.
 #[derive(Debug, Clone)]
 pub struct Turn<'a> {
-    /// Who speaks.
+    /// The speaker.
     pub role: Role,
-    /// What was said, in order.
+    /// The content, in order.
     pub pieces: Vec<Piece<'a>>,
 }
 
@@ -239,38 +238,38 @@ pub enum Piece<'a> {
         /// Gemini signs texts too.
         signature: Option<Signature<'a>>,
     },
-    /// An image, a document, a sound.
+    /// An image, document, audio or video.
     Media(Media<'a>),
     /// What the model thought.
     Thinking {
         /// As far as it was shown.
         text: Cow<'a, str>,
-        /// Its vendor's signature. Thoughts without one are not sent to another vendor.
+        /// The signature of the provider. Reasoning without one is not sent to another provider.
         signature: Option<Signature<'a>>,
     },
-    /// The model calls a tool.
+    /// A tool call of the model.
     Call {
-        /// What pairs it with its result.
+        /// The id that pairs the call with its result.
         id: Cow<'a, str>,
-        /// Which tool.
+        /// The tool.
         name: Name<'a>,
         /// A JSON object as it was written, or plain text for a free-form tool. May be empty.
         input: Cow<'a, str>,
         /// Gemini signs calls.
         signature: Option<Signature<'a>>,
     },
-    /// What a tool gave.
+    /// The result of a tool.
     Result {
         /// The id of the call.
         id: Cow<'a, str>,
-        /// The tool's name, where the dialect says it again.
+        /// The name of the tool, if the dialect repeats it.
         name: Option<Cow<'a, str>>,
         /// Texts and media.
         content: Vec<Piece<'a>>,
         /// Whether the tool failed.
         is_error: bool,
     },
-    /// The model declined.
+    /// A refusal of the model.
     Refusal(Cow<'a, str>),
 }
 
@@ -281,49 +280,49 @@ pub struct Media<'a> {
     pub kind: MediaKind,
     /// Where it is.
     pub source: Source<'a>,
-    /// Its MIME type, where it is told: `image/png`.
+    /// The MIME type, if it is given, for example `image/png`.
     pub mime: Option<Cow<'a, str>>,
     /// The name or title of a document.
     pub name: Option<Cow<'a, str>>,
-    /// How closely to look: OpenAI's `detail`.
+    /// The resolution: OpenAI's `detail`.
     pub detail: Option<Cow<'a, str>>,
-    /// Where in the request it stood, for refusals: `messages[0].content[1]`.
+    /// The path in the request, for error messages: `messages[0].content[1]`.
     pub path: String,
 }
 
-/// What a medium is.
+/// The kind of a medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaKind {
-    /// A picture.
+    /// An image.
     Image,
-    /// A sound.
+    /// Audio.
     Audio,
-    /// A PDF, a text file.
+    /// A PDF or text file.
     Document,
-    /// A film.
+    /// A video.
     Video,
 }
 
-/// Where a medium is.
+/// The location of a medium.
 #[derive(Debug, Clone)]
 pub enum Source<'a> {
     /// At an address.
     Url(Cow<'a, str>),
-    /// Here: base64 in the standard alphabet, padded.
+    /// Embedded: padded base64 in the standard alphabet.
     Base64(Cow<'a, str>),
-    /// Here, as text.
+    /// Embedded text.
     Text(Cow<'a, str>),
-    /// In the account of one vendor, under this id.
+    /// A file in the account of one provider, by id.
     File(Cow<'a, str>),
 }
 
-/// How a client wants its answer: what the encoders of answers need to know of the question. It
+/// The requested form of the answer: properties of the request that encoders of answers need. It
 /// outlives the request's body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wish {
     /// Usage at the end of a stream (Chat Completions: `stream_options.include_usage`).
     pub include_usage: bool,
-    /// The one call there may be as `function_call` (Chat Completions before it had tools).
+    /// The single call as `function_call` (Chat Completions before it had tools).
     pub function_call: bool,
     /// A stream as one growing JSON array (Gemini without `alt=sse`).
     pub as_array: bool,

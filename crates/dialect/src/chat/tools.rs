@@ -1,25 +1,25 @@
-//! Functions that a model may call.
+//! Tools that a model may call.
 
 use std::borrow::Cow;
 
 use crate::{Value, halves::mended};
 
-/// A function that the caller runs.
+/// A tool that the client runs.
 #[derive(Debug, Clone)]
 pub struct Tool<'a> {
-    /// What it is called.
+    /// The name of the tool.
     pub name: Name<'a>,
-    /// What it is for.
+    /// The description of the tool.
     pub description: Option<Cow<'a, str>>,
-    /// The JSON schema of its arguments; none where there are none. Of a free-form tool: the
+    /// The JSON schema of the arguments; `None` if there are none. For a free-form tool, the
     /// `format` object with its grammar.
     pub schema: Option<Schema<'a>>,
-    /// Whether arguments must fit the schema strictly.
+    /// Whether the arguments must match the schema strictly.
     pub strict: Option<bool>,
 }
 
-/// A JSON schema as text: as the client wrote it, or as its decoder wrote it anew where the dialect
-/// spells schemas in its own way (Gemini's `parameters`).
+/// A JSON schema as text: as the client wrote it, or rewritten by the decoder if the dialect spells
+/// schemas differently (Gemini's `parameters`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema<'a> {
     json: Cow<'a, str>,
@@ -27,27 +27,27 @@ pub struct Schema<'a> {
 }
 
 impl<'a> Schema<'a> {
-    /// A schema that was written anew; `json` is valid JSON.
+    /// Creates a rewritten schema; `json` must be valid JSON.
     pub fn written(json: String) -> Self {
         Self { json: mended(Cow::Owned(json)), at: Cow::Borrowed("") }
     }
 
-    /// The same, at its path in the request: what a target cannot take of it is named by that.
+    /// Sets the path of the schema in the request, which names it in lists of dropped fields.
     pub fn placed(self, at: impl Into<Cow<'static, str>>) -> Self {
         Self { at: at.into(), ..self }
     }
 
-    /// Its JSON.
+    /// Returns the JSON of the schema.
     pub fn raw(&self) -> &str {
         &self.json
     }
 
-    /// Its path in the request, in the client's spelling: `text.format.schema`.
+    /// Returns the path in the request, in the client's spelling: `text.format.schema`.
     pub fn at(&self) -> &str {
         &self.at
     }
 
-    /// Its JSON, read. None would be a decoder's fault.
+    /// Returns the parsed schema. `None` would be an error of the decoder.
     pub fn value(&self) -> Option<Value<'_>> {
         Value::of(&self.json).ok()
     }
@@ -59,24 +59,24 @@ impl<'a> From<&Value<'a>> for Schema<'a> {
     }
 }
 
-/// The name of a tool, and of which kind it is.
+/// The name and the kind of a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name<'a> {
     /// The name itself.
     pub text: Cow<'a, str>,
     /// The namespace it belongs to (Responses).
     pub namespace: Option<Cow<'a, str>>,
-    /// Whether its input is plain text instead of JSON (`custom` tools of OpenAI).
+    /// Whether the input is plain text instead of JSON (OpenAI's `custom` tools).
     pub free_form: bool,
 }
 
 impl<'a> Name<'a> {
-    /// The name of an ordinary function.
+    /// Creates the name of an ordinary function.
     pub fn plain(text: impl Into<Cow<'a, str>>) -> Self {
         Self { text: text.into(), namespace: None, free_form: false }
     }
 
-    /// The same, with a life of its own.
+    /// Returns an owned copy.
     pub fn into_owned(self) -> Name<'static> {
         Name {
             text: Cow::Owned(self.text.into_owned()),
@@ -89,14 +89,14 @@ impl<'a> Name<'a> {
 /// Which tools may or must be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToolChoice<'a> {
-    /// As the model likes.
+    /// The model decides.
     Auto,
-    /// None.
+    /// No tool may be called.
     None,
-    /// At least one.
+    /// At least one tool must be called.
     Required,
-    /// This one.
+    /// This tool must be called.
     Tool(Name<'a>),
-    /// Of these only; whether one must be called.
+    /// Only these may be called; whether one of them must be.
     Among(Vec<Name<'a>>, bool),
 }

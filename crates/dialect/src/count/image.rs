@@ -1,4 +1,4 @@
-//! The tokens of a picture, by its size, which stands in the first bytes of its data.
+//! Estimates the tokens of an image from its size, which is in the first bytes of its data.
 
 use base64::{
     Engine,
@@ -6,13 +6,13 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-/// How much of the data is looked at. In a JPEG a preview may stand in front of the size.
+/// Bytes of data that are read. In a JPEG a preview may precede the size.
 const HEAD: usize = 64 * 1024;
 
-/// Every picture costs this much.
+/// Tokens of every image.
 const BASE: u64 = 85;
 
-/// Each tile of 512 by 512 costs this much more.
+/// Additional tokens of each tile of 512 by 512 pixels.
 const TILE: u64 = 170;
 
 static BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -22,8 +22,8 @@ static BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The tokens of a picture of this size; of one that is not known to us, those of a usual one. A
-/// picture is fitted into 2048 by 2048, its shorter side into 768, and cut into tiles.
+/// Returns the tokens of an image of this size, or of a usual size if it is unknown. The image is
+/// scaled into 2048 by 2048 pixels, its shorter side to 768, and divided into tiles.
 pub(super) fn tokens(size: Option<(u32, u32)>, detail: Option<&str>) -> u64 {
     if detail == Some("low") {
         return BASE;
@@ -32,12 +32,12 @@ pub(super) fn tokens(size: Option<(u32, u32)>, detail: Option<&str>) -> u64 {
     let (width, height) = (f64::from(width.max(1)), f64::from(height.max(1)));
     let fit = (2048.0 / width.max(height)).min(1.0);
     let scale = fit * (768.0 / (width.min(height) * fit)).min(1.0);
-    // Four at most in either direction, so nothing is cut off.
+    // At most four in each direction, so the conversion is exact.
     let tiles = |side: f64| (side * scale / 512.0).ceil().clamp(1.0, 4.0) as u64;
     BASE + TILE * tiles(width) * tiles(height)
 }
 
-/// Width and height of a PNG, GIF, WebP or JPEG in base64.
+/// Returns width and height of a PNG, GIF, WebP or JPEG in base64.
 pub(super) fn size(data: &str) -> Option<(u32, u32)> {
     let head = &data.as_bytes()[..data.len().min(HEAD)];
     let whole = &head[..head.len() / 4 * 4];
@@ -74,7 +74,7 @@ fn webp(bytes: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-/// The size stands in the segment that begins a frame; the others are skipped.
+/// Reads the size from the segment that begins a frame and skips the others.
 fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut rest = bytes.strip_prefix(b"\xff\xd8")?;
     loop {

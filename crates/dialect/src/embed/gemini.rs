@@ -14,10 +14,14 @@ use crate::{
     write,
 };
 
-/// Most fields that are named as left out.
+/// Most fields that are named as dropped.
 const MOST_NAMED: usize = 32;
 
-/// Reads a request: of one text, or of many.
+/// Decodes a request with one text or many.
+///
+/// # Errors
+///
+/// Returns a failure with the path of the invalid field.
 pub fn decode_request(ask: Ask<'_>) -> Result<EmbedRequest<'_>, Failure> {
     let body = Value::read(ask.body)
         .map_err(|error| Failure::new(FailureKind::BadRequest, error.to_string()))?;
@@ -57,7 +61,7 @@ fn one<'a>(body: &Value<'a>, path: &str, request: &mut EmbedRequest<'a>) -> Resu
             "content" => input = Some(content(value, &path)?),
             "outputDimensionality" => length = Some(Said::new(whole(value, &path)?, path)),
             "model" => {}
-            // One that stands in every request of many is named once.
+            // A field that every one of many requests has is named once.
             _ if request.dropped.len() >= MOST_NAMED => {}
             _ if request.dropped.iter().any(|known| last(known) == last(&path)) => {}
             _ => request.dropped.push(path),
@@ -73,7 +77,7 @@ fn last(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
 }
 
-/// The text of a content: its parts, one below the other.
+/// Returns the text of a content: its parts, joined by line breaks.
 fn content<'a>(value: &Value<'a>, path: &str) -> Result<Cow<'a, str>, Failure> {
     if let Some(text) = value.cow() {
         return Ok(text);
@@ -96,7 +100,7 @@ fn content<'a>(value: &Value<'a>, path: &str) -> Result<Cow<'a, str>, Failure> {
     all.ok_or_else(|| wrong(&path, "a list with at least one text"))
 }
 
-/// Writes a request: always of many, because the answer is the same for one.
+/// Encodes a request, always as a batch: the answer for one text is the same.
 pub fn encode_request(request: &EmbedRequest<'_>, model: &str) -> Encoded {
     let mut body = Vec::new();
     write::object(&mut body, |o| {
@@ -118,7 +122,11 @@ pub fn encode_request(request: &EmbedRequest<'_>, model: &str) -> Encoded {
     Encoded { path, body, dropped: request.dropped.clone(), ..Encoded::default() }
 }
 
-/// Reads an answer, of either kind.
+/// Decodes an answer for one text or many.
+///
+/// # Errors
+///
+/// Returns a failure if the body contains no vectors.
 pub fn decode_answer(body: &[u8]) -> Result<EmbedAnswer<'_>, Failure> {
     let value = Value::read(body).map_err(|_| broken())?;
     let all = match value.find("embedding") {
@@ -138,7 +146,11 @@ pub fn decode_answer(body: &[u8]) -> Result<EmbedAnswer<'_>, Failure> {
     Ok(EmbedAnswer { vectors: vectors?, usage })
 }
 
-/// Writes an answer.
+/// Encodes an answer.
+///
+/// # Errors
+///
+/// Returns a failure if a vector is not valid.
 pub fn encode_answer(answer: &EmbedAnswer<'_>, wish: EmbedWish) -> Result<Vec<u8>, Failure> {
     let all: Result<Vec<_>, _> = answer.vectors.iter().map(Vector::numbers).collect();
     let all = all?;

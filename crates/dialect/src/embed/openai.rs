@@ -10,7 +10,12 @@ use crate::{
     write::{self, Object},
 };
 
-/// Reads a request. Texts only: lists of tokens are those of one vendor.
+/// Decodes a request. Only texts are accepted, because lists of tokens belong to one provider's
+/// tokenizer.
+///
+/// # Errors
+///
+/// Returns a failure with the path of the invalid field.
 pub fn decode_request(body: &[u8]) -> Result<EmbedRequest<'_>, Failure> {
     let body = Value::read(body)
         .map_err(|error| Failure::new(FailureKind::BadRequest, error.to_string()))?;
@@ -64,7 +69,7 @@ fn wrong(name: &str, must_be: &str) -> Failure {
     Failure::unsayable(name, format!("`{name}` must be {must_be}"))
 }
 
-/// Writes a request.
+/// Encodes a request.
 pub fn encode_request(request: &EmbedRequest<'_>, model: &str) -> Encoded {
     let mut body = Vec::new();
     write::object(&mut body, |o| {
@@ -79,7 +84,11 @@ pub fn encode_request(request: &EmbedRequest<'_>, model: &str) -> Encoded {
     Encoded { path: "/v1/embeddings".to_owned(), body, dropped, ..Encoded::default() }
 }
 
-/// Reads an answer.
+/// Decodes an answer.
+///
+/// # Errors
+///
+/// Returns a failure if the body contains no vectors.
 pub fn decode_answer(body: &[u8]) -> Result<EmbedAnswer<'_>, Failure> {
     let value = Value::read(body).map_err(|_| broken())?;
     let mut numbered = Vec::new();
@@ -99,7 +108,11 @@ pub fn decode_answer(body: &[u8]) -> Result<EmbedAnswer<'_>, Failure> {
     Ok(EmbedAnswer { vectors: numbered.into_iter().map(|(_, vector)| vector).collect(), usage })
 }
 
-/// Writes an answer to a client that calls the model `model`.
+/// Encodes an answer for a client that calls the model `model`.
+///
+/// # Errors
+///
+/// Returns a failure if a vector is not valid.
 pub fn encode_answer(
     answer: &EmbedAnswer<'_>,
     wish: EmbedWish,

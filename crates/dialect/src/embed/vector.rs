@@ -1,4 +1,4 @@
-//! One vector, however it is written.
+//! A vector in either of its forms.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -11,7 +11,7 @@ use crate::{Failure, FailureKind, Value};
 pub enum Vector<'a> {
     /// A JSON list of numbers.
     Numbers(&'a str),
-    /// Base64 of 32-bit floats, little end first.
+    /// Base64 of little-endian 32-bit floats.
     Packed(Cow<'a, str>),
 }
 
@@ -25,7 +25,11 @@ impl<'a> Vector<'a> {
         numbers.then(|| Vector::Numbers(value.raw())).ok_or_else(broken)
     }
 
-    /// As a JSON list of numbers.
+    /// Returns the vector as a JSON list of numbers.
+    ///
+    /// # Errors
+    ///
+    /// Returns a failure if the base64 is invalid.
     pub fn numbers(&self) -> Result<Cow<'_, str>, Failure> {
         let packed = match self {
             Vector::Numbers(text) => return Ok(Cow::Borrowed(text)),
@@ -42,14 +46,18 @@ impl<'a> Vector<'a> {
                 return Err(broken());
             }
             text.push(if text.is_empty() { '[' } else { ',' });
-            // The shortest digits that are this float again.
+            // The shortest digits that parse to this float.
             write!(text, "{float:?}").map_err(|_| broken())?;
         }
         text.push_str(if text.is_empty() { "[]" } else { "]" });
         Ok(Cow::Owned(text))
     }
 
-    /// As base64 of 32-bit floats.
+    /// Returns the vector as base64 of 32-bit floats.
+    ///
+    /// # Errors
+    ///
+    /// Returns a failure if an item is not a number.
     pub fn packed(&self) -> Result<Cow<'_, str>, Failure> {
         let text = match self {
             Vector::Packed(packed) => return Ok(Cow::Borrowed(packed)),

@@ -1,4 +1,4 @@
-//! The blocks of one candidate: which one is open, and what waits behind it.
+//! The blocks of one candidate: the open block and what waits behind it.
 
 use std::{borrow::Cow, collections::VecDeque};
 
@@ -7,7 +7,7 @@ use crate::{
     chat::{Citation, Event, Image, Opening},
 };
 
-/// What a block is given.
+/// The content of a block event.
 #[derive(Debug)]
 pub(super) enum Content<'a> {
     Text(Cow<'a, str>),
@@ -15,18 +15,18 @@ pub(super) enum Content<'a> {
     Cite(Citation<'a>),
 }
 
-/// One candidate.
+/// The state of one candidate.
 #[derive(Debug)]
 pub(super) struct Candidate {
     choice: u32,
     signatures_in_front: bool,
-    /// The number of the next block that is given on.
+    /// The output number of the next block.
     next: u32,
-    /// The blocks that were opened and not closed by whoever tells of them.
+    /// The input blocks that are open.
     known: Vec<(u32, Kind)>,
-    /// The block that is open for whoever listens.
+    /// The output block that is open.
     current: Option<Current>,
-    /// A call whose signature may come with the next event, and is to stand in front of it.
+    /// A call whose signature may come with the next event and must precede it.
     held: Option<(u32, Opening<'static>)>,
     queue: VecDeque<Waiting>,
     /// Images that came while a call was open.
@@ -45,9 +45,9 @@ enum Kind {
 
 #[derive(Debug, Clone, Copy)]
 struct Current {
-    /// As it is called by whoever tells of it.
+    /// The input number of the block.
     block: u32,
-    /// As it was given on.
+    /// The output number of the block.
     number: u32,
     kind: Kind,
     sealed: bool,
@@ -85,7 +85,7 @@ impl Candidate {
         self.choice
     }
 
-    /// How many bytes wait here.
+    /// Returns the number of waiting bytes.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
@@ -103,7 +103,7 @@ impl Candidate {
         let kind = Kind::of(&opening);
         self.known.push((block, kind));
         match kind {
-            // Until it says something there is nothing to be told.
+            // It is opened with its first text.
             Kind::Text | Kind::Refusal => {}
             Kind::Thinking | Kind::Call if self.in_call() => {
                 self.enqueue(block, opening.into_owned());
@@ -144,7 +144,7 @@ impl Candidate {
         self.say(content, each);
     }
 
-    /// An image stands between blocks; a text that it interrupts goes on in another block.
+    /// Emits an image between blocks; a text that it interrupts continues in another block.
     pub(super) fn image(&mut self, image: Image<'_>, each: &mut dyn FnMut(Event<'_>)) {
         if self.finished {
             return;
@@ -170,7 +170,7 @@ impl Candidate {
         }
     }
 
-    /// Gives on all that is left. Whether the candidate ended with it.
+    /// Emits everything that is left; returns whether the candidate finished with it.
     pub(super) fn flush(&mut self, each: &mut dyn FnMut(Event<'_>)) -> bool {
         if self.finished {
             return false;
@@ -194,7 +194,7 @@ impl Candidate {
         self.current.is_some_and(|current| current.kind == Kind::Call)
     }
 
-    /// Opens a block, and closes what was open.
+    /// Opens a block and closes the open one.
     fn begin(&mut self, block: u32, opening: Opening<'_>, each: &mut dyn FnMut(Event<'_>)) {
         self.end(each);
         let number = self.next;
@@ -203,7 +203,7 @@ impl Candidate {
         each(Event::Open { choice: self.choice, block: number, opening });
     }
 
-    /// Gives the open block its content.
+    /// Emits content of the open block.
     fn say(&mut self, content: Content<'_>, each: &mut dyn FnMut(Event<'_>)) {
         let Some(current) = &mut self.current else { return };
         let (choice, block) = (self.choice, current.number);
@@ -223,8 +223,8 @@ impl Candidate {
         }
     }
 
-    /// Closes the open block; but a thought that is not signed may yet get the signature of a call
-    /// behind it.
+    /// Closes the open block, unless it is unsigned reasoning that may still get the signature of
+    /// the call after it.
     fn end_unless_unsigned(&mut self, each: &mut dyn FnMut(Event<'_>)) {
         let unsigned = |open: Current| open.kind == Kind::Thinking && !open.sealed;
         if !(self.signatures_in_front && self.current.is_some_and(unsigned)) {
@@ -239,7 +239,7 @@ impl Candidate {
         }
     }
 
-    /// Opens a call, its signature where it belongs.
+    /// Opens a call and places its signature.
     fn call(
         &mut self,
         block: u32,
@@ -277,7 +277,7 @@ impl Candidate {
         });
     }
 
-    /// Lets content wait: in its call, or else at the end, so that texts keep their order.
+    /// Queues content: in its waiting call, or else at the end, so that texts keep their order.
     fn wait(&mut self, block: u32, kind: Kind, content: Content<'_>) {
         let last = self.queue.len().saturating_sub(1);
         let place = match kind {
@@ -310,7 +310,7 @@ impl Candidate {
         self.waiting += size;
     }
 
-    /// Gives on what waits, up to a call that is not whole.
+    /// Emits what waits, up to a call that is incomplete.
     fn drain(&mut self, each: &mut dyn FnMut(Event<'_>)) {
         while !self.in_call() {
             let Some(waiting) = self.queue.pop_front() else { return };
@@ -334,7 +334,7 @@ impl Candidate {
         }
     }
 
-    /// Gives on the images that waited for a call to end.
+    /// Emits the images that waited for a call to end.
     fn show(&mut self, each: &mut dyn FnMut(Event<'_>)) {
         if !self.in_call() && !self.images.is_empty() {
             self.end(each);
@@ -356,7 +356,7 @@ impl Kind {
         }
     }
 
-    /// How a block that was cut begins again. A call is never cut.
+    /// Returns the opening with which a split block continues. Calls are never split.
     fn opening(self) -> Opening<'static> {
         match self {
             Kind::Text | Kind::Call => Opening::Text,
