@@ -1,8 +1,8 @@
 //! Anthropic Messages (`POST /v1/messages`).
 //!
-//! What it does differently: the system prompt stands beside the conversation, an output limit is
-//! required, the speakers take turns, results of tools stand in the user's turn, thoughts are
-//! signed, and what came from the cache is not counted as input.
+//! Differences to the common model: the system prompt is a separate field, an output limit is
+//! required, user and assistant alternate, tool results are in the user's turn, reasoning is
+//! signed, and cached tokens are not included in the input.
 
 mod decode_answer;
 mod decode_content;
@@ -123,7 +123,7 @@ impl Codec for Anthropic {
     }
 }
 
-/// The status of an error; an overload has one of its own here.
+/// Returns the status of an error; overloads have their own status (529).
 fn status(kind: FailureKind) -> u16 {
     match kind {
         FailureKind::Overloaded => 529,

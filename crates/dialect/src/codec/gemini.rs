@@ -1,9 +1,8 @@
 //! Gemini `generateContent`, `streamGenerateContent` and `countTokens`.
 //!
-//! What it does differently: the model stands in the path, every key may be spelled in two ways,
-//! calls may have no ids and are then paired by name and order, results stand apart from all other
-//! content, schemas may have to be spelled in Google's own way, and a stream has no end but the
-//! end of the body.
+//! Differences to the common model: the model is in the path, every key has two spellings, calls
+//! may have no ids and are then paired by name and order, results are separate contents, schemas
+//! may need Google's spelling, and a stream ends only with its body.
 
 pub(crate) mod address;
 mod answer_part;
@@ -114,7 +113,7 @@ impl Codec for Gemini {
 
     fn decode_failure(&self, status: u16, body: &[u8]) -> Failure {
         let failure = Failure::read(status, body);
-        // Google calls a bad key a bad argument.
+        // Google reports an invalid key as an invalid argument.
         if failure.kind == FailureKind::BadRequest
             && memchr::memmem::find(body, b"\"API_KEY_INVALID\"").is_some()
         {

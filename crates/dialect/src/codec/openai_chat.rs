@@ -1,8 +1,8 @@
 //! OpenAI Chat Completions.
 //!
-//! The dialect that most servers speak, each a little differently: it is read with patience and
-//! written by the letter. One message has one text, so that the order of texts and calls is lost in
-//! it; tools, results and images are said as OpenAI says them.
+//! Most servers speak this dialect, with small differences: decoding is tolerant and encoding is
+//! strict. A message has one text, so the order of texts and calls is lost; tools, results and
+//! images follow OpenAI's form.
 
 mod decode_answer;
 mod decode_content;

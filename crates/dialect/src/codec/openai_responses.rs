@@ -1,7 +1,7 @@
 //! OpenAI Responses.
 //!
-//! Its conversations and answers are lists of items, each of which says one thing: a message, a
-//! call, a result, a thought. Refusals name the member at fault by its path.
+//! Conversations and answers are lists of items: messages, calls, results, reasoning. Refusals name
+//! the invalid member by its path.
 
 mod decode_answer;
 mod decode_items;
@@ -43,7 +43,7 @@ impl Codec for OpenaiResponses {
 
     fn profile(&self) -> Profile {
         Profile {
-            // Most models behind this dialect reason, and those take no sampling parameters.
+            // Most models of this dialect reason, and those accept no sampling parameters.
             sampling_params: false,
             penalties: false,
             thinking: ThinkingForm::None,

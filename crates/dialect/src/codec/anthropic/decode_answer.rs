@@ -1,4 +1,4 @@
-//! Reading a whole answer of a Messages target, and what its streams have in common with it.
+//! Decodes whole answers of a Messages target, and the parts that its streams share.
 
 use std::borrow::Cow;
 
@@ -10,14 +10,14 @@ use crate::{
     tokens::Reported,
 };
 
-/// Reads an answer.
+/// Decodes an answer.
 pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
     let nonsense = |why: &str| Failure::new(FailureKind::BadGateway, why);
     let message =
         Value::read(body).map_err(|_| nonsense("the provider's answer is not valid JSON"))?;
     let content = message.get("content");
     if !content.is_array() {
-        // An error may come under any status.
+        // An error may have any status.
         return Err(match ProviderError::read(body) {
             Some(error) => Failure::from(error),
             None => nonsense("the provider's answer has no content"),
@@ -36,7 +36,7 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
     Ok(Answer { choices: vec![choice], usage: reported.tokens() })
 }
 
-/// A block of the answer; none of tools that the provider ran itself.
+/// Decodes a block; `None` for tools that the provider ran itself.
 fn block<'a>(value: &Value<'a>, at: usize, names: &Names) -> Option<Block<'a>> {
     let text = |name: &str| value.get(name).cow().unwrap_or_default();
     Some(match value.get("type").text()? {
@@ -62,12 +62,12 @@ fn block<'a>(value: &Value<'a>, at: usize, names: &Names) -> Option<Block<'a>> {
     })
 }
 
-/// The signature that thoughts are hidden in.
+/// Returns the signature of `redacted_thinking`.
 pub(super) fn redacted(data: Cow<'_, str>) -> Signature<'_> {
     Signature { redacted: true, ..Signature::new(Vendor::Anthropic, data) }
 }
 
-/// The id of a call; made up where the provider gives none.
+/// Returns the id of a call; a generated one if the provider gives none.
 pub(super) fn call_id<'a>(id: Cow<'a, str>, block: usize, names: &Names) -> Cow<'a, str> {
     match id.is_empty() {
         true => format!("toolu_{}_{block}", names.unique).into(),
@@ -75,7 +75,7 @@ pub(super) fn call_id<'a>(id: Cow<'a, str>, block: usize, names: &Names) -> Cow<
     }
 }
 
-/// The input of a call as the client knows it.
+/// Returns the input of a call in the client's form.
 pub(super) fn input<'a>(input: &Value<'a>, name: &Name<'_>) -> Cow<'a, str> {
     if input.is_null() {
         return "".into();
@@ -86,14 +86,14 @@ pub(super) fn input<'a>(input: &Value<'a>, name: &Name<'_>) -> Cow<'a, str> {
     }
 }
 
-/// What a text refers to, where it has an address.
+/// Decodes a citation; `None` if it has no address.
 pub(super) fn citation<'a>(value: &Value<'a>) -> Option<Citation<'a>> {
     let url = value.get("url").cow().filter(|url| !url.is_empty())?;
     let text = |name: &str| value.get(name).cow().filter(|text| !text.is_empty());
     Some(Citation { url, title: text("title"), cited: text("cited_text"), span: None })
 }
 
-/// Why an answer ends: of a message, or of the delta at the end of a stream.
+/// Decodes the finish reason of a message, or of the last delta of a stream.
 pub(super) fn finish<'a>(end: &Value<'a>) -> Finish<'a> {
     match end.get("stop_reason").text().unwrap_or_default() {
         "max_tokens" | "model_context_window_exceeded" => Finish::Length,

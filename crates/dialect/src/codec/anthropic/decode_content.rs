@@ -1,4 +1,4 @@
-//! Reading the messages of a Messages client.
+//! Decodes the messages of a Messages client.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use crate::{
     halves::mended,
 };
 
-/// How a block of Claude Code begins that tells about the client and differs in every request.
+/// The beginning of a block of Claude Code that describes the client and differs in every request.
 const BILLING: &str = "x-anthropic-billing-header:";
 
-/// The blocks that are read.
+/// The supported types of blocks.
 const KINDS: &[&str] = &[
     "text",
     "image",
@@ -30,7 +30,8 @@ const KINDS: &[&str] = &[
     "tool_removal",
 ];
 
-/// Members of blocks; besides those that are read, hints to the vendor and what it adds itself.
+/// Known members of blocks: those that are decoded, hints to the provider, and members that the
+/// provider adds.
 const KNOWN_OF_BLOCK: &[&str] = &[
     "type",
     "text",
@@ -54,12 +55,12 @@ const KNOWN_OF_BLOCK: &[&str] = &[
     "file_id",
 ];
 
-/// Where a block stands.
+/// The place of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     User,
     Assistant,
-    /// In the result of a tool, or in a document.
+    /// In a tool result or a document.
     Result,
 }
 
@@ -75,13 +76,13 @@ impl Place {
     }
 }
 
-/// Reads messages, and notes what no other dialect can be told.
+/// Decodes messages and notes what other dialects cannot express.
 #[derive(Debug)]
 pub(super) struct History<'d, 'a> {
     dropped: &'d mut Vec<String>,
-    /// What the conversation changed of the tools, and where.
+    /// Changes of the tools in the conversation, with their paths.
     changes: Vec<(String, Change<'a>)>,
-    /// The effort that a message of the system asked for last.
+    /// The effort that the last system message asked for.
     effort: Option<Said<'a, Effort>>,
 }
 
@@ -90,12 +91,12 @@ impl<'d, 'a> History<'d, 'a> {
         Self { dropped, changes: Vec::new(), effort: None }
     }
 
-    /// What it says besides its turns: changes of the tools, and the effort of the last turn.
+    /// Returns the changes of the tools and the effort of the last turn.
     pub(super) fn end(self) -> (Vec<(String, Change<'a>)>, Option<Said<'a, Effort>>) {
         (self.changes, self.effort)
     }
 
-    /// The message at this place; `asked` is the place of the user's last message.
+    /// Decodes the message at this index; `asked` is the index of the last user message.
     pub(super) fn turn(
         &mut self,
         message: &Value<'a>,
@@ -122,7 +123,7 @@ impl<'d, 'a> History<'d, 'a> {
         }
         let path = format!("{path}.content");
         let content = message.get("content");
-        // It was for the turn behind it only.
+        // It applied to the following turn only.
         let cleared = message.get("clear_at").text() == Some("next_user_message")
             && asked.is_some_and(|asked| asked > at);
         let pieces = match role {
@@ -147,7 +148,7 @@ impl<'d, 'a> History<'d, 'a> {
         Ok(())
     }
 
-    /// The texts of a system message inside of the conversation, which may also change the tools.
+    /// Decodes a system message inside the conversation, which may also change the tools.
     fn system(&mut self, content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
         let changes = |block: &Value<'_>| {
             matches!(block.get("type").text(), Some("tool_addition" | "tool_removal"))
@@ -169,7 +170,7 @@ impl<'d, 'a> History<'d, 'a> {
         }
         match content.is_array() {
             true => Ok(texts),
-            // Nothing stands in a message that only sets the effort.
+            // A message that only sets the effort has no content.
             false if content.is_null() => Ok(Vec::new()),
             false => system_text(content, path),
         }
@@ -186,12 +187,12 @@ impl<'d, 'a> History<'d, 'a> {
                 let change = if adds { Change::Offer(name) } else { Change::Withdraw(name) };
                 self.changes.push((path, change));
             }
-            // Tools of servers that Anthropic calls exist nowhere else.
+            // Tools of servers that Anthropic calls exist only there.
             _ => self.note(path),
         }
     }
 
-    /// A text, or a list of blocks.
+    /// Decodes a text or a list of blocks.
     fn content(
         &mut self,
         content: &Value<'a>,
@@ -226,7 +227,7 @@ impl<'d, 'a> History<'d, 'a> {
             let message = format!("`{path}`: a block of type {kind} cannot stand here");
             return Err(bad(&path, message));
         }
-        // Of blocks that nobody else has the members do not count either.
+        // Members of unsupported blocks are not reported one by one.
         if KINDS.contains(&kind) {
             unknown(block, KNOWN_OF_BLOCK, &format!("{path}."), self.dropped);
         }
@@ -238,7 +239,7 @@ impl<'d, 'a> History<'d, 'a> {
             "thinking" => {
                 let text = string(block, "thinking", &path)?;
                 let signature = block.get("signature").text().filter(|text| !text.is_empty());
-                // A mark of ours that is not whole proves nothing to anybody.
+                // An incomplete wrapped signature is useless to every provider.
                 let signature = signature.and_then(|text| Signature::read(text, Vendor::Anthropic));
                 pieces.push(Piece::Thinking {
                     text,
@@ -271,8 +272,8 @@ impl<'d, 'a> History<'d, 'a> {
                     is_error: block.get("is_error").bool().unwrap_or(false),
                 });
             }
-            // What a search for tools found: its name says all that another model needs, because
-            // the tool is offered from here on.
+            // A result of a tool search: its name is enough for other models, because the tool is
+            // offered from here on.
             "tool_reference" => {
                 let name = string(block, "tool_name", &path)?;
                 self.changes.push((path, Change::Offer(name.clone())));
@@ -317,7 +318,7 @@ impl<'d, 'a> History<'d, 'a> {
     }
 }
 
-/// The texts of a system prompt, or of a system message inside of the conversation.
+/// Decodes a system prompt, or a system message inside the conversation.
 pub(super) fn system_text<'a>(content: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
     if let Some(text) = content.cow() {
         return Ok(if tells(&text) { vec![plain(text)] } else { Vec::new() });
@@ -378,7 +379,7 @@ fn media<'a>(kind: MediaKind, block: &Value<'a>, path: String) -> Result<Piece<'
     }
 }
 
-/// What the client's own search found: texts, with what they are called and where they are from.
+/// Decodes search results of the client: texts with their titles and sources.
 fn found<'a>(block: &Value<'a>, pieces: &mut Vec<Piece<'a>>) {
     let about = ["title", "source"].into_iter().filter_map(|name| block.get(name).text());
     let about: Vec<&str> = about.filter(|text| !text.is_empty()).collect();
@@ -389,7 +390,7 @@ fn found<'a>(block: &Value<'a>, pieces: &mut Vec<Piece<'a>>) {
     pieces.extend(texts.map(plain));
 }
 
-/// Blocks of tools that Anthropic runs.
+/// Whether a block belongs to a tool that Anthropic runs.
 fn is_hosted(kind: &str) -> bool {
     kind.ends_with("_tool_use") || kind.ends_with("_tool_result")
 }
@@ -399,8 +400,8 @@ fn in_account(path: String) -> Failure {
     Failure::unsayable(path, message)
 }
 
-/// Gives calls back the signatures that stood in a thought in front of them: this dialect has no other
-/// place for a signature of Google's.
+/// Moves signatures of reasoning blocks to the calls after them: this dialect has no other place
+/// for Google's signature of a call.
 fn signatures_to_calls(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
     let mut placed: Vec<Piece<'_>> = Vec::with_capacity(pieces.len());
     for mut piece in pieces {

@@ -1,4 +1,4 @@
-//! Reading a request of a Messages client.
+//! Decodes requests of a Messages client.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use crate::{
     chat::{Effort, Format, Name, Request, Role, Said, Sampling, Schema, Thinking, ToolChoice},
 };
 
-/// Members of the body that are read, and those that ask for nothing another dialect could do
-/// better or worse: bookkeeping and hints.
+/// Known members of the body: those that are decoded, and bookkeeping and hints that other dialects
+/// can ignore.
 const KNOWN: &[&str] = &[
     "model",
     "messages",
@@ -35,7 +35,7 @@ const KNOWN: &[&str] = &[
     "speed",
 ];
 
-/// Reads a request. A question for the number of its tokens may leave the output limit out.
+/// Decodes a request. A request to count tokens may omit the output limit.
 pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Failure> {
     let body = Value::read(ask.body)
         .map_err(|error| bad("", format!("the body is not valid JSON: {error}")))?;
@@ -62,7 +62,7 @@ pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Fa
     if body.get("thread").is_object() {
         let message = "threads live in Anthropic's account and cannot be used with this model: \
                        send the whole conversation";
-        // Its SDKs know the code, and do what the message says.
+        // Anthropic's SDKs know the code and follow the message.
         let code = Some(crate::anthropic::THREAD_UNSUPPORTED.to_owned());
         return Err(Failure { code, ..Failure::unsayable("thread", message) });
     }
@@ -91,7 +91,7 @@ pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Fa
     let asked = messages.iter().rposition(|message| message.get("role").text() == Some("user"));
     for (at, message) in messages.iter().enumerate() {
         let turn = history.turn(message, at, asked)?;
-        // Of some messages nothing is left: they held only what the vendor's own tools did.
+        // Some messages are empty now: they only held work of the provider's own tools.
         if !turn.pieces.is_empty() {
             request.turns.push(turn);
         }
@@ -108,8 +108,8 @@ pub(super) fn decode<'a>(ask: Ask<'a>, counting: bool) -> Result<Request<'a>, Fa
     Ok(request)
 }
 
-/// The effort that a message of the system asks for is that of the turn behind it: the last one
-/// wins, also over the one of the whole request. Thinking that is switched off stays off.
+/// Applies the effort of a system message, which is for the following turn: the last one wins, also
+/// over that of the request. Disabled reasoning stays disabled.
 fn turn_effort<'a>(said: Said<'a, Effort>, request: &mut Request<'a>) {
     let mut thinking = request.thinking.as_ref().map(|said| said.value).unwrap_or_default();
     if thinking.effort != Some(Effort::None) {
@@ -118,13 +118,13 @@ fn turn_effort<'a>(said: Said<'a, Effort>, request: &mut Request<'a>) {
     }
 }
 
-/// An effort by its name, which stands at `path`.
+/// Decodes the effort at `path`.
 pub(super) fn effort(value: &Value<'_>, path: &str) -> Result<Effort, Failure> {
     let known = || bad(path, format!("`{path}` must be low, medium, high, xhigh or max"));
     value.text().and_then(Effort::named).ok_or_else(known)
 }
 
-/// A request that is not as it must be; `param` is the field at fault.
+/// Creates the failure of an invalid request; `param` is the invalid field.
 pub(super) fn bad(param: &str, message: String) -> Failure {
     let failure = Failure::new(crate::FailureKind::BadRequest, message);
     Failure { param: (!param.is_empty()).then(|| param.to_owned()), ..failure }
@@ -134,7 +134,7 @@ pub(super) fn missing(name: &str) -> Failure {
     bad(name, format!("`{name}` is required"))
 }
 
-/// Notes the members of `object` that nobody here knows. Empty ones ask for nothing.
+/// Notes unknown members of `object`. Empty ones are ignored.
 pub(super) fn unknown(object: &Value<'_>, known: &[&str], prefix: &str, dropped: &mut Vec<String>) {
     for (name, value) in object.members() {
         let asks_nothing = matches!(value.raw(), "null" | "[]" | "{}" | "false");
@@ -204,7 +204,7 @@ fn thinking<'a>(body: &Value<'a>) -> Result<Option<Said<'a, Thinking>>, Failure>
         None => None,
         Some(value) => Some(effort(value, "output_config.effort")?),
     };
-    // Both members are one wish here, but two fields to whoever has to do without it.
+    // Both members are one parameter here, but two fields for clients of other dialects.
     let path = match (asked.is_some(), effort.is_some()) {
         (false, false) => return Ok(None),
         (true, false) => "thinking",
@@ -233,7 +233,7 @@ fn thinking<'a>(body: &Value<'a>) -> Result<Option<Said<'a, Thinking>>, Failure>
 }
 
 fn format<'a>(body: &Value<'a>) -> Result<Option<Said<'a, Format<'a>>>, Failure> {
-    // The second one is how it was called before it became stable.
+    // The second one is its name before it became stable.
     let (path, format) = match body.get("output_config").find("format") {
         Some(format) => ("output_config.format", format),
         None => match body.find("output_format") {
@@ -279,7 +279,7 @@ fn tool_choice<'a>(
             if hosted.contains(&name) {
                 return Err(forced());
             }
-            // One that is held back or was withdrawn cannot be forced.
+            // A deferred or withdrawn tool cannot be forced.
             if tools.knows(&name) && !tools.offers(&name) {
                 request.dropped.push("tool_choice".to_owned());
                 return Ok(());

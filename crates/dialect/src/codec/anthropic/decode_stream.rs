@@ -1,4 +1,4 @@
-//! Reading a stream of a Messages target.
+//! Decodes streams of a Messages target.
 
 use std::borrow::Cow;
 
@@ -11,18 +11,17 @@ use crate::{
     tokens::Reported,
 };
 
-/// This dialect has one candidate.
+/// The only candidate of this dialect.
 const CHOICE: u32 = 0;
 
-/// Reads the events of a message.
+/// Decodes the events of a message.
 #[derive(Debug)]
 pub(super) struct Stream {
     names: Names,
     begun: bool,
     finished: bool,
     ended: bool,
-    /// The blocks that are open, by the provider's numbers; there is one at most, if it keeps to
-    /// its own grammar.
+    /// The open blocks by the provider's numbers; at most one in a valid stream.
     open: Vec<(u64, Block)>,
     next: u32,
     usage: Reported,
@@ -41,7 +40,7 @@ enum Kind {
     Thinking {
         signature: String,
     },
-    /// `whole`: the input as it stood where the block began, should nothing follow.
+    /// `whole`: the input at the beginning of the block, used if no deltas follow.
     Call {
         whole: String,
         unwrapper: Option<Unwrapper>,
@@ -110,7 +109,7 @@ impl Stream {
                 let kind = call(value.get("input"), &name);
                 (Opening::Call { id, name }, kind)
             }
-            // The provider's own tools and their results: nobody else knows them.
+            // The provider's own tools and their results have no counterpart elsewhere.
             _ => return,
         };
         self.start(emit);
@@ -235,7 +234,7 @@ impl DecodeStream for Stream {
             }
             "message_delta" => self.message_delta(&event, emit),
             "message_stop" => {
-                // It says that it is whole; why it ends is what it usually is.
+                // The stream is complete without a finish reason: assume the usual one.
                 if !self.finished {
                     self.finish_with(Finish::Stop, emit);
                 }
@@ -265,7 +264,7 @@ impl DecodeStream for Stream {
 }
 
 fn call(value: &Value<'_>, name: &Name<'_>) -> Kind {
-    // An empty object is what a block begins with whose input follows.
+    // A block whose input follows begins with an empty object.
     let empty = value.members().is_empty();
     let whole = if empty { Cow::Borrowed("") } else { input(value, name) };
     let unwrapper = name.free_form.then(Unwrapper::default);

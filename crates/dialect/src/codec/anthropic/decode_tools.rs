@@ -1,8 +1,9 @@
-//! The tools of a Messages client: those of its list, and what its conversation changed of it.
+//! Decodes the tools of a Messages client: the list of the request and its changes in the
+//! conversation.
 //!
 //! A tool may be withdrawn or added in the middle of a conversation, and one with `defer_loading`
-//! is not offered before a search found it. Other dialects know one list for the whole call: it
-//! holds what is offered at the end of the conversation.
+//! is offered only after a search found it. Other dialects have one list for the whole call, which
+//! contains the tools that are offered at the end of the conversation.
 
 use std::borrow::Cow;
 
@@ -12,7 +13,7 @@ use crate::{
     chat::{Name, Schema, Tool},
 };
 
-/// Members of a function; besides those that are read, hints to the vendor.
+/// Known members of a function: those that are decoded, and hints to the provider.
 const KNOWN: &[&str] = &[
     "type",
     "name",
@@ -26,17 +27,16 @@ const KNOWN: &[&str] = &[
     "eager_input_streaming",
 ];
 
-/// How the path of tools that are held back is told.
+/// The path with which deferred tools are reported as dropped.
 const DEFERRED: &str = "tools[].defer_loading";
 
-/// All tools that a request speaks of.
+/// All tools of a request.
 #[derive(Debug, Default)]
 pub(super) struct Tools<'a> {
     functions: Vec<Function<'a>>,
-    /// The names of tools that Anthropic runs itself (or whose schema only its own models know),
-    /// which nobody else has.
+    /// The names of tools that Anthropic runs itself, or whose schema only its own models know.
     pub(super) hosted: Vec<Cow<'a, str>>,
-    /// Whether Anthropic itself searches among those that are held back.
+    /// Whether Anthropic searches the deferred tools.
     searched: bool,
 }
 
@@ -47,19 +47,19 @@ struct Function<'a> {
     deferred: bool,
 }
 
-/// A change of the tools, as the conversation tells it.
+/// A change of the tools in the conversation.
 #[derive(Debug)]
 pub(super) enum Change<'a> {
     /// The tool of this name is offered from here on.
     Offer(Cow<'a, str>),
-    /// This one is.
+    /// This new tool is offered from here on.
     Define(Value<'a>),
     /// The tool of this name is not offered any more.
     Withdraw(Cow<'a, str>),
 }
 
 impl<'a> Tools<'a> {
-    /// Reads the list of a request.
+    /// Decodes the list of a request.
     pub(super) fn read(body: &Value<'a>, dropped: &mut Vec<String>) -> Result<Self, Failure> {
         let mut tools = Self::default();
         let Some(list) = body.find("tools") else { return Ok(tools) };
@@ -92,7 +92,7 @@ impl<'a> Tools<'a> {
         }
         unknown(tool, KNOWN, path, dropped);
         let deferred = tool.get("defer_loading").bool() == Some(true);
-        // What is defined again replaces what was.
+        // A later definition replaces an earlier one.
         if path.starts_with("messages") {
             self.functions.retain(|known| known.tool.name.text != name);
         }
@@ -109,7 +109,7 @@ impl<'a> Tools<'a> {
         Ok(())
     }
 
-    /// Takes in a change that stands at `path`.
+    /// Applies the change at `path`.
     pub(super) fn change(
         &mut self,
         change: &Change<'a>,
@@ -127,7 +127,7 @@ impl<'a> Tools<'a> {
             function.offered = offered;
             found = true;
         }
-        // The vendor's own tools are named as lost already.
+        // The provider's own tools are already reported as dropped.
         if !found && !self.hosted.contains(name) && !dropped.iter().any(|known| known == path) {
             dropped.push(path.to_owned());
         }
@@ -139,22 +139,24 @@ impl<'a> Tools<'a> {
         self.functions.iter().any(|known| known.tool.name.text == name)
     }
 
-    /// Whether it is offered.
+    /// Whether the tool is offered.
     pub(super) fn offers(&self, name: &str) -> bool {
         self.functions.iter().any(|known| known.tool.name.text == name && self.shows(known))
     }
 
-    /// Whether none is offered.
+    /// Whether no tool is offered.
     pub(super) fn is_empty(&self) -> bool {
         !self.functions.iter().any(|known| self.shows(known))
     }
 
-    /// Where the search is Anthropic's own, nobody else would ever find what is held back.
+    /// Whether the tool is shown. If Anthropic would run the search, no other provider could find
+    /// deferred tools, so they are shown.
     fn shows(&self, known: &Function<'_>) -> bool {
         known.offered || known.deferred && self.searched
     }
 
-    /// The functions that are offered. What is held back is named, because it cannot be searched.
+    /// Returns the offered functions. Deferred ones are reported as dropped, because they cannot be
+    /// searched.
     pub(super) fn offered(self, dropped: &mut Vec<String>) -> Vec<Tool<'a>> {
         if !self.hosted.is_empty() && !dropped.iter().any(|known| known == "tools") {
             dropped.push("tools".to_owned());

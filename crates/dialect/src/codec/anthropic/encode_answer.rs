@@ -1,4 +1,4 @@
-//! Writing a whole answer for a Messages client, and what its streams have in common with it.
+//! Encodes whole answers for a Messages client, and the parts that its streams share.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::{
     write::{self, Array, Object},
 };
 
-/// Writes an answer. This dialect has one candidate.
+/// Encodes an answer. This dialect has one candidate.
 pub(super) fn encode(answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     let empty = Vec::new();
@@ -29,16 +29,16 @@ pub(super) fn encode(answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
     out
 }
 
-/// What decides how an answer ends, whatever it is labelled.
+/// The content that decides the stop reason.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Said {
-    /// A tool is to be called.
+    /// A tool was called.
     pub(super) called: bool,
     /// The model declined.
     pub(super) declined: bool,
 }
 
-/// What a message begins with.
+/// Writes the beginning of a message.
 pub(super) fn head(o: &mut Object<'_>, reply: &Reply) {
     o.joined("id", &["msg_", &reply.unique]);
     o.text("type", "message");
@@ -46,7 +46,7 @@ pub(super) fn head(o: &mut Object<'_>, reply: &Reply) {
     o.text("model", &reply.model);
 }
 
-/// Why it ends.
+/// Writes the stop reason.
 pub(super) fn ending(o: &mut Object<'_>, finish: &Finish<'_>, said: Said) {
     let reason = match finish {
         Finish::Filtered(_) => "refusal",
@@ -72,7 +72,7 @@ pub(super) fn ending(o: &mut Object<'_>, finish: &Finish<'_>, said: Said) {
     }
 }
 
-/// The tokens. What came from the cache stands beside the input here.
+/// Writes the usage. Cached tokens are not part of the input here.
 pub(super) fn usage(o: &mut Object<'_>, tokens: &Tokens) {
     let beside = tokens.cached.saturating_add(tokens.cache_written);
     o.number("input_tokens", tokens.input.saturating_sub(beside));
@@ -88,7 +88,7 @@ pub(super) fn usage(o: &mut Object<'_>, tokens: &Tokens) {
     }
 }
 
-/// How a signature travels in a field of this dialect.
+/// Returns the value of the `signature` field.
 pub(super) fn signature_field<'s>(signature: Option<&'s Signature<'_>>) -> Cow<'s, str> {
     match signature {
         Some(signature) if signature.vendor == Vendor::Anthropic && !signature.redacted => {
@@ -99,8 +99,8 @@ pub(super) fn signature_field<'s>(signature: Option<&'s Signature<'_>>) -> Cow<'
     }
 }
 
-/// A source as this dialect tells of it. Whether a client sends it back to Anthropic is open, and
-/// Anthropic wants a signature there as well: ours is known by its mark and cut out.
+/// Writes a citation. A client may send it back to Anthropic, which requires a signature there too:
+/// ours is recognised by its mark and removed.
 pub(super) fn citation(o: &mut Object<'_>, citation: &Citation<'_>) {
     o.text("type", "web_search_result_location");
     o.text("url", &citation.url);
@@ -112,7 +112,8 @@ pub(super) fn citation(o: &mut Object<'_>, citation: &Citation<'_>) {
     o.text("encrypted_index", &Signature::unsigned().wrapped());
 }
 
-/// Writes the blocks. A call cannot be signed here: its signature goes to the thought in front of it.
+/// Writes the blocks. Calls cannot be signed here: their signature moves to the reasoning block
+/// before them.
 fn write_blocks(a: &mut Array<'_>, blocks: &[Block<'_>]) {
     for (at, block) in blocks.iter().enumerate() {
         match block {
@@ -148,7 +149,7 @@ fn write_blocks(a: &mut Array<'_>, blocks: &[Block<'_>]) {
     }
 }
 
-/// The signature of the call behind the thought at `at`.
+/// Returns the signature of the call after the reasoning block at `at`.
 fn behind<'b>(blocks: &'b [Block<'_>], at: usize) -> Option<&'b Signature<'b>> {
     match blocks.get(at + 1) {
         Some(Block::Call { signature, .. }) => signature.as_ref(),
@@ -156,7 +157,7 @@ fn behind<'b>(blocks: &'b [Block<'_>], at: usize) -> Option<&'b Signature<'b>> {
     }
 }
 
-/// Whether the block in front of the one at `at` is a thought with no signature of its own.
+/// Whether the block before the one at `at` is unsigned reasoning.
 fn takes_signature(blocks: &[Block<'_>], at: usize) -> bool {
     at.checked_sub(1)
         .is_some_and(|before| matches!(blocks[before], Block::Thinking { signature: None, .. }))

@@ -1,4 +1,4 @@
-//! Writing a request for a Messages target.
+//! Encodes requests for a Messages target.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,10 @@ use crate::{
 const PATH: &str = "/v1/messages";
 const COUNT_PATH: &str = "/v1/messages/count_tokens";
 
-/// The version of the dialect that is written here. Later ones refuse sampling parameters.
+/// The version of the dialect. Later ones refuse sampling parameters.
 const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
 
-/// Writes a request.
+/// Encodes a request.
 pub(super) fn encode(request: &Request<'_>, target: Target<'_>) -> Result<Encoded, Failure> {
     refuse(request)?;
     Writer::new(request, target).write(PATH, |o, settings| {
@@ -31,12 +31,12 @@ pub(super) fn encode(request: &Request<'_>, target: Target<'_>) -> Result<Encode
     })
 }
 
-/// Writes the question for the number of its input tokens.
+/// Encodes a request to count input tokens.
 pub(super) fn encode_count(request: &Request<'_>, target: Target<'_>) -> Result<Encoded, Failure> {
     Writer::new(request, target).write(COUNT_PATH, |_, _| {})
 }
 
-/// Refuses what the client's code would rely on and this dialect does not have.
+/// Refuses parameters that the client's code relies on and this dialect does not have.
 fn refuse(request: &Request<'_>) -> Result<(), Failure> {
     if let Some(several) = request.candidates.as_ref().filter(|said| said.value > 1) {
         let message = format!("`{}`: this model gives one answer only", several.path);
@@ -70,7 +70,7 @@ impl<'r, 'a> Writer<'r, 'a> {
         let tools = self.tools();
         let choice = self.choice(!tools.is_empty());
         let forced = matches!(choice, Some(Choice::Any | Choice::Tool(_)));
-        // The tools' names come first, so that theirs are the ones that stay as they are.
+        // Names of tools are registered first, so that they keep their spelling.
         let told: Vec<String> =
             tools.iter().map(|tool| self.names.tell(&tool.name, NameRule::Anthropic)).collect();
         let conversation = Conversation::read(self.request, self.target.profile, &mut self.names)?;
@@ -110,8 +110,8 @@ impl<'r, 'a> Writer<'r, 'a> {
         })
     }
 
-    /// The tools that are told: all, or those that the client allows. All of them stay where one
-    /// of these had to be called and the model takes no such choice.
+    /// Returns the tools to send: all, or those that the client allows. All stay if one of them
+    /// must be called and the model does not accept a forced choice.
     fn tools(&self) -> Vec<&'r Tool<'a>> {
         let all = self.request.tools.iter();
         match self.request.tool_choice.as_ref().map(|said| &said.value) {
@@ -164,7 +164,7 @@ impl<'r, 'a> Writer<'r, 'a> {
         });
     }
 
-    /// The schema of the answer, where the model takes one.
+    /// Returns the schema of the answer if the model supports one.
     fn schema(&self) -> Option<&'r Schema<'a>> {
         match &self.request.format.as_ref()?.value {
             Format::JsonSchema { schema, .. } if self.target.profile.structured_output => {
@@ -174,9 +174,9 @@ impl<'r, 'a> Writer<'r, 'a> {
         }
     }
 
-    /// What is added to the system prompt where the form of the answer cannot be said otherwise. A
-    /// tool is never made up for it: that would change how the answer ends, and collide with
-    /// thinking and with the client's own tools.
+    /// Returns the text that is added to the system prompt if the format of the answer cannot be
+    /// expressed otherwise. No tool is created for it: that would change the stop reason and
+    /// collide with reasoning and with the client's tools.
     fn format(&mut self) -> Option<String> {
         let said = self.request.format.as_ref().filter(|_| self.schema().is_none())?;
         self.dropped.push(said.path.to_string());
@@ -227,7 +227,7 @@ fn write_tool(
     });
 }
 
-/// A schema must say that it is of an object, even where it says nothing else.
+/// Returns a schema with `type: object`, which is required even if it has no other member.
 fn input_schema<'s>(schema: Option<&'s Schema<'_>>) -> Cow<'s, str> {
     let empty = r#"{"type":"object","properties":{}}"#;
     let Some(schema) = schema else { return empty.into() };

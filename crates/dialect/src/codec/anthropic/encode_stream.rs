@@ -1,4 +1,4 @@
-//! Writing a stream for a Messages client.
+//! Encodes streams for a Messages client.
 
 use super::encode_answer::{Said, citation, ending, head, signature_field, usage};
 use crate::{
@@ -8,17 +8,17 @@ use crate::{
     write::{self, Object},
 };
 
-/// The candidate that this dialect tells of: it has no others.
+/// The only candidate of this dialect.
 const ONLY: u32 = 0;
 
-/// Writes the events of a message.
+/// Encodes the events of a message.
 #[derive(Debug)]
 pub(super) struct Stream {
     sequencer: Sequencer,
     message: Message,
 }
 
-/// What was written of it.
+/// The state of the message.
 #[derive(Debug)]
 struct Message {
     reply: Reply,
@@ -95,7 +95,7 @@ impl Message {
         }
     }
 
-    /// The tokens are not known yet; what stands here is replaced at the end.
+    /// Writes the beginning; its usage is replaced at the end.
     fn begin(&mut self, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.begun, true) {
             return;
@@ -199,7 +199,7 @@ fn delta(out: &mut Vec<u8>, block: u32, kind: &str, fill: impl FnOnce(&mut Objec
     });
 }
 
-/// Writes one event, its name twice: readers that miss either one skip it.
+/// Writes one event with its name in both places that clients read.
 fn event_of(out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(name.as_bytes());

@@ -1,7 +1,7 @@
-//! The conversation for a Messages target: whose turn it is, and what stands where.
+//! Encodes the conversation for a Messages target: the order of turns and of their content.
 //!
-//! User and assistant take turns, results of tools stand first in the turn behind their calls, and
-//! a system message inside of the conversation stands behind a user's turn or becomes one.
+//! User and assistant alternate, tool results are first in the turn after their calls, and a system
+//! message inside the conversation follows a user turn or becomes one.
 
 use super::parts::{Part, results_first};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     write::Object,
 };
 
-/// What is sent of the history.
+/// The encoded history.
 #[derive(Debug)]
 pub(super) struct Conversation<'r> {
     system: Vec<&'r str>,
@@ -23,7 +23,7 @@ struct Message<'r> {
     parts: Vec<Part<'r>>,
 }
 
-/// What is said between two turns of the model.
+/// Content between two turns of the model.
 #[derive(Debug)]
 enum Asked<'r> {
     User(Part<'r>),
@@ -31,7 +31,7 @@ enum Asked<'r> {
 }
 
 impl<'r> Conversation<'r> {
-    /// Puts the turns of a request in order.
+    /// Arranges the turns of a request.
     pub(super) fn read(
         request: &'r Request<'_>,
         profile: &Profile,
@@ -47,7 +47,7 @@ impl<'r> Conversation<'r> {
                 Role::User => asked.extend(parts(turn, names)?.into_iter().map(Asked::User)),
                 Role::Assistant => {
                     let parts = parts(turn, names)?;
-                    // A turn of which nothing is left does not stand between the user's.
+                    // An empty turn does not separate the user's turns.
                     if !parts.is_empty() {
                         conversation.ask(std::mem::take(&mut asked), profile);
                         conversation.add("assistant", parts);
@@ -59,7 +59,7 @@ impl<'r> Conversation<'r> {
         Ok(conversation)
     }
 
-    /// Adds what stands between two turns of the model.
+    /// Adds the content between two turns of the model.
     fn ask(&mut self, asked: Vec<Asked<'r>>, profile: &Profile) {
         let users = asked.iter().any(|asked| matches!(asked, Asked::User(_)));
         let apart = profile.mid_conversation_system && users;
@@ -75,7 +75,7 @@ impl<'r> Conversation<'r> {
         self.add("system", system);
     }
 
-    /// Adds a message, or to the last one of the same role.
+    /// Adds a message, or extends the last one of the same role.
     fn add(&mut self, role: &'static str, mut parts: Vec<Part<'r>>) {
         if parts.is_empty() {
             return;
@@ -86,8 +86,8 @@ impl<'r> Conversation<'r> {
         }
     }
 
-    /// Whether the model is to go on behind results of calls whose thoughts are not there: with
-    /// thinking by a budget that is refused.
+    /// Whether the model continues after results of calls whose reasoning is missing: with a token
+    /// budget this is refused.
     pub(super) fn continues_unsigned(&self) -> bool {
         let mut from_behind = self.messages.iter().rev().filter(|message| message.role != "system");
         let answered = from_behind.next().is_some_and(|message| {
@@ -99,7 +99,7 @@ impl<'r> Conversation<'r> {
                 .is_some_and(|message| !matches!(message.parts.first(), Some(Part::Thought { .. })))
     }
 
-    /// Writes the system prompt, and behind it what the form of the answer asks for.
+    /// Writes the system prompt, followed by the instruction for the format of the answer.
     pub(super) fn write_system(&self, o: &mut Object<'_>, format: Option<&str>) {
         if self.system.is_empty() && format.is_none() {
             return;
@@ -124,7 +124,7 @@ impl<'r> Conversation<'r> {
     }
 }
 
-/// The texts of a system turn.
+/// Returns the texts of a system turn.
 fn texts<'r>(turn: &'r Turn<'_>) -> impl Iterator<Item = &'r str> {
     turn.pieces.iter().filter_map(|piece| match piece {
         Piece::Text { text, .. } if !text.trim().is_empty() => Some(&**text),
@@ -132,7 +132,7 @@ fn texts<'r>(turn: &'r Turn<'_>) -> impl Iterator<Item = &'r str> {
     })
 }
 
-/// What is sent of a turn.
+/// Returns the parts of a turn that are sent.
 fn parts<'r>(turn: &'r Turn<'_>, names: &mut Names) -> Result<Vec<Part<'r>>, Failure> {
     let mut parts = Vec::with_capacity(turn.pieces.len());
     for piece in &turn.pieces {

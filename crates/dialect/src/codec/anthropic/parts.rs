@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Part<'r> {
     Text(&'r str),
-    /// What a system message said, where none may stand.
+    /// The text of a system message where none is allowed.
     Reminder(&'r str),
     Thought {
         text: &'r str,
@@ -39,7 +39,7 @@ pub(super) enum Part<'r> {
     },
 }
 
-/// Where an image or a document is.
+/// The location of an image or a document.
 #[derive(Debug)]
 pub(super) enum File<'r> {
     Url(&'r str),
@@ -48,8 +48,8 @@ pub(super) enum File<'r> {
 }
 
 impl<'r> Part<'r> {
-    /// What is sent of a piece; nothing of empty texts, which are refused, and of thoughts that
-    /// others signed or nobody.
+    /// Converts a piece; `None` for empty texts, which are refused, and for reasoning that is
+    /// unsigned or signed by another provider.
     pub(super) fn read(
         piece: &'r Piece<'_>,
         role: Role,
@@ -201,7 +201,7 @@ impl<'r> File<'r> {
     }
 }
 
-/// Results of tools first: whatever else comes before them is refused.
+/// Moves tool results to the front: other content before them is refused.
 pub(super) fn results_first(parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
     let (mut results, mut others): (Vec<_>, Vec<_>) =
         parts.into_iter().partition(|part| matches!(part, Part::Result { .. }));
@@ -209,7 +209,7 @@ pub(super) fn results_first(parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
     results
 }
 
-/// The input of a call, which must be an object.
+/// Returns the input of a call as an object.
 pub(super) fn arguments<'r>(name: &Name<'_>, input: &'r str) -> Cow<'r, str> {
     if name.free_form {
         return free_form::wrap(input).into();
@@ -224,7 +224,7 @@ pub(super) fn arguments<'r>(name: &Name<'_>, input: &'r str) -> Cow<'r, str> {
     }
 }
 
-/// What an image is by how its data begin.
+/// Returns the type of an image from the beginning of its data.
 fn image_type(data: &str) -> &'static str {
     match data.as_bytes() {
         [b'/', b'9', b'j', b'/', ..] => "image/jpeg",

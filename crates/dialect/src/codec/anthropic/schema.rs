@@ -1,8 +1,8 @@
-//! The JSON schemas that Anthropic takes for answers and for strict tools.
+//! Reduces JSON schemas to the form that Anthropic accepts for answers and strict tools.
 //!
-//! Objects must be closed, and bounds, lengths, patterns and most formats are refused. What is
-//! refused becomes words in the description, as Anthropic's own SDKs do it (`transform_schema`), so
-//! that the model may still follow it.
+//! Objects must be closed, and bounds, lengths, patterns and most formats are refused. They are
+//! written into the description instead, as Anthropic's own SDKs do (`transform_schema`), so that
+//! the model may still follow them.
 //! <https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations>
 
 use crate::{
@@ -11,19 +11,19 @@ use crate::{
     write::{self, Object},
 };
 
-/// The formats of strings that are taken.
+/// The supported formats of strings.
 const FORMATS: &[&str] =
     &["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
 
-/// Keywords that ask for nothing: they name the standard or tell people of the schema.
+/// Keywords without a constraint: they name the standard or describe the schema.
 const SILENT: &[&str] =
     &["$schema", "$id", "$anchor", "$comment", "deprecated", "readOnly", "writeOnly"];
 
-/// Most losses of one schema that are named; nobody reads more.
+/// Most dropped keywords of one schema that are reported.
 const MAX_NAMED: usize = 64;
 
-/// The schema as Anthropic takes it. What it must do without is added to `dropped` by the path
-/// that the client gave it.
+/// Returns the schema in the form that Anthropic accepts. Dropped keywords are added to `dropped`,
+/// with the path that the client gave the schema.
 pub(super) fn taken(schema: &Schema<'_>, dropped: &mut Vec<String>) -> String {
     let Some(value) = schema.value().filter(Value::is_object) else {
         return schema.raw().to_owned();
@@ -38,12 +38,12 @@ pub(super) fn taken(schema: &Schema<'_>, dropped: &mut Vec<String>) -> String {
     taken
 }
 
-/// What becomes of a keyword.
+/// The treatment of a keyword.
 enum Fate {
     Kept,
-    /// Left out, and nothing is lost by it.
+    /// It is dropped without loss.
     Silent,
-    /// Said in words only.
+    /// It is written into the description.
     Words,
 }
 
@@ -73,7 +73,7 @@ impl Writer {
             }
         }
         if refers {
-            // Nothing may stand beside a reference.
+            // No keyword is allowed beside a reference.
             return;
         }
         if object {
@@ -90,7 +90,7 @@ impl Writer {
         }
     }
 
-    /// Writes a keyword that is taken, and the schemas in it.
+    /// Writes a supported keyword and the schemas in it.
     fn keyword(&mut self, o: &mut Object<'_>, name: &str, value: &Value<'_>, at: &str) {
         let at = format!("{at}.{name}");
         match name {
@@ -131,7 +131,7 @@ fn fate(schema: &Value<'_>, name: &str, value: &Value<'_>, refers: bool) -> Fate
         _ if refers => Fate::Words,
         "type" | "title" | "description" | "default" | "required" => Fate::Kept,
         "properties" => Fate::Kept,
-        // Objects are closed in any case.
+        // Objects are always closed.
         "additionalProperties" if value.bool() == Some(false) => Fate::Silent,
         "enum" => kept(!value.items().is_empty() && value.items().iter().all(is_plain)),
         "const" => kept(is_plain(value)),
@@ -149,7 +149,7 @@ fn is_plain(value: &Value<'_>) -> bool {
     !value.is_object() && !value.is_array()
 }
 
-/// Whether a schema is of an object, perhaps among other types.
+/// Whether a schema allows objects, perhaps among other types.
 fn is_object(schema: &Value<'_>) -> bool {
     let kind = schema.get("type");
     let named = |kind: &Value<'_>| kind.text() == Some("object");

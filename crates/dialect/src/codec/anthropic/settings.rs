@@ -1,4 +1,4 @@
-//! How a Messages target is to think and to draw its tokens: what its model accepts of it.
+//! Encodes limits, sampling and reasoning for a Messages target, as far as its model accepts them.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use crate::{
     write::Object,
 };
 
-/// The smallest number of tokens that Anthropic takes for thinking.
+/// The smallest reasoning budget that Anthropic accepts, in tokens.
 const LEAST_BUDGET: u64 = 1024;
 
-/// Below this, nucleus sampling and thinking exclude each other.
+/// Below this value `top_p` and reasoning exclude each other.
 const LEAST_TOP_P: f64 = 0.95;
 
-/// What is written of limits, sampling and thinking.
+/// The parameters to write.
 #[derive(Debug)]
 pub(super) struct Settings<'r> {
     pub(super) max_tokens: u64,
@@ -28,7 +28,7 @@ pub(super) struct Settings<'r> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    /// Nothing is said: the model does as it is used to.
+    /// No parameter: the default of the model applies.
     Nothing,
     Disabled,
     Adaptive,
@@ -42,9 +42,9 @@ impl Asked {
 }
 
 impl<'r> Settings<'r> {
-    /// Settles what the model accepts of the client's wishes; the others go to `dropped`. `forced`:
-    /// a tool must be called. `unsigned`: the model is in the middle of a turn whose thoughts are
-    /// not known any more.
+    /// Chooses the parameters that the model accepts; the others are added to `dropped`. `forced`:
+    /// a tool must be called. `unsigned`: the model is in the middle of a turn whose reasoning is
+    /// missing.
     pub(super) fn read(
         request: &'r Request<'_>,
         profile: &Profile,
@@ -96,8 +96,8 @@ impl<'r> Settings<'r> {
             }
             return;
         }
-        // A tool that must be called, and a turn that goes on without its first thoughts: both
-        // are refused together with thinking.
+        // A forced tool and a turn that continues without its reasoning are both refused together
+        // with reasoning.
         if forced || (unsigned && !adaptive) {
             drop();
             if profile.thinking_by_default && !profile.thinking_always_on {
@@ -138,7 +138,7 @@ impl<'r> Settings<'r> {
             if !profile.sampling_params || thinks {
                 drop(said);
             } else {
-                // The scales differ: what is hot elsewhere is as hot as it gets here.
+                // The scales differ: higher temperatures are capped at 1.
                 let hot = said.value.parse().is_ok_and(|warmth: f64| warmth > 1.0);
                 self.temperature = Some(if hot { "1".into() } else { said.value.into() });
             }
@@ -160,7 +160,7 @@ impl<'r> Settings<'r> {
             }
         }
         sampling.seed.iter().for_each(&mut drop);
-        // No penalty and no bias ask for nothing.
+        // A penalty or bias of zero has no effect.
         let asks = |said: &&Said<'_, &str>| said.value.parse() != Ok(0.0_f64);
         let penalties = [&sampling.presence_penalty, &sampling.frequency_penalty];
         penalties.into_iter().flatten().filter(asks).for_each(&mut drop);
@@ -177,7 +177,7 @@ impl<'r> Settings<'r> {
         }
     }
 
-    /// Writes what is said of stopping and sampling.
+    /// Writes stop sequences and sampling parameters.
     pub(super) fn write_generation(&self, o: &mut Object<'_>) {
         if !self.stop.is_empty() {
             o.texts("stop_sequences", self.stop.iter().copied());
@@ -187,12 +187,12 @@ impl<'r> Settings<'r> {
         o.raw_if("top_k", self.top_k);
     }
 
-    /// Writes what is said of thinking, and of the form of the answer, which stands beside it.
+    /// Writes the reasoning parameters and the format of the answer.
     pub(super) fn write_thinking(&self, o: &mut Object<'_>, schema: Option<&str>) {
         match self.thinking {
             Asked::Nothing => {}
             Asked::Disabled => o.object("thinking", |o| o.text("type", "disabled")),
-            // Without `display` current models show thoughts without text.
+            // Without `display` current models return reasoning without text.
             Asked::Adaptive => o.object("thinking", |o| {
                 o.text("type", "adaptive");
                 o.text("display", "summarized");

@@ -1,9 +1,9 @@
-//! Ids of tool calls in the letters that Anthropic takes.
+//! Converts ids of tool calls to the characters that Anthropic accepts.
 
 use std::borrow::Cow;
 
-/// The id itself where it is only letters, digits, `_` and `-`; else one that is made of it, the
-/// same in the call and in its result.
+/// Returns the id if it has only letters, digits, `_` and `-`; else a derived one, the same for the
+/// call and its result.
 pub(super) fn fit(id: &str) -> Cow<'_, str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !id.is_empty() && id.chars().all(allowed) {

@@ -1,7 +1,7 @@
-//! Taking out of a body what the gateway itself put into the client's history.
+//! Removes wrapped signatures from a body.
 //!
-//! A conversation that was answered by another vendor's model and now comes to Anthropic carries
-//! signatures that Anthropic did not make. It would refuse them.
+//! A conversation that a model of another provider answered before contains signatures that
+//! Anthropic did not make and would refuse.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::{Edit, Signature, Value};
 
-/// The cuts. Places are counted in the text of `body`.
+/// Returns the edits, with offsets into the text of `body`.
 pub(super) fn cuts(body: &Value<'_>) -> Vec<Edit> {
     let mut cutter = Cutter { start: body.raw().as_ptr().addr(), edits: Vec::new() };
     let messages = body.get("messages");
@@ -39,7 +39,7 @@ struct Cutter {
 }
 
 impl Cutter {
-    /// Cuts those items of a list that `is_cut` names, each with one of its commas.
+    /// Removes the items of a list for which `is_cut` is true, each with one comma.
     fn list(&mut self, list: &Value<'_>, mut is_cut: impl FnMut(&mut Self, &Value<'_>) -> bool) {
         let items = list.items();
         let mut kept = None;
@@ -50,7 +50,7 @@ impl Cutter {
                 continue;
             }
             if let Some(from) = from.take() {
-                // Up to the next one that stays, with the comma in front of it.
+                // Up to the next kept item, with the comma before it.
                 self.cut(from..self.range(item).start);
             }
             kept = Some(self.range(item).end);
@@ -70,7 +70,7 @@ impl Cutter {
     }
 }
 
-/// A thought that another vendor signed, or nobody.
+/// Whether a block is reasoning that is unsigned or signed by another provider.
 fn is_own(block: &Value<'_>) -> bool {
     match block.get("type").text() {
         Some("thinking") => own(block.get("signature")),

@@ -1,8 +1,8 @@
-//! Where a model is asked: its name stands in the path.
+//! The paths of Gemini, which contain the model.
 
 use std::fmt::Write;
 
-/// The name of a model, however it is written.
+/// Returns the name of a model without its prefix.
 pub(crate) fn bare(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
 }

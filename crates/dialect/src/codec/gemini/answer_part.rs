@@ -1,4 +1,4 @@
-//! What stands in a candidate of an answer, whole or streamed.
+//! Decodes the parts of a candidate, whole or streamed.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -11,22 +11,22 @@ use crate::{
 /// One part of an answer.
 #[derive(Debug)]
 pub(super) enum AnswerPart<'a> {
-    /// Text or a thought, which may be empty and only carry a signature.
+    /// Text or reasoning, which may be empty and only carry a signature.
     Text { text: Cow<'a, str>, thought: bool, signature: Option<Signature<'a>> },
-    /// A function is called.
+    /// A function call.
     Call {
         id: Option<Cow<'a, str>>,
         name: Cow<'a, str>,
         args: &'a str,
         signature: Option<Signature<'a>>,
     },
-    /// An image that the model made.
+    /// A generated image.
     Image(Image<'a>),
 }
 
 impl<'a> AnswerPart<'a> {
-    /// Reads a part; none where it is of a tool that Google runs itself, another medium, or an image
-    /// that only was thought of.
+    /// Decodes a part; `None` for tools that Google runs itself, other media, and images that are
+    /// part of the reasoning.
     pub(super) fn read(part: &Value<'a>) -> Option<AnswerPart<'a>> {
         let signature = part
             .any(&["thoughtSignature", "thought_signature"])
@@ -59,8 +59,8 @@ fn image<'a>(data: &Value<'a>) -> Option<Image<'a>> {
     mime.starts_with("image/").then_some(Image { mime, data })
 }
 
-/// Ids of the calls in one answer: no two are equal, and those that are made up are equal to none
-/// in another answer either.
+/// The ids of the calls in one answer. They are unique; generated ids are unique across answers
+/// too.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     seed: String,
@@ -69,17 +69,17 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// Ids of an answer to a call that has the letters `unique` for itself.
+    /// Creates the ids of an answer whose unique string is `unique`.
     pub(super) fn new(unique: &str) -> Self {
         Self { seed: unique.to_owned(), ..Self::default() }
     }
 
-    /// Whether it still has to be told what Google calls the answer.
+    /// Whether the id of the answer is still unknown.
     pub(super) fn is_bare(&self) -> bool {
         self.seed.is_empty()
     }
 
-    /// What Google calls the answer, in case that nothing better is known.
+    /// Sets Google's id of the answer, which is used if nothing better is known.
     pub(super) fn answer(&mut self, id: Option<&str>) {
         if let Some(id) = id.filter(|_| self.seed.is_empty()) {
             let plain = id.chars().filter(char::is_ascii_alphanumeric);
@@ -87,7 +87,7 @@ impl Ids {
         }
     }
 
-    /// The id of the next call.
+    /// Returns the id of the next call.
     pub(super) fn next<'a>(&mut self, given: Option<Cow<'a, str>>) -> Cow<'a, str> {
         if let Some(id) = given
             && self.given.insert(id.to_string())
@@ -99,7 +99,7 @@ impl Ids {
     }
 }
 
-/// What a candidate refers to and where. Offsets are bytes of all the text before it.
+/// Decodes the citations of a candidate. Offsets are bytes of all the text before it.
 pub(super) fn citations<'a>(candidate: &Value<'a>) -> Vec<(Citation<'a>, Option<(usize, usize)>)> {
     let mut all = Vec::new();
     let cited = candidate.any(&["citationMetadata", "citation_metadata"]);
@@ -138,7 +138,7 @@ fn offsets(value: &Value<'_>) -> Option<(usize, usize)> {
     (start < end).then_some((start, end))
 }
 
-/// The log probabilities of a candidate.
+/// Decodes the log probabilities of a candidate.
 pub(super) fn logprobs<'a>(candidate: &Value<'a>) -> Vec<Logprob<'a>> {
     let Some(result) = candidate.any(&["logprobsResult", "logprobs_result"]) else {
         return Vec::new();

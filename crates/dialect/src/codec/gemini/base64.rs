@@ -1,8 +1,8 @@
-//! Base64 as Google's clients write it: either alphabet, with or without padding.
+//! Base64 of Google's clients: in either alphabet, with or without padding.
 
 use std::borrow::Cow;
 
-/// The same bytes in the standard alphabet, padded; none where it is no base64.
+/// Converts base64 to the standard alphabet with padding; `None` if it is invalid.
 pub(super) fn standard(data: Cow<'_, str>) -> Option<Cow<'_, str>> {
     let padded = data.trim_end_matches(|c: char| c == '=' || c.is_ascii_whitespace());
     let (body, padding) = (padded, data.len() - padded.len());

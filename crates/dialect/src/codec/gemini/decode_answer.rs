@@ -1,4 +1,4 @@
-//! A whole answer as Gemini wrote it.
+//! Decodes whole answers of Gemini.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::{
     tokens::Reported,
 };
 
-/// Reads an answer. An error, and an answer in which there is nothing, is a failure.
+/// Decodes an answer. Errors and answers without content are failures.
 pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Failure> {
     let value = Value::read(body).map_err(|_| {
         Failure::new(FailureKind::BadGateway, "the provider's answer is not valid JSON")
@@ -59,7 +59,7 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
     Ok(answer)
 }
 
-/// A candidate, and why it is none where it went wrong.
+/// Decodes a candidate, or the reason why it has no content.
 fn choice<'a>(
     candidate: &Value<'a>,
     names: &Names,
@@ -97,7 +97,7 @@ fn choice<'a>(
     (choice, failure)
 }
 
-/// Text goes on in the block before it, unless that was signed: a signature ends what it proves.
+/// Appends text to the previous block unless that was signed: a signature ends its block.
 fn add_text<'a>(
     blocks: &mut Vec<Block<'a>>,
     text: Cow<'a, str>,
@@ -114,7 +114,7 @@ fn add_text<'a>(
             }
             *signature = proof;
         }
-        // Signatures that stand apart belong to what is in front of them.
+        // A separate signature belongs to the part before it.
         (Some(Block::Thinking { signature: signature @ None, .. }), _) if text.is_empty() => {
             *signature = proof
         }
@@ -128,7 +128,7 @@ fn add_text<'a>(
     }
 }
 
-/// Puts citations to the texts in which they stand. Google counts in bytes of all text.
+/// Assigns citations to their texts. Google counts in bytes of all text.
 fn cite<'a>(candidate: &Value<'a>, blocks: &mut [Block<'a>]) {
     for (mut citation, at) in citations(candidate) {
         let mut before = 0;
@@ -157,7 +157,7 @@ fn cite<'a>(candidate: &Value<'a>, blocks: &mut [Block<'a>]) {
     }
 }
 
-/// Whether there is nothing in a choice that was asked for: thoughts alone are no answer.
+/// Whether a candidate has no content: reasoning alone is not an answer.
 fn is_empty(choice: &Choice<'_>) -> bool {
     choice.blocks.iter().all(|block| match block {
         Block::Text { text, .. } => text.is_empty(),

@@ -11,7 +11,7 @@ use crate::{
     chat::{Effort, Format, Request, Said, Schema, Thinking},
 };
 
-/// What only makes sense once all fields were seen.
+/// Values that depend on other fields.
 #[derive(Debug, Default)]
 pub(super) struct Config<'a> {
     mime: Option<(String, Cow<'a, str>)>,
@@ -23,7 +23,7 @@ pub(super) struct Config<'a> {
 }
 
 impl<'a> Config<'a> {
-    /// Reads the configuration at `path` into `request`.
+    /// Decodes the configuration at `path` into `request`.
     pub(super) fn read(
         value: &Value<'a>,
         path: &str,
@@ -97,7 +97,7 @@ impl<'a> Config<'a> {
                 self.only_text = !list(value).is_empty();
             }
             "speechConfig" => self.speech = Some(path),
-            // How closely to look at media is a hint.
+            // The resolution of media is a hint.
             "mediaResolution" => {}
             _ => request.dropped.push(path),
         }
@@ -143,7 +143,7 @@ fn thinking<'a>(value: &Value<'a>, path: String, request: &mut Request<'a>) -> R
                     return Err(wrong(&path, "`MINIMAL`, `LOW`, `MEDIUM` or `HIGH`"));
                 }
             }
-            // Below zero the model decides.
+            // A negative budget lets the model decide.
             "thinkingBudget" if number(value, &path)?.starts_with('-') => {}
             "thinkingBudget" => {
                 let budget = whole(value, &path)?;

@@ -1,4 +1,4 @@
-//! The conversation of a request: who said what.
+//! Decodes the conversation of a request.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::{
     chat::{Name, Piece, Role, Turn},
 };
 
-/// Reads the contents of a request into turns.
+/// Decodes contents into turns.
 #[derive(Debug)]
 pub(super) struct Contents<'r, 'a> {
     turns: &'r mut Vec<Turn<'a>>,
@@ -21,12 +21,12 @@ pub(super) struct Contents<'r, 'a> {
 }
 
 impl<'r, 'a> Contents<'r, 'a> {
-    /// Puts turns into `turns` and what cannot be told into `dropped`.
+    /// Creates a decoder that adds to `turns`, and to `dropped` what cannot be converted.
     pub(super) fn new(turns: &'r mut Vec<Turn<'a>>, dropped: &'r mut Vec<String>) -> Self {
         Self { turns, dropped, pairs: Pairs::default() }
     }
 
-    /// The system prompt: a content, parts of one, or plain text.
+    /// Decodes the system prompt: a content, its parts, or plain text.
     pub(super) fn system(&mut self, value: &Value<'a>, path: &str) -> Result<(), Failure> {
         let mut pieces = Vec::new();
         if let Some((name, parts)) = parts_of(value) {
@@ -38,7 +38,7 @@ impl<'r, 'a> Contents<'r, 'a> {
         Ok(())
     }
 
-    /// The conversation: a list of contents, or a single one.
+    /// Decodes the conversation: a list of contents or a single one.
     pub(super) fn contents(&mut self, value: &Value<'a>, path: &str) -> Result<(), Failure> {
         let all = list(value);
         if all.is_empty() {
@@ -67,7 +67,7 @@ impl<'r, 'a> Contents<'r, 'a> {
                 _ => self.dropped.push(path),
             }
         }
-        // Google's SDKs keep a streamed answer as one content for each chunk.
+        // Google's SDKs store a streamed answer as one content per chunk.
         let goes_on = role == Role::Assistant
             && self.turns.last().is_some_and(|turn| turn.role == Role::Assistant);
         let mut pieces = match self.turns.pop_if(|_| goes_on) {
@@ -123,7 +123,7 @@ impl<'r, 'a> Contents<'r, 'a> {
     }
 }
 
-/// A thought goes on until its signature comes.
+/// Adds a piece; reasoning continues until its signature comes.
 fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
     if let Piece::Thinking { text, signature } = &piece
         && let Some(Piece::Thinking { text: known, signature: open }) = pieces.last_mut()
@@ -136,7 +136,7 @@ fn add<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
     pieces.push(piece);
 }
 
-/// The parts of a content, and the name under which they stand.
+/// Returns the parts of a content and the name of their member.
 fn parts_of<'v, 'a>(content: &'v Value<'a>) -> Option<(&'static str, &'v Value<'a>)> {
     content.find("parts").map(|parts| ("parts", parts))
 }

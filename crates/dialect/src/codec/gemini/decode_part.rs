@@ -1,4 +1,4 @@
-//! One part of a content.
+//! Decodes the parts of a content.
 
 use std::borrow::Cow;
 
@@ -15,26 +15,26 @@ use crate::{
     write,
 };
 
-/// What a part holds. Calls and results have yet to be paired.
+/// The content of a part. Calls and results are not paired yet.
 #[derive(Debug)]
 pub(super) enum Part<'a> {
-    /// Whole as it is.
+    /// A complete piece.
     Piece(Piece<'a>),
-    /// A function is called.
+    /// A function call.
     Call {
         id: Option<Cow<'a, str>>,
         name: Cow<'a, str>,
         input: Cow<'a, str>,
         signature: Option<Signature<'a>>,
     },
-    /// What a function gave.
+    /// A function result.
     Result { id: Option<Cow<'a, str>>, name: Cow<'a, str>, content: Vec<Piece<'a>>, is_error: bool },
-    /// Nothing that can be told; it was noted where it matters.
+    /// Nothing that can be converted; it was noted if it matters.
     Nothing,
 }
 
 impl<'a> Part<'a> {
-    /// Reads the part at `path`; what cannot be told goes into `dropped`.
+    /// Decodes the part at `path`; adds to `dropped` what cannot be converted.
     pub(super) fn read(
         part: &Value<'a>,
         path: &str,
@@ -53,7 +53,7 @@ impl<'a> Part<'a> {
                     object(value, &path)?;
                     data = Some((name, path, value));
                 }
-                // How closely to look is a hint, and metadata is the client's own.
+                // The resolution is a hint, and metadata is the client's own.
                 "mediaResolution" | "videoMetadata" | "partMetadata" => {}
                 _ => dropped.push(path),
             }
@@ -72,14 +72,14 @@ impl<'a> Part<'a> {
             (None, None) => return Ok(Part::Nothing),
         };
         Ok(Part::Piece(match thought {
-            // Thoughts that nobody signed may go back to whoever takes them so.
+            // Unsigned reasoning may return to targets that accept it.
             true => Piece::Thinking { text, signature: signature.or(Some(Signature::unsigned())) },
             false => Piece::Text { text, signature },
         }))
     }
 }
 
-/// A signature; what is marked as ours and broken is none.
+/// Reads a signature; `None` for an incomplete wrapped one.
 fn read_signature(field: Cow<'_, str>) -> Option<Signature<'_>> {
     match field {
         Cow::Borrowed("") => None,
@@ -126,7 +126,7 @@ fn result<'a>(
     Ok(Part::Result { id, name, content, is_error })
 }
 
-/// What a function gave, as text: Google's `output` and `error` are only its wrapping.
+/// Returns a function result as text: Google's `output` and `error` are wrappers.
 fn response<'a>(response: &Value<'a>) -> (Cow<'a, str>, bool) {
     let whole = |value: &Value<'a>| match value.cow() {
         Some(text) => text,

@@ -1,4 +1,4 @@
-//! A request as a Gemini client wrote it.
+//! Decodes requests of a Gemini client.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::{
     chat::{Request, Wish},
 };
 
-/// Reads a request; also the two forms of a question for the number of tokens.
+/// Decodes a request, also the two forms of a request to count tokens.
 pub(super) fn decode<'a>(ask: Ask<'a>) -> Result<Request<'a>, Failure> {
     let body = Value::read(ask.body)
         .map_err(|error| Failure::new(FailureKind::BadRequest, error.to_string()))?;
@@ -56,7 +56,7 @@ fn read<'a>(body: &Value<'a>, path: &str, request: &mut Request<'a>) -> Result<(
                     None => model,
                 };
             }
-            // Where it is kept, charged and labelled says nothing about the answer.
+            // Storage, billing and labels do not affect the answer.
             "model" | "labels" | "serviceTier" | "store" => {}
             _ => request.dropped.push(path),
         }
@@ -79,14 +79,14 @@ mod tests {
         Ask { body: body.as_bytes(), model: Some("m"), stream: false, as_array: false }
     }
 
-    /// What a request without other faults leaves out.
+    /// Checks which fields of a valid request are dropped.
     fn check(fields: &str, dropped: &[&str]) {
         let body = format!(r#"{{"contents":[{{"parts":[{{"text":"x"}}]}}],{fields}}}"#);
         let request = decode(ask(&body)).expect(fields);
         assert_eq!(request.dropped, dropped, "{fields}");
     }
 
-    /// Which field a refusal names.
+    /// Checks which field a refusal names.
     fn refused(body: &str, param: &str) {
         let failure = decode(ask(body)).expect_err(body);
         assert_eq!(

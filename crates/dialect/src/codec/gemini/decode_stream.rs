@@ -1,7 +1,7 @@
-//! The chunks of an answer as Gemini streams them.
+//! Decodes streams of Gemini.
 //!
-//! Nothing marks the end, and a reason to finish may come with any chunk (older models send one
-//! with each): so the candidates finish when the body does.
+//! A stream has no end marker, and any chunk may contain a finish reason (older models send one
+//! with each chunk), so candidates finish with the body.
 
 use std::borrow::Cow;
 
@@ -17,10 +17,10 @@ use crate::{
     tokens::Reported,
 };
 
-/// Most candidates that are followed; Google gives up to eight.
+/// Most candidates that are decoded; Google returns up to eight.
 const MOST: usize = 128;
 
-/// Reads the chunks of one answer.
+/// Decodes the chunks of one answer.
 #[derive(Debug)]
 pub(super) struct Decoder {
     names: Names,
@@ -36,7 +36,7 @@ pub(super) struct Decoder {
 #[derive(Debug, Default)]
 struct Candidate {
     index: u32,
-    /// The block that is open, and whether it is a thought.
+    /// The open block, and whether it is reasoning.
     open: Option<(u32, bool)>,
     half: Joiner,
     blocks: u32,
@@ -46,7 +46,7 @@ struct Candidate {
 }
 
 impl Decoder {
-    /// Reads the answer of a target that was told `names`.
+    /// Creates a decoder for an answer of a target, with the names sent to it.
     pub(super) fn new(names: Names) -> Self {
         Self {
             ids: Ids::new(&names.unique),
@@ -169,7 +169,7 @@ impl Decoder {
         signature: Option<Signature<'_>>,
         emit: &mut dyn FnMut(Event<'_>),
     ) {
-        // A signature that stands apart belongs to what is in front of it.
+        // A separate signature belongs to the part before it.
         if text.is_empty() && signature.is_none() {
             return;
         }
@@ -211,7 +211,7 @@ impl Candidate {
         block
     }
 
-    /// Tells of half a character whose other half did not come.
+    /// Emits the replacement of an unpaired surrogate.
     fn flush(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
         let rest = self.half.rest();
         if let (Some((block, _)), false) = (self.open, rest.is_empty()) {
@@ -247,7 +247,7 @@ impl Candidate {
 
 impl DecodeStream for Decoder {
     fn event(&mut self, _name: Option<&[u8]>, data: &[u8], emit: &mut dyn FnMut(Event<'_>)) {
-        // Some that stand between add the end mark of another dialect.
+        // Some proxies add the end marker of another dialect.
         if self.over || matches!(data.trim_ascii(), b"" | b"[DONE]") {
             return;
         }

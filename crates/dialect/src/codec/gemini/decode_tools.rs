@@ -1,4 +1,4 @@
-//! Functions, and which of them may or must be called.
+//! Decodes functions and the choice among them.
 
 use super::{
     fields::{each, list, nth, object, text, wrong},
@@ -9,7 +9,7 @@ use crate::{
     chat::{Name, Request, Said, Schema, Tool, ToolChoice},
 };
 
-/// Reads `tools`. Those that Google runs itself are only noted.
+/// Decodes `tools`. Tools that Google runs itself are only noted.
 pub(super) fn tools<'a>(
     value: &Value<'a>,
     path: &str,
@@ -87,7 +87,7 @@ fn calling<'a>(value: &Value<'a>, path: String, request: &mut Request<'a>) -> Re
                     allowed.push(Name::plain(text(name, &path)?));
                 }
             }
-            // Calls always come whole.
+            // Calls are always sent whole.
             "streamFunctionCallArguments" => {}
             _ => request.dropped.push(path),
         }

@@ -1,4 +1,4 @@
-//! A whole answer as a Gemini client reads it.
+//! Encodes whole answers for a Gemini client.
 
 use super::{encode_part::args, finish};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     write::{self, Object},
 };
 
-/// Writes an answer.
+/// Encodes an answer.
 pub(super) fn encode(answer: &Answer<'_>, reply: &Reply) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     write::object(&mut out, |o| {
@@ -48,7 +48,7 @@ fn write_choice(o: &mut Object<'_>, choice: &Choice<'_>, index: u64) {
     logprobs(o, &choice.logprobs);
 }
 
-/// Whether a block says anything to the client.
+/// Whether a block has content for the client.
 fn tells(block: &Block<'_>) -> bool {
     match block {
         Block::Text { text, signature, .. } => !text.is_empty() || signature.is_some(),
@@ -98,13 +98,13 @@ pub(super) fn write_image(o: &mut Object<'_>, image: &Image<'_>) {
     });
 }
 
-/// Whether a signature proves anything.
+/// Whether there is a signature of a provider.
 pub(super) fn is_proof(signature: &Signature<'_>) -> bool {
     signature.vendor != Vendor::Unsigned
 }
 
-/// `thoughtSignature`: Gemini's own as it is; wrapped are those of others, and those that came by
-/// another way and must go back by that.
+/// Writes `thoughtSignature`: Gemini's own unchanged; those of other providers, and those that came
+/// through a compatible server and must return there, wrapped.
 pub(super) fn write_signature(o: &mut Object<'_>, signature: Option<&Signature<'_>>) {
     match signature.filter(|signature| is_proof(signature)) {
         Some(signature) if signature.vendor == Vendor::Gemini && signature.via().is_none() => {
@@ -115,7 +115,7 @@ pub(super) fn write_signature(o: &mut Object<'_>, signature: Option<&Signature<'
     }
 }
 
-/// `finishReason`, and why where it is told.
+/// Writes `finishReason`, with its message if there is one.
 pub(super) fn write_finish(o: &mut Object<'_>, finish: &Finish<'_>) {
     o.text("finishReason", finish::name(finish));
     if let Finish::Filtered(Some(why)) = finish {
@@ -138,7 +138,7 @@ pub(super) fn usage(o: &mut Object<'_>, tokens: &Tokens) {
     });
 }
 
-/// The citations of a choice and the bytes of all its text to which they belong.
+/// Returns the citations of a candidate with the byte ranges of its text to which they belong.
 fn spans<'c, 'a>(choice: &'c Choice<'a>) -> Vec<(&'c Citation<'a>, Option<(u64, u64)>)> {
     let mut all = Vec::new();
     let mut before = 0;

@@ -6,10 +6,10 @@ use crate::{
     write::{self, Object},
 };
 
-/// Most stop sequences that Gemini takes.
+/// Most stop sequences that Gemini accepts.
 const MOST_STOPS: usize = 5;
 
-/// The configuration of a request; none where nothing was said.
+/// Encodes the configuration of a request; `None` if it is empty.
 pub(super) fn config(
     request: &Request<'_>,
     profile: &Profile,
@@ -59,7 +59,7 @@ fn sampling(
     for (name, said, accepted) in fields {
         match said {
             Some(said) if accepted => o.raw(name, said.value),
-            // No penalty asks for nothing.
+            // A penalty of zero has no effect.
             Some(said) if name.ends_with("Penalty") && said.value.parse() == Ok(0.0_f64) => {}
             Some(said) => dropped.push(said.path.to_string()),
             None => {}
@@ -85,7 +85,7 @@ fn format(o: &mut Object<'_>, format: &Format<'_>, profile: &Profile) {
     }
 }
 
-/// A schema as it is, without the name of the standard it follows.
+/// Returns a schema without the name of its standard.
 pub(super) fn bare_schema(schema: &Value<'_>) -> String {
     if schema.find("$schema").is_none() {
         return schema.raw().to_owned();
@@ -116,7 +116,7 @@ fn thinking(
         return;
     }
     let by_level = matches!(profile.thinking, ThinkingForm::Level | ThinkingForm::Adaptive);
-    // Levels begin above nothing: such models always think.
+    // The lowest level is above zero: such models always reason.
     let always = off && (by_level || profile.thinking_always_on);
     if always {
         dropped.push(said.path.to_string());
@@ -128,7 +128,7 @@ fn thinking(
             Some(_) if always => o.number("thinkingBudget", Effort::Minimal.budget()),
             Some(effort) => o.number("thinkingBudget", budget.unwrap_or(effort.budget())),
         }
-        // Where nothing is thought, asking to see it is an error.
+        // Asking to see reasoning is an error if there is none.
         if !off {
             o.bool("includeThoughts", true);
         }

@@ -1,8 +1,7 @@
-//! The conversation as Gemini reads it: contents of two speakers who take turns.
+//! Encodes the conversation for Gemini: contents of two alternating speakers.
 //!
-//! Results of functions stand in a content of their own, in the order of the calls; what the user
-//! said beside them follows. A call carries the signature that came with it, or that of the thought
-//! directly in front of it.
+//! Function results have their own content, in the order of the calls; other content of the user
+//! follows. A call carries its own signature, or that of the reasoning directly before it.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -14,13 +13,14 @@ use crate::{
     write::{self, Object},
 };
 
-/// What stands for the signature of a call that this model did not make.
+/// The placeholder for the signature of a call that another model made.
 const NO_PROOF: &str = "skip_thought_signature_validator";
 
-/// How Claude Code begins a block that only says who it is, anew with each request.
+/// The beginning of a block of Claude Code that only describes the client and differs in every
+/// request.
 const ATTRIBUTION: &str = "x-anthropic-billing-header:";
 
-/// A conversation, its parts written already.
+/// A conversation with encoded parts.
 #[derive(Debug, Default)]
 pub(super) struct Conversation<'r> {
     system: Vec<&'r str>,
@@ -28,13 +28,13 @@ pub(super) struct Conversation<'r> {
 }
 
 impl<'r> Conversation<'r> {
-    /// Reads the turns of a request.
+    /// Encodes the turns of a request.
     pub(super) fn read(
         request: &'r Request<'_>,
         profile: &Profile,
         names: &mut Names,
     ) -> Result<Self, Failure> {
-        // Tools first: where two names collide it is the history's that gives way.
+        // Tools first: if two names collide, the one of the history is changed.
         for tool in &request.tools {
             names.tell(&tool.name, NameRule::Gemini);
         }
@@ -51,7 +51,7 @@ impl<'r> Conversation<'r> {
         };
         let mut writer = Writer { profile, names, calls: HashMap::new() };
         let speaker = |turn: &Turn<'_>| turn.role == Role::Assistant;
-        // A turn of which nothing is left does not part those beside it.
+        // An empty turn does not separate its neighbours.
         let turns: Vec<&Turn<'_>> =
             turns.iter().filter(|turn| !speaker(turn) || says_something(turn)).collect();
         for run in turns.chunk_by(|a, b| speaker(a) == speaker(b)) {
@@ -91,7 +91,7 @@ impl<'r> Conversation<'r> {
     }
 }
 
-/// The parts of one content, while they are written.
+/// The parts of one content while they are written.
 #[derive(Debug, Default)]
 struct Parts {
     out: Vec<u8>,
@@ -120,12 +120,12 @@ impl Parts {
 struct Writer<'w, 'r> {
     profile: &'w Profile,
     names: &'w mut Names,
-    /// The calls so far: their name, and their place in their turn.
+    /// The calls so far: their names and their positions in their turn.
     calls: HashMap<&'r str, (String, usize)>,
 }
 
 impl<'r> Writer<'_, 'r> {
-    /// Turns of the model that stand side by side.
+    /// Writes consecutive turns of the model.
     fn model(
         &mut self,
         run: &[&'r Turn<'_>],
@@ -136,7 +136,7 @@ impl<'r> Writer<'_, 'r> {
         let mut calls = 0;
         for piece in run.iter().flat_map(|turn| &turn.pieces) {
             match piece {
-                // Thoughts stay with whoever had them; only the signature is wanted back.
+                // Reasoning is not sent to another model; Gemini only requires its signature.
                 Piece::Thinking { signature, .. } => proof = own(signature.as_ref()).or(proof),
                 Piece::Text { text, signature } => {
                     let signed = own(signature.as_ref()).or_else(|| proof.take());
@@ -195,7 +195,7 @@ impl<'r> Writer<'_, 'r> {
         self.calls.insert(id, (told, place));
     }
 
-    /// Everything that was said to the model between two of its turns.
+    /// Writes everything between two turns of the model.
     fn user(
         &mut self,
         run: &[&'r Turn<'_>],
@@ -239,7 +239,8 @@ impl<'r> Writer<'_, 'r> {
         Ok(())
     }
 
-    /// A result and the place of its call. Media that cannot stand in it go into `rest`.
+    /// Writes a result and returns the position of its call. Media that it cannot contain go into
+    /// `rest`.
     fn result(
         &mut self,
         piece: &'r Piece<'_>,
@@ -290,8 +291,8 @@ impl<'r> Writer<'_, 'r> {
     }
 }
 
-/// Whether anything of a turn of the model is told. Thoughts are not, only their signatures, and those
-/// stand beside other parts.
+/// Whether a turn of the model has content that is sent. Reasoning is not sent, only its signature,
+/// which needs another part.
 fn says_something(turn: &Turn<'_>) -> bool {
     turn.pieces.iter().any(|piece| match piece {
         Piece::Text { text, signature } => !text.is_empty() || own(signature.as_ref()).is_some(),
@@ -301,9 +302,9 @@ fn says_something(turn: &Turn<'_>) -> bool {
     })
 }
 
-/// Gemini's own signature; what others signed is nothing to it.
+/// Returns Gemini's own signature; others are useless to it.
 fn own<'s>(signature: Option<&'s Signature<'_>>) -> Option<&'s str> {
-    // One that names its call stands apart from it, and nobody else's place is right for it.
+    // A signature that names its call is separate from it and fits no other part.
     let mine = |signature: &&Signature<'_>| {
         signature.vendor == Vendor::Gemini && signature.is_of_next_call()
     };

@@ -1,4 +1,4 @@
-//! Arguments, results and media as Gemini reads them.
+//! Encodes arguments, results and media for Gemini.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,9 @@ use crate::{
     write::{self, Object},
 };
 
-/// Arguments as the object that they must be. What is none (cut off by the limit, or plain text)
-/// is wrapped into one. Never has line breaks, so that it may stand in an event.
+/// Returns arguments as an object, which Gemini requires. Other arguments (cut off by the limit, or
+/// plain text) are wrapped into one. The result has no line breaks, so that an event may contain
+/// it.
 pub(super) fn args(input: &str) -> Cow<'_, str> {
     let input = input.trim_ascii();
     if input.is_empty() || input == "null" {
@@ -20,13 +21,13 @@ pub(super) fn args(input: &str) -> Cow<'_, str> {
         return Cow::Owned(write::object_text(|o| o.text("_raw", input)));
     }
     match memchr::memchr2(b'\n', b'\r', input.as_bytes()) {
-        // In strings they are escaped, so these stand between values.
+        // Inside strings they are escaped, so these are between values.
         Some(_) => Cow::Owned(input.replace(['\n', '\r'], " ")),
         None => Cow::Borrowed(input),
     }
 }
 
-/// What a tool gave, as the object that it must be.
+/// Returns a tool result as an object, which Gemini requires.
 pub(super) fn response(texts: &[Cow<'_, str>], is_error: bool) -> String {
     let text = match texts {
         [only] => Cow::Borrowed(&**only),
@@ -40,16 +41,16 @@ pub(super) fn response(texts: &[Cow<'_, str>], is_error: bool) -> String {
     }
 }
 
-/// A medium as Gemini reads it.
+/// A medium in Gemini's form.
 #[derive(Debug)]
 pub(super) enum Media<'m> {
     /// A text file.
     Text(Cow<'m, str>),
-    /// A part of its own.
+    /// A separate part.
     Part(Inline<'m>),
 }
 
-/// A part that holds data or points to it.
+/// A part with data or a reference to it.
 #[derive(Debug)]
 pub(super) struct Inline<'m> {
     mime: Cow<'m, str>,
@@ -73,7 +74,7 @@ impl Inline<'_> {
     }
 }
 
-/// How Gemini is given `media`.
+/// Converts `media`.
 pub(super) fn media<'m>(media: &'m chat::Media<'_>) -> Result<Media<'m>, Failure> {
     let refused = |why: &str| Failure::unsayable(&*media.path, format!("`{}`: {why}", media.path));
     let data = match &media.source {
@@ -84,7 +85,7 @@ pub(super) fn media<'m>(media: &'m chat::Media<'_>) -> Result<Media<'m>, Failure
                 _ => Cow::Borrowed(text),
             }));
         }
-        // Addresses are Google's own files; the others' ids are none.
+        // Addresses are Google's own files; ids of other providers are not.
         Source::File(uri) if uri.contains("://") => {
             let mime = Cow::Borrowed(media.mime.as_deref().unwrap_or_default());
             return Ok(Media::Part(Inline { mime, data: uri, is_file: true }));
@@ -102,7 +103,7 @@ pub(super) fn media<'m>(media: &'m chat::Media<'_>) -> Result<Media<'m>, Failure
     Ok(Media::Part(Inline { mime: Cow::Borrowed(mime), data, is_file: false }))
 }
 
-/// The type of data of which none was told.
+/// Returns the default MIME type of a medium.
 const fn usual(kind: MediaKind) -> &'static str {
     match kind {
         MediaKind::Image => "image/png",

@@ -1,4 +1,4 @@
-//! A request as Gemini reads it.
+//! Encodes requests for Gemini.
 
 use super::{
     address::{bare, path},
@@ -12,7 +12,7 @@ use crate::{
     write::{self, Object},
 };
 
-/// Writes a request for an answer.
+/// Encodes a request for an answer.
 pub(super) fn encode(request: &Request<'_>, target: Target<'_>) -> Result<Encoded, Failure> {
     let mut encoded = start(request);
     let conversation = Conversation::read(request, target.profile, &mut encoded.names)?;
@@ -27,7 +27,8 @@ pub(super) fn encode(request: &Request<'_>, target: Target<'_>) -> Result<Encode
     Ok(encoded)
 }
 
-/// Writes the question for the number of tokens. Only a conversation can be asked about by itself.
+/// Encodes a request to count tokens. Google counts tools and settings only as part of a whole
+/// request.
 pub(super) fn encode_count(request: &Request<'_>, target: Target<'_>) -> Result<Encoded, Failure> {
     let mut encoded = start(request);
     let conversation = Conversation::read(request, target.profile, &mut encoded.names)?;
@@ -129,7 +130,7 @@ fn write_choice(
         ToolChoice::Required => ("ANY", Vec::new()),
         ToolChoice::Tool(name) => ("ANY", tell(std::slice::from_ref(name))),
         ToolChoice::Among(all, true) => ("ANY", tell(all)),
-        // With `AUTO` Google does not look at the names.
+        // With `AUTO` Google ignores the names.
         ToolChoice::Among(all, false) => ("VALIDATED", tell(all)),
     };
     o.object("toolConfig", |o| {

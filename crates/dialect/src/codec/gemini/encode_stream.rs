@@ -1,6 +1,6 @@
-//! An answer as a Gemini client reads it while it comes: events, or one JSON list that grows.
+//! Encodes streams for a Gemini client: as events, or as one growing JSON list.
 //!
-//! A call is sent whole, and what ends the answer waits for the usage: the last object says both.
+//! Calls are sent whole, and the finish reason waits for the usage: the last object contains both.
 
 use super::encode_answer::{
     citations, is_proof, logprobs, usage, write_call, write_finish, write_image, write_signature,
@@ -12,10 +12,10 @@ use crate::{
     write::{self, Object},
 };
 
-/// Most bytes of one call's arguments.
+/// Largest arguments of one call, in bytes.
 const MOST: usize = 32 << 20;
 
-/// Writes one answer.
+/// Encodes one answer.
 #[derive(Debug)]
 pub(super) struct Encoder {
     sequencer: Sequencer,
@@ -25,7 +25,7 @@ pub(super) struct Encoder {
 #[derive(Debug)]
 struct Writer {
     as_array: bool,
-    /// Behind each object: which model, which answer.
+    /// The end of each object: the model and the id of the answer.
     tail: Vec<u8>,
     begun: bool,
     over: bool,
@@ -33,7 +33,7 @@ struct Writer {
     usage: Option<Tokens>,
 }
 
-/// One candidate.
+/// The state of one candidate.
 #[derive(Debug, Default)]
 struct Lane {
     choice: u32,
@@ -58,7 +58,7 @@ enum Kind {
 }
 
 impl Encoder {
-    /// Writes the answer to a call.
+    /// Creates an encoder for one answer.
     pub(super) fn new(reply: &Reply) -> Self {
         let mut tail = Vec::new();
         write::object(&mut tail, |o| {
@@ -84,7 +84,7 @@ impl EncodeStream for Encoder {
     }
 
     fn keep_alive(&mut self, _out: &mut Vec<u8>) {
-        // Google's SDKs take every line for data.
+        // Google's SDKs read every line as data.
     }
 
     fn content_type(&self) -> &'static str {
@@ -155,7 +155,7 @@ impl Writer {
         }
     }
 
-    /// The state of a candidate.
+    /// Returns the state of a candidate.
     fn lane(&mut self, choice: u32) -> &mut Lane {
         let found = self.lanes.iter().position(|lane| lane.choice == choice);
         let place = found.unwrap_or_else(|| {
@@ -176,7 +176,7 @@ impl Writer {
         }
     }
 
-    /// An object with one part of one candidate.
+    /// Writes an object with one part of one candidate.
     fn part(&mut self, choice: u32, out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
         self.object(out, |o| {
             o.array("candidates", |a| {
@@ -194,7 +194,7 @@ impl Writer {
     fn object(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
         self.open(out);
         write::object(out, fill);
-        // The closing brace gives way to what stands behind each object.
+        // The closing brace is replaced by the end of each object.
         out.pop();
         out.push(b',');
         out.extend_from_slice(&self.tail[1..]);
@@ -216,7 +216,7 @@ impl Writer {
         }
     }
 
-    /// The last object: why every candidate ends, and what it took.
+    /// Writes the last object: the finish reasons and the usage.
     fn end(&mut self, out: &mut Vec<u8>) {
         let lanes = std::mem::take(&mut self.lanes);
         let tokens = self.usage.unwrap_or_default();
@@ -237,7 +237,7 @@ impl Writer {
         self.over = true;
         self.open(out);
         let status = failure.kind.status();
-        // Google's Python SDK knows an error by exactly this beginning.
+        // Google's Python SDK recognises an error by exactly this beginning.
         out.extend_from_slice(b"{\"error\": ");
         write::object(out, |o| {
             o.number("code", status.into());

@@ -1,10 +1,10 @@
-//! Fields of a request, however they are spelled, and what is said about those that are wrong.
+//! Reads fields of a request in either spelling and reports invalid ones.
 
 use std::borrow::Cow;
 
 use crate::{Failure, Value};
 
-/// The name of a field in camelCase: Google reads `top_k` and `topK` alike.
+/// Returns the name of a field in camelCase: Google accepts `top_k` and `topK`.
 pub(crate) fn camel(name: &str) -> Cow<'_, str> {
     let name = name.trim_start_matches('_');
     if !name.contains('_') {
@@ -21,7 +21,7 @@ pub(crate) fn camel(name: &str) -> Cow<'_, str> {
     Cow::Owned(camel)
 }
 
-/// The path of the field `name` in the object at `path`.
+/// Returns the path of the field `name` in the object at `path`.
 pub(crate) fn join(path: &str, name: &str) -> String {
     match path {
         "" => name.to_owned(),
@@ -29,7 +29,7 @@ pub(crate) fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// The members of `object` that are not null: the name in camelCase, its path, the value.
+/// Returns the members of `object` that are not null: name in camelCase, path, value.
 pub(crate) fn each<'v, 'a>(
     object: &'v Value<'a>,
     path: &str,
@@ -41,7 +41,7 @@ pub(crate) fn each<'v, 'a>(
         .map(move |(name, value)| (camel(name), join(path, name), value))
 }
 
-/// The field at `path` is not what it must be.
+/// Creates the failure for a field with an invalid value.
 pub(crate) fn wrong(path: &str, must_be: &str) -> Failure {
     Failure::unsayable(path, format!("`{path}` must be {must_be}"))
 }
@@ -51,7 +51,7 @@ pub(crate) fn object<'v, 'a>(value: &'v Value<'a>, path: &str) -> Result<&'v Val
     value.is_object().then_some(value).ok_or_else(|| wrong(path, "an object"))
 }
 
-/// The values of a list; one value that is no list counts as a list of it.
+/// Returns the items of a list; a single value counts as a list of it.
 pub(crate) fn list<'v, 'a>(value: &'v Value<'a>) -> &'v [Value<'a>] {
     match value.is_array() {
         true => value.items(),
@@ -59,7 +59,7 @@ pub(crate) fn list<'v, 'a>(value: &'v Value<'a>) -> &'v [Value<'a>] {
     }
 }
 
-/// The path of the nth value of a list; that of the list where it is none.
+/// Returns the path of the nth item of a list; that of the list if it is a single value.
 pub(crate) fn nth(list: &Value<'_>, path: &str, n: usize) -> String {
     match list.is_array() {
         true => format!("{path}[{n}]"),
@@ -72,7 +72,7 @@ pub(crate) fn text<'a>(value: &Value<'a>, path: &str) -> Result<Cow<'a, str>, Fa
     value.cow().ok_or_else(|| wrong(path, "a string"))
 }
 
-/// The digits of a number, also where they stand in a string.
+/// Reads a number, also from a string.
 pub(crate) fn number<'a>(value: &Value<'a>, path: &str) -> Result<&'a str, Failure> {
     let quoted = || {
         let digits = value.text()?;
@@ -82,14 +82,14 @@ pub(crate) fn number<'a>(value: &Value<'a>, path: &str) -> Result<&'a str, Failu
     value.number().or_else(quoted).ok_or_else(|| wrong(path, "a number"))
 }
 
-/// A whole number that is not below zero.
+/// Reads a non-negative whole number.
 pub(crate) fn whole(value: &Value<'_>, path: &str) -> Result<u64, Failure> {
     let digits = number(value, path)?;
     let whole = Value::of(digits).ok().and_then(|value| value.u64());
     whole.ok_or_else(|| wrong(path, "a whole number"))
 }
 
-/// True or false.
+/// Reads a boolean.
 pub(crate) fn truth(value: &Value<'_>, path: &str) -> Result<bool, Failure> {
     value.bool().ok_or_else(|| wrong(path, "true or false"))
 }

@@ -1,24 +1,24 @@
-//! Why an answer ends, in Google's words and in the common ones.
+//! Translates finish reasons between Google's names and the common ones.
 
 use std::borrow::Cow;
 
 use crate::{Failure, FailureKind, chat::Finish};
 
-/// What a `finishReason` means.
+/// The meaning of a `finishReason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// The model had said it all, or called a function.
+    /// The model finished or called a function.
     Natural,
-    /// A limit.
+    /// A limit was reached.
     Length,
-    /// Filtered.
+    /// The answer was filtered.
     Filtered,
-    /// It went wrong: what is there may be used, but nothing is no answer.
+    /// The generation failed: content that exists may be used, but an empty answer is a failure.
     Broken,
 }
 
 impl Reason {
-    /// What the reason `name` means.
+    /// Returns the meaning of the reason `name`.
     pub(super) fn of(name: &str) -> Reason {
         match name {
             "MAX_TOKENS" | "CONTINUATION" => Reason::Length,
@@ -46,7 +46,7 @@ impl Reason {
         }
     }
 
-    /// How a candidate ends that called functions or did not.
+    /// Returns the common finish reason of a candidate with or without calls.
     pub(super) fn finish<'a>(self, calls: bool, why: Option<Cow<'a, str>>) -> Finish<'a> {
         match self {
             Reason::Length => Finish::Length,
@@ -57,7 +57,7 @@ impl Reason {
     }
 }
 
-/// What is told of an answer in which there is nothing.
+/// Creates the failure for an answer without content.
 pub(super) fn nothing(reason: &str, message: &str) -> Failure {
     let mut told = "the model gave no answer".to_owned();
     for more in [reason, message] {
@@ -69,7 +69,7 @@ pub(super) fn nothing(reason: &str, message: &str) -> Failure {
     Failure::new(FailureKind::BadGateway, told)
 }
 
-/// What Google calls the end of an answer.
+/// Returns Google's name of a finish reason.
 pub(super) fn name(finish: &Finish<'_>) -> &'static str {
     match finish {
         Finish::Stop | Finish::Sequence(_) | Finish::Calls | Finish::Paused => "STOP",

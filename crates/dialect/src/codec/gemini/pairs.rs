@@ -1,20 +1,20 @@
-//! Which result belongs to which call, where the history gives no ids.
+//! Pairs results with calls in a history without ids.
 //!
-//! Ids are counted, so that a history that grows keeps those it had. A result without an id
-//! belongs to the first call of its name that has none yet, in the latest turn that has one.
+//! Generated ids are counted, so that a growing history keeps its ids. A result without an id
+//! belongs to the first unanswered call of its name, in the latest turn that has one.
 
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet, VecDeque},
 };
 
-/// Calls of one name: those of a turn, in their order, behind those of earlier turns.
+/// The calls of one name, by turn and in order.
 type Turns<'a> = Vec<(usize, VecDeque<Cow<'a, str>>)>;
 
-/// The calls of a history so far.
+/// The calls of a history.
 #[derive(Debug, Default)]
 pub(super) struct Pairs<'a> {
-    /// By name: the calls that have no result yet.
+    /// The unanswered calls, by name.
     open: HashMap<Cow<'a, str>, Turns<'a>>,
     known: HashSet<Cow<'a, str>>,
     answered: HashSet<Cow<'a, str>>,
@@ -23,16 +23,16 @@ pub(super) struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    /// A turn of the model begins.
+    /// Begins a turn of the model.
     pub(super) fn begin_turn(&mut self) {
         self.turn += 1;
     }
 
-    /// The id of a call.
+    /// Returns the id of a call.
     pub(super) fn call(&mut self, name: &Cow<'a, str>, id: Option<Cow<'a, str>>) -> Cow<'a, str> {
         let id = id.unwrap_or_else(|| self.make());
         self.known.insert(id.clone());
-        // An id that is used again in a later turn is a new call.
+        // An id that is reused in a later turn is a new call.
         self.answered.remove(&id);
         let turns = self.open.entry(name.clone()).or_default();
         match turns.last_mut() {
@@ -42,7 +42,7 @@ impl<'a> Pairs<'a> {
         id
     }
 
-    /// The id of the call that a result belongs to.
+    /// Returns the id of the call of a result.
     pub(super) fn result(&mut self, name: &str, id: Option<Cow<'a, str>>) -> Cow<'a, str> {
         let id = match id {
             Some(id) if self.known.contains(&id) => id,

@@ -1,7 +1,7 @@
-//! JSON Schema cut down to the subset that older Gemini models read (`Schema` of their API).
+//! Reduces JSON Schema to the subset that older Gemini models accept (`Schema` of their API).
 //!
-//! References are resolved where they stand; one that is open already, and everything beyond a
-//! bound that no honest schema reaches, becomes an object of any kind.
+//! References are resolved in place. A recursive reference, and everything beyond limits that no
+//! ordinary schema reaches, becomes an object of any kind.
 
 mod reduced;
 
@@ -11,13 +11,13 @@ use reduced::Reduced;
 
 use crate::Value;
 
-/// Most schemas in one: references may point to the same place again and again.
+/// Most schemas in one: references may repeat the same schema.
 const MOST: usize = 10_000;
 
-/// How deeply schemas may stand in each other.
+/// Deepest nesting of schemas.
 const DEEPEST: usize = 48;
 
-/// The schema of a function's parameters; none where it asks for nothing.
+/// Returns the schema of a function's parameters; `None` if it has no constraints.
 pub(super) fn parameters(schema: &Value<'_>) -> Option<String> {
     let reduced = Reducer::new(schema).reduce(schema);
     let nothing = reduced.kind.as_deref().is_none_or(|kind| kind == "OBJECT")
@@ -26,12 +26,12 @@ pub(super) fn parameters(schema: &Value<'_>) -> Option<String> {
     (!nothing).then(|| reduced.text())
 }
 
-/// The schema of an answer.
+/// Returns the schema of an answer.
 pub(super) fn answer(schema: &Value<'_>) -> String {
     Reducer::new(schema).reduce(schema).text()
 }
 
-/// What is kept under its own name.
+/// Keywords that keep their names.
 const KEPT: [&str; 10] = [
     "minimum",
     "maximum",
@@ -66,7 +66,7 @@ impl<'v, 'a> Reducer<'v, 'a> {
         reduced
     }
 
-    /// What `schema` says, not yet in order: it may be only a part of another one.
+    /// Reads `schema`, without ordering it: it may be only a part of another one.
     fn gather(&mut self, schema: &'v Value<'a>) -> Reduced<'v> {
         self.count += 1;
         if self.count > MOST || self.depth == DEEPEST {
@@ -79,7 +79,7 @@ impl<'v, 'a> Reducer<'v, 'a> {
         reduced
     }
 
-    /// Takes over what `schema` says into `into`, which may know more already.
+    /// Reads `schema` into `into`, which may have keywords already.
     fn read(&mut self, schema: &'v Value<'a>, into: &mut Reduced<'v>) {
         if let Some(path) = schema.get("$ref").text() {
             let target = self.resolve(path).filter(|_| !self.open.contains(&path));
@@ -173,13 +173,13 @@ impl<'v, 'a> Reducer<'v, 'a> {
             return several.into_iter().for_each(|only| into.merge(only));
         }
         several.iter_mut().for_each(Reduced::settle);
-        // Where one of them allows anything they say nothing together.
+        // If one of them allows anything, they have no constraint together.
         if !several.iter().any(Reduced::is_open) {
             into.any_of.extend(several);
         }
     }
 
-    /// What a reference inside of the document points to.
+    /// Returns the target of a reference inside the document.
     fn resolve(&self, path: &str) -> Option<&'v Value<'a>> {
         let mut at = self.root;
         for step in path.strip_prefix('#')?.split('/').skip(1) {
@@ -193,12 +193,12 @@ impl<'v, 'a> Reducer<'v, 'a> {
     }
 }
 
-/// `{"const": null}`, which reads as a missing member.
+/// Whether the schema is `{"const": null}`, which reads like a missing member.
 fn is_null_const(schema: &Value<'_>) -> bool {
     matches!(schema.members(), [(name, value)] if name == "const" && value.is_null())
 }
 
-/// Exclusive bounds: of integers the next number; of others the bound itself.
+/// Reads exclusive bounds: the next number for integers, the bound itself for others.
 fn exclusive<'v>(schema: &'v Value<'_>, into: &mut Reduced<'v>) {
     let integer = into.kind.as_deref() == Some("INTEGER");
     for (exclusive, name, step) in
@@ -219,7 +219,7 @@ fn exclusive<'v>(schema: &'v Value<'_>, into: &mut Reduced<'v>) {
     }
 }
 
-/// `enum` and `const`. Only texts can be chosen from; other values are described.
+/// Reads `enum` and `const`. Only strings can be enumerated; other values are described.
 fn read_choices<'v>(schema: &'v Value<'_>, into: &mut Reduced<'v>) {
     let only = schema.find("const").into_iter();
     let values: Vec<_> = schema.get("enum").items().iter().chain(only).collect();

@@ -1,7 +1,7 @@
-//! Google's own spelling of schemas brought to that of JSON Schema.
+//! Converts Google's spelling of schemas to JSON Schema.
 //!
-//! Types are in lower case, `nullable` is one of the types, bounds that came as strings are
-//! numbers, and what only Google reads (`propertyOrdering`, `format: enum`) is left out.
+//! Types become lower case, `nullable` becomes one of the types, bounds in strings become numbers,
+//! and keywords that only Google reads (`propertyOrdering`, `format: enum`) are dropped.
 
 use super::fields::camel;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     write::{self, Object},
 };
 
-/// The schema as JSON Schema.
+/// Returns the schema as JSON Schema.
 pub(super) fn lower(schema: &Value<'_>) -> Schema<'static> {
     let mut out = Vec::new();
     write::object(&mut out, |o| members(schema, o));
@@ -50,7 +50,7 @@ fn members(schema: &Value<'_>, o: &mut Object<'_>) {
             }),
             "minItems" | "maxItems" | "minLength" | "maxLength" | "minProperties"
             | "maxProperties" | "minimum" | "maximum" => o.raw(&camel, bound(value)),
-            // A single value of which there may be an example.
+            // JSON Schema has a list of examples.
             "example" => o.array("examples", |a| a.raw(value.raw())),
             "ref" => match value.text().and_then(|path| path.strip_prefix("#/defs/")) {
                 Some(name) => o.joined("$ref", &["#/$defs/", name]),
@@ -65,7 +65,7 @@ fn members(schema: &Value<'_>, o: &mut Object<'_>) {
     }
 }
 
-/// Schemas by their names, which are the caller's own.
+/// Writes schemas by their names, which belong to the client.
 fn named(o: &mut Object<'_>, name: &str, all: &Value<'_>) {
     o.object(name, |o| {
         for (name, schema) in all.members() {
@@ -86,7 +86,7 @@ fn kind(value: &Value<'_>, nullable: bool, o: &mut Object<'_>) {
     }
 }
 
-/// A bound; Google writes 64-bit integers as strings.
+/// Reads a bound; Google writes 64-bit integers as strings.
 fn bound<'a>(value: &Value<'a>) -> &'a str {
     let raw = value.raw();
     let bare = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));

@@ -1,8 +1,8 @@
-//! Cuts what the gateway wrapped out of a history that reaches Gemini by the transparent road.
+//! Removes wrapped signatures from a history that is sent to Gemini without conversion.
 //!
-//! A thought that carries it goes with it; of other parts only the field goes. A content that has
-//! nothing left goes too, because Google refuses one without parts. Google's own signature of a call,
-//! which came by way of a compatible server, is unwrapped.
+//! A reasoning part is removed with its wrapped signature; other parts only lose the field. A
+//! content without parts is removed too, because Google refuses it. Google's own signature of a
+//! call, which came through a compatible server, is unwrapped.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::fields::{camel, list};
 use crate::{Edit, Signature, Value, Vendor, write};
 
-/// What is to be cut out of `body`.
+/// Returns the edits of `body`.
 pub(super) fn cuts(body: &Value<'_>) -> Vec<Edit> {
     let text = body.raw();
     let mut cuts = Vec::new();
@@ -43,7 +43,8 @@ pub(super) fn cuts(body: &Value<'_>) -> Vec<Edit> {
     edits
 }
 
-/// Google's own signature, as JSON, where it is wrapped because it came by way of another server.
+/// Returns Google's own signature, as JSON, if it is wrapped because it came through another
+/// server.
 fn googles(value: &Value<'_>) -> Option<Bytes> {
     let signature = Signature::read(value.text()?, Vendor::Gemini)?;
     let mut json = Vec::new();
@@ -56,13 +57,13 @@ fn parts<'v, 'a>(content: &'v Value<'a>) -> &'v [Value<'a>] {
     if parts.is_null() { &[] } else { list(parts) }
 }
 
-/// The signature of a part, where it is one of ours.
+/// Returns the signature of a part if it is wrapped.
 fn marked<'v, 'a>(part: &'v Value<'a>) -> Option<&'v Value<'a>> {
     let named = part.members().iter().find(|(name, _)| camel(name) == "thoughtSignature");
     named.map(|(_, value)| value).filter(|value| value.text().is_some_and(Signature::is_own))
 }
 
-/// Whether a part is nothing but what we put there.
+/// Whether a part contains only what the gateway added.
 fn goes(part: &Value<'_>) -> bool {
     let bare = || {
         let other = |name: &str| !matches!(&*camel(name), "text" | "thoughtSignature");
@@ -72,13 +73,13 @@ fn goes(part: &Value<'_>) -> bool {
     marked(part).is_some() && (part.get("thought").bool() == Some(true) || bare())
 }
 
-/// Where `value` stands in `text`, from which it was read.
+/// Returns the range of `value` in `text`, from which it was read.
 fn place(text: &str, value: &Value<'_>) -> Range<usize> {
     let start = value.raw().as_ptr().addr() - text.as_ptr().addr();
     start..start + value.raw().len()
 }
 
-/// Cuts elements out of a list, with one comma each.
+/// Removes elements of a list, with one comma each.
 fn elements(text: &str, items: &[Value<'_>], gone: &[bool], cuts: &mut Vec<Range<usize>>) {
     let mut n = 0;
     while n < items.len() {
@@ -98,7 +99,7 @@ fn elements(text: &str, items: &[Value<'_>], gone: &[bool], cuts: &mut Vec<Range
     }
 }
 
-/// The member whose value stands at `value`, with one comma.
+/// Returns the range of the member with the value at `value`, with one comma.
 fn member(text: &str, value: &Range<usize>) -> Option<Range<usize>> {
     let before = text[..value.start].trim_ascii_end().strip_suffix(':')?.trim_ascii_end();
     let start = before.strip_suffix('"')?.rfind('"')?;

@@ -1,4 +1,4 @@
-//! A schema of the subset, while it is gathered and when it is written.
+//! A schema of the subset, while it is read and written.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -27,7 +27,7 @@ impl<'v> Reduced<'v> {
         Self { kind: Some(Cow::Borrowed("OBJECT")), ..Self::default() }
     }
 
-    /// Takes over what is kept under its own name.
+    /// Keeps a keyword under its own name.
     pub(super) fn keep(&mut self, name: &'static str, value: Cow<'v, str>) {
         match self.kept.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
@@ -35,7 +35,7 @@ impl<'v> Reduced<'v> {
         }
     }
 
-    /// Both must hold; where they differ the newer one counts.
+    /// Merges two schemas that must both hold; on conflict the newer one wins.
     pub(super) fn merge(&mut self, newer: Reduced<'v>) {
         self.kind = newer.kind.or(self.kind.take());
         self.title = self.title.or(newer.title);
@@ -57,10 +57,10 @@ impl<'v> Reduced<'v> {
         }
     }
 
-    /// Brings what was gathered into an order that Google accepts.
+    /// Orders the keywords as Google requires.
     pub(super) fn settle(&mut self) {
         let mut known: HashSet<&str> = self.properties.iter().map(|(name, _)| *name).collect();
-        // Each name once: what was found is no longer there to be found.
+        // Each name once: a found name is removed.
         self.required.retain(|name| known.remove(name));
         if self.kind.is_none() && !self.properties.is_empty() {
             self.kind = Some(Cow::Borrowed("OBJECT"));
@@ -77,7 +77,7 @@ impl<'v> Reduced<'v> {
         }
     }
 
-    /// Whether anything fits it.
+    /// Whether it allows any value.
     pub(super) fn is_open(&self) -> bool {
         self.kind.is_none()
             && self.choices.is_none()
@@ -87,7 +87,7 @@ impl<'v> Reduced<'v> {
             && self.kept.is_empty()
     }
 
-    /// Its JSON.
+    /// Returns its JSON.
     pub(super) fn text(&self) -> String {
         write::object_text(|o| self.write(o))
     }
