@@ -1,4 +1,4 @@
-//! From where, when and for what a service key is accepted.
+//! The restrictions of a service key: networks, methods and hours.
 
 use chrono::{DateTime, Datelike, NaiveTime, Utc, Weekday};
 use chrono_tz::Tz;
@@ -22,20 +22,20 @@ pub struct Access {
 /// Hours of some days, by the clock of a zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hours {
-    /// The days; all where none is named.
+    /// The days; every day if empty.
     #[serde(default)]
     pub days: Vec<Weekday>,
-    /// From when on.
+    /// The start of the hours.
     pub from: NaiveTime,
-    /// Until when; at or before `from` it ends on the next day.
+    /// The end of the hours; at or before `from` it is on the next day.
     pub to: NaiveTime,
-    /// By the clock of which zone; UTC where none is named.
+    /// The time zone of the hours; UTC if `None`.
     #[serde(default)]
     pub timezone: Option<Tz>,
 }
 
-/// A network as addresses are compared with it: one of IPv4 addresses in the form of IPv6
-/// (`::ffff:10.0.0.0/104`) is that of the IPv4 addresses, with what is behind its length cut off.
+/// Returns the network in the form in which addresses are compared: an IPv4-mapped IPv6 network
+/// (`::ffff:10.0.0.0/104`) becomes the IPv4 network, and bits beyond the prefix length are cleared.
 pub fn canonical(network: IpNet) -> IpNet {
     let mapped = || {
         let IpNet::V6(network) = network else { return None };
@@ -46,7 +46,7 @@ pub fn canonical(network: IpNet) -> IpNet {
 }
 
 impl Hours {
-    /// Whether `now` is among them.
+    /// Whether `now` is within the hours.
     pub fn hold(&self, now: DateTime<Utc>) -> bool {
         let local = now.with_timezone(&self.timezone.unwrap_or(Tz::UTC));
         let (day, time) = (local.weekday(), local.time());
@@ -59,7 +59,7 @@ impl Hours {
 }
 
 impl Access {
-    /// Everything about it that could not be served.
+    /// Returns every invalid field.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         for (field, len) in [

@@ -1,4 +1,4 @@
-//! What is counted, and over which stretch of the calendar.
+//! Units of counting and calendar periods.
 
 use std::{fmt, str::FromStr};
 
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::Fault;
 
-/// What a limit or a quota counts.
+/// The unit that a limit or a quota counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Calls.
     Requests,
-    /// Tokens that go in.
+    /// Input tokens.
     TokensIn,
-    /// Tokens that come out.
+    /// Output tokens.
     TokensOut,
-    /// Tokens of both directions.
+    /// Input and output tokens.
     Tokens,
     /// Money, in billionths of a dollar.
     Cost,
-    /// Calls at once.
+    /// Concurrent calls.
     Concurrency,
 }
 
@@ -69,7 +69,7 @@ impl FromStr for Unit {
     }
 }
 
-/// A stretch of the calendar, as the clock on a wall of some zone shows it.
+/// A calendar period in a time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
@@ -83,7 +83,7 @@ pub enum Period {
     Week,
     /// From the first of a month, 0:00, to the first of the next.
     Month,
-    /// Without end.
+    /// No end: everything counts.
     Total,
 }
 
@@ -104,8 +104,8 @@ impl Period {
         }
     }
 
-    /// The one of these that `now` lies in, by the clock of `zone`. A day on which clocks are put
-    /// forward or back is an hour shorter or longer, and still one day.
+    /// Returns the period that contains `now`, in the time zone `zone`. A day on which clocks
+    /// change is one day of 23 or 25 hours.
     pub fn around(self, now: DateTime<Utc>, zone: Tz) -> Span {
         let local = now.with_timezone(&zone);
         let day = local.date_naive();
@@ -159,17 +159,17 @@ impl FromStr for Period {
 /// From one moment to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// Its first moment.
+    /// The first moment of the span.
     pub start: DateTime<Utc>,
-    /// The first moment after it; none where it has no end.
+    /// The first moment after the span; `None` if it has no end.
     pub end: Option<DateTime<Utc>>,
 }
 
-/// The first moment of a day. Where clocks jump over midnight it is the moment after the jump;
-/// where midnight comes twice, the first.
+/// Returns the first moment of a day: the moment after the change if clocks skip midnight, the
+/// first midnight if there are two.
 fn midnight(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let mut at = day.and_time(NaiveTime::MIN);
-    // No zone ever jumped over more than a day.
+    // No time zone ever skipped more than a day.
     for _ in 0..=96 {
         if let Some(found) = zone.from_local_datetime(&at).earliest() {
             return found.to_utc();

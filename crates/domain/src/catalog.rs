@@ -7,28 +7,28 @@ use crate::{
     ServiceKeyId, Upstream, UpstreamId, UserId,
 };
 
-/// Everything that the data plane is configured with, at one revision. Parts that a change did
-/// not touch are the same allocation as in the catalog before, so that compiling can tell.
+/// The configuration of the data plane at one revision. Parts that a change did not touch share
+/// their allocation with the previous catalog, so that unchanged parts can be recognised.
 #[derive(Debug, Clone)]
 pub struct Catalog {
-    /// The number of the change that made it.
+    /// The revision of the change that made it.
     pub revision: Revision,
-    /// Who owns things, as far as that decides what a key reaches.
+    /// The owners, as far as they limit service keys.
     pub owners: BTreeMap<UserId, Owner>,
-    /// The upstreams, each with its pool.
+    /// The upstreams with their key pools.
     pub upstreams: BTreeMap<UpstreamId, Arc<UpstreamEntry>>,
-    /// The keys that callers show.
+    /// The service keys.
     pub service_keys: BTreeMap<ServiceKeyId, Arc<ServiceKey>>,
-    /// The model names that callers may ask for.
+    /// The routes.
     pub routes: BTreeMap<RouteId, Arc<Route>>,
-    /// How much callers may use.
+    /// The limits.
     pub limits: BTreeMap<LimitId, Arc<Limit>>,
-    /// What is to happen when calls meet conditions.
+    /// The rules.
     pub rules: BTreeMap<RuleId, Arc<CompiledRule>>,
 }
 
 impl Catalog {
-    /// A catalog with nothing in it, as before the first change.
+    /// Returns an empty catalog, as before the first change.
     pub fn empty() -> Self {
         Self {
             revision: Revision(0),
@@ -47,11 +47,11 @@ impl Catalog {
 pub struct UpstreamEntry {
     /// The upstream itself.
     pub upstream: Upstream,
-    /// All keys of its pool by id, also those that may not be used.
+    /// All keys of the pool by id, including those that may not be used.
     pub keys: Vec<Arc<ProviderKey>>,
 }
 
-/// What decides how far an owner's service keys reach.
+/// The properties of a user that limit the user's service keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// Whether the user may sign in.

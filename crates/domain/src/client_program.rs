@@ -1,4 +1,4 @@
-//! Which program makes a call, and in which session: what the headers of known clients say, as
+//! Recognises the client program and the session of a call from headers of known clients, which are
 //! one file of data.
 
 use std::sync::LazyLock;
@@ -10,21 +10,21 @@ use crate::log::Origin;
 /// The data. Compiled in.
 const FILE: &str = include_str!("../presets/clients.json");
 
-/// The longest value that is kept.
+/// Longest value that is kept, in bytes.
 const VALUE_MAX: usize = 128;
 
-/// What is known of client programs.
+/// The table of known client programs.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientProgram {
     programs: Vec<Named>,
     headers: Vec<HeaderMeaning>,
-    /// Bit n is set where a header has a name of n letters.
+    /// Bit n is set if a header name has n letters.
     #[serde(skip)]
     lengths: u64,
 }
 
-/// How a program names itself in `user-agent`: before a slash or a blank and its version.
+/// The name of a program in `user-agent`, before a slash or blank and its version.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Named {
@@ -39,20 +39,20 @@ struct HeaderMeaning {
     says: Says,
 }
 
-/// What a header says of the call.
+/// The meaning of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Says {
     Session,
     ParentSession,
-    /// The thread of the call: where it is another one than the session, that one started it.
+    /// The thread of the call; if it differs from the session, the session started it.
     Thread,
     Agent,
     ParentAgent,
 }
 
 impl ClientProgram {
-    /// The table.
+    /// Returns the table.
     fn known() -> &'static ClientProgram {
         static KNOWN: LazyLock<ClientProgram> = LazyLock::new(|| {
             let mut known: ClientProgram =
@@ -64,8 +64,8 @@ impl ClientProgram {
         &KNOWN
     }
 
-    /// What the headers of a call say. Only headers whose names have a length that a known one has
-    /// are looked at, and nothing is allocated for what is not there.
+    /// Reads the headers of a call. Headers whose names have another length than every known one
+    /// are skipped, and missing values cost no allocation.
     pub fn origin<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Origin {
         let known = Self::known();
         let mut origin = Origin::default();
@@ -99,7 +99,7 @@ impl ClientProgram {
         origin
     }
 
-    /// The program and its version, by what `user-agent` begins with. A program that is not known
+    /// Returns the program and its version from the beginning of `user-agent`. An unknown program
     /// has the name that it gives itself.
     fn program(&self, agent: &str) -> Option<(Option<String>, Option<String>)> {
         let agent = agent.trim_start();
@@ -124,7 +124,7 @@ impl ClientProgram {
 
 const USER_AGENT: &str = "user-agent";
 
-/// A value that can be kept: short, of visible ASCII characters.
+/// Returns a value that may be kept: short and of visible ASCII characters.
 fn readable(value: &[u8]) -> Option<&str> {
     let value = value.trim_ascii();
     let visible = value.iter().all(|byte| (0x20..0x7f).contains(byte));

@@ -1,5 +1,4 @@
-//! Why a call failed, as far as that decides what is done with the key, the upstream and the
-//! client.
+//! Classes of failures, which decide what is done with the key, the upstream and the client.
 
 mod table;
 
@@ -11,29 +10,29 @@ use crate::{Fault, Period};
 
 pub use table::{ErrorTables, Said};
 
-/// The class of a failure. What belongs to which class is data: see [`ErrorRule`].
+/// The class of a failure. Rows of a table assign it: see [`ErrorRule`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
-    /// The request is wrong: it would be refused with any key. It goes back to the client.
+    /// The request is invalid and would be refused with any key. The client gets the error.
     ClientFault,
     /// The key is not accepted.
     Auth,
-    /// The key asked too often, and may ask again soon.
+    /// The key exceeded a rate limit.
     RateLimited,
-    /// What the key may use in a period, or its money, is used up.
+    /// The quota or the balance of the key is used up.
     QuotaExhausted,
-    /// The provider has too much to do, whoever asks.
+    /// The provider is overloaded, for all keys.
     Overloaded,
-    /// The provider has a fault of its own.
+    /// The provider failed.
     ServerFault,
-    /// It did not answer in time.
+    /// The provider did not answer in time.
     Timeout,
-    /// There was no connection, or it broke.
+    /// The connection failed or broke.
     Network,
-    /// An answer began and turned out to be none.
+    /// An answer began and was invalid.
     StreamError,
-    /// Nothing fits.
+    /// No row matches.
     Unknown,
 }
 
@@ -68,7 +67,7 @@ impl ErrorClass {
         }
     }
 
-    /// Whether it is held against the key; what is not is held against the upstream, or against
+    /// Whether it counts against the key. Other classes count against the upstream, or against
     /// nobody.
     pub const fn is_the_keys(self) -> bool {
         matches!(self, ErrorClass::Auth | ErrorClass::RateLimited | ErrorClass::QuotaExhausted)
@@ -76,7 +75,7 @@ impl ErrorClass {
 }
 
 impl ErrorClass {
-    /// The class of an answer of which no row of a table is known.
+    /// Returns the default class of a status.
     pub const fn of_status(status: u16) -> Self {
         match status {
             400..500 => ErrorClass::ClientFault,
@@ -103,47 +102,46 @@ impl FromStr for ErrorClass {
     }
 }
 
-/// One row of a table of errors: what an answer must be like, and its class. All that is named
-/// must hold; the first row that fits decides.
+/// One row of an error table: conditions on an answer, and its class. All given conditions must
+/// hold; the first matching row decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorRule {
     /// The status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The provider's code or type of error, whole (`insufficient_quota`, `RESOURCE_EXHAUSTED`).
+    /// The provider's error code or type, whole (`insufficient_quota`, `RESOURCE_EXHAUSTED`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// A part of the body, in any case of letters.
+    /// A part of the body, ignoring case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
-    /// How the provider's message begins, in any case of letters: what a client wrote, and a
-    /// message repeats, does not stand there.
+    /// The beginning of the provider's message, ignoring case: text of the client that a message
+    /// repeats does not stand there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What it is then.
+    /// The class.
     pub class: ErrorClass,
-    /// Whether it concerns the key only where this model is asked for.
+    /// Whether the failure concerns the key only for this model.
     #[serde(default)]
     pub of_model: bool,
-    /// The period whose end is to be waited for, whatever sooner time the provider names.
+    /// The period whose end is awaited, whatever earlier time the provider gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<Period>,
 }
 
-/// What was concluded from a failure: enough to decide about the key, the upstream and the client.
+/// The verdict about a failure: enough to decide about the key, the upstream and the client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
-    /// What kind of failure it is.
+    /// The class of the failure.
     pub class: ErrorClass,
-    /// Whether it concerns the key only where this call's model is asked for.
+    /// Whether the failure concerns the key only for the model of this call.
     pub of_model: bool,
-    /// How long the provider wants to be left alone.
+    /// The provider's retry delay.
     pub retry_after: Option<Duration>,
-    /// The period whose end the provider waits for, where a quota of a period is used up; it is
-    /// believed more than `retry_after`.
+    /// The period whose end restores the quota; it takes precedence over `retry_after`.
     pub period: Option<Period>,
-    /// The provider's status, where one came.
+    /// The provider's status, if there is one.
     pub status: Option<u16>,
-    /// The provider's code of the error, where it gave one.
+    /// The provider's error code, if there is one.
     pub code: Option<String>,
 }

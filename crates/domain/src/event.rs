@@ -1,72 +1,72 @@
-//! What the running data plane has to tell: steps of keys and breakers, rules that fired, things
-//! that a person should look at. It is told once, and kept by whoever listens.
+//! Events of the running data plane: transitions of keys and breakers, fired rules, alerts, object
+//! owners.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{Evidence, ProviderKeyId, RuleId, Standing, Transition, UpstreamId, rule::Action};
 
-/// Something that happened and is worth keeping.
+/// An event that is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A key came to stand otherwise.
+    /// A key changed its state.
     Transition(Transition),
-    /// A circuit breaker came to stand otherwise.
+    /// A circuit breaker changed its state.
     Breaker(BreakerStep),
     /// A rule fired, or would have.
     Trigger(Trigger),
     /// Something a person should look at.
     Alert(Raised),
-    /// A provider keeps something for the account of a key from now on.
+    /// A provider stored an object for the account of a key.
     Stored(StoredObject),
 }
 
-/// A file, a batch, a response or another thing that a provider keeps for the account of the key
-/// that made it, and that is found with the keys of that account alone.
+/// The owner of a file, batch, response or other object that a provider stores for the account of a
+/// key, and that only keys of this account can access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredObject {
-    /// What the provider calls it.
+    /// The provider's id of the object.
     pub id: String,
-    /// Which upstream keeps it.
+    /// The upstream that stores it.
     pub upstream: UpstreamId,
-    /// The key that made it.
+    /// The key that created it.
     pub key: ProviderKeyId,
-    /// When that was seen.
+    /// The time of its creation.
     pub at: DateTime<Utc>,
 }
 
-/// How a key stands for all models or for one, as it is kept and shared between instances.
+/// The state of a key, for all models or for one, as it is stored and shared between instances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeptStanding {
     /// Which key.
     pub key: ProviderKeyId,
     /// In whose pool.
     pub upstream: UpstreamId,
-    /// For which model only; all where none is named.
+    /// The only model that is concerned; all models if `None`.
     pub model: Option<String>,
-    /// How it stands.
+    /// The state.
     pub standing: Standing,
 }
 
-/// What a circuit breaker guards.
+/// The target of a circuit breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Guarded {
     /// The upstream.
     pub upstream: UpstreamId,
-    /// One key of its pool; the upstream itself where none is named.
+    /// One key of its pool; the whole upstream if `None`.
     pub key: Option<ProviderKeyId>,
-    /// One model there; all where none is named.
+    /// One model of it; all models if `None`.
     pub model: Option<String>,
 }
 
-/// How a circuit breaker stands.
+/// The state of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
     /// Calls pass.
     Closed,
-    /// No call passes until then.
+    /// No call passes until this time.
     Open(DateTime<Utc>),
-    /// One call tries.
+    /// One trial call passes.
     HalfOpen,
 }
 
@@ -81,18 +81,18 @@ impl BreakerState {
     }
 }
 
-/// A step of a circuit breaker.
+/// A transition of a circuit breaker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BreakerStep {
-    /// What it guards.
+    /// The target of the breaker.
     pub guarded: Guarded,
-    /// How it stands now.
+    /// The new state.
     pub state: BreakerState,
-    /// How often it opened since it was last closed for long; it stays open longer each time.
+    /// The number of openings since it was last closed for long; each keeps it open longer.
     pub openings: u32,
     /// When.
     pub at: DateTime<Utc>,
-    /// Why, in words.
+    /// The reason, in words.
     pub words: String,
 }
 
@@ -101,34 +101,34 @@ pub struct BreakerStep {
 pub struct Trigger {
     /// Which rule.
     pub rule: RuleId,
-    /// In which form.
+    /// The version of the rule.
     pub version: i64,
-    /// About a call to which upstream.
+    /// The upstream of the call.
     pub upstream: UpstreamId,
-    /// With which key.
+    /// The key of the attempt.
     pub key: Option<ProviderKeyId>,
-    /// For which model.
+    /// The model.
     pub model: Option<String>,
     /// The log entry of the call.
     pub log: Uuid,
     /// When.
     pub at: DateTime<Utc>,
-    /// Whether it only tells what it would have done.
+    /// Whether the rule is in shadow mode and did nothing.
     pub shadow: bool,
-    /// What was done.
+    /// The actions.
     pub actions: Vec<Action>,
-    /// Until when that lasts, where it ends by itself.
+    /// The end of the actions, if they end by themselves.
     pub until: Option<DateTime<Utc>>,
-    /// What it was concluded from.
+    /// The evidence.
     pub evidence: Evidence,
 }
 
-/// How much something matters.
+/// The severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Good to know.
+    /// For information.
     Info,
-    /// Something does not work as it should.
+    /// Something does not work as intended.
     Warning,
     /// Calls fail.
     Critical,
@@ -148,25 +148,25 @@ impl Severity {
     }
 }
 
-/// Something a person should look at. What has the same group is one alert, raised again.
+/// A reason for an alert. Reasons with the same group are one alert, raised again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Raised {
-    /// What belongs together: `upstream:3:resting`, `rule:7:key:12`.
+    /// The group of the alert: `upstream:3:resting`, `rule:7:key:12`.
     pub group: String,
-    /// How much it matters.
+    /// The severity.
     pub severity: Severity,
-    /// What it is, in a line.
+    /// The title, one line.
     pub title: String,
-    /// More of it, without secrets.
+    /// The details, without secrets.
     pub words: String,
-    /// About which upstream.
+    /// The upstream that is concerned.
     pub upstream: Option<UpstreamId>,
-    /// About which key.
+    /// The key that is concerned.
     pub key: Option<ProviderKeyId>,
-    /// By which rule.
+    /// The rule that raised it.
     pub rule: Option<RuleId>,
     /// When.
     pub at: DateTime<Utc>,
-    /// Whether it is over: the group's open alert is resolved.
+    /// Whether the cause is gone: the open alert of the group is resolved.
     pub over: bool,
 }

@@ -1,20 +1,20 @@
-//! What is wrong with a piece of configuration, and where.
+//! Invalid fields of a configuration.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One field that cannot be as it is, with what to do about it.
+/// One invalid field, with what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The path of the field, as the API spells it: `base_url`, `targets[2].weight`.
+    /// The path of the field in the API: `base_url`, `targets[2].weight`.
     pub field: String,
-    /// What is wrong and what would be right; lowercase, no full stop.
+    /// What is wrong and what is accepted; lowercase, no full stop.
     pub message: String,
 }
 
 impl Fault {
-    /// A fault of `field`.
+    /// Creates a fault of `field`.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
@@ -23,24 +23,28 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.field.as_str() {
-            // It is wrong as a whole.
+            // The value as a whole is invalid.
             "" => f.write_str(&self.message),
             field => write!(f, "{field}: {}", self.message),
         }
     }
 }
 
-/// Every fault that was found, told at once.
+/// All faults of an input, reported together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
 impl Faults {
-    /// Notes that `field` is wrong.
+    /// Adds a fault of `field`.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.0.push(Fault::new(field, message));
     }
 
-    /// `value` if nothing was found, the faults otherwise.
+    /// Returns `value` if there are no faults.
+    ///
+    /// # Errors
+    ///
+    /// Returns the faults if there are any.
     pub fn none_or<T>(self, value: T) -> Result<T, Faults> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }

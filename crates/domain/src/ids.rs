@@ -1,4 +1,4 @@
-//! Ids are types, so that a key's id is never taken for an upstream's.
+//! Ids, one type each, so that the id of a key cannot be used as that of an upstream.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A person who signs in to the management plane, and the owner of what they made.
+    /// A user of the management plane, and the owner of resources.
     UserId,
     /// A configured place to send calls.
     UpstreamId,
@@ -44,9 +44,9 @@ ids! {
     RouteId,
     /// A limit on what callers may use.
     LimitId,
-    /// What is to happen when calls meet conditions.
+    /// A rule.
     RuleId,
-    /// Something a person should look at.
+    /// An alert.
     AlertId,
     /// The number that grows with every change of the catalog.
     Revision,

@@ -1,4 +1,4 @@
-//! How a provider key stands: what a person decided, what the machine found, until when and why.
+//! States of provider keys: set by a person or by the gateway, with end and reason.
 
 use std::fmt;
 
@@ -8,22 +8,23 @@ use uuid::Uuid;
 
 use crate::{ErrorClass, ProviderKeyId, RuleId, UpstreamId};
 
-/// How a key stands. Only what has an `until` ends by itself; the machine never ends the last two.
+/// The state of a key. Only states with an `until` end by themselves; the gateway never ends the
+/// last two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", content = "until", rename_all = "snake_case")]
 pub enum KeyStatus {
-    /// It may be picked.
+    /// The key may be used.
     #[default]
     Active,
-    /// It asked too often.
+    /// The key exceeded a rate limit.
     Cooling(DateTime<Utc>),
-    /// What it may use is used up until a reset.
+    /// The quota of the key is used up until a reset.
     Exhausted(DateTime<Utc>),
-    /// It was found bad, and is tried again.
+    /// The key was rejected and will be tried again.
     DisabledAuto(DateTime<Utc>),
-    /// A person switched it off.
+    /// A person disabled the key.
     DisabledManual,
-    /// It was given up; only a person takes that back.
+    /// The key was banned; only a person can end that.
     Banned,
 }
 
@@ -44,7 +45,7 @@ impl KeyStatus {
         }
     }
 
-    /// When it ends by itself.
+    /// Returns the time when the state ends by itself.
     pub const fn until(self) -> Option<DateTime<Utc>> {
         match self {
             KeyStatus::Cooling(until)
@@ -54,13 +55,13 @@ impl KeyStatus {
         }
     }
 
-    /// How it stands at `now`: what ended by itself is `Active`.
+    /// Returns the state at `now`: `Active` if the state has ended.
     #[must_use]
     pub fn at(self, now: DateTime<Utc>) -> Self {
         if self.until().is_some_and(|until| until <= now) { KeyStatus::Active } else { self }
     }
 
-    /// The status of this name, as two columns hold it.
+    /// Returns the status with this name and end, as two columns store it.
     pub fn read(name: &str, until: Option<DateTime<Utc>>) -> Option<Self> {
         Some(match (name, until) {
             ("active", _) => KeyStatus::Active,
@@ -80,28 +81,29 @@ impl fmt::Display for KeyStatus {
     }
 }
 
-/// How a key stands, for all models or for one, and why.
+/// The state of a key, for all models or for one, with its reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
-    /// How.
+    /// The state.
     pub status: KeyStatus,
-    /// Why: the class of a failure, `rule`, `quota`, `group`, `person`, `probe`, `trial`, `expired`.
+    /// The reason: the class of a failure, `rule`, `quota`, `group`, `person`, `probe`, `trial`,
+    /// `expired`.
     pub reason: String,
-    /// What it was concluded from.
+    /// The evidence.
     pub evidence: Evidence,
-    /// Since when.
+    /// The time of the transition.
     pub since: DateTime<Utc>,
-    /// Failures in a row that led here.
+    /// The number of consecutive failures that led to it.
     pub strikes: u32,
 }
 
-/// What a conclusion about a key was drawn from.
+/// The evidence for the state of a key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The provider's status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The provider's code of the error.
+    /// The provider's error code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The class of the failure.
@@ -113,24 +115,24 @@ pub struct Evidence {
     /// The log entry of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Uuid>,
-    /// The same in words, without secrets.
+    /// The evidence in words, without secrets.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub words: String,
 }
 
-/// A step of a key from one status to another.
+/// A transition of a key from one state to another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
     /// Which key.
     pub key: ProviderKeyId,
     /// In whose pool.
     pub upstream: UpstreamId,
-    /// For which model only; all where none is named.
+    /// The only model that is concerned; all models if `None`.
     pub model: Option<String>,
-    /// How it stood before.
+    /// The state before.
     pub from: KeyStatus,
-    /// How it stands now, and why.
+    /// The state after, with its reason.
     pub to: Standing,
-    /// Who did it: `gateway`, `rule`, or a person's name.
+    /// The actor: `gateway`, `rule`, or the name of a person.
     pub actor: String,
 }

@@ -1,8 +1,9 @@
-//! The nouns of the gateway and the rules they obey on their own.
+//! The domain of the gateway: its resources and their own rules.
 //!
-//! Values only: nothing here opens a socket, reads a clock or waits. What is stored is a
-//! [`Catalog`]; what is served is the [`Snapshot`] compiled from it. How a noun is spelled in SQL,
-//! in JSON or on a provider's wire is the business of `store`, `management` and `dialect`.
+//! The crate contains values only: it opens no socket, reads no clock and never waits. The stored
+//! configuration is a [`Catalog`]; the served one is the [`Snapshot`] compiled from it. `store`,
+//! `management` and `dialect` define how values are written in SQL, JSON and the formats of
+//! providers.
 
 pub mod access;
 pub mod amount;

@@ -1,4 +1,4 @@
-//! A limit: how much callers may use, at once, in a window of time, or in a period of the calendar.
+//! Limits of callers: concurrent calls, amounts per time window, amounts per calendar period.
 
 use std::{fmt, time::Duration};
 
@@ -8,43 +8,43 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Faults, LimitId, Period, ServiceKeyId, Unit, UpstreamId, UserId};
 
-/// How much may be used, by whom.
+/// A limit of callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
     /// Its id.
     pub id: LimitId,
     /// Who made it.
     pub owner: UserId,
-    /// What people call it; may be empty.
+    /// The name for people; may be empty.
     pub name: String,
-    /// Whose use counts together.
+    /// The scope.
     pub scope: Scope,
-    /// What is counted.
+    /// The unit.
     pub unit: Unit,
-    /// How it is counted.
+    /// The algorithm.
     pub algorithm: Algorithm,
-    /// How much; money in billionths of a dollar.
+    /// The amount; money in billionths of a dollar.
     pub limit: u64,
-    /// From which part of it used people are told, in percent; never where nothing is said. Only of
-    /// periods of the calendar.
+    /// The used part, in percent, from which an alert is raised; none if `None`. Only for calendar
+    /// periods.
     pub alert_percent: Option<u8>,
-    /// Whether it holds.
+    /// Whether the limit is enforced.
     pub enabled: bool,
 }
 
-/// Whose use counts together. Where nobody is named, everybody has a count of their own.
+/// The scope of a limit. Without a subject, everybody has a separate count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "scope", content = "id", rename_all = "snake_case")]
 pub enum Scope {
     /// All calls.
     Global,
-    /// The addresses of one network, or each address by itself.
+    /// The addresses of one network together, or each address.
     Ip(Option<IpNet>),
-    /// The service keys of one user, or those of each.
+    /// The service keys of one user, or of each user.
     User(Option<UserId>),
     /// One service key, or each.
     ServiceKey(Option<ServiceKeyId>),
-    /// One model by the name that is asked for, or each.
+    /// One model by the requested name, or each.
     Model(Option<String>),
     /// One upstream, or each.
     Upstream(Option<UpstreamId>),
@@ -70,30 +70,30 @@ impl fmt::Display for Scope {
     }
 }
 
-/// How use is counted against a limit.
+/// The counting algorithm of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "algorithm", rename_all = "snake_case")]
 pub enum Algorithm {
-    /// A bucket of `burst` that fills up at the rate of the limit in each window.
+    /// A bucket of size `burst` that is refilled at the rate of the limit per window.
     TokenBucket {
-        /// How long it takes to fill up by the limit.
+        /// The time in which the limit is refilled.
         window: Duration,
-        /// How much it holds; the limit where nothing is said.
+        /// The size of the bucket; the limit if `None`.
         #[serde(default)]
         burst: Option<u64>,
     },
-    /// The use of the last so much time, at every moment.
+    /// The use within the sliding window, at every moment.
     SlidingWindow {
-        /// How much time.
+        /// The length of the window.
         window: Duration,
     },
-    /// What is going on at the same time; only for [`Unit::Concurrency`].
+    /// The number of concurrent calls; only for [`Unit::Concurrency`].
     Concurrency,
-    /// The use since the period of the calendar began.
+    /// The use since the beginning of the calendar period.
     Calendar {
-        /// Which period.
+        /// The period.
         period: Period,
-        /// By the clock of which zone; the gateway's where none is named.
+        /// The time zone; the gateway's if `None`.
         #[serde(default)]
         timezone: Option<Tz>,
     },
@@ -115,10 +115,10 @@ impl Limit {
     /// The shortest and the longest window.
     pub const WINDOW: (Duration, Duration) =
         (Duration::from_secs(1), Duration::from_secs(31 * 86_400));
-    /// From which part used people are told of a period, where nobody says otherwise.
+    /// The default of `alert_percent` for periods.
     pub const ALERT_PERCENT: u8 = 80;
 
-    /// How much may be used at once: the limit, or what the bucket holds.
+    /// Returns the amount that may be used at once: the limit, or the size of the bucket.
     pub fn holds(&self) -> u64 {
         match self.algorithm {
             Algorithm::TokenBucket { burst: Some(burst), .. } => burst,
@@ -126,7 +126,7 @@ impl Limit {
         }
     }
 
-    /// Everything about it that could not be served.
+    /// Returns every invalid field.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         if self.name.len() > 128 {

@@ -1,5 +1,5 @@
-//! What the planes may know of each other: the state of the running data plane, as a trait that
-//! it implements and the management plane reads.
+//! The state of the running data plane, as a trait that it implements and the management plane
+//! reads. The planes have no other interface.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -10,175 +10,183 @@ use crate::{
     log::Considered, policy::HeaderScript,
 };
 
-/// The running data plane, as seen from outside. Every call but [`Live::test_key`]
-/// and [`Live::provider_models`] answers at once.
+/// The running data plane. Every method except [`Live::test_key`] and [`Live::provider_models`]
+/// answers at once.
 pub trait Live: Send + Sync {
-    /// The revision that is being served.
+    /// Returns the served revision.
     fn revision(&self) -> Revision;
-    /// Calls that are being answered now.
+    /// Returns the number of running calls.
     fn calls_in_flight(&self) -> u64;
-    /// Log entries that wait in the journal.
+    /// Returns the number of log entries in the journal.
     fn journal_len(&self) -> u64;
-    /// How a provider key fares; none where the pool does not have it.
+    /// Returns the state of a provider key; `None` if the pool does not have it.
     fn key(&self, upstream: UpstreamId, key: ProviderKeyId) -> Option<KeyReport>;
-    /// The keys that are not plainly active, for all models or for one; none where there are more
+    /// Returns the keys that are not `active`, for all models or for one; `None` if there are more
     /// than `most`.
     fn keys_out(&self, most: usize) -> Option<Vec<ProviderKeyId>>;
-    /// How an upstream fares; none where there is none.
+    /// Returns the health of an upstream; `None` if it does not exist.
     fn upstream(&self, upstream: UpstreamId) -> Option<UpstreamReport>;
-    /// How much of a limit is used, by whom; at most `most` of those who used most.
+    /// Returns the use of a limit by subject; the `most` subjects with the highest use.
     fn limit(&self, limit: LimitId, most: usize) -> Vec<LimitUse>;
-    /// Where a call would go, without sending it; or why nowhere.
+    /// Plans a call without sending it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the refusal that the client would get.
     fn route_test(&self, ask: &RouteAsk) -> Result<RouteTest, RouteRefused>;
-    /// Asks the provider whether it accepts a key, with a question that costs nothing.
+    /// Asks the provider whether it accepts a key, with a request that costs nothing.
     fn test_key(
         &self,
         upstream: UpstreamId,
         key: ProviderKeyId,
     ) -> Pin<Box<dyn Future<Output = KeyTest> + Send + '_>>;
-    /// Asks the provider of an upstream now which models it has, with a question that costs nothing;
-    /// or says in words why it did not tell.
+    /// Asks the provider of an upstream for its models, with a request that costs nothing. An error
+    /// says in words why it failed.
     fn provider_models(
         &self,
         upstream: UpstreamId,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<String>, String>> + Send + '_>>;
-    /// What a script would do for a request.
+    /// Runs a header script on a request.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error message of the script.
     fn run_script(&self, script: &HeaderScript, on: &ScriptAsk) -> Result<ScriptDone, String>;
 }
 
-/// How a provider key fares.
+/// The state of a provider key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyReport {
-    /// How it stands for all models; none where it is plainly active.
+    /// The state for all models; `None` if it is active.
     pub standing: Option<Standing>,
-    /// How it stands for single models, where that is worse.
+    /// The states for single models, where they are worse.
     pub models: Vec<(String, Standing)>,
     /// Its circuit breaker.
     pub breaker: BreakerState,
-    /// Calls that it answers now.
+    /// The number of its running calls.
     pub in_flight: u32,
-    /// Of its last calls, how many of a thousand were answered; none before the first.
+    /// The answered calls of a thousand recent ones; `None` before the first.
     pub success_permille: Option<u32>,
-    /// The moving peak of its time to the first byte; none before the first.
+    /// The moving peak of its time to the first byte; `None` before the first.
     pub latency: Option<Duration>,
-    /// What is used of each of its quotas.
+    /// The use of its quotas.
     pub quotas: Vec<QuotaUse>,
 }
 
-/// How much of a quota of a key is used.
+/// The use of a quota of a key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuotaUse {
-    /// Which one.
+    /// The quota.
     pub quota: crate::Quota,
-    /// How much, what is reserved for calls under way included.
+    /// The used amount, including reservations of running calls.
     pub used: u64,
-    /// When it starts anew; never for `total`.
+    /// The end of the period; `None` for `total`.
     pub resets_at: Option<DateTime<Utc>>,
 }
 
-/// How an upstream fares.
+/// The health of an upstream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamReport {
-    /// Until when it rests and why, where it does.
+    /// The end and the reason of its suspension, if it is suspended.
     pub rests: Option<(DateTime<Utc>, String)>,
-    /// Its circuit breakers that are not closed: the model, or none for all, and how it stands.
+    /// The circuit breakers that are not closed: model (`None` for all) and state.
     pub breakers: Vec<(Option<String>, BreakerState)>,
-    /// Calls that it answers now.
+    /// The number of its running calls.
     pub in_flight: u32,
-    /// Calls that wait in line for it.
+    /// The number of calls in its queue.
     pub waiting: u32,
-    /// Of its last calls, how many of a thousand were answered; none before the first.
+    /// The answered calls of a thousand recent ones; `None` before the first.
     pub success_permille: Option<u32>,
-    /// The moving average of its time to the first byte; none before the first.
+    /// The moving average of its time to the first byte; `None` before the first.
     pub latency: Option<Duration>,
-    /// Idle connections that are kept to it.
+    /// The number of idle connections to it.
     pub idle_connections: u32,
-    /// How many of its keys stand how, by the names of the statuses.
+    /// The number of its keys by state.
     pub keys: Vec<(&'static str, u64)>,
 }
 
-/// How much somebody used of a limit.
+/// The use of a limit by one subject.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LimitUse {
-    /// Who: the id, address or model that the limit counts by; `all` where it counts everybody
+    /// The subject: the id, address or model that the limit counts by; `all` if it counts everybody
     /// together.
     pub subject: String,
-    /// How much, what is reserved for calls under way included.
+    /// The used amount, including reservations of running calls.
     pub used: u64,
-    /// When there is room again, or the period ends.
+    /// The time when use is below the limit again, or the end of the period.
     pub resets_at: Option<DateTime<Utc>>,
 }
 
-/// A call that might be made.
+/// A planned call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteAsk {
-    /// With which service key.
+    /// The service key.
     pub service_key: ServiceKeyId,
-    /// For which model.
+    /// The model.
     pub model: String,
-    /// In which dialect.
+    /// The dialect.
     pub dialect: Dialect,
-    /// Its headers, for routes that look at them.
+    /// The headers, for routes that match on them.
     pub headers: Vec<(String, String)>,
-    /// Calls with the same value belong together.
+    /// The value by which calls are kept on one target.
     pub session: Option<String>,
 }
 
-/// Where a call would go.
+/// The plan of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteTest {
-    /// Everything that was considered, and why each was passed over.
+    /// All candidates, with the reason for each that was skipped.
     pub considered: Vec<Considered>,
-    /// The targets in the order in which they would be asked.
+    /// The targets, in order.
     pub targets: Vec<RouteTarget>,
 }
 
-/// A target of a call that might be made.
+/// A target of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteTarget {
-    /// Where.
+    /// The upstream.
     pub upstream: UpstreamId,
     /// Its name.
     pub upstream_name: String,
-    /// For which model there.
+    /// The model at the upstream.
     pub model: Option<String>,
-    /// The dialect into which the call is converted; none where it passes as it is.
+    /// The dialect to which the call is converted; `None` without conversion.
     pub converted_to: Option<Dialect>,
     /// The key that would be used.
     pub key: Option<ProviderKeyId>,
     /// Its name.
     pub key_name: Option<String>,
-    /// Why it could not be asked now, where that is so.
+    /// The reason why it cannot be asked now, if there is one.
     pub passed_over: Option<String>,
 }
 
-/// Why a call would go nowhere.
+/// The refusal of a planned call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteRefused {
     /// The status that the client would get.
     pub status: u16,
     /// The stable code.
     pub code: &'static str,
-    /// The same in words.
+    /// The message.
     pub message: String,
 }
 
-/// What a provider says of a key.
+/// The result of a key test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyTest {
-    /// Whether it is accepted; none where the provider could not be asked.
+    /// Whether the provider accepts it; `None` if the provider could not be asked.
     pub accepted: Option<bool>,
     /// The provider's status, where one came.
     pub status: Option<u16>,
-    /// How long it took.
+    /// The duration of the request.
     pub latency: Duration,
-    /// Why not, in words without secrets; or that the key rests all the same.
+    /// Why the key is not accepted or not used, in words without secrets.
     pub words: Option<String>,
-    /// Until when the key rests, for all models or one, although it is accepted.
+    /// The end of the key's suspension, for all models or one, although it is accepted.
     pub resting_until: Option<DateTime<Utc>>,
 }
 
-/// A request that a header script is asked about.
+/// A request for a header script.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScriptAsk {
     /// The method.
@@ -197,7 +205,7 @@ pub struct ScriptAsk {
     pub now_ms: i64,
 }
 
-/// What a header script did.
+/// The result of a header script.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScriptDone {
     /// Headers to set, lowercase.

@@ -18,40 +18,40 @@ pub struct LogEntry {
     pub id: Uuid,
     /// The `x-request-id` of the answer; a client may choose it, so it may repeat.
     pub request_id: String,
-    /// When the call was admitted, in microseconds since 1970.
+    /// The time of admission, in microseconds since 1970.
     pub started_us: i64,
-    /// The service key that was shown.
+    /// The service key.
     pub service_key: ServiceKeyId,
-    /// What that key was called then.
+    /// The name of the key at that time.
     pub service_key_name: String,
-    /// Who owns that key.
+    /// The owner of the key.
     pub owner: UserId,
-    /// Where the answer came from, or the last attempt went.
+    /// The upstream that answered, or of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<UpstreamId>,
-    /// What that upstream was called then.
+    /// The name of the upstream at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_name: Option<String>,
     /// The provider key of that attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_key: Option<ProviderKeyId>,
-    /// What that provider key was called then.
+    /// The name of the provider key at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_key_name: Option<String>,
-    /// The model that the client asked for.
+    /// The requested model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_asked: Option<String>,
-    /// The model that the provider was asked for.
+    /// The model sent to the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_used: Option<String>,
-    /// The dialect that the client spoke; none on `/proxy/…`.
+    /// The client's dialect; `None` for `/proxy/…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
     /// The HTTP method.
     pub method: String,
     /// The path without its query.
     pub path: String,
-    /// The status that went to the client; 0 when none did.
+    /// The status sent to the client; 0 if none was sent.
     pub status: u16,
     /// How the call ended.
     pub outcome: Outcome,
@@ -59,52 +59,51 @@ pub struct LogEntry {
     pub bytes_in: u64,
     /// Body bytes to the client.
     pub bytes_out: u64,
-    /// From admission to the end, in microseconds.
+    /// The time from admission to the end, in microseconds.
     pub latency_us: u64,
-    /// From admission to the first byte of the answer, in microseconds.
+    /// The time from admission to the first byte of the answer, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_us: Option<u64>,
     /// Whether the answer was an event stream.
     pub streamed: bool,
-    /// What it used: the sum over its attempts.
+    /// The usage: the sum of its attempts.
     pub usage: Usage,
-    /// How that is known.
+    /// The source of the usage.
     pub usage_source: UsageSource,
-    /// What it cost in billionths of a dollar, the sum over its attempts; none where that is not
-    /// known.
+    /// The cost in billionths of a dollar, the sum of its attempts; `None` if it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nano: Option<i64>,
-    /// The configuration revision whose prices that cost follows.
+    /// The configuration revision whose prices the cost uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_version: Option<i64>,
-    /// Every try at a provider, in order.
+    /// All attempts, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
-    /// What went wrong, in words without secrets.
+    /// The error, in words without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The client's address, masked as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ip: Option<String>,
-    /// Who could have answered, and why each was passed over.
+    /// The candidates, with the reason for each that was skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decision: Vec<Considered>,
-    /// What rules marked it with.
+    /// The tags that rules set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// How long it waited in line, in microseconds.
+    /// The time in the queue, in microseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waited_us: u64,
-    /// Which program made the call, and in which session, as the client's own headers say.
+    /// The client program and its session, from the client's headers.
     #[serde(default, skip_serializing_if = "Origin::is_unknown")]
     pub origin: Origin,
-    /// What the provider said about its answer.
+    /// The metadata that the provider sent with its answer.
     #[serde(default, skip_serializing_if = "Served::is_unknown")]
     pub served: Served,
 }
 
 impl LogEntry {
-    /// The provider's own id of the request: that of the last attempt whose answer named one.
+    /// Returns the provider's request id of the last attempt whose answer has one.
     pub fn provider_request_id(&self) -> Option<&str> {
         self.attempts.iter().rev().find_map(|attempt| attempt.provider_request_id.as_deref())
     }
@@ -117,13 +116,13 @@ pub struct Origin {
     /// The session of the client to which the call belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// The session that started that one.
+    /// The session that started this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_session: Option<String>,
-    /// The agent within the session; none for the main one.
+    /// The agent within the session; `None` for the main one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// The agent that started that one.
+    /// The agent that started this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_agent: Option<String>,
     /// The client program.
@@ -140,23 +139,23 @@ impl Origin {
         *self == Origin::default()
     }
 
-    /// The fields in their order.
+    /// Returns the fields in order.
     pub fn texts(&self) -> [Option<&str>; 6] {
         let Origin { session, parent_session, agent, parent_agent, program, version } = self;
         [session, parent_session, agent, parent_agent, program, version].map(Option::as_deref)
     }
 }
 
-/// What the provider said about its answer. What it did not say stays empty.
+/// Metadata that a provider sent with an answer. Values that it did not send stay empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Served {
-    /// The model that answered, by the provider's own name.
+    /// The model that answered, by the provider's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The service tier that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
-    /// The provider's usage numbers as it wrote them: a JSON object.
+    /// The usage object as the provider wrote it, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<String>,
 }
@@ -168,26 +167,25 @@ impl Served {
     }
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The whole answer went out.
+    /// The whole answer was sent.
     Completed,
-    /// We said no before any provider was asked.
+    /// The call was refused before any provider was asked.
     Refused,
-    /// Providers were asked and none answered well.
+    /// No attempt was answered.
     Failed,
-    /// The provider broke off in the middle of its answer.
+    /// The provider broke off during its answer.
     UpstreamBroke,
-    /// The client left first.
+    /// The client disconnected first.
     ClientGone,
     /// A deadline passed.
     TimedOut,
-    /// What the call was let in by was withdrawn while it ran: its service key, its upstream or its
-    /// provider key.
+    /// The service key, the upstream or the provider key of the call was revoked while it ran.
     Revoked,
-    /// The process ended first; what is known is from the intent.
+    /// The process ended first; the entry is made from the intent.
     Interrupted,
 }
 
@@ -219,70 +217,69 @@ impl Outcome {
     }
 }
 
-/// One try at one target with one provider key.
+/// One attempt at one target with one provider key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Where it went.
+    /// The upstream.
     pub upstream: UpstreamId,
-    /// What that upstream was called then.
+    /// The name of the upstream at that time.
     pub upstream_name: String,
-    /// With which key; none where the upstream has no keys.
+    /// The provider key; `None` if the upstream has no keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_key: Option<ProviderKeyId>,
-    /// What that key was called then.
+    /// The name of the key at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_key_name: Option<String>,
-    /// When it began, in microseconds after the call.
+    /// The start, in microseconds after the admission of the call.
     pub started_us: u64,
-    /// How long it took to answer or fail, in microseconds.
+    /// The time to the answer or failure, in microseconds.
     pub duration_us: u64,
     /// The provider's status, where one came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// How it ended: `answered`, or why it did not count as an answer (`connect`, `tls`,
-    /// `timeout`, `rate_limited`, `auth`, `server_fault`, `stream_error`, `empty`, `reset`,
-    /// `client_gone`).
+    /// The result: `answered`, or the reason of the failure (`connect`, `tls`, `timeout`,
+    /// `rate_limited`, `auth`, `server_fault`, `stream_error`, `empty`, `reset`, `client_gone`).
     pub result: String,
-    /// The class of the failure, where it was one.
+    /// The class of the failure, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<ErrorClass>,
     /// The rules that fired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleId>,
-    /// The provider's own id of the request, where its answer names one.
+    /// The provider's request id, if its answer has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_request_id: Option<String>,
-    /// What this attempt used. One that failed may have used something too: a provider may bill
-    /// an answer that came too late.
+    /// The usage of this attempt. A failed one may have usage too: a provider may bill an answer
+    /// that came too late.
     #[serde(default, skip_serializing_if = "Usage::is_nothing")]
     pub usage: Usage,
-    /// How that is known.
+    /// The source of the usage.
     #[serde(default, skip_serializing_if = "UsageSource::is_nothing")]
     pub usage_source: UsageSource,
-    /// What it cost in billionths of a dollar; none where that is not known.
+    /// The cost in billionths of a dollar; `None` if it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_nano: Option<i64>,
 }
 
-/// One place that could have answered.
+/// One candidate for a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Considered {
-    /// The place: an upstream's name, with the model where that differs.
+    /// The name of the upstream, with the model if that differs.
     pub candidate: String,
-    /// Why it was passed over; none where it was kept.
+    /// Why it was skipped; `None` if it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passed_over: Option<String>,
 }
 
-/// How far a journal has been brought into the database. It is stored in the same transaction as
-/// the entries before it, so that nothing is written twice after a restart.
+/// The position up to which a journal is stored in the database. It is stored in the same
+/// transaction as the entries before it, so that no entry is stored twice after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JournalPosition {
-    /// Which journal: one per instance.
+    /// The journal: one per instance.
     pub journal: String,
     /// The number of the segment.
     pub segment: u64,
-    /// Bytes of that segment that are done with.
+    /// The bytes of the segment that are stored.
     pub offset: u64,
 }
 

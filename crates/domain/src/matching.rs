@@ -1,39 +1,38 @@
-//! Which calls a route takes besides those that ask for its name: by model, path and headers, with
-//! regular expressions. Routes of this kind are asked in the order of their priority before any
-//! name is looked up.
+//! Matching of routes by model, path and headers with regular expressions. These routes are tried
+//! in the order of their priority before names are looked up.
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::Faults;
 
-/// What a call must be like for a route to take it. All that is named must hold.
+/// The conditions under which a route takes a call. All given conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Matching {
-    /// A regular expression for the whole name of the model that is asked for.
+    /// A regular expression for the whole requested model.
     pub model: Option<String>,
     /// A regular expression for the whole path, without the query.
     pub path: Option<String>,
-    /// Headers, each of which must be there with a fitting value.
+    /// Headers that must be present with a matching value.
     pub headers: Vec<HeaderMatch>,
-    /// Lower is asked first; equal ones in the order in which they were made.
+    /// The lower number is tried first; equal ones in order of creation.
     pub priority: i32,
 }
 
 /// A header that a call must have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeaderMatch {
-    /// Its name, in any case of letters.
+    /// The name, ignoring case.
     pub name: String,
     /// A regular expression for its whole value.
     pub value: String,
 }
 
-/// A call, as far as routes look at it.
+/// The parts of a call that routes match on.
 #[derive(Clone, Copy)]
 pub struct Matched<'a, 'h> {
-    /// The model that is asked for.
+    /// The requested model.
     pub model: &'a str,
     /// The path without the query.
     pub path: &'a str,
@@ -41,7 +40,7 @@ pub struct Matched<'a, 'h> {
     pub header: &'a dyn Fn(&str) -> Option<&'h str>,
 }
 
-/// The same, ready to be asked.
+/// Compiled conditions.
 #[derive(Debug)]
 pub struct CompiledMatching {
     model: Option<Regex>,
@@ -52,11 +51,15 @@ pub struct CompiledMatching {
 impl Matching {
     /// Most headers of one route.
     pub const HEADERS_MAX: usize = 16;
-    /// Longest expression, and how large it may become when compiled.
+    /// Longest expression, in bytes.
     const PATTERN_MAX: usize = 1024;
     const COMPILED_MAX: usize = 1 << 20;
 
-    /// Compiles it, or tells what is wrong, by its own field names (`headers[1].value`).
+    /// Compiles the conditions.
+    ///
+    /// # Errors
+    ///
+    /// Returns the invalid fields (`headers[1].value`).
     pub fn compile(&self) -> Result<CompiledMatching, Faults> {
         let mut faults = Faults::default();
         if self.model.is_none() && self.path.is_none() && self.headers.is_empty() {
@@ -89,7 +92,7 @@ impl Matching {
     }
 }
 
-/// An expression for a whole text.
+/// Compiles an expression for a whole text.
 fn whole(text: &str) -> Result<Regex, String> {
     if text.is_empty() || text.len() > Matching::PATTERN_MAX {
         return Err(format!("must be 1 to {} bytes", Matching::PATTERN_MAX));
@@ -105,17 +108,18 @@ fn whole(text: &str) -> Result<Regex, String> {
             }
         })
     };
-    // Alone first: `a)|(b` is none, although it would be one in the brackets below.
+    // The expression alone first: `a)|(b` is invalid, although it would be valid within the group
+    // below.
     build(text)?;
     build(&format!("^(?:{text})$"))
 }
 
-/// Whether a header can be called so.
+/// Whether a header can have this name.
 pub fn is_header_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(is_token)
 }
 
-/// Whether names of headers and methods may hold this.
+/// Whether names of headers and methods may contain this byte.
 pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

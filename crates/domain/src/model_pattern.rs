@@ -1,10 +1,9 @@
-//! Models as configuration names them: one by its name, or all whose names begin alike, by their
-//! beginning and `*`.
+//! Patterns of models: an exact name, or a prefix followed by `*`.
 
 /// Longest pattern.
 const PATTERN_MAX: usize = 256;
 
-/// Whether `pattern` means `model`.
+/// Whether `pattern` matches `model`.
 pub fn fits(pattern: &str, model: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => model.starts_with(beginning),
@@ -12,7 +11,7 @@ pub fn fits(pattern: &str, model: &str) -> bool {
     }
 }
 
-/// What is wrong with a pattern.
+/// Returns what is wrong with a pattern.
 pub(crate) fn fault(pattern: &str) -> Option<&'static str> {
     if pattern.is_empty() || pattern.len() > PATTERN_MAX {
         return Some("must be 1 to 256 bytes");

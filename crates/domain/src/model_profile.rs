@@ -1,6 +1,5 @@
-//! What is known of a model beyond its dialect, as far as anybody said: facts that change from
-//! model to model, entered as data. How a dialect uses them, and what it takes for usual where
-//! nothing is said, is the business of `dialect`.
+//! Profiles of models: facts that differ within one dialect, as data. `dialect` defines their use
+//! and their defaults.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +7,8 @@ use crate::{Faults, model_pattern};
 
 macro_rules! facts {
     ($($(#[$doc:meta])* $name:ident: $kind:ty),+ $(,)?) => {
-        /// Facts about a model; `None` where nothing is said and what is usual in the target's
-        /// dialect holds. The same names as those of `dialect::Profile`, which is the whole of it.
+        /// Facts about a model; for `None` the default of the target's dialect applies. The names
+        /// are those of `dialect::Profile`, which has all values.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct ModelProfile {$(
@@ -22,7 +21,7 @@ macro_rules! facts {
             /// The names of all facts.
             pub const FACTS: &[&str] = &[$(stringify!($name)),+];
 
-            /// These facts, and those of `base` where nothing is said here.
+            /// Returns these facts, completed by those of `base`.
             #[must_use]
             pub fn over(self, base: Self) -> Self {
                 Self {$($name: self.$name.or(base.$name)),+}
@@ -36,43 +35,43 @@ facts! {
     sampling_params: bool,
     /// Presence and frequency penalties are accepted (Gemini).
     penalties: bool,
-    /// How thinking is asked for.
+    /// The parameter that controls reasoning.
     thinking: ThinkingForm,
-    /// Thinking cannot be switched off.
+    /// Reasoning cannot be switched off.
     thinking_always_on: bool,
-    /// It thinks unless it is told not to.
+    /// The model reasons unless the request forbids it.
     thinking_by_default: bool,
-    /// A tool may be forced.
+    /// `tool_choice` may force a tool.
     forced_tool_choice: bool,
-    /// System messages may stand inside of the conversation (Anthropic).
+    /// System messages may occur inside the conversation (Anthropic).
     mid_conversation_system: bool,
-    /// JSON by a schema is native (Anthropic).
+    /// JSON schemas for answers are supported (Anthropic).
     structured_output: bool,
-    /// JSON schemas are taken as they are (Gemini).
+    /// Any JSON schema is accepted (Gemini).
     json_schema: bool,
-    /// The output limit where the client gives none and the dialect wants one.
+    /// The output limit, in tokens, if the client gives none and the dialect requires one.
     default_max_tokens: u64,
-    /// How Chat Completions calls the output limit.
+    /// The name of the output limit in Chat Completions.
     max_tokens_field: MaxTokensField,
     /// The role of system messages in Chat Completions.
     system_role: SystemRole,
-    /// It reasons, and takes an effort (OpenAI).
+    /// The model reasons and accepts an effort (OpenAI).
     reasoning: bool,
-    /// It wants the `reasoning_content` of earlier tool calls back (Chat Completions).
+    /// The model requires the `reasoning_content` of earlier tool calls (Chat Completions).
     reasoning_content: bool,
     /// Function calls have ids (Gemini 3).
     function_call_ids: bool,
-    /// Function calls must carry the signatures they came with (Gemini 3).
+    /// Function calls must carry their signatures (Gemini 3).
     thought_signatures: bool,
-    /// Results of functions may hold images (Gemini 3).
+    /// Function results may contain images (Gemini 3).
     multimodal_function_response: bool,
 }
 
 impl ModelProfile {
-    /// The largest output limit that may be entered.
+    /// The largest output limit that is accepted, in tokens.
     pub const MAX_TOKENS_MAX: u64 = 100_000_000;
 
-    /// Every fact that cannot be so.
+    /// Returns every invalid fact.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         if self.default_max_tokens.is_some_and(|max| !(1..=Self::MAX_TOKENS_MAX).contains(&max)) {
@@ -82,17 +81,17 @@ impl ModelProfile {
     }
 }
 
-/// How a model is asked to think.
+/// The form of the parameter that controls reasoning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThinkingForm {
-    /// It does not think.
+    /// The model does not reason.
     None,
-    /// By a number of tokens.
+    /// A token budget.
     Budget,
-    /// It decides itself, guided by an effort (Anthropic).
+    /// The model decides, guided by an effort (Anthropic).
     Adaptive,
-    /// By a level (Gemini 3).
+    /// A level (Gemini 3).
     Level,
 }
 
@@ -100,9 +99,9 @@ pub enum ThinkingForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MaxTokensField {
-    /// The old one, which most compatible servers know.
+    /// `max_tokens`, which most compatible servers know.
     MaxTokens,
-    /// OpenAI's own since its reasoning models.
+    /// `max_completion_tokens`, which OpenAI's reasoning models require.
     MaxCompletionTokens,
 }
 
@@ -116,12 +115,12 @@ pub enum SystemRole {
     Developer,
 }
 
-/// A profile and the models it is of.
+/// A profile and the pattern of its models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileRule {
-    /// A model's exact name, or how names begin followed by `*`; `*` alone is every model.
+    /// The pattern: an exact name, a prefix followed by `*`, or `*` for every model.
     pub pattern: String,
-    /// What is known of these models.
+    /// The profile.
     pub profile: ModelProfile,
 }
 
@@ -129,13 +128,13 @@ impl ProfileRule {
     /// Most rules of one upstream.
     pub const RULES_MAX: usize = 256;
 
-    /// Whether `model` is meant. Case counts, as it does for the vendors.
+    /// Whether the pattern matches `model`, case-sensitively as for the providers.
     pub fn is_of(&self, model: &str) -> bool {
         model_pattern::fits(&self.pattern, model)
     }
 
-    /// What `rules` say of `model`. Where several match, the longest pattern has the last word on
-    /// every fact it knows, an exact name before all; the others fill in what it leaves open.
+    /// Returns the facts that `rules` have about `model`. An exact name and then the longest prefix
+    /// takes precedence for every fact; the others complete it.
     pub fn resolve(rules: &[ProfileRule], model: &str) -> ModelProfile {
         let weight = |rule: &ProfileRule| (!rule.pattern.ends_with('*'), rule.pattern.len());
         let mut matching: Vec<&ProfileRule> = rules.iter().filter(|r| r.is_of(model)).collect();
@@ -144,7 +143,7 @@ impl ProfileRule {
         matching.into_iter().fold(ModelProfile::default(), over)
     }
 
-    /// Everything about `rules` that could not be served; paths begin at the list.
+    /// Returns the invalid fields of `rules`; paths begin at the list.
     pub fn faults(rules: &[ProfileRule]) -> Faults {
         let mut faults = Faults::default();
         if rules.len() > Self::RULES_MAX {

@@ -1,12 +1,12 @@
-//! Where the gateway may send calls: one parser and one policy, used when an address is entered
-//! and again for every connection.
+//! Addresses of upstreams: one parser and one policy, used when an address is entered and for every
+//! connection.
 
 use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 use url::{Host, Url};
 
-/// The address of an upstream: scheme, host, port and a path prefix. Never with user, query or
+/// The address of an upstream: scheme, host, port and a path prefix, without user, query or
 /// fragment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
@@ -18,13 +18,17 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Reads `https://host[:port][/prefix]` (or `http://`); the message says what is wrong.
+    /// Parses `https://host[:port][/prefix]` (or `http://`).
+    ///
+    /// # Errors
+    ///
+    /// Returns what is wrong with the address.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > 2048 || text.bytes().any(|b| !(0x21..=0x7e).contains(&b)) {
             return Err("must be at most 2048 visible ASCII characters".into());
         }
         if text.contains('\\') {
-            // Some readers take it for a slash, others for part of a name.
+            // Some parsers read it as a slash, others as part of a name.
             return Err("must not hold a backslash".into());
         }
         let url =
@@ -58,7 +62,7 @@ impl BaseUrl {
         Ok(Self { text: text.trim_end_matches('/').to_owned(), tls, host, port, path })
     }
 
-    /// As it was entered, without a slash at the end.
+    /// Returns the address as entered, without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -73,7 +77,7 @@ impl BaseUrl {
         &self.host
     }
 
-    /// The host as an address, where it is one.
+    /// Returns the host as an IP address, if it is one.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
@@ -83,12 +87,13 @@ impl BaseUrl {
         self.port
     }
 
-    /// The path before every call's own, without a slash at the end; often empty.
+    /// Returns the path prefix, without a slash at the end; often empty.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What a `Host` header says: the port only where it is not the scheme's own.
+    /// Returns the value of the `Host` header, with the port unless it is the default of the
+    /// scheme.
     pub fn authority(&self) -> String {
         let host =
             if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
@@ -103,7 +108,7 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// Ports of services that are never AI providers, and that a forged address would aim at.
+/// Ports of services that are never AI providers and that a forged address would target.
 const SERVICE_PORTS: [u16; 22] = [
     1433, 1521, 2049, 2181, 2375, 2376, 2379, 2380, 3306, 3389, 5432, 5672, 5900, 6379, 6443, 9042,
     9200, 9300, 10250, 11211, 15672, 27017,
@@ -112,32 +117,35 @@ const SERVICE_PORTS: [u16; 22] = [
 /// Which addresses the gateway may connect to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutboundPolicy {
-    /// Networks that are opened although they are private; also where plain `http` is allowed.
+    /// Private networks that are allowed; plain `http` is allowed there too.
     pub allow: Vec<IpNet>,
-    /// The gateway's own listeners: never a target. One that listens on all interfaces stands here
-    /// with the address of each of them, besides the unspecified one.
+    /// The gateway's own listeners, which are never targets. A listener on all interfaces is listed
+    /// with the address of each interface and the unspecified address.
     pub own: Vec<(IpAddr, u16)>,
 }
 
-/// Why an address is refused.
+/// The reason why an address is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// It is not a public address, and no allowed network holds it.
+    /// The address is not public and not in an allowed network.
     #[error(
         "the address is not public; open its network with `outbound.allow` in the configuration file"
     )]
     NotPublic,
-    /// `http` towards a target that is not in an allowed network.
+    /// Plain `http` to a target outside the allowed networks.
     #[error("plain http is only for networks opened with `outbound.allow`; use https")]
     PlainHttp,
-    /// One of our own listeners.
+    /// The address is a listener of the gateway.
     #[error("the address is one of the gateway's own listeners")]
     Own,
 }
 
 impl OutboundPolicy {
-    /// What can be said of an address when it is entered: literal addresses are checked now,
-    /// names when they are resolved.
+    /// Checks an address when it is entered: literal addresses now, names when they are resolved.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the address is refused.
     pub fn check_entered(&self, url: &BaseUrl) -> Result<(), Denied> {
         match url.ip() {
             Some(ip) => self.check(url, ip),
@@ -146,7 +154,11 @@ impl OutboundPolicy {
         }
     }
 
-    /// Whether a connection to `ip`, to which the host of `url` resolved, may be made.
+    /// Checks a connection to `ip`, to which the host of `url` resolved.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the address is refused.
     pub fn check(&self, url: &BaseUrl, ip: IpAddr) -> Result<(), Denied> {
         let ip = ip.to_canonical();
         let own = |(own, port): &(IpAddr, u16)| {
@@ -165,7 +177,7 @@ impl OutboundPolicy {
     }
 }
 
-/// Whether `ip` is one that the public Internet routes.
+/// Whether `ip` is routed on the public Internet.
 fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => {
@@ -183,7 +195,8 @@ fn is_public(ip: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => {
             let s = v6.segments();
-            // Only 2000::/3 is global unicast; inside it, what hides an IPv4 address or is not routed.
+            // Only 2000::/3 is global unicast; inside it, addresses that embed IPv4 addresses or
+            // are not routed are excluded.
             let global = s[0] & 0xe000 == 0x2000;
             let six_to_four = s[0] == 0x2002;
             let teredo_and_specials = s[0] == 0x2001 && s[1] < 0x0200;

@@ -1,5 +1,5 @@
-//! How a pool of keys is used: what a failure means, when an upstream rests, what calls cost, what
-//! is remembered between calls. Every part has a default; what is stored may lack any of them.
+//! The policy of a key pool: failures, breakers, prices, affinity. Every part has a default; stored
+//! policies may lack any part.
 
 use std::time::Duration;
 
@@ -8,53 +8,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ErrorRule, Faults, KeyLimit, Price, Quota, matching::is_header_name};
 
-/// How the pool of one upstream is used.
+/// The policy of the key pool of one upstream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PoolPolicy {
-    /// By the clock of which zone quotas are reset; the provider's where it is known (see
-    /// [`Upstream::zone`](crate::Upstream::zone)), the gateway's otherwise.
+    /// The time zone in which quotas are reset; if `None`, the provider's if it is known (see
+    /// [`Upstream::zone`](crate::Upstream::zone)), else the gateway's.
     pub timezone: Option<Tz>,
-    /// Rows that are asked before the provider's own table of errors.
+    /// Rows that take precedence over the provider's error table.
     pub error_rules: Vec<ErrorRule>,
-    /// What is done with a key that is not accepted.
+    /// The treatment of a key that the provider rejects.
     pub on_auth_failure: AuthFailure,
     /// Limits that the provider sets for each key or group.
     pub key_limits: Vec<KeyLimit>,
-    /// The quotas of keys that have none of their own.
+    /// The quotas of keys without their own.
     pub key_quotas: Vec<Quota>,
-    /// What keeps calls that belong together with one key.
+    /// The affinity of related calls to one key.
     pub sticky: Option<Sticky>,
-    /// How long a call waits in line when every key is busy, before it is passed on or refused.
+    /// The longest time that a call waits in the queue while every key is busy.
     pub queue_timeout: Duration,
-    /// Most calls at once to this upstream; those beyond it wait in line, fairly between service
-    /// keys.
+    /// Most concurrent calls to this upstream; further calls wait in the queue, which is fair
+    /// between service keys.
     pub max_in_flight: Option<u32>,
-    /// When the upstream, or a key of it, rests because of its failures.
+    /// The circuit breaker of the upstream and of its keys.
     pub breaker: Breaker,
-    /// How suspended keys are asked whether they are well again.
+    /// The probes of suspended keys.
     pub probe: Probe,
-    /// Where all keys rest for as long as the provider said, a call tries one of them this often;
-    /// zero leaves them alone.
+    /// The interval of trials while all keys are suspended for a time that the provider gave; zero
+    /// disables trials.
     pub trial_every: Duration,
-    /// What calls cost.
+    /// The prices.
     pub prices: Vec<Price>,
     /// A script that sets headers.
     pub header_script: Option<HeaderScript>,
-    /// How long an answer is read on for its usage after the client left; zero counts what was
-    /// sent.
+    /// The longest time that an answer is read for its usage after the client disconnected; zero
+    /// counts what was sent.
     pub drain: Duration,
-    /// How long a running stream may go on after its service key or its provider key was withdrawn;
-    /// it may finish where nothing is set. Sockets close at once.
+    /// The longest time that a stream continues after its service key or provider key was revoked;
+    /// `None` lets it finish. WebSockets close at once.
     pub revocation_grace: Option<Duration>,
-    /// Whether redirects (301 to 308) of the provider pass to the client under `/proxy/`; on model
-    /// routes they never do.
+    /// Whether redirects of the provider (301 to 308) are passed to the client under `/proxy/`; on
+    /// model routes they never are.
     pub pass_redirects: bool,
-    /// Within which time after its arrival a call must have an answer that begins, over all attempts;
-    /// the total timeout alone bounds it where nothing is set.
+    /// The longest time from the arrival of a call to the beginning of its answer, over all
+    /// attempts; if `None` only the total timeout applies.
     pub answer_timeout: Option<Duration>,
-    /// Whether callers may get ephemeral secrets (of Realtime, Live, ChatKit), with which a client
-    /// goes to the provider itself: what it does there is not counted and no limit holds.
+    /// Whether callers may get ephemeral secrets (of Realtime, Live, ChatKit). With one a client
+    /// calls the provider directly: that use is not counted and no limit applies.
     pub ephemeral_secrets: bool,
     /// Whether the gateway fetches media that clients name by address.
     pub fetch_media: FetchMedia,
@@ -87,10 +87,10 @@ impl Default for PoolPolicy {
 }
 
 impl PoolPolicy {
-    /// Most rows of its table of errors.
+    /// Most rows of the error table.
     pub const ERROR_RULES_MAX: usize = 256;
 
-    /// Everything about it that could not be served.
+    /// Returns every invalid field.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         let mut nest = |field: &str, inner: Faults| {
@@ -159,13 +159,13 @@ impl PoolPolicy {
     }
 }
 
-/// What is done with a key that is not accepted.
+/// The treatment of a key that the provider rejects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthFailure {
-    /// It is out for so long, and then tried again.
+    /// The key is disabled for this time and then tried again.
     Disable(Duration),
-    /// It is given up.
+    /// The key is banned.
     Ban,
 }
 
@@ -175,30 +175,29 @@ impl Default for AuthFailure {
     }
 }
 
-/// What keeps calls that belong together with one key, as long as that key is well and not much
-/// busier than the others.
+/// The affinity of related calls to one key, as long as that key is healthy and not much busier
+/// than the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sticky {
-    /// By what calls belong together.
+    /// The property by which calls are related.
     pub by: StickyBy,
-    /// How long after the last call they do.
+    /// The lifetime of the affinity after the last call.
     pub ttl: Duration,
-    /// A key is left for another when it has more calls at once than the average times this
-    /// (in hundredths).
+    /// The load, in percent of the average, above which another key is used.
     pub max_load_percent: u32,
 }
 
-/// By what calls belong together.
+/// The property by which calls are related.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StickyBy {
-    /// By the value of this header.
+    /// The value of this header.
     Header(String),
-    /// By how the conversation begins, which is what providers cache.
+    /// The beginning of the conversation, which providers cache.
     #[default]
     Conversation,
-    /// By the service key, and the user that the call names.
+    /// The service key and the user that the call names.
     User,
 }
 
@@ -223,21 +222,22 @@ impl Sticky {
     }
 }
 
-/// When a circuit breaker opens: enough failures among the calls of a window, by count or by ratio.
+/// The settings of a circuit breaker, which opens after enough failures in a window, by count or by
+/// ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Breaker {
-    /// Over how long calls are looked at.
+    /// The length of the window.
     pub window: Duration,
-    /// With fewer calls than this in the window it never opens.
+    /// The number of calls in the window below which it never opens.
     pub min_calls: u32,
-    /// It opens when so many of a hundred failed.
+    /// The percentage of failures at which it opens.
     pub failure_percent: u32,
-    /// It opens when so many failed one after the other, whatever the ratio.
+    /// The number of consecutive failures at which it opens, whatever the ratio.
     pub failures_in_a_row: u32,
-    /// How long it stays open before one call tries.
+    /// The time that it stays open before a trial call.
     pub open_for: Duration,
-    /// Whether it works at all.
+    /// Whether the breaker is used.
     pub enabled: bool,
 }
 
@@ -272,13 +272,13 @@ impl Breaker {
     }
 }
 
-/// How suspended keys are asked whether they are well again.
+/// The probes of suspended keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Probe {
-    /// Whether they are asked at all.
+    /// Whether probes are sent.
     pub enabled: bool,
-    /// The path of a question that costs nothing; the provider's list of models where none is named.
+    /// The path of a request that costs nothing; the provider's list of models if `None`.
     pub path: Option<String>,
 }
 
@@ -289,8 +289,8 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// Whether `text` can stand in the first line of a request: a path, and a query if there is
-    /// one. A blank or a line break in it would begin something else.
+    /// Whether `text` is valid in the first line of a request: a path with an optional query,
+    /// without blanks and line breaks.
     pub fn is_path(text: &str) -> bool {
         let visible = |b: u8| (0x21..=0x7e).contains(&b) && b != b'#';
         text.starts_with('/') && text.len() <= 1024 && text.bytes().all(visible)
@@ -339,12 +339,12 @@ impl FetchMedia {
     }
 }
 
-/// A script that says which headers a request gets.
+/// A script that sets headers of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeaderScript {
     /// The JavaScript: it defines a function `headers(request)`.
     pub source: String,
-    /// What happens to a call whose script fails.
+    /// The treatment of a call whose script fails.
     #[serde(default)]
     pub on_error: ScriptError,
 }
@@ -354,14 +354,14 @@ impl HeaderScript {
     pub const SOURCE_MAX: usize = 16 << 10;
 }
 
-/// What happens to a call whose script fails.
+/// The treatment of a call whose script fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScriptError {
     /// The call is refused.
     #[default]
     Refuse,
-    /// The call goes out without what the script would have set.
+    /// The call is sent without the headers of the script.
     Skip,
 }
 

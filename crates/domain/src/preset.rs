@@ -1,5 +1,5 @@
-//! Presets: what is known of vendors and servers, as one file of data. Whoever knows another one
-//! writes it there; no code knows any of them by name.
+//! Presets of providers and servers, as one file of data. A new one is added there; no code names
+//! any of them.
 
 use std::{str::FromStr, sync::LazyLock};
 
@@ -10,78 +10,82 @@ use crate::{
     PathStyle, ProfileRule, Provider, QueryField, Upstream, UpstreamId, UserId,
 };
 
-/// The data. Compiled in, so that it is as old as the program that reads it.
+/// The data, compiled in so that it matches the program.
 const FILE: &str = include_str!("../presets/providers.json");
 
-/// What upstreams of a vendor, or of a kind of server, have in common. An upstream that is made
-/// from it copies everything but what is known of the models: that is looked up with every call,
-/// below what the upstream says itself, so that a newer program brings newer knowledge.
+/// The defaults of upstreams of a provider or a kind of server. An upstream that is created from a
+/// preset copies everything except the profiles of models: those are looked up for every call,
+/// below the upstream's own, so that a newer program has newer profiles.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
-    /// By which an upstream names it; lowercase.
+    /// The id by which upstreams refer to it; lowercase.
     pub id: String,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
-    /// Where it is. A part that differs from customer to customer stands in braces
-    /// (`https://{resource}.openai.azure.com`): then the upstream must name its own address.
+    /// The base URL. A part in braces differs between customers
+    /// (`https://{resource}.openai.azure.com`): then the upstream must have its own address.
     pub base_url: String,
-    /// The vendor's page that this follows.
+    /// The page of the provider that it follows.
     pub docs: String,
-    /// What it speaks.
+    /// The dialects.
     pub dialects: Vec<Dialect>,
-    /// Where it wants its key.
+    /// The placement of the key.
     #[serde(default = "bearer", deserialize_with = "placement")]
     pub key_placement: KeyPlacement,
-    /// How the path of a call is joined to the base URL.
+    /// The way in which paths are joined to the base URL.
     #[serde(default)]
     pub paths: PathStyle,
-    /// What every call has in its query.
+    /// The query fields of every call.
     #[serde(default)]
     pub query: Vec<QueryField>,
-    /// What is set or removed after the header policy.
+    /// The header rules after the header policy.
     #[serde(default)]
     pub header_rules: Vec<HeaderRule>,
-    /// Whether streams of Chat Completions are asked for their usage.
+    /// Whether the gateway requests usage in streams of Chat Completions.
     #[serde(default = "yes")]
     pub ask_usage: bool,
     /// Another preset whose models are served here too.
     pub models_of: Option<String>,
-    /// What is known of its models.
+    /// The profiles of its models.
     #[serde(default)]
     pub model_profiles: Vec<ProfileRule>,
-    /// What calls to it ask for, before the rows that hold for every provider.
+    /// The endpoint rules that precede the common ones.
     #[serde(default)]
     pub endpoints: Vec<EndpointRule>,
 }
 
 impl Preset {
-    /// All of them, in the order of their ids.
+    /// Returns all presets, ordered by id.
     pub fn all() -> &'static [Preset] {
         static ALL: LazyLock<Vec<Preset>> =
             LazyLock::new(|| serde_json::from_str(FILE).expect("a test reads the same text"));
         &ALL
     }
 
-    /// The one with this id.
+    /// Returns the preset with this id.
     pub fn find(id: &str) -> Option<&'static Preset> {
         let all = Self::all();
         all.binary_search_by(|preset| preset.id.as_str().cmp(id)).ok().map(|i| &all[i])
     }
 
-    /// The one with this id, as somebody entered it.
+    /// Returns the preset with an id that a user entered.
+    ///
+    /// # Errors
+    ///
+    /// Returns a fault if there is none.
     pub fn named(id: &str) -> Result<&'static Preset, Fault> {
         Self::find(id).ok_or_else(|| {
             Fault::new("preset", "is not known; `GET /api/admin/presets` lists those that are")
         })
     }
 
-    /// Whose API it is.
+    /// Returns the provider.
     pub fn provider(&self) -> Provider {
         self.id.parse().unwrap_or(Provider::Custom)
     }
 
-    /// What is known of `model`.
+    /// Returns the profile of `model`.
     pub fn profile(&self, model: &str) -> ModelProfile {
         let own = ProfileRule::resolve(&self.model_profiles, model);
         let other = self.models_of.as_deref().and_then(Self::find);
@@ -89,12 +93,12 @@ impl Preset {
         own.over(other.unwrap_or_default())
     }
 
-    /// Whether the base URL is whole, or has parts that only the upstream can say.
+    /// Whether the base URL is complete.
     pub fn has_address(&self) -> bool {
         !self.base_url.contains('{')
     }
 
-    /// What an upstream at `base_url` is like when nothing else is said.
+    /// Returns a default upstream at `base_url`.
     pub fn upstream(
         &self,
         id: UpstreamId,
@@ -115,7 +119,7 @@ impl Preset {
         }
     }
 
-    /// Everything because of which no upstream could be made from it.
+    /// Returns everything that makes the preset unusable.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         let somebody = self.base_url.replace(['{', '}'], "");

@@ -1,45 +1,45 @@
-//! What calls cost.
+//! Prices of calls.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Faults, log::Usage, model_pattern};
 
-/// What calls of one model, or of those whose names begin alike, cost. Tokens and characters are in
-/// billionths of a dollar for a thousand of them, so that a dollar for a million is 1,000,000;
-/// everything else is in billionths of a dollar.
+/// The prices of one model, or of models with one prefix. Tokens and characters are in billionths
+/// of a dollar per thousand, so that a dollar per million is 1,000,000; all others are in
+/// billionths of a dollar.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// The model at this upstream, or its beginning and `*`.
     pub model: String,
-    /// Tokens that go in.
+    /// Input tokens.
     pub input: u64,
-    /// Tokens that come out.
+    /// Output tokens.
     pub output: u64,
-    /// Tokens read from the provider's prompt cache; as `input` where nothing is said.
+    /// Tokens read from the provider's prompt cache; the price of `input` if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached: Option<u64>,
-    /// Tokens written to the provider's prompt cache; as `input` where nothing is said.
+    /// Tokens written to the provider's prompt cache; the price of `input` if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_written: Option<u64>,
-    /// Audio tokens that go in; as `input` where nothing is said.
+    /// Input audio tokens; the price of `input` if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_audio: Option<u64>,
-    /// Audio tokens that come out; as `output` where nothing is said.
+    /// Output audio tokens; the price of `output` if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_audio: Option<u64>,
     /// Each call.
     #[serde(default)]
     pub request: u64,
-    /// A thousand characters that are spoken.
+    /// A thousand characters converted to speech.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub character: Option<u64>,
-    /// Each image that is made.
+    /// Each generated image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<u64>,
-    /// Each second of audio that is listened to, or of video that is made.
+    /// Each second of transcribed audio or generated video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second: Option<u64>,
-    /// Each minute of the same.
+    /// Each minute of transcribed audio or generated video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minute: Option<u64>,
 }
@@ -48,17 +48,17 @@ impl Price {
     /// Most prices of one upstream.
     pub const PER_UPSTREAM_MAX: usize = 1000;
 
-    /// The price of `model`: that with the longest name that fits.
+    /// Returns the price with the longest matching pattern.
     pub fn of<'a>(prices: &'a [Price], model: &str) -> Option<&'a Price> {
         let fits = prices.iter().filter(|price| model_pattern::fits(&price.model, model));
         fits.max_by_key(|price| (price.model.len(), !price.model.ends_with('*')))
     }
 
-    /// What a call with this usage cost, in billionths of a dollar, rounded up.
+    /// Returns the cost of a usage in billionths of a dollar, rounded up.
     pub fn cost(&self, usage: &Usage) -> i64 {
         let written = usage.cached.saturating_add(usage.cache_written);
         let plain = usage.input.saturating_sub(written);
-        // Of audio that came from a cache the cache decides.
+        // Cached audio has the price of the cache.
         let audio_in = usage.input_audio.min(plain);
         let audio_out = usage.output_audio.min(usage.output);
         let by_thousands = [
@@ -81,20 +81,19 @@ impl Price {
         i64::try_from(total).unwrap_or(i64::MAX)
     }
 
-    /// Whether what a call used is billed by the characters, images or time that `usage` counts,
-    /// and not by its tokens.
+    /// Whether a usage is billed by its characters, images or time instead of its tokens.
     pub fn bills_directly(&self, usage: &Usage) -> bool {
         (usage.characters > 0 && self.character.is_some())
             || (usage.images > 0 && self.image.is_some())
             || (usage.duration_ms > 0 && (self.second.is_some() || self.minute.is_some()))
     }
 
-    /// Whether it says anything besides the model.
+    /// Whether it has a price.
     pub fn says_something(&self) -> bool {
         *self != Price { model: self.model.clone(), ..Price::default() }
     }
 
-    /// What is wrong with a list of prices; field paths begin with the place in it.
+    /// Returns the invalid fields of a list of prices; paths begin with the index.
     pub fn faults(prices: &[Price]) -> Faults {
         let mut faults = Faults::default();
         if prices.len() > Self::PER_UPSTREAM_MAX {

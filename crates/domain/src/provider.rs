@@ -1,4 +1,4 @@
-//! Providers as rows of facts: where they live, what they speak, how they want their key.
+//! Providers and dialects, with the defaults of each provider.
 
 use std::{fmt, str::FromStr};
 
@@ -10,13 +10,13 @@ use crate::Fault;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
-    /// OpenAI's API with Chat Completions, and everything beside it but Responses.
+    /// OpenAI's API with Chat Completions, and all other endpoints except Responses.
     OpenaiChat,
     /// OpenAI Responses.
     OpenaiResponses,
     /// Anthropic Messages.
     AnthropicMessages,
-    /// Gemini `generateContent` and its sisters.
+    /// Gemini `generateContent` and related endpoints.
     Gemini,
 }
 
@@ -59,7 +59,7 @@ impl FromStr for Dialect {
     }
 }
 
-/// A vendor we know how to talk to.
+/// A provider with built-in defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Provider {
@@ -88,7 +88,7 @@ impl Provider {
         }
     }
 
-    /// The provider that lives at `host`, `Custom` where none is known to.
+    /// Returns the provider of a host; `Custom` if it is unknown.
     pub fn of_host(host: &str) -> Provider {
         match host.to_ascii_lowercase().as_str() {
             "api.openai.com" => Provider::Openai,
@@ -98,7 +98,7 @@ impl Provider {
         }
     }
 
-    /// What the provider speaks unless an upstream says otherwise.
+    /// Returns the default dialects of the provider.
     pub fn dialects(self) -> Vec<Dialect> {
         match self {
             Provider::Openai | Provider::Custom => {
@@ -109,7 +109,7 @@ impl Provider {
         }
     }
 
-    /// Where the provider wants its key unless an upstream says otherwise.
+    /// Returns the default placement of the key.
     pub fn key_placement(self) -> KeyPlacement {
         match self {
             Provider::Openai | Provider::Custom => KeyPlacement::Bearer,
@@ -135,7 +135,7 @@ impl FromStr for Provider {
     }
 }
 
-/// Where a provider key goes in a request. Written `bearer`, `header:NAME` or `query:NAME`.
+/// The placement of a provider key in a request. Written `bearer`, `header:NAME` or `query:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyPlacement {

@@ -1,4 +1,4 @@
-//! A provider key: a secret that a provider gave us.
+//! Provider keys.
 
 use std::{fmt, str::FromStr};
 
@@ -13,24 +13,23 @@ use crate::{Fault, Faults, ProviderKeyId, Quota, UpstreamId, UserId};
 pub struct ProviderKey {
     /// Its id.
     pub id: ProviderKeyId,
-    /// Whose pool it is in.
+    /// The upstream of its pool.
     pub upstream: UpstreamId,
-    /// Who entered it.
+    /// The user who entered it.
     pub owner: UserId,
-    /// What people call it; unique in its pool.
+    /// The name, unique in its pool.
     pub name: String,
-    /// The secret itself, opened. It goes to the provider and nowhere else.
+    /// The decrypted secret, which is sent only to the provider.
     pub secret: SecretString,
-    /// Whether it may be used, as far as people decided that.
+    /// The state set by a person.
     pub state: KeyState,
-    /// Its share under `weighted`, 1 to 1000.
+    /// The share under `weighted`, 1 to 1000.
     pub weight: u32,
-    /// What it may use; those of its pool where it has none of its own.
+    /// The quotas; if empty, those of the pool.
     pub quotas: Vec<Quota>,
-    /// Keys of one account or project share limits: they name the same group.
+    /// The quota group: keys of one account or project share limits.
     pub group: Option<String>,
-    /// When a person last said that it is to be used: what the gateway concluded before that is
-    /// void.
+    /// The time when a person last activated it: earlier states set by the gateway are void.
     pub cleared_at: Option<DateTime<Utc>>,
 }
 
@@ -38,7 +37,7 @@ impl ProviderKey {
     /// Highest weight.
     pub const WEIGHT_MAX: u32 = 1000;
 
-    /// Everything about it that could not be served.
+    /// Returns every invalid field.
     pub fn faults(&self) -> Faults {
         use secrecy::ExposeSecret;
         let mut faults = Faults::default();
@@ -65,16 +64,16 @@ impl ProviderKey {
     }
 }
 
-/// Whether a key may be used, as far as a person decided. That it rests for a while is not
-/// configuration: see [`live`](crate::live).
+/// The state of a key set by a person. States set by the gateway are not configuration: see
+/// [`live`](crate::live).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// In use.
     Active,
-    /// Switched off by a person; comes back by a person.
+    /// Disabled by a person; only a person enables it.
     Disabled,
-    /// Given up; comes back by a person.
+    /// Banned; only a person ends that.
     Banned,
 }
 
@@ -109,7 +108,8 @@ impl FromStr for KeyState {
     }
 }
 
-/// What people see of a secret: its first characters and its last four, never enough to use it.
+/// Returns the masked form of a secret: its first characters and its last four, never enough to use
+/// it.
 pub fn mask(secret: &str) -> String {
     let chars: Vec<char> = secret.chars().collect();
     if chars.len() < 12 {

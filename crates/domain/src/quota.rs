@@ -1,22 +1,22 @@
-//! What a provider key may use: quotas a period, and limits that a provider sets for a minute or
-//! a day. A key that is out of its quota leaves the pool until the next period; one that is at a
-//! limit is passed over until there is room.
+//! Quotas of provider keys per period, and limits that a provider sets per minute or day. A key
+//! without quota leaves the pool until the next period; a key at a limit is skipped until it has
+//! capacity again.
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::{Faults, Period, Unit, model_pattern};
 
-/// So much of a unit in each period.
+/// An amount of a unit in each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Quota {
-    /// What is counted; not `concurrency`.
+    /// The unit; not `concurrency`.
     pub unit: Unit,
-    /// Over which stretch of the calendar.
+    /// The period.
     pub period: Period,
-    /// How much; money in billionths of a dollar.
+    /// The amount; money in billionths of a dollar.
     pub limit: u64,
-    /// By the clock of which zone a period begins; that of the upstream where none is named.
+    /// The time zone of the period; that of the upstream if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<Tz>,
 }
@@ -25,12 +25,12 @@ impl Quota {
     /// Most quotas of one key.
     pub const PER_KEY_MAX: usize = 8;
 
-    /// The short form: so many requests a day.
+    /// Returns a quota of requests per day.
     pub fn requests_a_day(limit: u64) -> Self {
         Self { unit: Unit::Requests, period: Period::Day, limit, timezone: None }
     }
 
-    /// What is wrong with a list of quotas; field paths begin with the place in it (`[2].unit`).
+    /// Returns the invalid fields of a list of quotas; paths begin with the index (`[2].unit`).
     pub fn faults(quotas: &[Quota]) -> Faults {
         let mut faults = Faults::default();
         if quotas.len() > Self::PER_KEY_MAX {
@@ -52,22 +52,22 @@ impl Quota {
     }
 }
 
-/// What a provider allows each key, or each group of keys, at once or in a minute or a day. Minutes
-/// and days slide.
+/// A limit that a provider sets for each key or quota group: concurrent calls, or an amount per
+/// sliding minute or day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyLimit {
-    /// For which models (a name, or its beginning and `*`); all together where none is named.
+    /// The pattern of the models; all models together if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Whose calls count together.
     #[serde(default)]
     pub per: Sharing,
-    /// What is counted.
+    /// The unit.
     pub unit: Unit,
-    /// Over how long; none for `concurrency`.
+    /// The window; `None` for `concurrency`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// How much.
+    /// The amount.
     pub limit: u64,
 }
 
@@ -75,14 +75,14 @@ pub struct KeyLimit {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sharing {
-    /// Those of one key.
+    /// Each key separately.
     #[default]
     Key,
-    /// Those of all keys of one quota group; a key without a group is one by itself.
+    /// All keys of one quota group together; a key without a group separately.
     Group,
 }
 
-/// How long the window of a [`KeyLimit`] is.
+/// The window of a [`KeyLimit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
@@ -96,7 +96,7 @@ impl KeyLimit {
     /// Most limits of one pool.
     pub const PER_POOL_MAX: usize = 32;
 
-    /// What is wrong with a list of limits; field paths begin with the place in it.
+    /// Returns the invalid fields of a list of limits; paths begin with the index.
     pub fn faults(limits: &[KeyLimit]) -> Faults {
         let mut faults = Faults::default();
         if limits.len() > Self::PER_POOL_MAX {
@@ -123,7 +123,7 @@ impl KeyLimit {
         faults
     }
 
-    /// Whether calls for `model` count.
+    /// Whether calls of `model` count.
     pub fn concerns(&self, model: Option<&str>) -> bool {
         let Some(pattern) = self.model.as_deref() else { return true };
         let Some(model) = model else { return false };

@@ -1,15 +1,15 @@
-//! Calls that showed a service key which is not accepted, counted together.
+//! Calls with service keys that are not accepted, counted together.
 
 use chrono::{DateTime, Utc};
 
-/// Why a service key is not accepted.
+/// The reason why a service key is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyFault {
-    /// Nobody has this key, or it is not a service key at all.
+    /// The key does not exist or is malformed.
     Unknown,
-    /// It is disabled, or its owner is.
+    /// The key or its owner is disabled.
     Disabled,
-    /// It has expired.
+    /// The key has expired.
     Expired,
 }
 
@@ -26,7 +26,7 @@ impl KeyFault {
         }
     }
 
-    /// What is wrong with such a key, for people.
+    /// Returns the reason, for people.
     pub const fn words(self) -> &'static str {
         match self {
             KeyFault::Unknown => "is unknown",
@@ -45,18 +45,18 @@ impl std::fmt::Display for KeyFault {
 /// Calls from one address with one key that is not accepted, counted together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedKey {
-    /// The client's address, masked as configured; none where none is kept, and where so many
-    /// addresses came that those beyond are counted together.
+    /// The client's address, masked as configured; `None` if no addresses are stored, or for all
+    /// addresses beyond the cap together.
     pub address: Option<String>,
-    /// The public id of the key, never its secret; none where what was shown has not the form of a
-    /// service key, and for the keys of an address that showed very many.
+    /// The public id of the key, never its secret; `None` for malformed keys, and for all keys of
+    /// an address with very many.
     pub key_id: Option<String>,
-    /// Why it is not accepted.
+    /// The reason.
     pub fault: KeyFault,
-    /// How many calls.
+    /// The number of calls.
     pub count: u64,
-    /// When the first came.
+    /// The time of the first call.
     pub first_at: DateTime<Utc>,
-    /// When the last came.
+    /// The time of the last call.
     pub last_at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! A route: a model name that callers may ask for, and who could answer.
+//! Routes: model names and their targets.
 
 use std::{fmt, str::FromStr};
 
@@ -14,60 +14,59 @@ use crate::{
 pub struct Route {
     /// Its id.
     pub id: RouteId,
-    /// Who made it.
+    /// The owner.
     pub owner: UserId,
-    /// The model name that callers ask for; unique.
+    /// The model name that callers request; unique.
     pub name: String,
-    /// Whether it is served.
+    /// Whether the route is enabled.
     pub enabled: bool,
-    /// Whether a call may reach a target that does not speak the client's dialect.
+    /// The conversion that calls of a route allow.
     pub conversion: Conversion,
-    /// How one of the targets of equal priority is chosen.
+    /// The strategy among targets of equal priority.
     pub strategy: Strategy,
-    /// What keeps calls that belong together with one target.
+    /// The affinity of related calls to one target.
     pub sticky: Option<Sticky>,
-    /// Which calls it takes besides those that ask for its name.
+    /// The calls that the route takes in addition to those that request its name.
     pub matching: Option<Matching>,
-    /// Who could answer.
+    /// The targets.
     pub targets: Vec<Target>,
 }
 
-/// One place that could answer a route.
+/// A target of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Where.
+    /// The upstream.
     pub upstream: UpstreamId,
-    /// The model to ask there; `None` keeps the name that was asked for.
+    /// The model at the upstream; the requested name if `None`.
     pub model: Option<String>,
-    /// Its share among targets of equal priority, 1 to 1000.
+    /// The share among targets of equal priority, 1 to 1000.
     pub weight: u32,
-    /// Lower is tried first; the others follow when it fails.
+    /// The priority: the lower number is tried first, the others after failures.
     pub priority: u32,
-    /// The one of the upstream's dialects that is spoken to this target, whatever the client
-    /// speaks; `None` leaves the choice to the call: the client's own where the upstream has it.
+    /// The dialect of the upstream to use; if `None`, the client's own if the upstream has it.
     pub dialect: Option<Dialect>,
-    /// What is known of the model behind this target; it wins over what the upstream says.
+    /// The profile of the target's model; it takes precedence over that of the upstream.
     pub profile: Option<ModelProfile>,
 }
 
 impl Target {
-    /// A target that takes an even share of the calls, says nothing about its model and keeps the
-    /// model's name.
+    /// Creates a target with default weight, without a profile and with the requested model name.
     pub fn of(upstream: UpstreamId) -> Self {
         Self { upstream, model: None, weight: 1, priority: 0, dialect: None, profile: None }
     }
 }
 
-/// Whether a call may reach a target that does not speak the client's dialect.
+/// The conversion that calls of a route allow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Conversion {
-    /// It is converted; what the target cannot say is left out and named in a header.
+    /// Calls are converted; fields that the target cannot express are dropped and named in a
+    /// header.
     #[default]
     Allow,
-    /// It is converted only without loss: what would be left out refuses the call.
+    /// Calls are converted only without loss, and otherwise refused.
     Strict,
-    /// Only targets that speak the client's dialect are asked.
+    /// Only targets with the client's dialect are used.
     Never,
 }
 
@@ -123,7 +122,7 @@ impl Route {
     /// Highest priority of a target.
     pub const PRIORITY_MAX: u32 = 1_000_000_000;
 
-    /// Everything about it that could not be served, but for targets that do not exist.
+    /// Returns every invalid field, except for targets that do not exist.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         if self.name.is_empty()

@@ -1,50 +1,50 @@
-//! What was used before this process began: asked of the log entries at the start, so that quotas
-//! and budgets go on where they were.
+//! Use before the start of this process, read from the log entries so that quotas and budgets
+//! continue.
 
 use crate::{ProviderKeyId, ServiceKeyId, Unit, UpstreamId, UserId};
 
-/// How much somebody used since a moment.
+/// A question for the use of one subject since a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeedQuestion {
-    /// The name of the counter that wants to know.
+    /// The name of the counter.
     pub counter: String,
-    /// Whose use.
+    /// The subject.
     pub who: Whose,
-    /// Of what; calls at once are never asked for.
+    /// The unit; never `concurrency`.
     pub unit: Unit,
-    /// Since when, in microseconds since 1970.
+    /// The beginning, in microseconds since 1970.
     pub start_us: i64,
 }
 
-/// Whose use a [`SeedQuestion`] is about.
+/// The subject of a [`SeedQuestion`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
-    /// One provider key's.
+    /// One provider key.
     Key(ProviderKeyId),
-    /// That of several keys of one pool together.
+    /// Several keys of one pool together.
     Group {
-        /// The pool's upstream.
+        /// The upstream of the pool.
         upstream: UpstreamId,
         /// Its keys.
         keys: Vec<ProviderKeyId>,
     },
-    /// One service key's.
+    /// One service key.
     ServiceKey(ServiceKeyId),
-    /// That of the service keys of one user.
+    /// The service keys of one user.
     User(UserId),
-    /// That of calls which asked for this model.
+    /// Calls that requested this model.
     Model(String),
-    /// That of calls to this upstream.
+    /// Calls to this upstream.
     Upstream(UpstreamId),
-    /// Everybody's.
+    /// All calls.
     Global,
 }
 
 /// The answer to a [`SeedQuestion`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seed {
-    /// The counter that asked.
+    /// The name of the counter.
     pub counter: String,
-    /// How much was used; never zero.
+    /// The used amount; never zero.
     pub amount: u64,
 }

@@ -1,4 +1,4 @@
-//! A service key: a secret that we gave a caller.
+//! Service keys and callers.
 
 use std::net::IpAddr;
 
@@ -10,44 +10,43 @@ use crate::{
     model_pattern,
 };
 
-/// A secret that we gave a caller; only its digest is known.
+/// A secret that we gave to a caller; only its digest is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceKey {
     /// Its id.
     pub id: ServiceKeyId,
-    /// Whose it is: it never reaches more than its owner does.
+    /// The owner; the key never has more access than its owner.
     pub owner: UserId,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
-    /// The part of the key by which it is found, in clear.
+    /// The public part of the key, by which it is looked up.
     pub public_id: String,
-    /// HMAC-SHA-256 of the whole key, the only thing it is compared with.
+    /// The HMAC-SHA-256 of the whole key, with which keys are compared.
     pub digest: [u8; 32],
     /// Its last four characters, for people.
     pub last_four: String,
     /// Whether it is accepted.
     pub enabled: bool,
-    /// From when on it is no longer accepted.
+    /// The time from which the key is not accepted.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The only upstreams it may reach; empty means all that its owner may.
+    /// The upstreams that the key may use; if empty, those of its owner.
     pub allowed_upstreams: Vec<UpstreamId>,
-    /// The only models it may ask for, by the name it asks with or its beginning and `*`; empty
-    /// means any.
+    /// The patterns of models that the key may request; if empty, any.
     pub allowed_models: Vec<String>,
-    /// From where, when and for what it is accepted.
+    /// The restrictions of networks, methods and hours.
     pub access: Access,
-    /// The key before it was rotated, which is accepted for a while yet.
+    /// The key before rotation, which is accepted for some time.
     pub previous: Option<PreviousKey>,
 }
 
-/// The key that a service key was before it was rotated.
+/// The previous key after a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreviousKey {
-    /// The part of it by which it is found.
+    /// The public part of the key.
     pub public_id: String,
-    /// HMAC-SHA-256 of the whole key.
+    /// The HMAC-SHA-256 of the whole key.
     pub digest: [u8; 32],
-    /// From when on it is no longer accepted.
+    /// The time from which the key is not accepted.
     pub until: DateTime<Utc>,
 }
 
@@ -93,10 +92,10 @@ impl ServiceKey {
     }
 }
 
-/// Whoever a service key stands for, as compiled into a snapshot.
+/// A caller: a service key with its owner, as compiled into a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The key it shows.
+    /// The service key.
     pub key: ServiceKey,
     /// Whether the owner exists and may sign in.
     pub owner_active: bool,
@@ -105,7 +104,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Why the key is not accepted at `now`, if it is not.
+    /// Returns why the key is not accepted at `now`, if it is not.
     pub fn refused_at(&self, now: DateTime<Utc>) -> Option<KeyFault> {
         if !self.key.enabled || !self.owner_active {
             Some(KeyFault::Disabled)
@@ -116,8 +115,8 @@ impl Caller {
         }
     }
 
-    /// Whether a key that was found by `public_id` must have this digest to be accepted at `now`:
-    /// that of the key, or that of the one before it while it lasts.
+    /// Returns the digest that the key with this public id must have at `now`: that of the current
+    /// or of the previous key.
     pub fn digest(&self, public_id: &str, now: DateTime<Utc>) -> Option<&[u8; 32]> {
         if self.key.public_id == public_id {
             return Some(&self.key.digest);
@@ -126,7 +125,8 @@ impl Caller {
         (previous.public_id == public_id && previous.until > now).then_some(&previous.digest)
     }
 
-    /// Why the key is not accepted from this address, with this method, at this time, if it is not.
+    /// Returns why the key is not accepted from this address, with this method, at this time, if it
+    /// is not.
     pub fn kept_out(
         &self,
         ip: Option<IpAddr>,
@@ -142,7 +142,7 @@ impl Caller {
         self.kept_out_at(method, now)
     }
 
-    /// The same, from an address from which it is accepted.
+    /// Returns the same without checking the address.
     pub fn kept_out_at(&self, method: &str, now: DateTime<Utc>) -> Option<&'static str> {
         let access = &self.key.access;
         if !access.methods.is_empty() && !access.methods.iter().any(|m| m == method) {
@@ -161,7 +161,7 @@ impl Caller {
                 || self.key.allowed_upstreams.contains(&upstream.id))
     }
 
-    /// Whether this caller may ask for `model`.
+    /// Whether this caller may request `model`.
     pub fn may_ask_for(&self, model: &str) -> bool {
         let allowed = &self.key.allowed_models;
         allowed.is_empty() || allowed.iter().any(|pattern| model_pattern::fits(pattern, model))

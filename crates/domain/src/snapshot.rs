@@ -1,4 +1,4 @@
-//! The configuration as served: compiled once from a [`Catalog`], then only read.
+//! The served configuration: compiled from a [`Catalog`], then read-only.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,30 +7,34 @@ use crate::{
     Revision, Route, Ruleset, ServiceKeyId, UpstreamEntry, UpstreamId,
 };
 
-/// One view of the world: every request reads the one it started with, to its end.
+/// The compiled configuration. Every call uses one snapshot to its end.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The change it was compiled from.
+    /// The revision of the catalog.
     pub revision: Revision,
     upstreams: HashMap<UpstreamId, Arc<UpstreamEntry>>,
     upstream_names: HashMap<String, UpstreamId>,
     callers: HashMap<String, Arc<Caller>>,
     routes: HashMap<String, Arc<Route>>,
-    /// Routes that take calls by what they are like, in the order in which they are asked.
+    /// Routes with matching conditions, in the order of evaluation.
     matching: Vec<(CompiledMatching, Arc<Route>)>,
     /// Plain model name → the upstreams that list it.
     models: HashMap<String, Vec<UpstreamId>>,
-    /// Upstreams that list no models and so may be asked for any.
+    /// Upstreams without a list of models, which accept any.
     open: Vec<UpstreamId>,
-    /// The limits that hold, by id.
+    /// The enabled limits, by id.
     limits: Vec<Arc<Limit>>,
-    /// The rules that are judged for each upstream.
+    /// The rules of each upstream.
     rules: HashMap<UpstreamId, Ruleset>,
 }
 
 impl Snapshot {
-    /// Compiles `catalog`, or tells every field because of which it cannot be served. Field paths
-    /// begin with the thing at fault: `upstreams[3].base_url`.
+    /// Compiles `catalog`.
+    ///
+    /// # Errors
+    ///
+    /// Returns every field because of which it cannot be served; paths begin with the resource:
+    /// `upstreams[3].base_url`.
     pub fn compile(catalog: &Catalog) -> Result<Snapshot, Faults> {
         let mut faults = Faults::default();
         let mut built = Snapshot {
@@ -125,7 +129,7 @@ impl Snapshot {
         self.upstreams.insert(id, entry.clone());
     }
 
-    /// Gives each upstream the rules that judge its calls: its own and those of all.
+    /// Assigns rules to upstreams: their own and those of all.
     fn add_rules(&mut self, catalog: &Catalog, faults: &mut Faults) {
         let mut rules: Vec<_> = catalog.rules.values().filter(|r| r.rule.enabled).collect();
         rules.sort_by_key(|compiled| (compiled.rule.priority, compiled.rule.id));
@@ -142,78 +146,78 @@ impl Snapshot {
         }
     }
 
-    /// The limits that hold.
+    /// Returns the enabled limits.
     pub fn limits(&self) -> &[Arc<Limit>] {
         &self.limits
     }
 
-    /// The rules that judge the calls of an upstream, where there are any.
+    /// Returns the rules of an upstream, if there are any.
     pub fn rules(&self, upstream: UpstreamId) -> Option<&Ruleset> {
         self.rules.get(&upstream)
     }
 
-    /// The caller whose key has this public id. The key itself must still be compared.
+    /// Returns the caller with this public id. The key itself must still be compared.
     pub fn caller(&self, public_id: &str) -> Option<&Arc<Caller>> {
         self.callers.get(public_id)
     }
 
-    /// The upstream with this id, enabled or not.
+    /// Returns the upstream with this id, enabled or not.
     pub fn upstream(&self, id: UpstreamId) -> Option<&Arc<UpstreamEntry>> {
         self.upstreams.get(&id)
     }
 
-    /// The upstream of this name, enabled or not.
+    /// Returns the upstream with this name, enabled or not.
     pub fn upstream_named(&self, name: &str) -> Option<&Arc<UpstreamEntry>> {
         self.upstreams.get(self.upstream_names.get(name)?)
     }
 
-    /// All upstreams, in no order.
+    /// Returns all upstreams, unordered.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<UpstreamEntry>> {
         self.upstreams.values()
     }
 
-    /// The route of this name, enabled or not.
+    /// Returns the route with this name, enabled or not.
     pub fn route(&self, model: &str) -> Option<&Arc<Route>> {
         self.routes.get(model)
     }
 
-    /// The enabled route that takes a call by what it is like, whatever its model is called.
+    /// Returns the enabled route whose conditions match the call.
     pub fn route_taking(&self, call: Matched<'_, '_>) -> Option<&Arc<Route>> {
         self.matching.iter().find(|(matching, _)| matching.takes(call)).map(|(_, route)| route)
     }
 
-    /// All routes, in no order.
+    /// Returns all routes, unordered.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.values()
     }
 
-    /// The enabled upstreams that may be asked for the plain name `model`: those that list it, and
-    /// only where there is none, those that list nothing.
+    /// Returns the enabled upstreams for the plain model name: those that list it, or if there are
+    /// none, those without a list.
     pub fn serving(&self, model: &str) -> &[UpstreamId] {
         self.models.get(model).map_or(&self.open, Vec::as_slice)
     }
 
-    /// Every plain model name that an enabled upstream lists, with those upstreams.
+    /// Returns every plain model name that an enabled upstream lists, with those upstreams.
     pub fn models(&self) -> impl Iterator<Item = (&str, &[UpstreamId])> {
         self.models.iter().map(|(model, ids)| (model.as_str(), ids.as_slice()))
     }
 
-    /// The addresses of all upstreams, for what keeps their names resolved.
+    /// Returns the addresses of all upstreams, whose names are kept resolved.
     pub fn base_urls(&self) -> impl Iterator<Item = &BaseUrl> {
         self.upstreams.values().map(|entry| &entry.upstream.base_url)
     }
 
-    /// All callers; one with a previous key is there twice.
+    /// Returns all callers; one with a previous key occurs twice.
     pub fn callers(&self) -> impl Iterator<Item = &Arc<Caller>> {
         self.callers.values()
     }
 
-    /// How many service keys are known.
+    /// Returns the number of service keys.
     pub fn callers_len(&self) -> usize {
         self.callers.len()
     }
 
-    /// The caller of a service key id, for what is asked by id (tests, decision traces).
+    /// Returns the caller with this service key id, for tests and planned calls.
     pub fn caller_of(&self, id: ServiceKeyId) -> Option<&Arc<Caller>> {
         self.callers.values().find(|caller| caller.key.id == id)
     }
@@ -222,7 +226,7 @@ impl Snapshot {
 fn nest(faults: &mut Faults, place: &str, inner: Faults) {
     for fault in inner.0 {
         let field = match fault.field.as_str() {
-            // What is wrong with the thing as a whole.
+            // The resource as a whole is invalid.
             "" => place.to_owned(),
             field => format!("{place}.{field}"),
         };

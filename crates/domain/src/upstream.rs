@@ -1,4 +1,4 @@
-//! An upstream: a configured place to send calls.
+//! Upstreams.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -16,47 +16,48 @@ use crate::{
 pub struct Upstream {
     /// Its id.
     pub id: UpstreamId,
-    /// Who made it, and besides administrators the only one who may use it.
+    /// The owner, who besides administrators is the only one who may use it.
     pub owner: UserId,
     /// Its name in `/proxy/{name}/…` and in `name/model`; unique.
     pub name: String,
-    /// Whose API it is.
+    /// The provider.
     pub provider: Provider,
-    /// The preset it was made from, whose knowledge of models stands below this upstream's own.
+    /// The preset from which it was created; its profiles of models are used below the upstream's
+    /// own.
     pub preset: Option<String>,
-    /// Where it is.
+    /// The address.
     pub base_url: BaseUrl,
-    /// How the path of a call on a model route is joined to the base URL.
+    /// The way in which paths of model routes are joined to the base URL.
     pub paths: PathStyle,
-    /// What every call on a model route has in its query beside the client's own fields, which
-    /// win where the name is the same.
+    /// Query fields that are added to calls on model routes; the client's own fields take
+    /// precedence.
     pub query: Vec<QueryField>,
-    /// What it speaks.
+    /// The dialects.
     pub dialects: Vec<Dialect>,
-    /// The models it serves; empty means any.
+    /// The models; if empty, any.
     pub models: Vec<String>,
-    /// Whether calls are sent there.
+    /// Whether the upstream is enabled.
     pub enabled: bool,
-    /// How a key of its pool is chosen.
+    /// The strategy of the key pool.
     pub strategy: Strategy,
-    /// How many attempts may follow the first.
+    /// The number of attempts after the first.
     pub retry_count: u32,
-    /// How long each part of a call may take.
+    /// The timeouts of the parts of a call.
     pub timeouts: Timeouts,
-    /// Where the provider key goes in a request.
+    /// The placement of the provider key in requests.
     pub key_placement: KeyPlacement,
-    /// Which of the client's headers go along.
+    /// The policy for the client's headers.
     pub header_policy: HeaderPolicy,
-    /// What is set or removed after the policy, in order.
+    /// The header rules after the policy, in order.
     pub header_rules: Vec<HeaderRule>,
     /// Whether request and answer bodies are recorded (capped and masked).
     pub record_bodies: bool,
-    /// What is known of its models beyond its dialects.
+    /// The profiles of its models.
     pub model_profiles: Vec<ProfileRule>,
-    /// Whether a stream of Chat Completions is asked for its usage although the client did not;
-    /// the event with the usage is then kept from the client.
+    /// Whether the gateway requests usage in streams of Chat Completions; the usage event is hidden
+    /// from clients that did not request it.
     pub ask_usage: bool,
-    /// How its pool of keys is used.
+    /// The policy of the key pool.
     pub policy: PoolPolicy,
 }
 
@@ -66,7 +67,7 @@ impl Upstream {
     /// Most attempts after the first.
     pub const RETRY_MAX: u32 = 10;
 
-    /// What an upstream at `base_url` is like when nothing else is said.
+    /// Creates an upstream at `base_url` with defaults.
     pub fn new(id: UpstreamId, owner: UserId, name: impl Into<String>, base_url: BaseUrl) -> Self {
         let provider = Provider::of_host(base_url.host());
         Self {
@@ -105,32 +106,31 @@ impl Upstream {
         self.provider = provider;
     }
 
-    /// Whether it may be asked for `model`.
+    /// Whether it serves `model`.
     pub fn serves(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|m| m == model)
     }
 
-    /// The preset it stands on: the one it names, or that of its provider.
+    /// Returns its preset: the one it names, or that of its provider.
     pub fn preset(&self) -> Option<&'static Preset> {
         Preset::find(self.preset.as_deref().unwrap_or_else(|| self.provider.as_str()))
     }
 
-    /// All that is known of `model` (the name it has at this upstream) as `target` sees it, the
-    /// nearest first: the target, this upstream's rules, its preset's rules.
+    /// Returns the profile of `model` (by its name at this upstream): from the target, then this
+    /// upstream, then its preset.
     pub fn profile(&self, model: &str, target: Option<&Target>) -> ModelProfile {
         let own = ProfileRule::resolve(&self.model_profiles, model);
         let known = self.preset().map(|preset| preset.profile(model)).unwrap_or_default();
         target.and_then(|target| target.profile).unwrap_or_default().over(own).over(known)
     }
 
-    /// By the clock of which zone the quotas of its keys are reset: as it says, or where its
-    /// provider resets them, or `gateways`.
+    /// Returns the time zone in which quotas are reset: its own, its provider's, or the gateway's.
     pub fn zone(&self, gateways: Tz) -> Tz {
         let providers = (self.provider == Provider::Gemini).then_some(Tz::America__Los_Angeles);
         self.policy.timezone.or(providers).unwrap_or(gateways)
     }
 
-    /// Everything about it that could not be served.
+    /// Returns every invalid field.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
@@ -165,20 +165,20 @@ impl Upstream {
     }
 }
 
-/// How the path of a call on a model route becomes the provider's. What comes by `/proxy/…` is
-/// joined to the base URL as it is, whatever stands here.
+/// The way in which paths of model routes are joined to the base URL. Paths under `/proxy/…` are
+/// always appended unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathStyle {
-    /// The call's own path behind the base URL: `/v1/chat/completions`. A version that the base
-    /// URL ends with is not said twice.
+    /// Appends the path of the call to the base URL: `/v1/chat/completions`. A version at the end
+    /// of the base URL is not repeated.
     #[default]
     Versioned,
-    /// The base URL holds the version, however it is spelled (`…/api/paas/v4`), or there is none:
-    /// the first segment of the call's own path (`/v1`, `/v1beta`) is left out.
+    /// Appends the path without its first segment (`/v1`, `/v1beta`): the base URL contains the
+    /// version in its own spelling (`…/api/paas/v4`), or there is none.
     AsBase,
-    /// `/openai/deployments/{model}` and the call's own path without its version, as older
-    /// Azure OpenAI resources want it; `{model}` is the upstream's model, escaped as one segment.
+    /// `/openai/deployments/{model}` and the path without its version, for older Azure OpenAI
+    /// resources; `{model}` is the upstream's model, escaped as one segment.
     Deployment,
 }
 
@@ -214,12 +214,12 @@ impl FromStr for PathStyle {
     }
 }
 
-/// A field of the query that every call on a model route has, such as `api-version`.
+/// A query field that is added to calls on model routes, such as `api-version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryField {
     /// Its name.
     pub name: String,
-    /// Its value. Both go out as they are: they consist of characters that need no escape.
+    /// The value. Name and value consist of characters that need no escape.
     pub value: String,
 }
 
@@ -247,12 +247,12 @@ impl QueryField {
     }
 }
 
-/// How long each part of a call may take.
+/// The timeouts of the parts of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To a ready connection, TLS included.
+    /// Until the connection is ready, including TLS.
     pub connect: Duration,
-    /// From the request sent to the first byte of the answer's body or head.
+    /// From the end of the request to the first byte of the answer.
     pub first_byte: Duration,
     /// Between two bytes of the answer.
     pub idle: Duration,
@@ -287,7 +287,7 @@ impl Timeouts {
     }
 }
 
-/// How a key of a pool is chosen.
+/// The strategy by which a key of a pool is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
@@ -295,16 +295,16 @@ pub enum Strategy {
     RoundRobin,
     /// In proportion to the keys' weights, evenly spread.
     Weighted,
-    /// Any, with equal chance.
+    /// Randomly, with equal probability.
     Random,
-    /// In proportion to what is left of the keys' quotas.
+    /// In proportion to the remaining quotas of the keys.
     RemainingQuota,
-    /// The same key for calls that belong together, however many keys come and go.
+    /// The same key for related calls, however many keys are added and removed.
     ConsistentHash,
-    /// The one that answers soonest: of two at random, that with the lower moving peak of the time
-    /// to the first byte, times the calls it has.
+    /// The fastest key: of two random ones, the one with the lower moving peak of the time to the
+    /// first byte multiplied by its running calls.
     LeastLatency,
-    /// The one in the best health: by success, latency, calls at once and quota left.
+    /// The healthiest key by success, latency, running calls and remaining quota.
     BestHealth,
 }
 
@@ -351,15 +351,15 @@ impl FromStr for Strategy {
     }
 }
 
-/// Which of a client's headers reach the provider.
+/// The policy for a client's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeaderPolicy {
-    /// All but what tells who the client is.
+    /// All headers except those that reveal the client.
     Hide,
-    /// All but hop-by-hop headers and credentials.
+    /// All headers except hop-by-hop headers and credentials.
     Keep,
-    /// Only what the providers' protocols need.
+    /// Only headers that the providers' protocols need.
     Strict,
 }
 
@@ -395,7 +395,7 @@ impl FromStr for HeaderPolicy {
     }
 }
 
-/// One step after the header policy.
+/// A header rule after the header policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeaderRule {
     /// The header's name, lowercase.
@@ -405,7 +405,7 @@ pub struct HeaderRule {
 }
 
 impl HeaderRule {
-    /// Headers that frame or address a message; a rule may not touch them.
+    /// Headers that frame or address a message; rules may not change them.
     pub const FRAMING: [&'static str; 8] = [
         "connection",
         "content-length",
@@ -417,7 +417,7 @@ impl HeaderRule {
         "upgrade",
     ];
 
-    /// What is wrong with it.
+    /// Returns what is wrong with the rule.
     pub fn fault(&self) -> Option<&'static str> {
         let token =
             |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.!#$%&'*+^`|~".contains(&b);

@@ -1,5 +1,5 @@
-//! What calls ask a provider to do, as far as that decides how they are billed: tables of data,
-//! one for all providers and one of each preset's own.
+//! Kinds of work that calls request, which decide how they are billed: tables of data, one for all
+//! providers and one for each preset.
 
 use std::sync::LazyLock;
 
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Preset, Upstream};
 
-/// The rows that hold for every provider. Compiled in.
+/// The rows for every provider, compiled in.
 const FILE: &str = include_str!("../presets/endpoints.json");
 
-/// What a call asks a provider to do.
+/// The kind of work that a call requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// What costs nothing: lists, files, counts of tokens.
+    /// Free: lists, files, token counts.
     Free,
-    /// An answer that a model writes.
+    /// Text generation.
     Text,
-    /// Texts as vectors.
+    /// Embeddings.
     Embedding,
-    /// Text that is spoken.
+    /// Text to speech.
     Speech,
-    /// Speech that is written down.
+    /// Transcription.
     Transcription,
-    /// Images that are made.
+    /// Image generation.
     Image,
-    /// Video that is made.
+    /// Video generation.
     Video,
-    /// Anything else: what it costs is not known before.
+    /// Anything else; its cost is unknown in advance.
     #[default]
     Other,
 }
@@ -49,33 +49,33 @@ impl Work {
     }
 }
 
-/// One row of a table: what calls with one of these methods to such paths ask for.
+/// One row of a table: methods, a path pattern and the kind of work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointRule {
     /// The HTTP methods.
     pub methods: Vec<String>,
-    /// The path without its query; `*` stands for any characters, also none.
+    /// The path without its query; `*` matches any number of characters.
     pub path: String,
-    /// What is asked for.
+    /// The kind of work.
     pub work: Work,
 }
 
 impl EndpointRule {
-    /// The rows that hold for every provider; the first that fits decides.
+    /// Returns the rows for every provider; the first match decides.
     pub fn common() -> &'static [EndpointRule] {
         static ALL: LazyLock<Vec<EndpointRule>> =
             LazyLock::new(|| serde_json::from_str(FILE).expect("a test reads the same text"));
         &ALL
     }
 
-    /// Whether the row is about such calls.
+    /// Whether the row matches.
     pub fn fits(&self, method: &str, path: &str) -> bool {
         self.methods.iter().any(|known| known == method) && matches(&self.path, path)
     }
 }
 
-/// Whether a path has the form of a pattern.
+/// Whether a path matches a pattern.
 fn matches(pattern: &str, path: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == path };
     let Some(path) = path.strip_prefix(start) else { return false };
@@ -95,8 +95,8 @@ fn matches(pattern: &str, path: &str) -> bool {
 }
 
 impl Upstream {
-    /// What a call to this upstream asks for: by the table of its preset, or of the preset that its
-    /// provider is named after, and then by the table for all.
+    /// Returns the kind of work of a call to this upstream: from the table of its preset, or of the
+    /// preset named after its provider, and then from the common table.
     pub fn work(&self, method: &str, path: &str) -> Work {
         let preset = self.preset.as_deref().unwrap_or(self.provider.as_str());
         let own = Preset::find(preset).map(|preset| preset.endpoints.as_slice());

@@ -1,5 +1,5 @@
-//! The built-in tables of errors: what is known of the vendors' answers, as one file of data. An
-//! upstream's own rows come first.
+//! The built-in error tables: answers of providers, as one file of data. Rows of an upstream take
+//! precedence.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{ErrorClass, ErrorRule};
 use crate::{Dialect, Provider, Upstream};
 
-/// The data. Compiled in, so that it is as old as the program that reads it.
+/// The data, compiled in so that it matches the program.
 const FILE: &str = include_str!("../../presets/errors.json");
 
 /// The tables.
@@ -18,13 +18,13 @@ pub struct ErrorTables {
     openai: Vec<Row>,
     anthropic: Vec<Row>,
     gemini: Vec<Row>,
-    /// Vendors that speak the dialect of another one.
+    /// Providers that speak the dialect of another one.
     compatible: Vec<Row>,
-    /// What statuses mean wherever nothing else is known.
+    /// The meaning of statuses in general.
     any: Vec<Row>,
 }
 
-/// A row, and the page that says so.
+/// A row and the page of the provider that it follows.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(not(test), expect(dead_code, reason = "the source is there for who reads the file"))]
 struct Row {
@@ -33,14 +33,14 @@ struct Row {
     source: String,
 }
 
-/// What a provider said when it refused, as far as rows look at it.
+/// The parts of a failed answer that rows compare.
 #[derive(Debug, Clone, Default)]
 pub struct Said<'a> {
     /// Its status.
     pub status: Option<u16>,
-    /// Everything that it calls the error: code, type, status, reason.
+    /// All names of the error: code, type, status, reason.
     pub names: Vec<&'a str>,
-    /// For people.
+    /// The message, for people.
     pub message: &'a str,
     /// The body, in lowercase.
     pub body: &'a str,
@@ -53,7 +53,7 @@ impl ErrorTables {
         &ALL
     }
 
-    /// The row that decides what an answer of `upstream` is; none where only its status can.
+    /// Returns the matching row for an answer of `upstream`; `None` if only the status decides.
     pub fn find(upstream: &Upstream, said: &Said<'_>) -> Option<&'static ErrorRule> {
         let all = Self::all();
         let of = |dialect| -> &[Row] {
@@ -81,7 +81,7 @@ impl ErrorRule {
     /// Most rows of one upstream.
     pub const PER_UPSTREAM_MAX: usize = 100;
 
-    /// Whether all that it names holds.
+    /// Whether all conditions of the row hold.
     pub fn fits(&self, said: &Said<'_>) -> bool {
         let begins = |start: &str| {
             let head = said.message.as_bytes().get(..start.len());
@@ -93,7 +93,8 @@ impl ErrorRule {
             && self.contains.as_deref().is_none_or(|part| said.body.contains(&part.to_lowercase()))
     }
 
-    /// The first row that fits: the upstream's own, then the tables; and what a status alone says.
+    /// Returns the first matching row: of the upstream, then of the tables, then of the status
+    /// alone.
     pub fn class_of(upstream: &Upstream, said: &Said<'_>) -> ErrorRule {
         let own = upstream.policy.error_rules.iter().find(|rule| rule.fits(said));
         own.or_else(|| ErrorTables::find(upstream, said)).cloned().unwrap_or_else(|| ErrorRule {
@@ -107,7 +108,7 @@ impl ErrorRule {
         })
     }
 
-    /// What is wrong with rows; field paths begin with the place in them (`[2].contains`).
+    /// Returns the invalid fields of rows; paths begin with the index (`[2].contains`).
     pub fn faults(rules: &[ErrorRule]) -> crate::Faults {
         let mut faults = crate::Faults::default();
         if rules.len() > Self::PER_UPSTREAM_MAX {

@@ -1,54 +1,54 @@
-//! What a call used, in the units that providers bill by, and how that is known.
+//! The usage of a call, in the units that providers bill, and its source.
 
 use serde::{Deserialize, Serialize};
 
-/// What one call used. `cached`, `cache_written` and `input_audio` are parts of `input`;
+/// The usage of one call. `cached`, `cache_written` and `input_audio` are parts of `input`;
 /// `reasoning` and `output_audio` are parts of `output`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// All tokens that went in.
+    /// All input tokens.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub input: u64,
-    /// Those read from the provider's prompt cache.
+    /// Input tokens read from the provider's prompt cache.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cached: u64,
-    /// Those written to the provider's prompt cache.
+    /// Input tokens written to the provider's prompt cache.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_written: u64,
     /// Those that were audio.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub input_audio: u64,
-    /// All tokens that came out.
+    /// All output tokens.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub output: u64,
-    /// Those spent on reasoning.
+    /// Output tokens used for reasoning.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning: u64,
     /// Those that were audio.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub output_audio: u64,
-    /// Characters of text that were to be spoken.
+    /// Characters of text converted to speech.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub characters: u64,
-    /// Images that were made.
+    /// Generated images.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub images: u64,
-    /// Milliseconds of audio that was listened to, or of video that was made.
+    /// Transcribed audio or generated video, in milliseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub duration_ms: u64,
 }
 
 impl Usage {
-    /// More of anything no call uses: what a provider makes up beyond it is not believed.
+    /// The largest plausible amount: higher reports of a provider are capped.
     pub const MAX: u64 = 1 << 40;
 
-    /// The same, with every number within [`Usage::MAX`].
+    /// Returns the usage with every number capped at [`Usage::MAX`].
     #[must_use]
     pub fn believed(self) -> Usage {
         self.plus(&Usage::default())
     }
 
-    /// The sum of two, with every number within [`Usage::MAX`].
+    /// Returns the sum, with every number capped at [`Usage::MAX`].
     #[must_use]
     pub fn plus(self, other: &Usage) -> Usage {
         let sum = |a: u64, b: u64| a.saturating_add(b).min(Self::MAX);
@@ -66,7 +66,7 @@ impl Usage {
         }
     }
 
-    /// What is left without a part that was added to it.
+    /// Returns the difference to a part that was added.
     #[must_use]
     pub fn minus(self, part: &Usage) -> Usage {
         Usage {
@@ -89,29 +89,29 @@ impl Usage {
     }
 }
 
-/// What is nothing need not be written.
+/// Whether the number is zero and need not be written.
 pub(super) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// How it is known what a call used, the surest first.
+/// The source of a usage, the most reliable first.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum UsageSource {
-    /// Nothing was used: no provider was asked, it refused, or what was asked for costs nothing.
+    /// No usage: no provider was asked, it refused, or the request is free.
     #[default]
     #[serde(rename = "none")]
     Nothing,
-    /// The provider told it in its answer.
+    /// The provider reported it.
     #[serde(alias = "provider")]
     Reported,
-    /// The gateway counted what passed.
+    /// The gateway counted the bytes that passed.
     Counted,
-    /// The gateway estimated it from the request: what was used did not pass.
+    /// The gateway estimated it from the request, because the answer did not pass.
     Estimated,
-    /// It is not known.
+    /// Unknown.
     Unknown,
 }
 
@@ -136,7 +136,7 @@ impl UsageSource {
         }
     }
 
-    /// The source of this name; earlier versions wrote `provider` for `reported`.
+    /// Returns the source with this name; earlier versions wrote `provider` for `reported`.
     pub fn named(name: &str) -> Option<UsageSource> {
         let name = if name == "provider" { "reported" } else { name };
         UsageSource::ALL.into_iter().find(|source| source.as_str() == name)
@@ -147,9 +147,8 @@ impl UsageSource {
         *self == UsageSource::Nothing
     }
 
-    /// How a sum is known of which one part is known so and another one so: as its least sure
-    /// part. Of a part that is not known nothing is in the sum, so it decides only where there is
-    /// no other.
+    /// Returns the source of a sum: that of its least reliable part. An unknown part adds nothing
+    /// to the sum, so it decides only if there is no other.
     #[must_use]
     pub fn and(self, other: UsageSource) -> UsageSource {
         match (self, other) {
