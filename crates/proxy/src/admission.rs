@@ -3,8 +3,15 @@
 
 pub(crate) mod billing;
 pub(crate) mod demand;
+pub(crate) mod entry;
 pub(crate) mod estimate;
+pub(crate) mod judging;
 pub(crate) mod permit;
 pub(crate) mod stake;
+pub(crate) mod visit;
 
-pub(crate) use self::permit::{Permit, Sent, admit, enter_refused, masked};
+pub(crate) use self::{
+    entry::{Entry, Sent, masked},
+    permit::Permit,
+    visit::Visit,
+};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use domain::{Caller, Dialect, Snapshot, UpstreamEntry, log::Outcome};
 
 use crate::{
-    admission,
+    admission::Visit,
     client::Client,
     door::{Door, Endpoint, Operation},
     gateway::{Gateway, World},
@@ -137,15 +137,14 @@ fn provider_knows(snapshot: &Snapshot, caller: &Caller, dialect: Dialect) -> boo
 
 /// Sends it, and enters the call.
 pub(crate) async fn send(
-    gateway: &Arc<Gateway>,
+    visit: &mut Visit<'_>,
     world: &World,
     client: &mut Client<'_>,
-    caller: &Caller,
     call: &Call,
     answer: Result<Local, Refusal>,
 ) -> Result<(), Refusal> {
-    let plan = Plan { targets: Vec::new(), considered: Vec::new() };
-    let mut permit = admission::admit(gateway, world, client, caller, call, &plan).await?;
+    let mut plan = Plan { targets: Vec::new(), considered: Vec::new() };
+    let permit = visit.admit(world, client, call, &mut plan).await?;
     match answer {
         Ok((status, body)) => {
             client.begin(status, JSON, crate::http1::Framing::Length(body.len() as u64));
@@ -153,7 +152,7 @@ pub(crate) async fn send(
             client.send(&[Bytes::clone(&body)], true).await
         }
         Err(refusal) => {
-            permit.refused(&refusal);
+            permit.entry.refused(&refusal);
             permit.close(Outcome::Refused, &*client, 0).await;
             Err(refusal)
         }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::{Caller, KeyFault, Snapshot, log::Outcome};
+use domain::{Caller, KeyFault, Snapshot};
 
 use crate::{
-    admission::{self, Permit},
+    admission::{self, Permit, Visit},
     attempt::{reached::Reached, round::Asking, upstream},
     client::Client,
     door::Door,
@@ -18,59 +18,74 @@ use crate::{
     },
     response::{delivery, relay, tunnel},
     routing::{self, Chance, belongs},
-    server::socket,
 };
 
+/// What became of a call.
+pub(crate) enum Handled {
+    /// It was answered.
+    Answered,
+    /// It opens a socket on which calls follow: each of them is handled for itself.
+    Socket(Opened),
+}
+
+/// A socket that a known caller opens.
+pub(crate) struct Opened {
+    pub(crate) caller: Arc<Caller>,
+    /// The part of the service key by which it is found, and the key as it was shown.
+    pub(crate) public_id: String,
+    pub(crate) shown_key: String,
+}
+
 /// Answers one call.
-pub(crate) async fn handle(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {
+pub(crate) async fn handle(
+    gateway: &Arc<Gateway>,
+    client: &mut Client<'_>,
+) -> Result<Handled, Refusal> {
     let door = Door::of(&client.head)?; // where it wants to go
     if preflight::answer(client).await? {
-        return Ok(()); // what a browser asks before it calls
+        return Ok(Handled::Answered); // what a browser asks before it calls
     }
     door.admits(client.head.method())?;
     if let Some(answer) = local::answer(gateway, &door) {
-        return local::send(client, answer?).await; // what needs no key
+        return local::send(client, answer?).await.map(|()| Handled::Answered); // what needs no key
     }
     let world = gateway.world(); // one view of the world, to the end
-    let count = |key: Option<&str>, refusal: &_| count_refused(gateway, client, key, refusal);
-    let key = inbound::shown_key(&client.head).inspect_err(|refusal| count(None, refusal))?; // whose key
-    let caller = known(gateway, &world.snapshot, &key); // by whom
-    let caller = caller.inspect_err(|refusal| count(Some(&key), refusal))?;
+    let (key, caller) = identified(gateway, &world.snapshot, client)?; // by whom
     client.is_known();
-    let (method, now) = (client.head.method(), gateway.settings.clock.now());
-    if let Some(what) = caller.kept_out(client.ip, method, now) {
-        return refuse(gateway, client, &caller, &door, None, Refusal::KeptOut(what)).await;
+    let mut visit = Visit::open(gateway, &caller, &door); // whatever ends it, this enters it
+    let outcome = visited(gateway, world, &mut visit, client, door, &key).await;
+    visit.close(client, &outcome).await; // what it cost, or why it failed
+    let opens = outcome?;
+    Ok(if opens { Handled::Socket(Opened::by(gateway, caller, key)) } else { Handled::Answered })
+}
+
+/// Answers a call of a known caller; whether it opens a socket instead.
+async fn visited(
+    gateway: &Arc<Gateway>,
+    world: Arc<World>,
+    visit: &mut Visit<'_>,
+    client: &mut Client<'_>,
+    door: Door,
+    key: &str,
+) -> Result<bool, Refusal> {
+    let (caller, now) = (visit.caller, gateway.settings.clock.now());
+    if let Some(what) = caller.kept_out(client.ip, client.head.method(), now) {
+        return Err(Refusal::KeptOut(what)); // from there, with this method, at this hour
     }
     if door.is_socket() {
-        drop(world); // a socket lives for long, and each of its calls takes a view of its own
-        let public_id = public_id(gateway, &key);
-        return socket::serve(gateway, &caller, (public_id, &key), client).await;
+        return Ok(true);
     }
-    let kept = door.clone();
-    let mut call = match inbound::call(gateway, client, &caller, door).await {
-        Ok(call) => call, // what is asked
-        Err(refusal) => return refuse(gateway, client, &caller, &kept, None, refusal).await,
-    };
+    let mut call = inbound::call(gateway, client, caller, door).await?; // what is asked
+    visit.asks_for(call.model.as_ref());
     let query = client.head.query();
-    if let Some(list) = models::answer(gateway, &world, &caller, &call, query).await {
-        return models::send(gateway, &world, client, &caller, &call, list).await; // what it may ask for
+    if let Some(list) = models::answer(gateway, &world, caller, &call, query).await {
+        models::send(visit, &world, client, &call, list).await?; // what it may ask for
+        return Ok(false);
     }
-    let plan = match planned(gateway, &world, client, &caller, &call) {
-        Ok(plan) => plan, // who could answer
-        Err(refusal) => {
-            return refuse(gateway, client, &caller, &kept, call.model, refusal).await;
-        }
-    };
-    // may they, now
-    let mut permit = admission::admit(gateway, &world, client, &caller, &call, &plan).await?;
-
-    let asked = (world, &*caller, key.as_str());
-    let outcome = answered(gateway, asked, client, &mut call, &plan, &mut permit).await;
-
-    if let Err(refusal) = &outcome {
-        close(&mut permit, client, refusal).await; // what it cost, or why it failed
-    }
-    outcome
+    let mut plan = planned(gateway, &world, client, caller, &call)?; // who could answer
+    let permit = visit.admit(&world, client, &call, &mut plan).await?; // may they, now
+    answered(gateway, (world, caller, key), client, &mut call, &plan, permit).await?;
+    Ok(false)
 }
 
 async fn answered(
@@ -84,7 +99,7 @@ async fn answered(
     let asking = Asking { gateway, world: &world, caller, shown_key, call };
     let answer = upstream::first_answer(asking, client, plan, permit).await?; // who does answer
     if (200..300).contains(&answer.status()) && call.door.gives_a_secret(&client.head) {
-        permit.gave_a_secret();
+        permit.entry.gave_a_secret();
     }
     drop(world); // an answer may outlive many changes of the configuration
     let public_id = || public_id(gateway, shown_key);
@@ -106,6 +121,26 @@ async fn answered(
 fn public_id(gateway: &Gateway, shown_key: &str) -> String {
     let shown = gateway.service_keys.present(shown_key);
     shown.map(|shown| shown.public_id().to_owned()).unwrap_or_default()
+}
+
+impl Opened {
+    fn by(gateway: &Gateway, caller: Arc<Caller>, shown_key: String) -> Self {
+        Self { caller, public_id: public_id(gateway, &shown_key), shown_key }
+    }
+}
+
+/// The key that a call shows, and the caller whose key it is. Calls with keys that are not accepted
+/// are counted.
+fn identified(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    client: &Client<'_>,
+) -> Result<(String, Arc<Caller>), Refusal> {
+    let count = |key: Option<&str>, refusal: &_| count_refused(gateway, client, key, refusal);
+    let key = inbound::shown_key(&client.head).inspect_err(|refusal| count(None, refusal))?;
+    let caller = known(gateway, snapshot, &key);
+    let caller = caller.inspect_err(|refusal| count(Some(&key), refusal))?;
+    Ok((key, caller))
 }
 
 /// Who could answer.
@@ -156,40 +191,4 @@ fn known(gateway: &Gateway, snapshot: &Snapshot, key: &str) -> Result<Arc<Caller
     }
     // We cannot know what changed since; that is our trouble, not the caller's.
     if gateway.is_current() { Ok(caller.clone()) } else { Err(Refusal::Stale) }
-}
-
-/// Enters a call of a known caller that goes nowhere.
-async fn refuse(
-    gateway: &Arc<Gateway>,
-    client: &Client<'_>,
-    caller: &Caller,
-    door: &Door,
-    model: Option<String>,
-    refusal: Refusal,
-) -> Result<(), Refusal> {
-    admission::enter_refused(gateway, client, caller, door, model, &refusal).await;
-    Err(refusal)
-}
-
-async fn close(permit: &mut Permit, client: &Client<'_>, refusal: &Refusal) {
-    if !permit.is_open() {
-        return;
-    }
-    let outcome = match refusal {
-        Refusal::ClientGone => Outcome::ClientGone,
-        Refusal::TimedOut => Outcome::TimedOut,
-        Refusal::NoUsableKey(_)
-        | Refusal::AllKeysRest { .. }
-        | Refusal::AllKeysFail { .. }
-        | Refusal::UpstreamRests { .. }
-        | Refusal::UpstreamBusy { .. }
-        | Refusal::Limited(_)
-        | Refusal::TooLargeForKeys(_)
-        | Refusal::UnpricedForKeys(_)
-        | Refusal::Script
-        | Refusal::Unsayable(_) => Outcome::Refused,
-        _ => Outcome::Failed,
-    };
-    permit.refused(refusal);
-    permit.close(outcome, client, 0).await;
 }

@@ -7,11 +7,10 @@ use domain::{
     log::{Attempt, LogEntry, Outcome, Usage, UsageSource},
 };
 
-use super::permit::{CLIENT_GONE, Permit};
+use super::{entry::CLIENT_GONE, permit::Permit};
 use crate::{
     admission::demand::Demand,
-    headers::{self, push},
-    http1::ResponseHead,
+    headers::push,
     journal::Reservation,
     limits::Used,
     usage::{BYTES_PER_TOKEN, Measured, of_tokens},
@@ -24,18 +23,10 @@ impl Permit {
         counts.then(|| self.estimate.reservation(self.revision))
     }
 
-    /// The provider's own id of the last attempt's request.
-    pub(crate) fn identified(&mut self, head: &ResponseHead) {
-        let Some(id) = headers::request_id(head) else { return };
-        if let Some(attempt) = self.entry.as_mut().and_then(|entry| entry.attempts.last_mut()) {
-            attempt.provider_request_id = Some(id.to_owned());
-        }
-    }
-
     /// What the provider said about the answer that goes out.
     pub(crate) fn told(&mut self, told: &AnswerMetadata) {
         let answer = self.current;
-        let Some(entry) = &mut self.entry else { return };
+        let Some(entry) = &mut self.entry.log else { return };
         let owned = |text: Option<&str>| text.map(str::to_owned);
         entry.served.model = owned(told.model());
         entry.served.tier = owned(told.tier());
@@ -53,7 +44,7 @@ impl Permit {
         if demand.work == Work::Free {
             return;
         }
-        let Some(mut entry) = self.entry.take() else { return };
+        let Some(mut entry) = self.entry.log.take() else { return };
         let price = self.price(&entry);
         let directly = price.is_some_and(|price| price.bills_directly(&demand.direct(true)));
         let usage = match outlasted {
@@ -68,12 +59,12 @@ impl Permit {
             attempt.cost_nano = cost_nano;
         }
         self.stake.billed = Some(Used { requests: 0, usage, cost_nano });
-        self.entry = Some(entry);
+        self.entry.log = Some(entry);
     }
 
     /// It is not known whether the last attempt used anything.
     pub(crate) fn use_unknown(&mut self) {
-        if let Some(attempt) = self.entry.as_mut().and_then(|entry| entry.attempts.last_mut()) {
+        if let Some(attempt) = self.entry.log.as_mut().and_then(|entry| entry.attempts.last_mut()) {
             attempt.usage_source = UsageSource::Unknown;
         }
     }
@@ -83,9 +74,9 @@ impl Permit {
         let Some(tokens) = observer.usage() else { return true };
         let usage = of_tokens(&tokens);
         self.told(observer.metadata());
-        let Some(entry) = &mut self.entry else { return true };
+        let Some(entry) = &mut self.entry.log else { return true };
         (entry.usage, entry.usage_source) = (usage, UsageSource::Reported);
-        let cost_nano = self.entry.as_ref().and_then(|entry| {
+        let cost_nano = self.entry.log.as_ref().and_then(|entry| {
             let price = self.price(entry)?;
             Some(price.cost(&usage))
         });
@@ -97,7 +88,7 @@ impl Permit {
     /// Appends header lines that tell who answered, at which attempt, and what the answer cost; the
     /// cost only where all that was `used` is known before the head goes out.
     pub(crate) fn details(&self, used: Option<Measured>, fields: &mut Vec<u8>) {
-        let Some(entry) = self.entry.as_ref().filter(|_| self.gateway.settings.answer_details)
+        let Some(entry) = self.entry.log.as_ref().filter(|_| self.gateway.settings.answer_details)
         else {
             return;
         };

@@ -106,7 +106,7 @@ impl Round<'_> {
         };
         let waited = began.elapsed();
         if waited > Duration::from_millis(1) {
-            permit.waited(waited);
+            permit.entry.waited(waited);
         }
         turn.map(|(picked, reserved)| Turn { picked, reserved, admitted })
     }
@@ -251,9 +251,10 @@ impl Round<'_> {
                 let until = end.unwrap_or(DateTime::<Utc>::MAX_UTC);
                 let words =
                     format!("{} {} of {} a {}", over.used, quota.unit, quota.limit, quota.period);
-                let evidence = Evidence { words, log: Some(permit.id()), ..Evidence::default() };
+                let evidence =
+                    Evidence { words, log: Some(permit.entry.id()), ..Evidence::default() };
                 let status = KeyStatus::Exhausted(until);
-                let case = self.running.case(Some(slot), model, permit.id(), now_us);
+                let case = self.running.case(Some(slot), model, permit.entry.id(), now_us);
                 let put = health::put(&case, None, status, QUOTA, evidence, "gateway");
                 gateway.teller.tell(put);
                 Room::Out

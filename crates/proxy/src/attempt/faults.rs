@@ -52,7 +52,7 @@ impl Round<'_> {
         let (model, now_us) = (self.target.model.as_deref(), gateway.settings.clock.now_us());
         let good = permit.stake.picked.as_ref().map(|picked| picked.slot.key.id);
         for Fault { slot, class, asked } in faults {
-            let case = self.running.case(slot.as_ref(), model, permit.id(), now_us);
+            let case = self.running.case(slot.as_ref(), model, permit.entry.id(), now_us);
             let other = slot.as_ref().is_some_and(|slot| Some(slot.key.id) != good);
             gateway.teller.tell(match answered {
                 true if other => health::failed_alone(&case, class),

@@ -17,7 +17,7 @@ use domain::{
 use uuid::Uuid;
 
 use crate::{
-    admission::Permit,
+    admission::{Entry, Permit, judging::Judging},
     attempt::{
         conversion::Converted,
         exchange::Incoming,
@@ -73,7 +73,7 @@ pub(crate) fn failed(
     let (code, reading) = (failed.verdict.code.as_deref(), Reading::of(seen));
     let at = At::of(round, permit, slot);
     let met = |rule: &CompiledRule| rule.judge_reading(&reading);
-    at.judge(permit, rules.all(), met, &seen, code, &failed.words);
+    at.judge(&mut permit.entry, rules.all(), met, &seen, code, &failed.words);
 }
 
 /// Judges an answer that began well, by what is known of it; the rest as it passes. Whether a rule
@@ -122,7 +122,7 @@ pub(crate) fn answered(
     let now = rules.iter().filter(|rule| ended || !later(rule));
     let met = |rule: &CompiledRule| rule.judge_reading(&reading);
     let words = format_args!("the provider answered {status}");
-    let said = at.judge(permit, now, met, &seen, code, &words);
+    let said = at.judge(&mut permit.entry, now, met, &seen, code, &words);
     // What comes after a rule that stops the others is not judged later either.
     let stops = |one: &Arc<CompiledRule>| said.stops.as_ref().is_some_and(|s| Arc::ptr_eq(s, one));
     let judged = rules.iter().position(stops).unwrap_or(rules.len());
@@ -156,7 +156,7 @@ pub(crate) fn answered(
     };
     if retry {
         // Nobody reads this answer on, unless there is no other: its attempt ends here.
-        judge.end(permit, None, false);
+        judge.end(&mut permit.entry, None, false);
     } else {
         incoming.watch(watch);
         permit.judge = Some(Box::new(judge));
@@ -175,12 +175,12 @@ pub(crate) fn passing(permit: &mut Permit, incoming: &mut Incoming, ended: bool)
         }
         for event in events.drain(..) {
             if let Some(data) = Fields::read(&event).data {
-                judge.event(permit, &data);
+                judge.event(&mut permit.entry, &data);
             }
         }
     }
     if ended {
-        judge.end(permit, watch.body.take().as_deref(), streams);
+        judge.end(&mut permit.entry, watch.body.take().as_deref(), streams);
         incoming.watch = None;
     } else {
         permit.judge = Some(judge);
@@ -199,8 +199,20 @@ impl Judge {
         }
     }
 
-    /// Judges by an event: rules that it does not meet wait for the next one.
-    fn event(&mut self, permit: &mut Permit, data: &[u8]) {
+    fn at(&self) -> At<'_> {
+        At {
+            gateway: &self.gateway,
+            running: &self.running,
+            slot: self.slot.as_ref(),
+            model: self.model.as_deref(),
+            log: self.log,
+        }
+    }
+}
+
+impl Judging for Judge {
+    /// Rules that the event does not meet wait for the next one.
+    fn event(&mut self, entry: &mut Entry, data: &[u8]) {
         for i in 0..self.rules.len() {
             let Some(Some(rule)) = self.rules.get(i) else { continue };
             let seen = self.seen(None, Some(data));
@@ -209,7 +221,7 @@ impl Judge {
                 continue;
             }
             let said =
-                self.at().judge(permit, [rule], |_| true, &seen, None, &"an event of the stream");
+                self.at().judge(entry, [rule], |_| true, &seen, None, &"an event of the stream");
             self.rules[i] = None;
             if said.stops.is_some() {
                 self.rules.truncate(i);
@@ -217,9 +229,7 @@ impl Judge {
         }
     }
 
-    /// Judges by what is known at the end of the attempt: the body, as far as it was seen, and
-    /// where it `streams` each of the events in it.
-    fn end(&self, permit: &mut Permit, body: Option<&[u8]>, streams: bool) {
+    fn end(&self, entry: &mut Entry, body: Option<&[u8]>, streams: bool) {
         let left = self.rules.iter().flatten();
         let seen = self.seen(body, None);
         let reading = Reading::of(seen);
@@ -233,22 +243,7 @@ impl Judge {
                 }
             }
         };
-        self.at().judge(permit, left, met, &seen, None, &"the whole answer");
-    }
-
-    /// Judges an attempt that ended before its answer did.
-    pub(crate) fn cut_short(&self, permit: &mut Permit) {
-        self.end(permit, None, false);
-    }
-
-    fn at(&self) -> At<'_> {
-        At {
-            gateway: &self.gateway,
-            running: &self.running,
-            slot: self.slot.as_ref(),
-            model: self.model.as_deref(),
-            log: self.log,
-        }
+        self.at().judge(entry, left, met, &seen, None, &"the whole answer");
     }
 }
 
@@ -292,14 +287,14 @@ impl<'a> At<'a> {
             running: round.running,
             slot,
             model: round.target.model.as_deref(),
-            log: permit.id(),
+            log: permit.entry.id(),
         }
     }
 
     /// Does what the rules that fire say.
     fn judge<'r>(
         &self,
-        permit: &mut Permit,
+        entry: &mut Entry,
         rules: impl IntoIterator<Item = &'r Arc<CompiledRule>>,
         met: impl FnMut(&CompiledRule) -> bool,
         seen: &Observation<'_>,
@@ -323,10 +318,10 @@ impl<'a> At<'a> {
         let events = rules::events(&fired, &who, seen, code, &words, now);
         for one in &fired {
             let rule = &one.rule.rule;
-            permit.ruled(rule.id, None);
+            entry.ruled(rule.id, None);
             for action in one.actions() {
                 ruled.retry |= *action == Action::RetryNext;
-                self.act(permit, *action, one, seen, &words, now);
+                self.act(entry, *action, one, seen, &words, now);
             }
         }
         ruled.stops = fired.last().filter(|one| one.stops()).map(|one| one.rule.clone());
@@ -336,7 +331,7 @@ impl<'a> At<'a> {
 
     fn act(
         &self,
-        permit: &mut Permit,
+        entry: &mut Entry,
         action: Action,
         fired: &Fired,
         seen: &Observation<'_>,
@@ -362,7 +357,7 @@ impl<'a> At<'a> {
                     rule.name,
                 );
             }
-            Action::Tag => return permit.ruled(rule.id, Some(&rule.name)),
+            Action::Tag => return entry.ruled(rule.id, Some(&rule.name)),
             Action::RetryNext | Action::Alert => return,
         };
         let now_us = now.timestamp_micros();

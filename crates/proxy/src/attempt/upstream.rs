@@ -72,7 +72,7 @@ pub(crate) async fn first_answer(
                     Ok(Worded::Ask(wording)) => Some(wording),
                     Ok(Worded::Known(answer)) => return Ok(Reached::Converted(answer)),
                     Err(failure) => {
-                        permit.passed_over(&target.entry.upstream.name, &failure.message);
+                        permit.entry.passed_over(&target.entry.upstream.name, &failure.message);
                         tally.unsayable = Some(failure);
                         continue;
                     }
@@ -157,7 +157,7 @@ impl Round<'_> {
                 Err(NoTurn::Gone) => return Some(Err(Refusal::ClientGone)),
                 Err(_) if tried.only_fresh => return None,
                 Err(none) => {
-                    permit.passed_over(&upstream.name, &none.reason());
+                    permit.entry.passed_over(&upstream.name, &none.reason());
                     tally.none = Some((upstream.name.clone(), none));
                     return None;
                 }
@@ -224,7 +224,7 @@ impl Round<'_> {
         permit.attempting(entry, key, model);
         let rules = scripting::rules(gateway, &client.head, shown_key, upstream, key, self.wording);
         let rules = rules.map_err(|words| {
-            permit.attempted("script", None);
+            permit.entry.attempted("script", None);
             tracing::warn!(upstream.id = upstream.id.0, "a header script failed: {words}");
             Failed::client(Refusal::Script)
         })?;
@@ -248,9 +248,9 @@ impl Round<'_> {
             let latency = began.elapsed();
             match reached {
                 Ok((status, answer)) => {
-                    permit.attempted("answered", Some(status));
+                    permit.entry.attempted("answered", Some(status));
                     if let Some(head) = answer.head() {
-                        permit.identified(head);
+                        permit.entry.identified(head);
                     }
                     let well = answer.class().is_none();
                     if well && self.wording.is_some_and(Wording::has_more) {
@@ -261,9 +261,9 @@ impl Round<'_> {
                     return self.answered(permit, client, tally, slot, answer, latency);
                 }
                 Err(failed) => {
-                    permit.attempted(failed.cause.as_str(), failed.status);
+                    permit.entry.attempted(failed.cause.as_str(), failed.status);
                     if let Some(heard) = &failed.heard {
-                        permit.identified(&heard.head);
+                        permit.entry.identified(&heard.head);
                     }
                     if failed.asked {
                         self.billed(permit, client, failed.cause);
@@ -326,14 +326,14 @@ impl Round<'_> {
         }
         let now_us = gateway.settings.clock.now_us();
         let model = self.target.model.as_deref();
-        let case = self.running.case(slot, model, permit.id(), now_us);
+        let case = self.running.case(slot, model, permit.entry.id(), now_us);
         let tries = self.tries(permit, true, now_us);
         gateway.teller.tell(health::answered(&Case { tries, ..case }, latency));
         if let Some(class) = answer.class() {
-            permit.classed(class);
+            permit.entry.classed(class);
         }
         if judge::answered(self, permit, slot, &mut answer, latency, call.repeatable()) {
-            permit.attempted(Cause::Rule.as_str(), Some(answer.status()));
+            permit.entry.attempted(Cause::Rule.as_str(), Some(answer.status()));
             if answer.status() < 300 {
                 self.billed(permit, client, Cause::Rule);
             }
@@ -371,9 +371,9 @@ impl Round<'_> {
             return;
         }
         let gateway = self.asking.gateway;
-        permit.classed(failed.verdict.class);
+        permit.entry.classed(failed.verdict.class);
         let (model, now_us) = (self.target.model.as_deref(), gateway.settings.clock.now_us());
-        let case = self.running.case(slot, model, permit.id(), now_us);
+        let case = self.running.case(slot, model, permit.entry.id(), now_us);
         let tries = self.tries(permit, false, now_us);
         // Many providers serve everything but sockets: that says nothing of their keys either.
         if failed.party == Party::Key || !self.asking.call.websocket {

@@ -50,8 +50,8 @@ async fn whole(client: &mut Client<'_>, answer: Whole, permit: &mut Permit) -> R
     permit.details(Some(used), &mut fields);
     let size = body.len() as u64;
     client.begin(status, &fields, Framing::Length(size));
-    permit.answering(false);
-    permit.passed(&*client, status, used);
+    permit.entry.answering(false);
+    permit.entry.passed(&*client, status, used);
     if let Some(body) = heard.and_then(|heard| heard.body) {
         permit.told(&dialect::answer_metadata(&body));
     }
@@ -70,13 +70,13 @@ async fn stream(
     flow.fields.extend_from_slice(&permit.fields);
     permit.details(None, &mut flow.fields);
     client.begin(200, &flow.fields, Framing::Chunked);
-    permit.answering(true);
+    permit.entry.answering(true);
     let lease = permit.stream_lease(true, gateway, public_id, client);
     let silence = gateway.settings.stream_keep_alive;
     let mut spoke = Instant::now();
     loop {
         let out = [flow.take()];
-        permit.passed(&*client, 200, flow.used(client.bytes_in));
+        permit.entry.passed(&*client, 200, flow.used(client.bytes_in));
         let ended = flow.ended();
         judge::passing(permit, &mut flow.answer.incoming, ended);
         if let Some(ending) = flow.ending() {
@@ -85,7 +85,7 @@ async fn stream(
                 false => outcome(ending),
             };
             if let Ending::Failed(failure) = ending {
-                permit.noted(failure.message.clone());
+                permit.entry.noted(failure.message.clone());
             }
             permit.told(&flow.told());
             permit.close(outcome, &*client, out[0].len() as u64).await;

@@ -75,7 +75,7 @@ pub(crate) fn left(client: &Client<'_>, source: Source, permit: &mut Permit) -> 
         Source::Converted(_) => true,
     };
     permit.told(&source.told());
-    if counts && !patience.is_zero() && permit.is_open() {
+    if counts && !patience.is_zero() && permit.entry.is_open() {
         tokio::spawn(drain(source, permit.handed_over(), client.into(), patience));
     }
     Refusal::ClientGone
@@ -89,9 +89,9 @@ async fn drain(mut source: Source, mut permit: Permit, sent: Sent, patience: Dur
         }
         Source::Converted(flow) => (200, flow.used(sent.bytes_in)),
     };
-    permit.passed(sent, status, used);
+    permit.entry.passed(sent, status, used);
     permit.told(&source.told());
-    permit.noted(match whole {
+    permit.entry.noted(match whole {
         true => "the client left; the answer was read on for its usage".to_owned(),
         false => "the client left; its usage is what was sent".to_owned(),
     });

@@ -46,7 +46,7 @@ pub(crate) async fn stream(
     }
     client.begin(answer.head.status, &fields, answer.framing());
     let streams = answer.head.is_event_stream();
-    permit.answering(streams);
+    permit.entry.answering(streams);
     let lease = permit.stream_lease(streams, gateway, public_id, client);
     loop {
         let pieces = std::mem::take(&mut answer.incoming.ready);
@@ -55,7 +55,7 @@ pub(crate) async fn stream(
         let ending = finished || answer.incoming.observer.ended();
         judge::passing(permit, &mut answer.incoming, ending);
 
-        permit.passed(
+        permit.entry.passed(
             &*client,
             answer.head.status,
             measured::so_far(client.bytes_in, &permit.demand, &answer),
@@ -98,7 +98,9 @@ async fn enter(client: &Client<'_>, answer: &Answer, permit: &mut Permit, going:
     let outcome = match answer.incoming.observer.error() {
         // Where the status says so too, the error is the answer.
         Some(error) if answer.head.status < 300 => {
-            permit.noted(format!("the provider's stream ended with an error ({})", error.code));
+            permit
+                .entry
+                .noted(format!("the provider's stream ended with an error ({})", error.code));
             Outcome::UpstreamBroke
         }
         _ => Outcome::Completed,
@@ -116,7 +118,7 @@ async fn broken(
 ) -> Result<(), Refusal> {
     // What came together with the end is still the client's.
     let mut pieces = std::mem::take(&mut answer.incoming.ready);
-    permit.passed(
+    permit.entry.passed(
         &*client,
         answer.head.status,
         measured::so_far(client.bytes_in, &permit.demand, &answer),
@@ -127,7 +129,7 @@ async fn broken(
         Refusal::FellSilent | Refusal::TookTooLong => Outcome::TimedOut,
         _ => Outcome::UpstreamBroke,
     };
-    permit.noted(refusal.to_string());
+    permit.entry.noted(refusal.to_string());
     let message = refusal.to_string();
     let request_id = client.request_id.clone();
     let told = match call.door {

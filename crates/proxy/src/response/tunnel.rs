@@ -46,13 +46,13 @@ pub(crate) async fn tunnel(
     headers::to_client(&mut fields, &answer.head, false);
     client.begin(101, &fields, Framing::Empty);
     client.flush().await?;
-    permit.answering(true);
+    permit.entry.answering(true);
     client.keep = false;
     let lease = gateway.leases.lease(permit.grant(public_id, client), Duration::ZERO);
     let idle = Beat::new(answer.incoming.idle(), answer.incoming.deadline());
     let (mut up, mut down) = (Way::new(), Way::new());
     // Nothing is known to be used until the provider tells.
-    permit.passed(&*client, 101, (Usage::default(), UsageSource::Unknown));
+    permit.entry.passed(&*client, 101, (Usage::default(), UsageSource::Unknown));
     let Conn { rd, wr } = client.conn();
     let ended = tokio::select! {
         end = pump(&mut answer.incoming.rd, wr, &mut down, &idle, Some((&lease, permit))) => match end {
@@ -75,7 +75,7 @@ pub(crate) async fn tunnel(
             outcome
         }
         Err(why) => {
-            permit.noted(format!("{why}; the socket was closed"));
+            permit.entry.noted(format!("{why}; the socket was closed"));
             let code = why.close_code();
             let reason = why.to_string();
             let to_client = down.closes(wr, Side::Server, code, &reason);
@@ -138,7 +138,7 @@ fn note_close(permit: &mut Permit, up: &Way, down: &Way) {
     for (side, way) in [("the provider", down), ("the client", up)] {
         // 1000 and 1001 are how sockets end in order.
         if let Some(code) = way.close_code.filter(|code| !matches!(code, 1000 | 1001)) {
-            return permit.noted(format!("{side} closed the socket with code {code}"));
+            return permit.entry.noted(format!("{side} closed the socket with code {code}"));
         }
     }
 }

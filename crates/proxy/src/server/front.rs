@@ -30,9 +30,10 @@ use crate::{
     door::Door,
     gateway::{Gateway, lease},
     http1::{Conn, ReadError, RequestHead, peer_ip},
-    pipeline,
+    pipeline::{self, Handled},
     refusal::{Refusal, retry},
     request::inbound,
+    server::socket,
 };
 
 /// How long the last words of a connection may take.
@@ -209,7 +210,7 @@ impl Front {
 
 /// Answers a call, with a refusal where it is refused; an error where the connection is to be cut.
 async fn answer(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {
-    let handled = AssertUnwindSafe(pipeline::handle(gateway, client)).catch_unwind();
+    let handled = AssertUnwindSafe(handled(gateway, client)).catch_unwind();
     let outcome = handled.await.unwrap_or_else(|_| {
         tracing::error!(request_id = client.request_id, "a call broke our own rules");
         Err(Refusal::Internal)
@@ -217,6 +218,14 @@ async fn answer(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), R
     match outcome {
         Ok(()) => Ok(()),
         Err(refusal) => render(client, &refusal, gateway.settings.retry_wait_max).await,
+    }
+}
+
+/// Hands a call to the pipeline, and serves the socket that it may open.
+async fn handled(gateway: &Arc<Gateway>, client: &mut Client<'_>) -> Result<(), Refusal> {
+    match pipeline::handle(gateway, client).await? {
+        Handled::Answered => Ok(()),
+        Handled::Socket(opened) => socket::serve(gateway, &opened, client).await,
     }
 }
 

@@ -20,7 +20,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::Caller;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use pingora_timeout::{sleep, timeout};
 use tokio::sync::mpsc;
@@ -37,6 +36,7 @@ use crate::{
     gateway::{Gateway, lease::Grant},
     http1::{Conn, Framing, Writer},
     memory::{Held, Holders},
+    pipeline::Opened,
     refusal::{Refusal, revoked::Revoked},
     websocket::{Side, close_frame},
 };
@@ -63,15 +63,15 @@ enum End {
 /// Serves a socket until one side ends it.
 pub(crate) async fn serve(
     gateway: &Arc<Gateway>,
-    caller: &Caller,
-    (public_id, shown_key): (String, &str),
+    opened: &Opened,
     client: &mut Client<'_>,
 ) -> Result<(), Refusal> {
+    let Opened { caller, public_id, shown_key } = opened;
     let fields = wire::handshake(&client.head)?;
     let holders = Holders::of(caller.key.id, gateway.settings.counted(client.ip));
     let template = Arc::new(Template::new(client, shown_key, holders));
     let grant = Grant {
-        public_id,
+        public_id: public_id.clone(),
         ip: client.ip,
         method: client.head.method().to_owned(),
         model: None,
