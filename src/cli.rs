@@ -1,5 +1,4 @@
-//! The command line: what can be asked of the binary. What is done about it is in the files named
-//! like the commands.
+//! The command line. The commands are in the files of their names.
 
 use std::path::PathBuf;
 
@@ -7,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Flags;
 
-/// Self-hosted AI gateway: one door to every provider.
+/// Self-hosted AI gateway: one address for every provider.
 #[derive(Debug, Parser)]
 #[command(name = "tollgate", disable_version_flag = true, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -24,16 +23,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the planes (this is also what happens without a command)
     Serve(ServeArgs),
-    /// Read the configuration and tell every fault; exits with 2 when there is one
+    /// Check the configuration and report every error; exits with 2 if there is one
     Check(CheckArgs),
-    /// Run pretended providers on loopback
+    /// Run simulated providers on loopback
     Mock(MockArgs),
-    /// Walk through the main job against pretended providers and show what happened
+    /// Walk through the main job against simulated providers and show what happened
     Demo(DemoArgs),
-    /// Make or mend an administrator; works while nothing else runs
+    /// Create an administrator or reset a password; works while nothing else runs
     #[command(subcommand)]
     Admin(AdminCommand),
-    /// Look at or bring forward the database
+    /// Show or migrate the database
     #[command(subcommand)]
     Migrate(MigrateCommand),
     /// Ask the running gateway whether it is ready; exits with 0 or 1, for containers
@@ -59,13 +58,13 @@ pub(crate) struct ConfigArgs {
     /// The configuration file; `-` is the standard input [default: tollgate.yaml, if it is there]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the database, the journal and the master key lie
+    /// The directory of the database, the journal and the master key
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
-    /// How much is logged: error, warn, info, debug, trace
+    /// The log level: error, warn, info, debug, trace
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// How log lines look
+    /// The format of log lines
     #[arg(long)]
     log_format: Option<LogFormat>,
 }
@@ -80,10 +79,10 @@ enum LogFormat {
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Where callers reach the data plane
+    /// The address of the data plane
     #[arg(long, value_name = "ADDR")]
     proxy_addr: Option<String>,
-    /// Where the management plane is reached
+    /// The address of the management plane
     #[arg(long, value_name = "ADDR")]
     management_addr: Option<String>,
     /// Run without the data plane
@@ -98,14 +97,14 @@ pub(crate) struct ServeArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
-    /// Print the values in force and who said each
+    /// Print the effective values and their sources
     #[arg(long)]
     pub(crate) print: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct MockArgs {
-    /// Where to listen
+    /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8099")]
     pub(crate) addr: std::net::SocketAddr,
     /// The pause between two events of a stream
@@ -115,16 +114,16 @@ pub(crate) struct MockArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Leave the gateway and the pretended providers running
+    /// Leave the gateway and the simulated providers running
     #[arg(long)]
     pub(crate) keep: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
-    /// Make an administrator; the password is read from standard input
+    /// Create an administrator; the password is read from standard input
     Create(AdminArgs),
-    /// Give a user a new password, read from standard input, and end the user's sessions
+    /// Set a new password for a user, read from standard input, and end the user's sessions
     ResetPassword(AdminArgs),
 }
 
@@ -139,9 +138,9 @@ pub(crate) struct AdminArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MigrateCommand {
-    /// Bring the database forward to this version
+    /// Migrate the database to this version
     Up(ConfigArgs),
-    /// Say what has been applied and what waits
+    /// Show applied and pending migrations
     Status(ConfigArgs),
 }
 
@@ -172,7 +171,7 @@ impl From<ServeArgs> for Flags {
         let mut flags = Flags::from(args.config);
         let off = |set: bool| set.then(|| "false".to_owned());
         let addresses = [
-            // A whole address says the port too, whoever said only a port before.
+            // A whole address includes the port and overrides an earlier port.
             ("proxy_port", "--proxy-addr", args.proxy_addr.as_deref().and_then(port)),
             (
                 "management_port",

@@ -1,4 +1,4 @@
-//! What each command does. Those that need more than a screen have a file of their own.
+//! The commands. Longer ones have a file of their own.
 
 mod admin;
 mod demo;
@@ -15,7 +15,7 @@ use crate::{
     words::{remark, tell},
 };
 
-/// Does what the command line asks.
+/// Runs the command.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     if cli.version {
         tell(&format!("tollgate {}", env!("CARGO_PKG_VERSION")));

@@ -1,5 +1,5 @@
-//! The front door: reads the command line and the configuration, and hands over to the command.
-//! It is the only crate that knows both planes, and it knows no business rule.
+//! The binary: reads the command line and the configuration and runs the command. It is the only
+//! crate that knows both planes, and it contains no business rule.
 
 mod cli;
 mod commands;
@@ -21,11 +21,11 @@ use crate::{cli::Cli, config::Faults};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The command did what it should.
+/// Exit code: success.
 const DONE: u8 = 0;
-/// It could not.
+/// Exit code: failure.
 const FAILED: u8 = 1;
-/// The command line or the configuration cannot be used.
+/// Exit code: the command line or the configuration is invalid.
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {

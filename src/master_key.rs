@@ -1,4 +1,4 @@
-//! Where the master key is kept. What is derived from it is in `auth`.
+//! Storage of the master key. `auth` derives keys from it.
 
 use std::{
     fs, io,
@@ -15,7 +15,7 @@ use crate::{
     process,
 };
 
-/// The master key, and whether it was made just now.
+/// The master key, and whether it was created just now.
 #[derive(Debug)]
 pub(crate) struct Brought {
     key: MasterKey,
@@ -31,7 +31,7 @@ impl Brought {
         self.key
     }
 
-    /// Removes a key that was made just now and is of no use: another instance was faster.
+    /// Removes a key that was created just now and is useless: another instance was faster.
     pub(crate) fn take_back(self) {
         if let Some(path) = self.made
             && let Err(error) = fs::remove_file(&path)
@@ -41,8 +41,8 @@ impl Brought {
     }
 }
 
-/// Brings the master key, making one where none was ever given. `sealed` says whether the database
-/// has one already: then no other key is of use, and none is made.
+/// Loads the master key, creating one if none was ever given. `sealed`: the database has a key
+/// already, so that no other one is useful and none is created.
 pub(crate) async fn bring(
     source: &MasterKeySource,
     sealed: impl Future<Output = store::Result<bool>>,
@@ -62,7 +62,7 @@ pub(crate) async fn bring(
     make(path)
 }
 
-/// Looks whether a start would have its master key, without making one.
+/// Checks that a start would have its master key, without creating one.
 pub(crate) fn look(config: &Config) -> anyhow::Result<()> {
     let MasterKeySource::DataDir(path) = &config.master_key else {
         return given(&config.master_key).map(drop);
@@ -74,7 +74,7 @@ pub(crate) fn look(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The key as it was given or lies in its file; none where it has to be made first.
+/// Returns the key as given or from its file; `None` if it has to be created.
 pub(crate) fn given(source: &MasterKeySource) -> anyhow::Result<Option<MasterKey>> {
     let key = match source {
         MasterKeySource::Given(text) => {
@@ -121,7 +121,7 @@ fn make(path: &Path) -> anyhow::Result<Brought> {
     Ok(Brought { key, made: Some(path.to_owned()) })
 }
 
-/// A key that strangers can read or that others own is not taken.
+/// Refuses a key that others can read or own.
 fn look_at_owner(path: &Path) -> anyhow::Result<()> {
     let about = fs::metadata(path)?;
     let me = nix::unistd::geteuid().as_raw();

@@ -1,5 +1,5 @@
-//! What the process asks of the operating system before it serves: many files, no memory image on
-//! disk, a data directory that nobody else reads.
+//! Operating system set-up before serving: many open files, no core dumps, a private data
+//! directory.
 
 use std::{
     fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions},
@@ -14,8 +14,8 @@ use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
 };
 
-/// Forbids memory images: they would hold provider keys. Raises the number of open files to what
-/// is allowed; each call needs two.
+/// Disables core dumps, which would contain provider keys, and raises the limit of open files; each
+/// call needs two.
 pub(crate) fn harden() {
     if let Err(error) =
         setrlimit(Resource::RLIMIT_CORE, 0, 0).and_then(|()| prctl::set_dumpable(false))
@@ -32,8 +32,8 @@ pub(crate) fn harden() {
     }
 }
 
-/// Makes the data directory where it is missing, and looks who else can write there. Clusters
-/// mount volumes that a group of ours or everybody in the container may write.
+/// Creates the data directory if it is missing, and checks who else can write there. Clusters mount
+/// volumes that a group of ours or everybody in the container may write.
 pub(crate) fn data_dir(path: &Path) -> anyhow::Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.with_context(|| format!("the data directory {} cannot be made", path.display()))?;
@@ -56,8 +56,8 @@ pub(crate) fn data_dir(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A directory that everybody may write: others could put their files in the place of ours, unless
-/// it is sticky, or it is ours to close, or nobody but this container has it.
+/// Handles a world-writable directory: others could replace our files, unless it is sticky, or it
+/// is ours and can be closed, or only this container has it.
 fn for_everybody(path: &Path, about: &Metadata) -> anyhow::Result<()> {
     let (mode, shown) = (about.mode() & 0o7777, path.display());
     if let Some(foreign) = foreign_file(path)? {
@@ -81,7 +81,7 @@ fn for_everybody(path: &Path, about: &Metadata) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file of ours that is not ours.
+/// Returns a file with one of our names and a foreign owner.
 fn foreign_file(dir: &Path) -> io::Result<Option<&'static str>> {
     let me = nix::unistd::geteuid().as_raw();
     for name in ["master.key", "tollgate.db", "tollgate.db-wal", "journal"] {
@@ -95,7 +95,7 @@ fn foreign_file(dir: &Path) -> io::Result<Option<&'static str>> {
     Ok(None)
 }
 
-/// Whether a file system begins here: a volume that was mounted for us.
+/// Whether this is a mount point.
 fn is_mount(path: &Path, about: &Metadata) -> bool {
     fs::metadata(path.join("..")).is_ok_and(|above| above.dev() != about.dev())
 }
@@ -106,14 +106,14 @@ pub(crate) fn is_own_group(group: u32) -> bool {
     nix::unistd::getegid().as_raw() == group || mine.iter().any(|gid| gid.as_raw() == group)
 }
 
-/// Held while this process is the data plane of an embedded database.
+/// A lock held while this process is the data plane of an embedded database.
 #[derive(Debug)]
 pub(crate) struct DataPlaneLock {
     held: File,
 }
 
-/// The lock belongs to the open file, and a child that was just forked holds that too until it
-/// starts its own program: closing the file alone would free the lock only then.
+/// The lock belongs to the open file, which a child process inherits until it starts its own
+/// program: closing the file alone would free the lock only then.
 impl Drop for DataPlaneLock {
     fn drop(&mut self) {
         if let Err(error) = self.held.unlock() {
@@ -123,7 +123,11 @@ impl Drop for DataPlaneLock {
 }
 
 impl DataPlaneLock {
-    /// Takes the lock beside the database file; a second data plane on it is refused.
+    /// Takes the lock beside the database file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if another data plane holds it.
     pub(crate) fn take(database: &Path) -> anyhow::Result<Self> {
         let path = beside(database);
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
@@ -147,8 +151,7 @@ fn beside(database: &Path) -> PathBuf {
     database.with_file_name(name)
 }
 
-/// Writes a new file that only its owner may read; one that is there is an error. Whoever sees it
-/// sees all of it.
+/// Writes a new file, atomically and readable by its owner only; an existing file is an error.
 pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use io::Write;
     let draft = path.with_extension(format!("{}.draft", std::process::id()));

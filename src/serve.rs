@@ -1,5 +1,5 @@
-//! `tollgate serve`: puts the planes and the tasks into one process, each on its own runtime, and
-//! sees them out. Nothing is opened before there is something to serve.
+//! `tollgate serve`: starts the planes and the tasks in one process, each on its own runtime, and
+//! stops them. No port is opened before there is a snapshot to serve.
 
 mod ending;
 mod listener;
@@ -41,7 +41,7 @@ use crate::{
     telemetry,
 };
 
-/// After the grace ours is the word that ends the process; this is only for the server's own count.
+/// Added to the server's own grace: the process ends itself first.
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// Runs the planes until a signal ends them.
@@ -59,7 +59,7 @@ pub(crate) fn serve(flags: Flags) -> anyhow::Result<()> {
 
 fn run(config: &Config, flags: Flags, logs: &Arc<telemetry::Logs>) -> anyhow::Result<()> {
     process::harden();
-    // Connections of the database belong to this runtime, so it lives until the end.
+    // Database connections belong to this runtime, so it lives until the end.
     let runtime = Runtime::new()?;
     let reload = Reload::of(config, flags);
     let signals = runtime.block_on(async { Signals::take(reload, logs.clone()) })?;
@@ -80,7 +80,7 @@ fn run(config: &Config, flags: Flags, logs: &Arc<telemetry::Logs>) -> anyhow::Re
     done
 }
 
-/// What there is before anything is served.
+/// The parts that are opened before serving.
 struct Opened<'a> {
     config: &'a Config,
     runtime: &'a Runtime,
@@ -89,7 +89,7 @@ struct Opened<'a> {
 }
 
 impl Opened<'_> {
-    /// Serves until the end; the process ends in it.
+    /// Serves until the end of the process.
     fn serve(
         self,
         signals: Signals,
@@ -114,7 +114,8 @@ impl Opened<'_> {
             let served = first.revision;
             gateway.install(first);
             let known = runtime.block_on(async {
-                // What was used stands in log entries, also in those that are not stored yet.
+                // The use of quotas is computed from log entries, including those that are not
+                // stored yet.
                 drain_journal::bring_over(&mut drain, &store).await;
                 keep_events::restore(&gateway, &store).await
             });
@@ -172,7 +173,7 @@ impl Opened<'_> {
     }
 }
 
-/// The store, opened with the master key; what every command does that needs them.
+/// Opens the store and the master key, for every command that needs them.
 pub(crate) async fn opened(config: &Config) -> anyhow::Result<(Store, MasterKey)> {
     process::data_dir(&config.data_dir)?;
     let settings = store_settings(config);
@@ -188,7 +189,7 @@ pub(crate) async fn opened(config: &Config) -> anyhow::Result<(Store, MasterKey)
     }
 }
 
-/// How the store is opened.
+/// Returns the settings of the store.
 pub(crate) fn store_settings(config: &Config) -> store::Settings {
     let mut settings = store::Settings::new(config.database.url.expose_secret());
     settings.max_connections = config.database.max_connections;
@@ -211,7 +212,7 @@ async fn first_start(config: &Config, store: &Store, key: &MasterKey) -> anyhow:
     Ok(())
 }
 
-/// Our place among the instances: must be taken on the runtime that lives until the end.
+/// Joins the cluster. Must be called on the runtime that lives until the end.
 fn clustered(config: &Config) -> anyhow::Result<Cluster> {
     match &config.redis_url {
         None => Ok(Cluster::alone()),
@@ -224,14 +225,14 @@ fn tell_start(plane: &str, port: &Port, revision: Revision) {
     tracing::info!(plane, %addr, revision = revision.0, "the {plane} serves revision {revision} on http://{addr}");
 }
 
-/// Where calls may go; never back to ourselves, whichever of the planes this process runs.
+/// Returns the policy of outbound addresses, which excludes the listeners of both planes.
 fn outbound(config: &Config) -> OutboundPolicy {
     let own = [config.proxy.addr, config.management.addr].into_iter().flat_map(listening);
     OutboundPolicy { allow: config.outbound_allow.clone(), own: own.collect() }
 }
 
-/// The addresses at which a listener can be reached: those of all interfaces where it is bound to
-/// none.
+/// Returns the addresses at which a listener is reachable: those of all interfaces if it is bound
+/// to none.
 fn listening(addr: SocketAddr) -> Vec<(IpAddr, u16)> {
     let mut reached = vec![addr.ip()];
     if addr.ip().is_unspecified() {
@@ -245,7 +246,7 @@ fn listening(addr: SocketAddr) -> Vec<(IpAddr, u16)> {
     reached.into_iter().map(|ip| (ip.to_canonical(), addr.port())).collect()
 }
 
-/// How long things are kept, and how much of them.
+/// Returns the retention settings.
 fn keep(config: &Config) -> Keep {
     let days = |days: u64| TimeDelta::days(i64::try_from(days).unwrap_or(i64::MAX));
     let retention = &config.retention;

@@ -1,6 +1,5 @@
-//! What runs beside the planes: bringing changes to the data plane, log entries, recorded bodies and
-//! what happens to keys to the database, and tasks that run by the clock. One service with one
-//! runtime holds them all.
+//! The tasks: they bring configuration changes to the data plane, store log entries, recorded
+//! bodies and events, and run scheduled jobs. One service with one runtime holds them all.
 
 pub(crate) mod drain_journal;
 pub(crate) mod keep_events;
@@ -11,8 +10,8 @@ pub(crate) mod scheduler;
 
 use std::{fmt::Display, time::Duration};
 
-/// Patience with something that is away: grows from a tenth of a second to five, and says so when
-/// it goes and when it is back, not each time in between.
+/// The back-off for a resource that is unavailable: it grows from a tenth of a second to five
+/// seconds, and only the beginning and the end of the outage are logged.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     what: &'static str,
@@ -27,7 +26,7 @@ impl Backoff {
         Self { what, pause: Duration::ZERO }
     }
 
-    /// Notes a failure and says how long to wait.
+    /// Notes a failure; returns the pause.
     fn failed(&mut self, error: &impl Display) -> Duration {
         if self.pause.is_zero() {
             tracing::error!(%error, "{}", self.what);
@@ -36,7 +35,7 @@ impl Backoff {
         self.pause
     }
 
-    /// Notes that it worked.
+    /// Notes a success.
     fn worked(&mut self, again: &'static str) {
         if !self.pause.is_zero() {
             tracing::info!("{again}");

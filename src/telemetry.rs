@@ -1,5 +1,5 @@
-//! What the process says while it runs: log lines on the standard output, as text or JSON, each
-//! plane at its own level. What a line may not contain is taken out in [`redact`], before any sink.
+//! Logging: log lines on standard output, as text or JSON, with a level for each plane. [`redact`]
+//! removes secrets before any sink.
 
 mod redact;
 
@@ -20,13 +20,13 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 const PROXY: [&str; 3] = ["proxy", "dialect", "cluster"];
 /// The management plane's.
 const MANAGEMENT: [&str; 2] = ["management", "axum"];
-/// Crates that print heads, targets or statements below this level.
+/// Crates that log heads, targets or statements below this level.
 const CAPPED: [&str; 5] = ["h2", "hyper", "rustls", "reqwest", "tower_http"];
-/// Crates whose lines tell nothing that ours do not, in words of their inside; `RUST_LOG` shows them.
-/// Pingora's warnings are lines of the data plane.
+/// Crates whose lines add nothing to ours; `RUST_LOG` shows them. Pingora's warnings are lines of
+/// the data plane.
 const SILENT: [&str; 3] = ["pingora", "sqlx", "sea_orm"];
 
-/// Whose lines a filter lets through.
+/// The plane whose lines a filter lets through.
 #[derive(Debug, Clone, Copy)]
 enum Whose {
     Common,
@@ -45,26 +45,26 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Writes what is still waiting. Nothing is logged after it.
+    /// Writes pending lines. Nothing is logged after it.
     pub(crate) fn flush(&self) {
         drop(self.guard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
     }
 
-    /// Logs as much as `log` says from now on. Where `RUST_LOG` says all about levels it stays so.
+    /// Applies the levels of `log`. If `RUST_LOG` sets the levels they stay.
     pub(crate) fn set_levels(&self, log: &Log) {
         for (whose, level) in &self.levels {
-            // It fails only where nothing is logged any more.
+            // It fails only if nothing is logged any more.
             let _ = level.reload(targets(*whose, log));
         }
     }
 }
 
-/// Any bytes without what looks like a secret, for bodies that are kept.
+/// Masks what looks like a secret in recorded bodies.
 pub(crate) fn masked(bytes: &[u8]) -> Vec<u8> {
     redact::masked(bytes)
 }
 
-/// Starts logging. A reader that does not keep up loses lines; it never slows a call.
+/// Starts logging. A slow reader loses lines; it never slows a call.
 pub(crate) fn start(log: &Log) -> Logs {
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stdout());
     let (layers, levels) = layers(log, writer);
@@ -89,7 +89,7 @@ fn layers(log: &Log, writer: NonBlocking) -> (Vec<BoxedLayer>, Vec<(Whose, Level
     parts.map(part).into_iter().unzip()
 }
 
-/// Which lines are let through.
+/// Returns the filter of a plane.
 fn targets(whose: Whose, log: &Log) -> Targets {
     let only = |names: &[&'static str], style: &LogStyle| {
         let level = level(style);

@@ -1,10 +1,9 @@
-//! Words to people who run a command: results on the standard output, remarks on the standard
-//! error. What happens while the gateway runs is logged instead.
+//! Output of commands: results on standard output, remarks on standard error. Events of the running
+//! gateway are logged instead.
 
 use std::io::{self, ErrorKind, Write};
 
-/// The result of a command, for people and pipes. Whoever stopped reading has seen enough: that
-/// ends the command quietly.
+/// Prints the result of a command. A closed pipe ends the command quietly.
 pub(crate) fn tell(text: &str) {
     let mut out = io::stdout().lock();
     let told = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
@@ -18,8 +17,8 @@ pub(crate) fn tell(text: &str) {
     }
 }
 
-/// A remark to whoever sits in front of the terminal.
+/// Prints a remark on the terminal.
 pub(crate) fn remark(text: &str) {
-    // There is nobody else to tell.
+    // A failure cannot be reported anywhere else.
     let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
 }

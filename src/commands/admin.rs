@@ -1,5 +1,5 @@
-//! `tollgate admin`: makes or mends an administrator without the management plane, for those who
-//! locked themselves out.
+//! `tollgate admin`: creates an administrator or resets a password without the management plane,
+//! for users who locked themselves out.
 
 use std::io::{self, BufRead};
 
@@ -15,7 +15,7 @@ use crate::{
     words::remark,
 };
 
-/// Does what was asked, with the password from the standard input.
+/// Runs the command with the password from standard input.
 pub(crate) fn run(command: AdminCommand) -> anyhow::Result<()> {
     let (args, create) = match command {
         AdminCommand::Create(args) => (args, true),
@@ -41,7 +41,7 @@ pub(crate) fn run(command: AdminCommand) -> anyhow::Result<()> {
     })
 }
 
-/// Makes an administrator, and says so.
+/// Creates an administrator; returns the message.
 async fn make(store: &Store, name: &str, hash: String) -> anyhow::Result<String> {
     let new = NewUser {
         name: name.to_owned(),
@@ -53,7 +53,7 @@ async fn make(store: &Store, name: &str, hash: String) -> anyhow::Result<String>
     Ok(format!("made the administrator `{name}`"))
 }
 
-/// Gives a user a new password, and says so.
+/// Sets a new password; returns the message.
 async fn reset(store: &Store, name: &str, hash: String) -> anyhow::Result<String> {
     let user = store.credentials(name).await?;
     let user = user.with_context(|| format!("there is no user `{name}`"))?;

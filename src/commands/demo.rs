@@ -1,5 +1,5 @@
-//! `tollgate demo`: the main job from end to end, against pretended providers, through the same
-//! public API that people use; then a table of what happened. Nothing is left behind.
+//! `tollgate demo`: the main job from end to end, against simulated providers, through the public
+//! API; then a table of what happened. Nothing is left behind.
 
 mod api;
 mod calls;
@@ -18,7 +18,7 @@ use self::{
 };
 use crate::words::tell;
 
-/// What the keys of the big pool are like. The pretended providers do what a key's name says.
+/// The keys of the large pool. The simulated providers act on the name of a key.
 const POOL: [(&str, &str); 12] = [
     ("key 01", "sk-demo-01"),
     ("key 02", "sk-demo-02"),
@@ -40,7 +40,7 @@ pub(crate) fn run(keep: bool) -> anyhow::Result<()> {
     runtime.block_on(async {
         tokio::select! {
             walked = walk(keep) => walked,
-            // Dropping the walk takes the house down.
+            // Dropping the walk ends the processes.
             stopped = tokio::signal::ctrl_c() => Ok(stopped?),
         }
     })
@@ -75,7 +75,7 @@ async fn walk(keep: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the upstreams with their pools, and answers the service key.
+/// Creates the upstreams with their pools; returns the service key.
 async fn set_up(api: &Api, providers: &str) -> anyhow::Result<String> {
     let mut pools = vec![("openai", POOL.to_vec())];
     pools.push(("anthropic", vec![("claude 1", "sk-ant-demo-1"), ("claude 2", "sk-ant-demo-2")]));
@@ -107,7 +107,7 @@ async fn all_entries(api: &Api, calls: usize) -> anyhow::Result<Vec<serde_json::
     }
 }
 
-/// A demo that shows a failure fails.
+/// Fails if a call failed or a log entry is missing.
 fn check(served: &[Served], entries: usize) -> anyhow::Result<()> {
     let failed: Vec<&Call> = served.iter().filter(|s| s.status != 200).map(|s| &s.call).collect();
     anyhow::ensure!(failed.is_empty(), "{} calls were not answered: {failed:?}", failed.len());

@@ -22,7 +22,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     planes.into_iter().filter(|(on, _)| *on).try_for_each(|(_, addr)| ready(reachable(addr)))
 }
 
-/// Where a listener on all addresses answers on this machine.
+/// Returns the address at which a listener on all addresses is reachable on this machine.
 fn reachable(mut addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),

@@ -1,5 +1,5 @@
-//! Who said what: the file, its overlay, the variables and the flags, laid over each other. Each
-//! value keeps its origin, so that a fault can be pointed at. What a value means is not here.
+//! The layers of the configuration: file, overlay, variables and flags. Each value keeps its
+//! origin, for error messages. The meaning of values is not handled here.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,28 +12,28 @@ use super::{
     value,
 };
 
-/// What was said for one setting.
+/// The value of one setting.
 #[derive(Debug, Clone)]
 pub(crate) struct Said {
-    /// The words; more than one where a list was written.
+    /// The texts; more than one for a list.
     pub(crate) items: Vec<String>,
-    /// Whether the words name a file that holds the value.
+    /// Whether the text names a file that contains the value.
     pub(crate) in_file: bool,
-    /// Who said it.
+    /// The origin of the value.
     pub(crate) origin: Origin,
 }
 
-/// What was said, by the path of the setting; later layers win.
+/// The values by the path of the setting; later layers override earlier ones.
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
     pub(crate) said: BTreeMap<&'static str, Said>,
     pub(crate) faults: Vec<Fault>,
-    /// What was said and is no setting of ours, for whoever reads the log.
+    /// Notes about ignored values, for the log.
     pub(crate) notes: Vec<String>,
 }
 
 impl Layers {
-    /// Lays a YAML file on top.
+    /// Adds a YAML file as the next layer.
     pub(crate) fn add_yaml(&mut self, name: &str, text: &str) {
         if text.trim().is_empty() {
             return;
@@ -54,7 +54,7 @@ impl Layers {
         }
     }
 
-    /// Lays variables on top: `TOLLGATE_PROXY__ADDR` is `proxy.addr`.
+    /// Adds variables as the next layer: `TOLLGATE_PROXY__ADDR` is `proxy.addr`.
     pub(crate) fn add_variables(&mut self, vars: impl IntoIterator<Item = (String, String)>) {
         let mut vars: Vec<_> = vars.into_iter().collect();
         vars.sort();
@@ -87,12 +87,12 @@ impl Layers {
         }
     }
 
-    /// Lays a flag on top.
+    /// Adds a flag as the next layer.
     pub(crate) fn add_flag(&mut self, path: &str, flag: &str, value: String) {
         self.add(path, vec![value], Origin::Flag(flag.into()));
     }
 
-    /// Notes what was said for `path`; answers the setting's own path.
+    /// Adds a value for `path`; returns the path of the setting.
     fn add(&mut self, path: &str, items: Vec<String>, origin: Origin) -> Option<&'static str> {
         let secret = |setting: &&settings::Setting| setting.kind.is_secret();
         let of_file =
@@ -117,19 +117,19 @@ impl Layers {
             && !setting.kind.is_secret()
             && let Err(message) = value::parse(&setting.kind, &under.items)
         {
-            // A value that is overruled today would end the start once it is not.
+            // An overridden value must be valid too: it would prevent the start once it applies.
             self.faults.push(Fault { origin: under.origin, path: setting.path.into(), message });
         }
         Some(setting.path)
     }
 }
 
-/// The variable of a setting.
+/// Returns the variable of a setting.
 pub(crate) fn variable(path: &str) -> String {
     format!("TOLLGATE_{}", path.to_ascii_uppercase().replace('.', "__"))
 }
 
-/// Variables with our prefix that are no settings.
+/// Variables with the prefix that are not settings.
 const RESERVED: [&str; 2] = ["PROFILE", "CONFIG"];
 
 /// Kubernetes sets these in every pod when a service is called `tollgate`, or `tollgate-proxy` and
@@ -190,7 +190,7 @@ impl File<'_> {
                     } else if !known && matches!(value.value, Node::Map(_)) {
                         self.fault(key, &path, unknown(&path));
                     } else {
-                        // A wrong name is shown where the name is, a wrong value where that is.
+                        // A wrong name is reported at the name, a wrong value at the value.
                         let at = if known { value.referenced } else { key.referenced };
                         self.leaf(&path, value, at);
                     }
@@ -222,8 +222,8 @@ impl File<'_> {
         self.layers.add(path, items, origin);
     }
 
-    /// A bare word as it stands in the file: which type YAML sees in `off`, `0123` or `1.10` does
-    /// not matter, for what a setting takes is known from the setting.
+    /// Returns a plain scalar as it is written: YAML's type of `off`, `0123` or `1.10` does not
+    /// matter, because the setting defines the type.
     fn written(&self, node: &Spanned<Node>) -> String {
         let span = node.defined.span();
         let (at, len) = (span.byte_offset(), span.byte_len());
@@ -241,12 +241,12 @@ impl File<'_> {
     }
 }
 
-/// A piece of YAML, before anybody asks what it means.
+/// A YAML node without a type.
 #[derive(Debug)]
 enum Node {
     Null,
     Scalar(String),
-    /// A bare word that YAML takes for a number or a switch; the file says how it is written.
+    /// A plain scalar that YAML reads as a number or boolean; the file has its spelling.
     Plain,
     List(Vec<Spanned<Node>>),
     Map(Vec<(Spanned<String>, Spanned<Node>)>),

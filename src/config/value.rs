@@ -1,5 +1,5 @@
-//! What one setting's text means: `30s`, `32MiB`, `10.0.0.0/8`. Which setting it is, and who said
-//! it, is not known here.
+//! Parses the text of a setting: `30s`, `32MiB`, `10.0.0.0/8`. Names and origins of settings are
+//! handled elsewhere.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -12,10 +12,10 @@ use secrecy::SecretString;
 
 use super::settings::Kind;
 
-/// A setting's value, understood.
+/// The parsed value of a setting.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
-    /// Not set, and nothing stands in for it.
+    /// Not set, and without a default.
     Unset,
     Switch(bool),
     /// Counts and sizes.
@@ -29,7 +29,11 @@ pub(crate) enum Value {
     Secret(SecretString),
 }
 
-/// Reads what was written; the message says what would be right.
+/// Parses a value.
+///
+/// # Errors
+///
+/// Returns what is accepted.
 pub(crate) fn parse(kind: &Kind, items: &[String]) -> Result<Value, String> {
     if let Kind::Networks = kind {
         return networks(items).map(Value::Networks);

@@ -1,5 +1,5 @@
-//! The end, once nobody is let in any more: calls in flight go on for as long as they may, then the
-//! last log entries are brought over and the database is closed. Without calls in flight the
+//! The end of the process after the listeners closed: running calls continue for the grace period,
+//! then the last log entries are stored and the database is closed. Without running calls the
 //! process ends at once.
 
 use std::{
@@ -19,35 +19,35 @@ use tokio::{runtime::Handle, sync::watch};
 
 use crate::telemetry::Logs;
 
-/// How long the last log entries may take to the database; the journal keeps the rest.
+/// The time for storing the last log entries; the journal keeps the rest.
 const LAST_ENTRIES: Duration = Duration::from_secs(5);
-/// How long calls that were cut short may take to enter what they cost.
+/// The time for calls that were cut short to write their log entries.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long the database may take to close.
+/// The time for closing the database.
 const CLOSING: Duration = Duration::from_secs(10);
-/// How often we look whether the last call has ended.
+/// The interval of checks whether the last call has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What must have ended before the process does.
+/// The parts that must end before the process.
 pub(crate) struct Ending {
-    /// The data plane, where there is one.
+    /// The data plane, if there is one.
     pub(crate) gateway: Option<Arc<Gateway>>,
     /// Whether the management plane has answered its last request.
     pub(crate) management_ended: Arc<AtomicBool>,
-    /// How long calls in flight may go on.
+    /// The grace period of running calls.
     pub(crate) grace: Duration,
-    /// Tells the tasks to bring over what is there and stop.
+    /// Tells the tasks to store what is left and to stop.
     pub(crate) tasks: watch::Sender<bool>,
-    /// Hangs up when the tasks have stopped.
+    /// Closed when the tasks have stopped.
     pub(crate) tasks_ended: mpsc::Receiver<()>,
     pub(crate) store: Store,
-    /// The runtime that the connections of the database belong to.
+    /// The runtime of the database connections.
     pub(crate) runtime: Handle,
     pub(crate) logs: Arc<Logs>,
 }
 
 impl Ending {
-    /// Waits beside `server` until it lets nobody in any more, and sees to the rest.
+    /// Waits until `server` stops accepting, and then ends the process.
     pub(crate) fn watch(self, server: &Server) {
         let mut phases = server.watch_execution_phase();
         thread::spawn(move || {
@@ -71,7 +71,7 @@ impl Ending {
             gateway.cut_off();
             wait_while(|| self.calls() > 0, Instant::now() + LAST_WORDS);
         }
-        // Nobody listens where no tasks run.
+        // Without tasks there is no receiver.
         let _ = self.tasks.send(true);
         let _ = self.tasks_ended.recv_timeout(LAST_ENTRIES);
         closed(&self.runtime, &self.store);
@@ -103,7 +103,7 @@ fn wait_while(busy: impl Fn() -> bool, until: Instant) {
     }
 }
 
-/// Closes the database, so that its file alone holds everything.
+/// Closes the database, so that its file alone is complete.
 pub(super) fn closed(runtime: &Handle, store: &Store) {
     let close = async { tokio::time::timeout(CLOSING, store.close()).await };
     if runtime.block_on(close).is_err() {

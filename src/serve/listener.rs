@@ -1,5 +1,5 @@
-//! The two ports: taken before anything else is done, so that a taken one is one clear line, and
-//! opened by their services only when there is something to serve.
+//! The two ports: bound before anything else, so that a port in use gives one clear message, and
+//! opened by their services when there is something to serve.
 
 use std::{
     io,
@@ -15,10 +15,10 @@ use pingora_core::{
 };
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Connections that may wait to be accepted; the kernel lowers it to its own bound.
+/// The backlog of connections; the kernel lowers it to its own bound.
 const BACKLOG: u32 = 65_535;
 
-/// A port that is ours and not open yet.
+/// A bound port that does not listen yet.
 #[derive(Debug)]
 pub(crate) struct Port {
     socket: TcpSocket,
@@ -26,7 +26,7 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Takes the port of `addr`; `setting` is named when somebody else has it.
+    /// Binds the port of `addr`; `setting` is named in the error if it is in use.
     pub(crate) fn take(addr: SocketAddr, setting: &str) -> anyhow::Result<Self> {
         let take = || -> io::Result<Self> {
             let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -38,12 +38,12 @@ impl Port {
         take().with_context(|| format!("cannot listen on {addr} ({setting})"))
     }
 
-    /// The address with its real port, also where port 0 was asked for.
+    /// Returns the address with its actual port, also for port 0.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Opens it, and enters it in the table of what a next process may take over.
+    /// Listens, and adds the socket to the table that a next process may take over.
     pub(super) fn open(self, fds: Option<&ListenFds>) -> io::Result<TcpListener> {
         let listener = self.socket.listen(BACKLOG)?;
         if let Some(fds) = fds {
@@ -53,7 +53,7 @@ impl Port {
     }
 }
 
-/// A Pingora service whose port was taken before: it finds it in the table of listeners.
+/// A Pingora service whose port was bound before, which it finds in the table of listeners.
 pub(super) struct OnPort<S> {
     service: S,
     port: Option<Port>,

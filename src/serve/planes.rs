@@ -97,22 +97,22 @@ impl Service for ManagementPlane {
     }
 }
 
-/// What runs beside the planes, on a runtime of its own.
+/// The tasks, on a runtime of their own.
 pub(super) struct Tasks {
     pub(super) store: Store,
     pub(super) cluster: Cluster,
-    /// What the data plane needs, where there is one.
+    /// The tasks of the data plane, if there is one.
     pub(super) data_plane: Option<Beside>,
-    /// By the clock of which zone daily tasks run.
+    /// The time zone of daily tasks.
     pub(super) zone: Tz,
     pub(super) keep: Keep,
-    /// Says when to bring over what is there and stop.
+    /// Signals the tasks to store what is left and to stop.
     pub(super) ending: watch::Receiver<bool>,
-    /// Hung up when the tasks have ended.
+    /// Closed when the tasks have ended.
     pub(super) running: Option<mpsc::Sender<()>>,
 }
 
-/// What the tasks do for the data plane.
+/// The parts of the data plane that tasks use.
 pub(super) struct Beside {
     pub(super) gateway: Arc<Gateway>,
     pub(super) served: Revision,
@@ -160,15 +160,15 @@ impl Service for Tasks {
             tokio::spawn(keep_events::share(gateway.clone(), self.store.clone(), known));
             let drain = drain.get_mut().ok().and_then(Option::take);
             let drain = drain.expect("a service starts once");
-            // Calls in flight still write entries while the server shuts down: only `ending` ends
+            // Running calls still write entries while the server shuts down: only `ending` ends
             // this.
             drain_journal::run(drain, self.store.clone(), self.ending.clone()).await;
         } else {
-            // An error means that the front door is gone, which is the end as well.
+            // An error means that the binary is ending as well.
             let _ = self.ending.wait_for(|ending| *ending).await;
         }
         for task in kept.into_iter().chain(scheduled) {
-            // A task that panicked has said so.
+            // A panic of a task was logged already.
             let _ = task.await;
         }
         self.cluster.leave().await;

@@ -1,5 +1,5 @@
-//! Brings log entries from the journal to the database, in batches, each exactly once. While the
-//! database is away they wait; nothing is ever dropped.
+//! Moves log entries from the journal to the database, in batches, each exactly once. While the
+//! database is unavailable they stay in the journal; none is dropped.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use super::Backoff;
 
 /// Most entries of one transaction: many entries share their rows of statistics.
 const BATCH: usize = 4000;
-/// After a batch of this size there is load, and the next one is gathered for a while: entries
-/// cost less in company. Otherwise an entry is in the database at once.
+/// A batch of this size means load: the next one is collected for a while, because batches cost
+/// less. Otherwise an entry is stored at once.
 const LOAD: usize = 200;
 const GATHER: Duration = Duration::from_millis(500);
-/// How long a statement that is in flight may take when the process ends.
+/// The time for a running statement when the process ends.
 const LAST_STATEMENT: Duration = Duration::from_secs(1);
 
-/// Brings entries over for as long as the process lives; when `ending` says so, brings what is
-/// there and returns.
+/// Moves entries as long as the process lives; when `ending` is set, moves what is left and
+/// returns.
 pub(crate) async fn run(mut drain: Drain, store: Store, mut ending: watch::Receiver<bool>) {
     skip_what_is_there(&mut drain, &store, &mut ending).await;
     loop {
@@ -53,7 +53,7 @@ pub(crate) async fn run(mut drain: Drain, store: Store, mut ending: watch::Recei
     bring_over(&mut drain, &store).await;
 }
 
-/// Brings over what is there now; where the database does not take it, the journal keeps it.
+/// Moves the entries that are there now; if the database fails, the journal keeps them.
 pub(crate) async fn bring_over(drain: &mut Drain, store: &Store) {
     while let Ok(Some(batch)) = drain.batch_now(BATCH) {
         if store_once(drain, store, &batch).await.is_err() {
@@ -68,8 +68,8 @@ async fn store_once(drain: &mut Drain, store: &Store, batch: &Batch) -> store::R
     Ok(())
 }
 
-/// Commits a batch, however long the database is away; false when the process ends first. A
-/// statement that is in flight then has a moment to end: on a connection that is dead it never would.
+/// Commits a batch, however long the database is unavailable; returns false if the process ends
+/// first. A running statement then has a moment to finish: on a dead connection it never would.
 async fn commit(
     drain: &mut Drain,
     store: &Store,
@@ -95,7 +95,7 @@ async fn commit(
 
 /// Waits until the process has been ending for a moment.
 async fn overdue(ending: &mut watch::Receiver<bool>) {
-    // An error means that the front door is gone, which is the end as well.
+    // An error means that the binary is ending as well.
     let _ = ending.wait_for(|ending| *ending).await;
     tokio::time::sleep(LAST_STATEMENT).await;
 }
@@ -107,7 +107,7 @@ async fn skip_what_is_there(drain: &mut Drain, store: &Store, ending: &mut watch
             match store.journal_position(&journal).await {
                 Ok(Some(position)) => {
                     if let Err(error) = drain.skip_to(&position) {
-                        // Harmless: entries that are there already are not inserted again.
+                        // Harmless: stored entries are not inserted again.
                         tracing::warn!(%error, journal, "the journal is read from its beginning");
                     }
                     break;

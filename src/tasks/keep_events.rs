@@ -1,5 +1,5 @@
-//! Keeps what the running data plane tells of keys, breakers, rules and stored objects, and brings
-//! it what other instances found: within a second all of them know what one of them does.
+//! Stores events of keys, breakers, rules and stored objects, and brings those of other instances
+//! to the data plane within a second.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,14 +13,14 @@ use super::Backoff;
 
 /// Most events of one transaction.
 const BATCH: usize = 1000;
-/// Events come in bursts, and cost less in company.
+/// The time for collecting events, which come in bursts and cost less in batches.
 const GATHER: Duration = Duration::from_millis(100);
-/// How often it is looked what others found.
+/// The interval of reading events of other instances.
 const LOOK: Duration = Duration::from_millis(500);
-/// Most that is read at a time.
+/// Most events that are read at once.
 const PORTION: u64 = 5000;
 
-/// Where the reading of what others found has come to.
+/// The position of reading events of other instances.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     standings: i64,
@@ -28,8 +28,8 @@ pub(crate) struct Known {
     objects: i64,
 }
 
-/// Takes over everything that was known before this process began: how keys and breakers stand,
-/// and what was used of quotas and budgets.
+/// Restores the states of keys and breakers and the use of quotas and budgets from before this
+/// process.
 pub(crate) async fn restore(gateway: &Gateway, store: &Store) -> anyhow::Result<Known> {
     let objects = store.newest_stored_objects(Gateway::ORIGINS_MAX).await?;
     let mut known = Known { objects, ..Known::default() };
@@ -38,7 +38,7 @@ pub(crate) async fn restore(gateway: &Gateway, store: &Store) -> anyhow::Result<
     Ok(known)
 }
 
-/// Brings what was used before `until_us` of quotas and budgets that are counted from now on.
+/// Adds the use before `until_us` to quotas and budgets that are counted from now on.
 pub(crate) async fn seed(gateway: &Gateway, store: &Store, until_us: i64) -> store::Result<()> {
     let questions = gateway.seed_questions();
     if !questions.is_empty() {
@@ -48,7 +48,7 @@ pub(crate) async fn seed(gateway: &Gateway, store: &Store, until_us: i64) -> sto
     Ok(())
 }
 
-/// Brings what others found, for as long as the process lives.
+/// Brings events of other instances as long as the process lives.
 pub(crate) async fn share(gateway: Arc<Gateway>, store: Store, mut known: Known) {
     let mut backoff = Backoff::new("what other instances found of keys cannot be read");
     loop {
@@ -69,7 +69,7 @@ async fn learn(gateway: &Gateway, store: &Store, known: &mut Known) -> store::Re
     read_on(&mut known.objects, objects, |some| gateway.restore_origins(some)).await
 }
 
-/// Reads what came after a number, portion by portion, until there is no more.
+/// Reads everything after a number, in portions.
 async fn read_on<T, F: Future<Output = store::Result<(Vec<T>, i64)>>>(
     known: &mut i64,
     after: impl Fn(i64) -> F,
@@ -86,7 +86,7 @@ async fn read_on<T, F: Future<Output = store::Result<(Vec<T>, i64)>>>(
     }
 }
 
-/// Keeps events for as long as the process lives; when `ending` says so, keeps what is there.
+/// Stores events as long as the process lives; when `ending` is set, stores what is left.
 pub(crate) async fn run(
     mut events: mpsc::Receiver<Event>,
     store: Store,
@@ -121,7 +121,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Keeps a batch, however long the database is away; false when the process ends first.
+/// Stores a batch, however long the database is unavailable; returns false if the process ends
+/// first.
 async fn keep(store: &Store, batch: &[Event], ending: &mut watch::Receiver<bool>) -> bool {
     let mut backoff = Backoff::new("events of keys and rules cannot be stored and wait in memory");
     while let Err(error) = store.keep_events(batch).await {

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 
 use super::Backoff;
 
-/// How often the counts are moved.
+/// The interval of moving the counts.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Moves the counts for as long as the process lives; when `ending` says so, once more.
+/// Moves the counts as long as the process lives; when `ending` is set, once more.
 pub(crate) async fn run(gateway: Arc<Gateway>, store: Store, mut ending: watch::Receiver<bool>) {
     let mut backoff = Backoff::new("counts of refused service keys cannot be stored");
     let mut moving: Vec<RefusedKey> = Vec::new();
@@ -23,7 +23,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, store: Store, mut ending: watch::
             _ = ending.wait_for(|ending| *ending) => true,
         };
         if moving.is_empty() {
-            // What is not stored yet is not taken: the data plane bounds what waits.
+            // Counts are taken only when they can be stored: the data plane bounds what waits.
             moving = gateway.refused_keys();
         }
         pause = EVERY;

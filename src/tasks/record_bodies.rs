@@ -1,5 +1,5 @@
-//! Brings recorded bodies to the database, masked. Best effort: what cannot be stored is gone, and
-//! said so once.
+//! Stores recorded bodies in the database, masked, with best effort: bodies that cannot be stored
+//! are dropped, which is logged once.
 
 use proxy::{Recorded, Sample};
 use store::{RecordedBody, Store};
@@ -11,7 +11,7 @@ use crate::telemetry;
 /// Most calls of one transaction.
 const BATCH: usize = 32;
 
-/// Stores recorded bodies for as long as the process lives.
+/// Stores recorded bodies as long as the process lives.
 pub(crate) async fn run(
     mut queue: mpsc::Receiver<Recorded>,
     store: Store,

@@ -1,5 +1,5 @@
-//! Brings every change of the catalog to the data plane: at once when this process made it or
-//! another instance announced it, and within a quarter of a second in any case.
+//! Brings every change of the catalog to the data plane: at once for changes of this process or
+//! announced by another instance, and within a quarter of a second in any case.
 
 use std::{
     sync::Arc,
@@ -14,16 +14,16 @@ use store::Store;
 
 use super::{Backoff, keep_events};
 
-/// How often the revision is looked at: a lost notice costs no more than this.
+/// The interval of reading the revision: a lost notice costs no more than this.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Loads and compiles what is stored now. The first snapshot takes this road too.
+/// Loads and compiles the stored configuration, also for the first snapshot.
 pub(crate) async fn snapshot(store: &Store) -> anyhow::Result<Snapshot> {
     let catalog = store.load_catalog().await?;
     Ok(Snapshot::compile(&catalog)?)
 }
 
-/// Keeps the data plane current for as long as the process lives.
+/// Keeps the data plane current as long as the process lives.
 pub(crate) async fn run(
     gateway: Arc<Gateway>,
     store: Store,
@@ -35,10 +35,11 @@ pub(crate) async fn run(
         Backoff::new("the configuration cannot be read; the data plane keeps what it has");
     let mut seeding =
         Backoff::new("what was used of new limits cannot be read; they count from now");
-    // When limits came of which is not known yet what was used before, and when that is asked.
+    // The time of new limits without known earlier use, and the time of the next query for it.
     let (mut unseeded_us, mut seed_at) = (None, Instant::now());
     loop {
-        // Whatever woke us, the revision is looked at: that is cheap, and sees every writer.
+        // Whatever the reason for waking up, the revision is read: that is cheap and sees every
+        // writer.
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             Ok(()) = committed.changed() => {}
@@ -57,7 +58,7 @@ pub(crate) async fn run(
                 continue;
             }
         }
-        // Counters that are new are to know what was used before, and hold nothing else up.
+        // New counters need their earlier use, and delay nothing else.
         let Some(until_us) = unseeded_us.filter(|_| Instant::now() >= seed_at) else { continue };
         match keep_events::seed(&gateway, &store, until_us).await {
             Ok(()) => {
@@ -69,7 +70,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Brings what is newest, where it is new: its revision, and since when it is served.
+/// Installs the newest revision if it is new; returns it and the time since which it is served.
 async fn refresh(
     gateway: &Gateway,
     store: &Store,
@@ -88,13 +89,13 @@ async fn refresh(
     Ok(Some((revision, installed_us)))
 }
 
-/// Tells the other instances of each change that this process commits.
+/// Announces each change of this process to the other instances.
 pub(crate) async fn announce(store: Store, cluster: Cluster) {
     let mut committed = store.committed();
     while committed.changed().await.is_ok() {
         let revision = *committed.borrow_and_update();
         if let Err(error) = cluster.announce(revision).await {
-            // They look by themselves a moment later.
+            // They read the revision themselves a moment later.
             tracing::debug!(%error, revision = revision.0, "a change could not be announced");
         }
     }

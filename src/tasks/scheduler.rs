@@ -1,5 +1,5 @@
-//! Tasks that run by the clock: on one instance, whichever holds the lease; once for each time they
-//! are due, also where that time was missed; and when somebody asks.
+//! Scheduled tasks: they run on the instance that holds the lease, once for each time they are due,
+//! also after a missed time, and on request.
 
 mod jobs;
 
@@ -16,13 +16,13 @@ use super::Backoff;
 
 pub(crate) use self::jobs::{Job, Keep, Workshop};
 
-/// How often it is looked whether something is due.
+/// The interval of checks whether something is due.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long the lease lasts, and how often it is renewed or asked for.
+/// The duration of the lease.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 const RENEW: Duration = Duration::from_secs(10);
 
-/// When a task is due, as a line of a crontab.
+/// The schedule of a task, as a line of a crontab.
 #[derive(Debug, Clone)]
 struct Schedule(Cron);
 
@@ -31,20 +31,20 @@ impl Schedule {
         Self(job.schedule().parse().expect("the schedules of jobs are well formed"))
     }
 
-    /// The last time at or before `now`.
+    /// Returns the last time at or before `now`.
     fn last(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let found = self.0.find_previous_occurrence(&now.with_timezone(&zone), true);
         found.ok().map(|at| at.to_utc())
     }
 
-    /// The first time after `now`.
+    /// Returns the first time after `now`.
     fn next(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let found = self.0.find_next_occurrence(&now.with_timezone(&zone), false);
         found.ok().map(|at| at.to_utc())
     }
 }
 
-/// Runs these jobs for as long as the process lives, while this instance holds the lease.
+/// Runs these jobs as long as the process lives, while this instance holds the lease.
 pub(crate) async fn run(
     workshop: Workshop,
     lease: &'static str,
@@ -58,7 +58,7 @@ pub(crate) async fn run(
         () = scheduler.run() => {}
         _ = ending.wait_for(|ending| *ending) => {}
     }
-    // Where the database is away the lease ends by itself.
+    // If the database is unavailable the lease ends by itself.
     let _ = scheduler.store().release(lease, &scheduler.holder).await;
 }
 
@@ -88,7 +88,7 @@ impl Scheduler {
         }
     }
 
-    /// Runs what is due while the lease is ours.
+    /// Runs due jobs while this instance holds the lease.
     async fn lead(&self) -> store::Result<()> {
         if !self.renew().await? {
             return Ok(());
@@ -121,7 +121,7 @@ impl Scheduler {
         self.store().lease(self.lease, &self.holder, Utc::now(), LEASE).await
     }
 
-    /// Runs a job where it is due; false when the lease was lost meanwhile.
+    /// Runs a job if it is due; returns false if the lease was lost meanwhile.
     async fn see_to(&self, job: Job, task: &TaskDue) -> store::Result<bool> {
         let started = Utc::now();
         let schedule = Schedule::of(job);

@@ -1,5 +1,5 @@
-//! Takes out of a log line what may not be in it: secrets by their form, and characters that would
-//! fool a terminal or a reader. The last line of defence; secrets are types that do not print.
+//! Removes secrets, by their form, and misleading characters from log lines. This is the last line
+//! of defence; secrets are types that do not print.
 
 use std::{
     borrow::Cow,
@@ -12,7 +12,7 @@ use regex::bytes::{Captures, Regex};
 /// Longest line.
 const LINE_MAX: usize = 8 << 10;
 
-/// What secrets look like; the first group is kept.
+/// Patterns of secrets; the first group is kept.
 static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
     let forms = [
         r"(?i:\b(?:bearer|basic) +)[a-z0-9._~+/=-]{6,}",
@@ -39,12 +39,12 @@ fn hide(found: &Captures<'_>) -> Vec<u8> {
     [&text.as_bytes()[..keep], b"***"].concat()
 }
 
-/// Any bytes without what looks like a secret.
+/// Masks what looks like a secret.
 pub(super) fn masked(bytes: &[u8]) -> Vec<u8> {
     SECRETS.replace_all(bytes, hide).into_owned()
 }
 
-/// The line without secrets and without characters that mislead.
+/// Returns the line without secrets and misleading characters.
 pub(super) fn line(text: &[u8]) -> Cow<'_, [u8]> {
     let mut clean = SECRETS.replace_all(text, hide);
     if clean.len() > LINE_MAX {
@@ -69,13 +69,13 @@ pub(super) fn line(text: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Control characters, and those that turn the direction of what follows.
+/// Whether it is a control character or changes the text direction.
 fn misleads(c: char) -> bool {
     c.is_control() && c != '\t'
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A sink in front of which every line is cleaned. Each write is one whole line.
+/// A sink that cleans every line. Each write is one whole line.
 pub(super) struct Redacted<W> {
     sink: W,
 }

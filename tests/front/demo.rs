@@ -31,7 +31,7 @@ async fn the_demo_shows_what_happened_and_leaves_nothing_behind() {
         assert!(said.contains(shown), "{shown}: {said}");
     }
     assert!(said.contains("120 calls made, 120 log entries"), "{said}");
-    assert!(!serves(&said, "the gateway  ") && !serves(&said, "pretended providers"));
+    assert!(!serves(&said, "the gateway  ") && !serves(&said, "simulated providers"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "the folder is still there");
 }
 
@@ -39,7 +39,7 @@ async fn the_demo_shows_what_happened_and_leaves_nothing_behind() {
 async fn a_demo_that_is_kept_goes_on_and_says_how_to_end_it() {
     let dir = tempfile::tempdir().unwrap();
     let said = demo(dir.path(), &["--keep"]).await;
-    assert!(serves(&said, "the gateway  ") && serves(&said, "pretended providers"));
+    assert!(serves(&said, "the gateway  ") && serves(&said, "simulated providers"));
     let kill = said.split("kill ").nth(1).expect("it says how to end it");
     for pid in kill.split(" &&").next().unwrap().split_whitespace() {
         let pid = nix::unistd::Pid::from_raw(pid.parse().unwrap());

@@ -1,4 +1,4 @@
-//! Every client before every dialect: a gateway whose models live at pretended providers that are
+//! Every client before every dialect: a gateway whose models live at simulated providers that are
 //! as strict as the real ones. Which models there are says `tests/targets.json`; what the
 //! clients try is theirs.
 

@@ -1,5 +1,5 @@
 //! The providers' own Python clients, with only the base URL and the key changed. What they try is
-//! in `tests/sdk`, which starts this binary with pretended providers behind it.
+//! in `tests/sdk`, which starts this binary with simulated providers behind it.
 
 use std::{path::Path, process::Command};
 

@@ -1,4 +1,4 @@
-//! The whole binary against pretended providers: what it keeps when it is killed, when its
+//! The whole binary against simulated providers: what it keeps when it is killed, when its
 //! database is away, and when one of its planes ends.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is an answer")]

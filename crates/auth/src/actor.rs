@@ -1,4 +1,4 @@
-//! Whoever changes something.
+//! Actors: the authors of changes.
 
 use std::net::IpAddr;
 
@@ -6,26 +6,26 @@ use domain::UserId;
 
 use crate::{Permission, Role};
 
-/// Who changes something; it stands in the audit entry of the change.
+/// The author of a change, recorded in its audit entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
-    /// A person who is signed in.
+    /// A signed-in user.
     User {
-        /// Their id.
+        /// The user's id.
         id: UserId,
-        /// Their name at that time.
+        /// The user's name at that time.
         name: String,
-        /// Their role at that time.
+        /// The user's role at that time.
         role: Role,
-        /// From where they do it.
+        /// The user's address.
         ip: Option<IpAddr>,
     },
-    /// The gateway itself: its command line, its own tasks.
+    /// The gateway itself: the command line or a task.
     System,
 }
 
 impl Actor {
-    /// Whether it may do this.
+    /// Whether the actor has the permission.
     pub fn may(&self, permission: Permission) -> bool {
         match self {
             Actor::User { role, .. } => role.may(permission),
@@ -33,7 +33,8 @@ impl Actor {
         }
     }
 
-    /// Whose things it can see and change: one user's, or everybody's where there is none.
+    /// Returns the only owner whose resources the actor can see and change; `None` for all
+    /// resources.
     pub fn confined_to(&self) -> Option<UserId> {
         match self {
             Actor::User { id, role, .. } if !role.sees_all() => Some(*id),
@@ -41,7 +42,7 @@ impl Actor {
         }
     }
 
-    /// The user's id, where it is a user.
+    /// Returns the id if the actor is a user.
     pub fn user(&self) -> Option<UserId> {
         match self {
             Actor::User { id, .. } => Some(*id),
@@ -49,7 +50,7 @@ impl Actor {
         }
     }
 
-    /// What people read in the audit: the user's name or `system`.
+    /// Returns the name in the audit: the user's name or `system`.
     pub fn name(&self) -> &str {
         match self {
             Actor::User { name, .. } => name,

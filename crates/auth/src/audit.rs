@@ -1,5 +1,5 @@
-//! The chain of the audit entries: each carries an HMAC over itself and the one before, so that
-//! none can be changed or taken out unnoticed by whoever has only the database.
+//! The chain of audit entries: each has an HMAC over itself and the previous one, so that with
+//! access to the database alone no entry can be changed or removed unnoticed.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ pub struct AuditChain {
 }
 
 impl AuditChain {
-    /// What the first entry follows.
+    /// The predecessor of the first entry.
     pub const ROOT: [u8; 32] = [0; 32];
 
     pub(crate) fn new(key: hmac::Key) -> Self {
         Self { key }
     }
 
-    /// The link of `entry`, which follows the entry whose link is `previous`. The bytes of an
-    /// entry must be spelled the same way when the chain is verified.
+    /// Returns the link of `entry`, which follows the entry with the link `previous`. Verification
+    /// must use the same bytes.
     pub fn link(&self, previous: &[u8; 32], entry: &[u8]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(previous);
@@ -28,7 +28,7 @@ impl AuditChain {
         context.sign().as_ref().try_into().expect("HMAC-SHA-256 is 32 bytes")
     }
 
-    /// The index of the first entry that does not follow, if one does not.
+    /// Returns the index of the first entry with a wrong link, if there is one.
     pub fn first_break<'a>(
         &self,
         entries: impl IntoIterator<Item = (&'a [u8], &'a [u8; 32])>,

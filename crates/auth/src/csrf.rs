@@ -1,5 +1,5 @@
-//! Proof that a call which a cookie authenticates was made by our own page: a token bound to the
-//! session, which the page sends in a header that no other site can set.
+//! Protection of cookie-authenticated calls against forgery: a token bound to the session, which
+//! the page sends in a header that other sites cannot set.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use ring::hmac;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-/// Makes and checks these tokens. Nothing is stored.
+/// Creates and checks these tokens. Nothing is stored.
 #[derive(Clone)]
 pub struct Csrf {
     key: hmac::Key,
@@ -19,7 +19,7 @@ impl Csrf {
         Self { key }
     }
 
-    /// The token of a session.
+    /// Returns the token of a session.
     pub fn token(&self, session: Uuid) -> String {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, session.as_bytes()))
     }

@@ -1,48 +1,48 @@
-//! What can go wrong with secrets. No message ever holds one.
+//! Errors of secrets. Messages never contain a secret.
 
-/// Why a text is no master key.
+/// An invalid master key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MasterKeyError {
-    /// It does not spell 32 bytes.
+    /// The text does not encode 32 bytes.
     #[error("the master key must be 32 bytes, written as 64 hex digits or as base64")]
     Form,
-    /// It spells bytes that anybody would guess.
+    /// The bytes are guessable.
     #[error("the master key is not random; make one with `openssl rand -hex 32`")]
     Guessable,
 }
 
-/// Why a sealed text did not open.
+/// A failed decryption.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// It is no sealed text at all.
+    /// The text is not a sealed value.
     #[error("the sealed value is damaged")]
     Malformed,
-    /// It was sealed under another master key.
+    /// The value was encrypted with another master key.
     #[error("the value was sealed with master key `{0}`, which is not at hand")]
     UnknownKey(String),
-    /// It was changed, or it stands in another place than the one it was sealed for.
+    /// The value was changed, or belongs to another place.
     #[error("the sealed value does not belong here or was changed")]
     Foreign,
 }
 
-/// Why a password was not hashed or compared.
+/// A failed hash or comparison of a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// What is stored is not a hash that this program writes.
+    /// The stored hash has an unknown form.
     #[error("the stored password hash is not readable")]
     StoredHash,
-    /// The hash function gave up.
+    /// The hash function failed.
     #[error("the password could not be hashed")]
     Hashing,
 }
 
-/// Why an access token is not accepted.
+/// An access token that is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// It was good once.
+    /// The token has expired.
     #[error("the access token has expired")]
     Expired,
-    /// It was never one of ours, or was changed.
+    /// The token is forged or was changed.
     #[error("the access token is not valid")]
     Invalid,
 }

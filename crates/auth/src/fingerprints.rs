@@ -1,11 +1,11 @@
-//! Fingerprints of secrets: whether two are the same can be told without opening either.
+//! Fingerprints of secrets, by which equal secrets are recognised without decryption.
 
 use std::fmt;
 
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
-/// Makes fingerprints of secrets. Cheap to clone.
+/// Computes fingerprints of secrets. Cheap to clone.
 #[derive(Clone)]
 pub struct Fingerprints {
     key: hmac::Key,
@@ -16,8 +16,8 @@ impl Fingerprints {
         Self { key }
     }
 
-    /// HMAC-SHA-256 of the secret, in hex: the same for the same secret, and of no use to whoever
-    /// does not have the master key.
+    /// Returns the HMAC-SHA-256 of the secret in hex: the same for the same secret, and useless
+    /// without the master key.
     pub fn of(&self, secret: &SecretString) -> String {
         hex::encode(hmac::sign(&self.key, secret.expose_secret().as_bytes()))
     }

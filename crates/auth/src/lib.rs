@@ -1,8 +1,8 @@
-//! Who is asking and what they may do: keys, passwords, sessions, sealing of secrets.
+//! Authentication and authorisation: keys, passwords, sessions, encryption of secrets.
 //!
-//! Everything here is computing over values: no file is read, no database asked, no request seen.
-//! One [`MasterKey`] stands behind it all; each use has its own sub-key, so that what is learned
-//! from one use is worth nothing in another.
+//! The crate computes over values: it reads no file, no database and no request. All keys derive
+//! from one [`MasterKey`], with a separate sub-key for each use, so that a leak of one use does not
+//! help in another.
 
 pub mod actor;
 pub mod audit;

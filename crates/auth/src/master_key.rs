@@ -1,4 +1,4 @@
-//! The one key behind all others. Where it is kept is the front door's business.
+//! The master key, from which all other keys derive. The binary stores it.
 
 use std::fmt;
 
@@ -15,13 +15,12 @@ use crate::{
     Sealer, ServiceKeys, Sessions, random, sealer::KeyId,
 };
 
-/// 32 bytes from which every key of the gateway is derived. Whoever has them and the database has
-/// every secret.
+/// 32 bytes from which every key of the gateway derives. With them and the database every secret
+/// can be read.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 
-/// What a sub-key is for. The labels are part of everything that was ever stored: they never
-/// change.
+/// The purpose of a sub-key. Stored data depend on the labels, so they never change.
 #[derive(Debug, Clone, Copy)]
 enum Label {
     Secrets,
@@ -56,12 +55,16 @@ impl Label {
 }
 
 impl MasterKey {
-    /// A new random key.
+    /// Creates a random key.
     pub fn generate() -> Self {
         Self(Zeroizing::new(random::bytes()))
     }
 
-    /// The key that `text` spells in hex or base64; white space around it is ignored.
+    /// Parses a key in hex or base64, ignoring white space around it.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the text is not a master key.
     pub fn parse(text: &str) -> Result<Self, MasterKeyError> {
         let text = text.trim();
         let mut key = Zeroizing::new([0; 32]);
@@ -86,60 +89,60 @@ impl MasterKey {
         Ok(Self(key))
     }
 
-    /// The key in hex, to be written to the one file that holds it.
+    /// Returns the key in hex, for the file that stores it.
     pub fn to_text(&self) -> SecretString {
         hex::encode(self.0.as_ref()).into()
     }
 
-    /// What seals secrets for the database.
+    /// Returns the encryption of secrets for the database.
     pub fn sealer(&self) -> Sealer {
         Sealer::new(KeyId::of(&self.derive(Label::KeyId)), &self.derive(Label::Secrets))
     }
 
-    /// What makes and reads service keys.
+    /// Returns the generator and parser of service keys.
     pub fn service_keys(&self) -> ServiceKeys {
         ServiceKeys::new(self.hmac(Label::ServiceKeyPepper))
     }
 
-    /// What hashes and compares passwords.
+    /// Returns the hashing of passwords.
     pub fn passwords(&self) -> Passwords {
         Passwords::new(self.hmac(Label::PasswordPepper))
     }
 
-    /// What makes and reads access tokens of the management plane.
+    /// Returns the access tokens of the management plane.
     pub fn sessions(&self) -> Sessions {
         Sessions::new(&self.derive(Label::Session))
     }
 
-    /// Derives the refresh token that follows another.
+    /// Returns the derivation of refresh tokens.
     pub fn renewals(&self) -> Renewals {
         Renewals::new(self.hmac(Label::SessionRenewal))
     }
 
-    /// What proves that a cookie-authenticated call comes from our own page.
+    /// Returns the protection of cookie-authenticated calls.
     pub fn csrf(&self) -> Csrf {
         Csrf::new(self.hmac(Label::Csrf))
     }
 
-    /// What chains the audit entries.
+    /// Returns the chain of audit entries.
     pub fn audit_chain(&self) -> AuditChain {
         AuditChain::new(self.hmac(Label::AuditChain))
     }
 
-    /// What tells whether a provider key was entered before.
+    /// Returns the fingerprints by which provider keys that were entered before are recognised.
     pub fn fingerprints(&self) -> Fingerprints {
         Fingerprints::new(self.hmac(Label::Fingerprints))
     }
 
-    /// The set-up token that expires at this moment, in microseconds since 1970: instances that
-    /// start at once offer the same one.
+    /// Returns the set-up token with this expiry, in microseconds since 1970: instances that start
+    /// together offer the same one.
     pub fn setup_token(&self, expires_us: i64) -> Opaque {
         let key = self.hmac(Label::SetupToken);
         Opaque::derived(OpaqueKind::Setup, &key, &expires_us.to_be_bytes())
     }
 
-    /// What clients' addresses are digested with, where the log is to tell them apart without
-    /// naming them.
+    /// Returns the key with which client addresses are digested, for logs that distinguish
+    /// addresses without naming them.
     pub fn client_ip_key(&self) -> [u8; 32] {
         *self.derive(Label::ClientIp)
     }
@@ -227,7 +230,7 @@ mod tests {
         assert_ne!(other.setup_token(1_000).digest, one.digest);
     }
 
-    /// What is stored depends on these bytes, so they are fixed for ever.
+    /// Stored data depend on these bytes, so they never change.
     #[test]
     fn the_way_to_derive_never_changes() {
         let key = MasterKey::parse(&hex::encode((0..32).collect::<Vec<u8>>())).unwrap();

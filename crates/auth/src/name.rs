@@ -1,15 +1,15 @@
-//! User names as they are compared: `Lin`, ` lin ` and `LIN` are one account.
+//! Comparison of user names: `Lin`, ` lin ` and `LIN` are one account.
 
 use ring::digest;
 use unicode_normalization::UnicodeNormalization;
 
-/// The one spelling under which a name is looked up, counted and kept unique.
+/// Returns the canonical spelling of a name, for look-ups, counts and uniqueness.
 pub fn fold_name(name: &str) -> String {
     name.trim().nfkc().collect::<String>().to_lowercase().nfc().collect()
 }
 
-/// A short mark for a name, the same for all its spellings. For counting what strangers type into
-/// the field of the name: that may be long, or a password.
+/// Returns a short digest of a name, the same for all its spellings. Used to count failed sign-ins,
+/// whose names may be long or passwords.
 pub fn name_mark(name: &str) -> String {
     let hash = digest::digest(&digest::SHA256, fold_name(name).as_bytes());
     hex::encode(&hash.as_ref()[..16])

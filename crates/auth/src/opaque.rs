@@ -1,4 +1,4 @@
-//! Opaque tokens: 256 random bits that mean nothing by themselves. What is stored is their hash.
+//! Opaque tokens: 256 random bits without content. Only their hash is stored.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::random::{BASE62, push_base62};
 
-/// Random digits of a token: 256 bits in base 62.
+/// The digits of a token: 256 bits in base 62.
 const DIGITS: usize = 43;
 
-/// What a token is for. It stands in front of it, so that one is never taken for another.
+/// The kind of a token, which is its prefix so that kinds cannot be confused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpaqueKind {
-    /// Gets the next access token; good once.
+    /// Renews the access token; valid once.
     Refresh,
-    /// Makes the first administrator; good once.
+    /// Creates the first administrator; valid once.
     Setup,
 }
 
@@ -28,24 +28,24 @@ impl OpaqueKind {
     }
 }
 
-/// A new token: the text for the one who will show it, the digest for the database.
+/// A new token: the text for its user, the digest for the database.
 #[derive(Debug)]
 pub struct Opaque {
     /// The token itself.
     pub token: SecretString,
-    /// SHA-256 of the token.
+    /// The SHA-256 of the token.
     pub digest: [u8; 32],
 }
 
 impl Opaque {
-    /// A new random token.
+    /// Creates a random token.
     pub fn mint(kind: OpaqueKind) -> Self {
         let mut token = kind.prefix().to_owned();
         push_base62(&mut token, DIGITS);
         Self::of(token)
     }
 
-    /// The one token that `key` makes of `seed`: whoever has the key makes the same.
+    /// Derives the token of `seed` with `key`, which is always the same.
     pub(crate) fn derived(kind: OpaqueKind, key: &hmac::Key, seed: &[u8]) -> Self {
         let tag = hmac::sign(key, seed);
         let mut number: [u8; 32] = tag.as_ref().try_into().expect("HMAC-SHA-256 gives 32 bytes");
@@ -60,8 +60,8 @@ impl Opaque {
         Self { token, digest }
     }
 
-    /// The digest under which `text` would be stored; none where it has not the form of such a
-    /// token. Looking it up by digest tells an attacker's clock nothing about the token.
+    /// Returns the digest under which `text` would be stored; `None` if it is not a token of this
+    /// kind. A look-up by digest leaks nothing about the token through timing.
     pub fn digest_of(kind: OpaqueKind, text: &str) -> Option<[u8; 32]> {
         let random = text.strip_prefix(kind.prefix())?;
         let well_formed =
@@ -70,9 +70,9 @@ impl Opaque {
     }
 }
 
-/// Derives the refresh token that follows another. The same token always has the same successor, on
-/// every instance and after a restart, so nothing but digests is stored; without the key nobody
-/// can tell what follows.
+/// Derives refresh tokens from their predecessors. The successor of a token is the same on every
+/// instance and after a restart, so only digests are stored; without the key it cannot be
+/// predicted.
 #[derive(Clone)]
 pub struct Renewals {
     key: hmac::Key,
@@ -83,7 +83,7 @@ impl Renewals {
         Self { key }
     }
 
-    /// The refresh token that takes the place of `token`.
+    /// Returns the successor of `token`.
     pub fn successor(&self, token: &str) -> Opaque {
         Opaque::derived(OpaqueKind::Refresh, &self.key, token.as_bytes())
     }

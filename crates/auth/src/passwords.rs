@@ -1,4 +1,4 @@
-//! Passwords: which are accepted, how they are hashed, how one is compared.
+//! Passwords: rules, hashing and comparison.
 //!
 //! bcrypt reads 72 bytes and stops at NUL, so it is given a fixed 44 characters instead: base64 of
 //! an HMAC of the normalised password. The pepper in that HMAC makes a stolen table useless
@@ -16,12 +16,12 @@ use zeroize::Zeroizing;
 
 use crate::PasswordError;
 
-/// Stands before every stored hash; a hash without it was made another way.
+/// The prefix of stored hashes; hashes without it have another scheme.
 const SCHEME: &str = "tg1";
 const COST: u32 = 12;
-/// A hash of this scheme and cost that belongs to nobody.
+/// A hash of this scheme and cost that belongs to no user.
 const DECOY: &str = "tg1$2b$12$L6Bc/AlTQHyd9liGgGEZyOFLPHNgyxeEPfgYfBCVxJ7JIlwxyVU3u";
-/// Words that begin the passwords people choose; one per line.
+/// Beginnings of common passwords, one per line.
 const COMMON: &str = include_str!("common_passwords.txt");
 
 /// Hashes passwords and compares them. Cheap to clone.
@@ -31,14 +31,14 @@ pub struct Passwords {
     cost: u32,
 }
 
-/// How a comparison came out.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the password.
+    /// The password is right.
     Right,
-    /// It is the password, but hash it again: the stored hash is of another cost.
+    /// The password is right, but its hash has another cost and should be renewed.
     RightButOutdated,
-    /// It is not.
+    /// The password is wrong.
     Wrong,
 }
 
@@ -52,13 +52,13 @@ impl Passwords {
         Self { pepper, cost: COST }
     }
 
-    /// The same at another cost: tests cannot wait for the real one. Hashes made here are renewed
-    /// at the next sign-in under the real cost.
+    /// Returns the same with another cost, for tests. Such hashes are renewed at the next sign-in
+    /// with the real cost.
     pub fn at_cost(self, cost: u32) -> Self {
         Self { cost, ..self }
     }
 
-    /// What is wrong with `password` for the user `username`.
+    /// Returns the faults of `password` for the user `username`.
     pub fn faults(username: &str, password: &SecretString) -> Faults {
         let mut faults = Faults::default();
         let text = password.expose_secret();
@@ -71,14 +71,22 @@ impl Passwords {
         faults
     }
 
-    /// The hash to store.
+    /// Returns the hash to store.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the hash function fails.
     pub fn hash(&self, password: &SecretString) -> Result<String, PasswordError> {
         let hash = bcrypt::non_truncating_hash(self.prepared(password), self.cost)
             .map_err(|_| PasswordError::Hashing)?;
         Ok(format!("{SCHEME}{hash}"))
     }
 
-    /// Whether `password` is the one that was `stored`.
+    /// Compares `password` with the stored hash.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the stored hash has an unknown form.
     pub fn compare(&self, password: &SecretString, stored: &str) -> Result<Verdict, PasswordError> {
         let hash = stored.strip_prefix(SCHEME).ok_or(PasswordError::StoredHash)?;
         let cost = hash.parse::<bcrypt::HashParts>().map_err(|_| PasswordError::StoredHash)?;
@@ -105,7 +113,7 @@ impl Passwords {
     }
 }
 
-/// Why a password would be among the first that somebody tries.
+/// Returns why a password is easy to guess, if it is.
 fn guessable(username: &str, password: &str) -> Option<&'static str> {
     let lower = password.to_lowercase();
     let username = username.trim().to_lowercase();
@@ -133,7 +141,7 @@ fn guessable(username: &str, password: &str) -> Option<&'static str> {
     None
 }
 
-/// The letter that a digit or sign is usually written for.
+/// Returns the letter that a digit or sign usually replaces.
 fn unleet(c: char) -> char {
     match c {
         '0' => 'o',

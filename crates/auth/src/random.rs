@@ -15,7 +15,7 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 
 /// Appends `count` random base-62 digits, each equally likely.
 pub(crate) fn push_base62(text: &mut String, count: usize) {
-    // Bytes from 248 on would favour the first digits, so they are thrown away.
+    // Bytes from 248 on would favour the first digits, so they are discarded.
     const FAIR: u8 = 248;
     let mut wanted = count;
     while wanted > 0 {

@@ -1,4 +1,4 @@
-//! The 7 roles, the 17 permissions, and which role has which. All of it stands here.
+//! The 7 roles, the 17 permissions, and the permissions of each role.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! permissions {
     ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
-        /// One thing that may be allowed.
+        /// A permission.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub enum Permission {$(
             $(#[$doc])*
@@ -64,11 +64,11 @@ permissions! {
     AuditRead = "audit.read",
 }
 
-/// What a user is, and thereby what they may do.
+/// The role of a user, which determines the permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// May do everything.
+    /// Has every permission.
     SuperAdmin,
     /// Runs the gateway and its users, but gives out no roles and sees no secret in clear.
     Admin,
@@ -139,12 +139,12 @@ impl Role {
         Permission::ALL.into_iter().filter(move |permission| self.may(*permission))
     }
 
-    /// Whether it sees what others own. The rest see and change only their own.
+    /// Whether the role sees resources of all owners. Other roles see and change only their own.
     pub const fn sees_all(self) -> bool {
         !matches!(self, Role::Developer | Role::ServiceAccount)
     }
 
-    /// Whether its service keys reach the upstreams that others made.
+    /// Whether service keys of the role may use the upstreams of others.
     pub const fn uses_all_upstreams(self) -> bool {
         matches!(self, Role::SuperAdmin | Role::Admin | Role::Operator)
     }

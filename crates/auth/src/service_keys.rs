@@ -1,8 +1,8 @@
 //! Service keys: `tg-<8-char id>-<43 chars base62>-<4-char checksum>`.
 //!
-//! The data plane reads one per request, so [`ServiceKeys::present`] allocates nothing. What is
-//! kept of a key is its id and an HMAC of the whole; a slow hash would protect nothing here,
-//! because 256 random bits cannot be guessed.
+//! The data plane parses one per request, so [`ServiceKeys::present`] does not allocate. Only the
+//! id and an HMAC of the key are stored; a slow hash is unnecessary, because 256 random bits cannot
+//! be guessed.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ const PREFIX: &str = "tg-";
 const ID: usize = 8;
 const SECRET: usize = 43;
 const CHECKSUM: usize = 4;
-/// Where the checksum begins; all before it is what it is made of, the last dash aside.
+/// The offset of the checksum, which covers everything before it except the last dash.
 const BODY: usize = PREFIX.len() + ID + 1 + SECRET;
 const LENGTH: usize = BODY + 1 + CHECKSUM;
 
-/// Makes service keys and reads those that callers show. Cheap to clone.
+/// Creates and parses service keys. Cheap to clone.
 #[derive(Clone)]
 pub struct ServiceKeys {
     pepper: hmac::Key,
@@ -31,15 +31,15 @@ pub struct ServiceKeys {
 pub struct Minted {
     /// The whole key.
     pub key: SecretString,
-    /// The part by which it is found.
+    /// The public part, by which the key is looked up.
     pub public_id: String,
-    /// What it is compared with.
+    /// The digest with which the key is compared.
     pub digest: [u8; 32],
     /// Its last four characters, for people.
     pub last_four: String,
 }
 
-/// A text that has the form of a service key. Whether there is such a key is not yet known.
+/// A well-formed service key, which may not exist.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
     public_id: &'a str,
@@ -47,14 +47,14 @@ pub struct Presented<'a> {
 }
 
 impl ServiceKeys {
-    /// How long every service key is.
+    /// The length of every service key, in bytes.
     pub const LENGTH: usize = LENGTH;
 
     pub(crate) fn new(pepper: hmac::Key) -> Self {
         Self { pepper }
     }
 
-    /// A new random key.
+    /// Creates a random key.
     pub fn mint(&self) -> Minted {
         let mut key = String::with_capacity(LENGTH);
         key.push_str(PREFIX);
@@ -72,7 +72,7 @@ impl ServiceKeys {
         }
     }
 
-    /// Reads `text` as a service key: none where its form or its checksum is wrong.
+    /// Parses a service key; `None` if its form or checksum is wrong.
     pub fn present<'a>(&self, text: &'a str) -> Option<Presented<'a>> {
         if !Self::looks_like(text) {
             return None;
@@ -102,19 +102,19 @@ impl ServiceKeys {
 }
 
 impl Presented<'_> {
-    /// The part by which the key is found.
+    /// Returns the public part, by which the key is looked up.
     pub fn public_id(&self) -> &str {
         self.public_id
     }
 
-    /// Whether it is the key of this digest. Takes the same time whatever the answer.
+    /// Compares the key with a digest in constant time.
     pub fn is(&self, digest: &[u8; 32]) -> bool {
         self.digest.ct_eq(digest).into()
     }
 }
 
-/// Not for safety: it catches typing errors without a look-up and lets scanners of leaked secrets
-/// tell a real key from something that looks like one.
+/// Computes the checksum. It is not a protection: it detects typing errors without a look-up and
+/// lets secret scanners recognise real keys.
 fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
     let mut rest = crc32c::crc32c(body) as usize;
     let mut digits = [0; CHECKSUM];
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// Keys that were handed out must stay good.
+    /// Existing keys must stay valid.
     #[test]
     fn the_form_never_changes() {
         let id_and_secret = format!("tg-abcDEF12-{}", "7".repeat(43));

@@ -19,11 +19,11 @@ use uuid::Uuid;
 use crate::SessionError;
 
 const ISSUER: &str = "tollgate";
-/// Keeps these tokens out of every other place that might accept tokens of the same key.
+/// The audience, which prevents other uses of tokens with the same key.
 const AUDIENCE: &str = "tollgate/management";
 const LEEWAY_SECONDS: i64 = 30;
 
-/// Makes and reads access tokens. Cheap enough to clone per request, though nobody needs to.
+/// Issues and reads access tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Sessions {
     sign: EncodingKey,
@@ -36,24 +36,24 @@ pub struct Sessions {
 pub struct AccessToken {
     /// The token itself.
     pub token: SecretString,
-    /// Until when it is good.
+    /// The expiry of the token.
     pub expires_at: DateTime<Utc>,
 }
 
-/// What an access token says.
+/// The content of an access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Which session; it lives on when its token is renewed, and dies at sign-out.
+    /// The session, which continues when its token is renewed and ends at sign-out.
     pub id: Uuid,
-    /// Whose.
+    /// The user.
     pub user: UserId,
-    /// The user's epoch when it began. Once the record has another, the session is dead.
+    /// The user's epoch at its beginning. The session ends when the user's epoch changes.
     pub epoch: i64,
-    /// Until when this token is good.
+    /// The expiry of this token.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Every claim is required and has its type; an unknown one is no harm.
+/// The claims: all are required and typed; unknown ones are ignored.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -67,11 +67,11 @@ struct Claims {
 }
 
 impl Sessions {
-    /// How long an access token is good.
+    /// The lifetime of an access token.
     pub const LIFETIME: Duration = Duration::minutes(15);
 
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        // A second call finds our own provider in place, which is as good.
+        // A second call finds the same provider installed.
         let _ = PROVIDER.install_default();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY_SECONDS.unsigned_abs();
@@ -85,7 +85,7 @@ impl Sessions {
         }
     }
 
-    /// A token for a session of `user`, good from `now` on.
+    /// Issues a token for a session of `user`, valid from `now`.
     pub fn issue(&self, id: Uuid, user: UserId, epoch: i64, now: DateTime<Utc>) -> AccessToken {
         let expires_at = now + Self::LIFETIME;
         let claims = Claims {
@@ -103,7 +103,11 @@ impl Sessions {
         AccessToken { token: token.into(), expires_at }
     }
 
-    /// Reads a token that somebody shows. The header's hints about keys are never followed.
+    /// Reads a token. Hints about keys in its header are ignored.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the token is not accepted.
     pub fn read(&self, token: &str) -> Result<Session, SessionError> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation)
             .map_err(|error| match error.kind() {

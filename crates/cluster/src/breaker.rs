@@ -1,13 +1,13 @@
-//! The circuit breaker before Redis: after some failures in a row nobody waits for it, until one
-//! call tries again.
+//! The circuit breaker of Redis: after some consecutive failures no call waits for it, until a
+//! trial call succeeds.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// So many failures in a row open it.
+/// Consecutive failures that open it.
 const FAILURES: u32 = 3;
-/// So long it stays open before one call may try.
+/// The time that it stays open before a trial call.
 const REST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ struct State {
 }
 
 impl Breaker {
-    /// Whether a call may be made `now`. While it is open one call is let through now and then.
+    /// Whether a call may be made at `now`. While it is open, single trial calls are let through.
     pub(crate) fn lets_through(&self, now: Instant) -> bool {
         let mut state = self.0.lock();
         match state.try_at {
@@ -33,14 +33,14 @@ impl Breaker {
         }
     }
 
-    /// A call succeeded. True when the breaker closes with it.
+    /// Notes a success; returns whether it closes the breaker.
     pub(crate) fn succeeded(&self) -> bool {
         let mut state = self.0.lock();
         state.failures = 0;
         state.try_at.take().is_some()
     }
 
-    /// A call failed. True when the breaker opens with it.
+    /// Notes a failure; returns whether it opens the breaker.
     pub(crate) fn failed(&self, now: Instant) -> bool {
         let mut state = self.0.lock();
         state.failures = state.failures.saturating_add(1);
@@ -50,7 +50,7 @@ impl Breaker {
         state.try_at.replace(now + REST).is_none()
     }
 
-    /// Whether calls are made as usual.
+    /// Whether it is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.lock().try_at.is_none()
     }

@@ -1,9 +1,8 @@
-//! Counters: how much of something is used, and whether there is room for more.
+//! Counters of use against limits.
 //!
-//! What is about to be used is reserved first ([`Counters::reserve`]), from all counters that it
-//! concerns or from none, and corrected when it is known what was used ([`Held::settle`]). So calls
-//! at the same time cannot pass a limit together; the only way past it is to use more than was
-//! reserved, and by no more than that.
+//! The expected use is reserved first ([`Counters::reserve`]), in all counters that it concerns or
+//! in none, and corrected when the actual use is known ([`Held::settle`]). So concurrent calls
+//! cannot exceed a limit together, except by the amount that they use beyond their reservations.
 //!
 //! One instance alone counts in memory. Instances that meet in Redis share one count there while it
 //! can be reached, within [`crate::DEADLINE`] for each reservation; while it cannot, each goes on in
@@ -13,8 +12,7 @@
 //!
 //! Numbers above 2^50 are not exact in Redis: it counts in doubles.
 //!
-//! Whose limit it is and what is measured is the business of those who ask: here a counter is a
-//! name.
+//! The callers know the limits and units; here a counter is a name.
 
 mod count;
 mod flush;
@@ -36,75 +34,75 @@ use self::shared::Receipt;
 pub(crate) use self::shared::Shared;
 use crate::{Cluster, ClusterError, Place};
 
-/// So much of one counter is wanted.
+/// A request for an amount of one counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// The counter's name: everything that makes it another count is part of it, how it is measured
-    /// included. The counters of one reservation have different names.
+    /// The name of the counter, including everything that distinguishes counts, also the measure.
+    /// The counters of one reservation have different names.
     pub counter: Arc<str>,
-    /// How it is measured.
+    /// The measure.
     pub measure: Measure,
-    /// Up to how much there is room.
+    /// The limit.
     pub limit: u64,
-    /// How much is wanted.
+    /// The requested amount.
     pub amount: u64,
 }
 
-/// How use is measured against a limit.
+/// The measure of use against a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// A bucket that holds `burst` and fills up by the limit in each window.
+    /// A bucket of size `burst` that is refilled by the limit in each window.
     Bucket {
-        /// How long it takes to fill up by the limit.
+        /// The time in which the limit is refilled.
         window: Duration,
-        /// How much it holds.
+        /// The size of the bucket.
         burst: u64,
     },
-    /// The use of the last so much time. It is noted by sixtieths of the window, and the oldest one
-    /// counts whole: in no stretch of that length is more used than the limit, and what was used is
-    /// forgotten a sixtieth of the window late at most.
+    /// The use in a sliding window. It is kept by sixtieths of the window, and the oldest one
+    /// counts as a whole: no stretch of that length exceeds the limit, and use is forgotten at most
+    /// a sixtieth of the window late.
     Sliding {
-        /// How much time.
+        /// The length of the window.
         window: Duration,
     },
-    /// What is going on at the same time.
+    /// The number of concurrent calls.
     AtOnce,
-    /// The use from one moment to another. One that has ended is not opened again by a clock that
-    /// goes back.
+    /// The use of a period. An ended period is not reopened by a clock that goes back.
     Period {
-        /// Its first moment, in microseconds since 1970.
+        /// The first moment, in microseconds since 1970.
         start_us: i64,
-        /// The first moment after it; none where it has no end.
+        /// The first moment after it; `None` if it has no end.
         end_us: Option<i64>,
     },
 }
 
-/// There is no room in one of the counters, and nothing was reserved.
+/// A refused reservation: one counter lacks capacity, and nothing was reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Over {
-    /// Which of the asks does not fit.
+    /// The index of the ask that does not fit.
     pub index: usize,
-    /// How much of it is used; by all instances where it is counted together, and of a period
-    /// always as far as is known.
+    /// The used amount: of all instances if they share the count, and always for periods, as far as
+    /// it is known.
     pub used: u64,
-    /// Up to how much there was room: the limit (of a bucket what it holds), or this instance's
-    /// share where it is counted without the others.
+    /// The available total: the limit (for a bucket its size), or this instance's share if it
+    /// counts alone.
     pub most: u64,
-    /// When it would fit, as far as is known; never where it is more than the limit.
+    /// The time when it would fit, as far as it is known; `None` if it exceeds the limit.
     pub until_us: Option<i64>,
-    /// Whether it would fit now without what calls under way hold, who may use less than that.
+    /// Whether it would fit without the reservations of running calls, which may use less than
+    /// reserved.
     pub may_end: bool,
 }
 
-/// A counter as it stands.
+/// The state of a counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Used {
-    /// Its name.
+    /// The name.
     pub counter: Arc<str>,
-    /// How much is used, reservations included; by all instances as far as this one heard of it.
+    /// The used amount including reservations, of all instances as far as it is known here.
     pub used: u64,
-    /// When nothing of this will count any more; none where that depends on calls under way, or
-    /// never comes.
+    /// The time when the use is forgotten; `None` if that depends on running calls, or never
+    /// happens.
     pub until_us: Option<i64>,
 }
 
@@ -112,19 +110,19 @@ pub struct Used {
 #[derive(Debug, Clone, Default)]
 pub struct Counters {
     memory: Arc<Memory>,
-    /// Among whom the limits are shared.
+    /// The instances that share the limits.
     cluster: Option<Cluster>,
-    /// What is counted together with them.
+    /// The counters that the instances share.
     shared: Option<Arc<Shared>>,
 }
 
 impl Counters {
-    /// Whether those who share them can be reached; none where nobody does.
+    /// Whether the shared counters can be reached; `None` if they are not shared.
     pub fn is_connected(&self) -> Option<bool> {
         self.shared.as_ref().and(self.cluster.as_ref()).map(Cluster::is_connected)
     }
 
-    /// Counters that nobody shares.
+    /// Creates counters of a single instance.
     pub fn memory() -> Counters {
         Counters::default()
     }
@@ -136,7 +134,7 @@ impl Counters {
     /// does not know of another yet, or one of them left. When Redis is back it takes a moment
     /// until all have told it what they used.
     ///
-    /// All counters of one instance in Redis are the same ones.
+    /// All clones of one instance share their counters in Redis.
     pub fn of(cluster: &Cluster) -> Counters {
         let cluster = cluster.clone();
         match &*cluster.0 {
@@ -149,11 +147,15 @@ impl Counters {
         }
     }
 
-    /// Reserves all that is asked for, or nothing. When the future is dropped nothing is reserved:
-    /// what Redis may have taken already is given back.
+    /// Reserves all asks, or nothing. If the future is dropped nothing is reserved: an amount that
+    /// Redis may have taken is returned.
     ///
-    /// It waits for Redis for no longer than [`crate::DEADLINE`], and not at all while that is known
-    /// to be away; then it takes of this instance's share.
+    /// It waits for Redis for at most [`crate::DEADLINE`], and not at all while Redis is known to
+    /// be unreachable; then it uses this instance's share.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Over`] if one of the asks does not fit.
     pub async fn reserve(&self, now_us: i64, asks: &[Ask]) -> Result<Held, Over> {
         if asks.is_empty() {
             return Ok(Held::default());
@@ -167,7 +169,7 @@ impl Counters {
         }
     }
 
-    /// Among how many a limit is divided.
+    /// Returns the number of instances among which a limit is divided.
     fn instances(&self) -> u32 {
         match (&self.shared, &self.cluster) {
             (Some(shared), _) if shared.is_connected() => 1,
@@ -176,15 +178,15 @@ impl Counters {
         }
     }
 
-    /// How much room there is for what `ask` asks for, whatever its amount is, as far as is known
-    /// here. It asks nobody.
+    /// Returns the capacity that is left for `ask`, whatever its amount, as far as it is known
+    /// here, without asking Redis.
     pub fn room(&self, ask: &Ask, now_us: i64) -> u64 {
         self.memory.room(ask, self.instances(), now_us)
     }
 
-    /// How much of a counter is used, as far as is known here. It asks nobody: of what is counted
-    /// together with others it is what Redis answered last to this instance, and what this one did
-    /// since; never less than its own use.
+    /// Returns the use of a counter as far as it is known here, without asking Redis: for shared
+    /// counts the last answer of Redis and the use of this instance since; never less than its own
+    /// use.
     pub fn peek(&self, counter: &str, measure: &Measure, now_us: i64) -> u64 {
         self.memory.peek(counter, measure, now_us)
     }
@@ -210,8 +212,12 @@ impl Counters {
         }
     }
 
-    /// Tells Redis now what waits to be told, which else a task does as soon as it can. What could
-    /// not be told waits on. Nothing to do where nobody shares the count.
+    /// Sends pending corrections to Redis now instead of later. Those that cannot be sent stay
+    /// pending. Without sharing it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns why Redis could not be reached.
     pub async fn flush(&self) -> Result<(), ClusterError> {
         match &self.shared {
             Some(shared) => shared.flush().await,
@@ -219,32 +225,31 @@ impl Counters {
         }
     }
 
-    /// Forgets counters of which nothing is used; where the count is shared, not what is known of
-    /// periods.
+    /// Removes unused counters, except for known use of shared periods.
     pub fn prune(&self, now_us: i64) {
         self.memory.prune(now_us, self.shared.is_some());
     }
 
-    /// How many counters are kept in memory.
+    /// Returns the number of counters in memory.
     pub fn len(&self) -> usize {
         self.memory.len()
     }
 
-    /// Whether nothing is kept in memory.
+    /// Whether there are no counters in memory.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What a reservation took. It is settled once; dropped unsettled it gives everything back.
+/// A reservation. It is settled once; if it is dropped unsettled, everything is returned.
 #[derive(Debug, Default)]
 pub struct Held {
     taken: Vec<Taken>,
-    /// Where it is noted for all; none where this instance counts by itself.
+    /// The place in Redis; `None` if this instance counts alone.
     receipt: Option<Receipt>,
 }
 
-/// What was taken from one counter.
+/// The amount taken from one counter.
 #[derive(Debug)]
 struct Taken {
     count: Arc<Mutex<Count>>,
@@ -254,13 +259,13 @@ struct Taken {
 }
 
 impl Held {
-    /// How much of each counter was used after this was taken, in the order of the asks: by all
-    /// instances where it is counted together.
+    /// Returns the use of each counter after this reservation, in the order of the asks: of all
+    /// instances if they share the count.
     pub fn used(&self) -> impl ExactSizeIterator<Item = u64> {
         self.taken.iter().map(|taken| taken.used)
     }
 
-    /// How much of each counter is held, in the order of the asks.
+    /// Returns the reserved amounts, in the order of the asks.
     pub fn amounts(&self) -> impl ExactSizeIterator<Item = u64> {
         self.taken.iter().map(|taken| taken.amount)
     }
@@ -273,12 +278,12 @@ impl Held {
         self.settle_by(|i, held| actual.get(i).copied().unwrap_or(held));
     }
 
-    /// The same, where of the place of the ask and of what is held for it follows what was used.
+    /// Settles with a function from the index of the ask and its reserved amount to the actual use.
     pub fn settle_by(mut self, actual: impl Fn(usize, u64) -> u64) {
         self.end(actual);
     }
 
-    /// Gives everything back.
+    /// Returns the whole reservation.
     pub fn release(self) {
         drop(self);
     }

@@ -1,18 +1,18 @@
-//! Why the others could not be reached.
+//! Errors of the connection to the other instances.
 
-/// Why the others could not be reached. Nobody needs to act: notices and numbers are only hints.
+/// The other instances cannot be reached. No caller has to act: notices and counts are hints.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// It is not an address of Redis.
+    /// The address is not one of Redis.
     #[error("the address of redis is not valid")]
     Address,
     /// Redis did not answer in time.
     #[error("redis did not answer in time")]
     Late,
-    /// Redis failed a moment ago and is left alone for now.
+    /// The circuit breaker of Redis is open.
     #[error("redis is down")]
     Open,
-    /// Redis said no, or the connection broke.
+    /// Redis returned an error, or the connection broke.
     #[error("redis failed: {0}")]
     Failed(String),
 }

@@ -1,4 +1,4 @@
-//! What several instances share: that a revision is there, how many they are, and what is used of
+//! State that several instances share: notices of revisions, the number of instances, and counts of
 //! limits.
 //!
 //! One instance alone needs nothing ([`Cluster::alone`]); many meet in Redis ([`Cluster::redis`]).
@@ -25,31 +25,31 @@ use uuid::Uuid;
 pub use counters::{Ask, Counters, Held, Measure, Over, Used};
 pub use error::ClusterError;
 
-/// No call to another machine takes longer, unless the settings say so.
+/// The default deadline of a call to another machine.
 pub const DEADLINE: Duration = Duration::from_millis(50);
 
-/// Where the instances meet.
+/// The settings of a cluster.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The address of Redis (`redis://…`, `rediss://…`), with its password.
     pub url: SecretString,
-    /// The name of the cluster; those of another name do not hear of each other.
+    /// The name of the cluster, which separates clusters on one Redis.
     pub name: String,
-    /// How often an instance says that it lives. Three beats missed, and it is gone.
+    /// The interval of heartbeats. An instance is considered gone after three missed ones.
     pub beat: Duration,
-    /// How long a call may take. Calls of clients wait for it, so it is short: [`DEADLINE`].
+    /// The deadline of a call. Client calls wait for it, so it is short: [`DEADLINE`].
     pub deadline: Duration,
 }
 
 impl Settings {
-    /// The defaults, at `url`.
+    /// Returns the defaults for `url`.
     pub fn new(url: SecretString) -> Settings {
         let name = "default".to_owned();
         Settings { url, name, beat: Duration::from_secs(5), deadline: DEADLINE }
     }
 }
 
-/// This instance's place among the others.
+/// This instance in the cluster.
 #[derive(Debug, Clone)]
 pub struct Cluster(Arc<Place>);
 
@@ -59,7 +59,7 @@ enum Place {
     Redis(redis::Member),
 }
 
-/// An instance among those of the same process.
+/// An instance in the same process as others.
 #[derive(Debug)]
 struct Member {
     id: Uuid,
@@ -71,12 +71,12 @@ struct Member {
 struct Hub(Mutex<Vec<(Uuid, watch::Sender<Revision>)>>);
 
 impl Cluster {
-    /// An instance without others.
+    /// Creates an instance without others.
     pub fn alone() -> Cluster {
         Cluster::join(Arc::default())
     }
 
-    /// Another instance in the same process.
+    /// Creates another instance in the same process.
     pub fn beside(&self) -> Option<Cluster> {
         match &*self.0 {
             Place::Memory(member) => Some(Cluster::join(Arc::clone(&member.hub))),
@@ -101,7 +101,11 @@ impl Cluster {
         Ok(Cluster(Arc::new(Place::Redis(member))))
     }
 
-    /// Tells the others that `revision` is there to be loaded. Whether they heard it is unknown.
+    /// Announces `revision` to the other instances, without confirmation.
+    ///
+    /// # Errors
+    ///
+    /// Returns why Redis could not be reached.
     pub async fn announce(&self, revision: Revision) -> Result<(), ClusterError> {
         match &*self.0 {
             Place::Memory(member) => {
@@ -114,9 +118,8 @@ impl Cluster {
         }
     }
 
-    /// The revision that another instance announced last. It changes, perhaps to the same value,
-    /// whenever it is time to look what the newest revision is: also when notices may have been
-    /// missed.
+    /// Returns the revision announced last by another instance. It changes, possibly to the same
+    /// value, whenever the newest revision should be read, also after notices may have been missed.
     pub fn announced(&self) -> watch::Receiver<Revision> {
         match &*self.0 {
             Place::Memory(member) => member.heard.subscribe(),
@@ -124,7 +127,7 @@ impl Cluster {
         }
     }
 
-    /// How many instances there are as far as is known, this one included.
+    /// Returns the number of known instances, including this one.
     pub fn known_instances(&self) -> u32 {
         match &*self.0 {
             Place::Memory(member) => member.hub.0.lock().len() as u32,
@@ -132,7 +135,7 @@ impl Cluster {
         }
     }
 
-    /// Whether the others can be reached.
+    /// Whether the other instances can be reached.
     pub fn is_connected(&self) -> bool {
         match &*self.0 {
             Place::Memory(_) => true,

@@ -1,4 +1,4 @@
-//! The instances meet in Redis.
+//! The connection of instances through Redis.
 //!
 //! Every name begins with `tollgate:{<cluster>}:`. The braces are a hash tag: all names of one
 //! cluster lie on one node of a Redis Cluster. No key is without an end of life.
@@ -39,8 +39,8 @@ use crate::breaker::Breaker;
 use crate::counters::Shared;
 use crate::{ClusterError, Settings};
 
-/// Notes a beat by Redis's own clock, forgets those who missed three, and counts the rest. Says also
-/// whether this instance was not among them.
+/// Records a heartbeat by the clock of Redis, removes instances that missed three, and counts the
+/// rest. Returns also whether this instance was missing.
 const BEAT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -50,15 +50,15 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return {redis.call('ZCARD', KEYS[1]), new}
 ";
 
-/// A connection that was silent for so long is tested by the system, and is dead when what was sent
-/// is not confirmed for twice as long.
+/// The idle time after which the system tests a connection; it is dead if data are not acknowledged
+/// for twice as long.
 const QUIET: Duration = Duration::from_secs(5);
-/// So long a new connection may take to be of use before another one is made.
+/// The time that a new connection may take before another one is made.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long an instance that leaves takes to tell what is left to tell.
+/// The time that a leaving instance takes for pending messages.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// An instance among those that know the same Redis.
+/// An instance that uses Redis.
 #[derive(Debug)]
 pub(crate) struct Member {
     link: Arc<Link>,
@@ -66,13 +66,13 @@ pub(crate) struct Member {
     tasks: [JoinHandle<()>; 2],
 }
 
-/// The way to Redis.
+/// The connection to Redis.
 pub(crate) struct Link {
     id: Uuid,
     prefix: String,
     instances_key: String,
     channel: String,
-    /// Where Redis is, for those who read the log.
+    /// The address of Redis without its password, for log lines.
     place: String,
     connector: Connector,
     connection: Mutex<Connection>,
@@ -120,7 +120,7 @@ impl Member {
         Ok(Member { link, counts, tasks })
     }
 
-    /// What this instance counts together with the others.
+    /// Returns the shared counters.
     pub(crate) fn counts(&self) -> &Arc<Shared> {
         &self.counts
     }
@@ -170,7 +170,7 @@ impl Drop for Member {
     }
 }
 
-/// What takes notices.
+/// The handler of notices.
 type Listener = Arc<dyn Fn(PushInfo) -> Result<(), ClusterError> + Send + Sync>;
 
 /// Makes connections.
@@ -180,14 +180,14 @@ struct Connector {
     hear: Listener,
 }
 
-/// The connection, and when it was made.
+/// The connection and the time of its creation.
 struct Connection {
     manager: ConnectionManager,
     made: Instant,
 }
 
 impl Connector {
-    /// A connection that is made when it is needed, and again when it breaks.
+    /// Creates a connection that connects when needed and reconnects after failures.
     fn connect(&self) -> Result<ConnectionManager, ClusterError> {
         let settings = self.info.redis_settings().clone();
         let keepalive = TcpKeepalive::new().with_time(QUIET).with_interval(QUIET / 2);
@@ -214,13 +214,13 @@ async fn beat_for_ever(link: Arc<Link>, counts: Arc<Shared>, beat: Duration) {
     loop {
         ticks.tick().await;
         let was_connected = link.breaker.is_closed();
-        // Why it failed has been said when the breaker opened.
+        // The failure was logged when the breaker opened.
         let Ok(new) = link.beat(&script, life).await else { continue };
         if new {
             counts.tell_again();
         }
         if !was_connected {
-            // Something may have been announced meanwhile.
+            // Notices may have been missed meanwhile.
             link.heard.send_modify(|_| ());
         }
     }
@@ -231,7 +231,7 @@ impl Link {
         self.id
     }
 
-    /// What every name begins with.
+    /// Returns the prefix of every name.
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }
@@ -248,8 +248,8 @@ impl Link {
         self.breaker.is_closed()
     }
 
-    /// Runs a script, which must not mind to be run twice: where the connection broke meanwhile it
-    /// is run again over a new one, within the same deadline.
+    /// Runs an idempotent script: if the connection breaks it is run again over a new one, within
+    /// the same deadline.
     pub(crate) async fn invoke<T: FromRedisValue>(
         &self,
         call: &ScriptInvocation<'_>,
@@ -265,7 +265,7 @@ impl Link {
         self.guarded(run).await
     }
 
-    /// Says that this instance lives, and whether that was news.
+    /// Sends a heartbeat; returns whether this instance was missing.
     async fn beat(&self, script: &Script, life: u64) -> Result<bool, ClusterError> {
         let mut connection = self.connection();
         self.guarded(connection.subscribe(&self.channel)).await?;
@@ -311,8 +311,8 @@ impl Link {
         self.connection.lock().manager.clone()
     }
 
-    /// Gives up a connection that does not answer. It may have died without a word, and the next
-    /// call would wait on it in vain as well. A new one has some time to be made.
+    /// Replaces a connection that does not answer: it may be dead, and the next call would wait in
+    /// vain. The new one gets some time to connect.
     fn connect_anew(&self) {
         let mut connection = self.connection.lock();
         if connection.made.elapsed() < PATIENCE {
@@ -329,7 +329,7 @@ fn failed(cause: RedisError) -> ClusterError {
     if cause.is_timeout() {
         return ClusterError::Late;
     }
-    // In our own words: those of the library may name the address with its password.
+    // Not the library's message: it may contain the address with its password.
     let words = match () {
         () if cause.is_connection_refusal() => "the connection is refused",
         () if cause.is_connection_dropped() => "the connection broke",
@@ -338,7 +338,7 @@ fn failed(cause: RedisError) -> ClusterError {
     ClusterError::Failed(words.to_owned())
 }
 
-/// Takes a notice of another instance.
+/// Handles a notice of another instance.
 fn hear(
     push: &PushInfo,
     own: Uuid,

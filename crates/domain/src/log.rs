@@ -11,7 +11,7 @@ use crate::{Dialect, ErrorClass, ProviderKeyId, RuleId, ServiceKeyId, UpstreamId
 use usage::is_zero;
 pub use usage::{Usage, UsageSource};
 
-/// What one admitted call did, tokens and attempts included.
+/// The log entry of one admitted call, including usage and attempts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogEntry {
     /// Made at admission (UUIDv7); two entries never share it.
@@ -53,7 +53,7 @@ pub struct LogEntry {
     pub path: String,
     /// The status sent to the client; 0 if none was sent.
     pub status: u16,
-    /// How the call ended.
+    /// The outcome of the call.
     pub outcome: Outcome,
     /// Body bytes from the client.
     pub bytes_in: u64,

@@ -59,7 +59,7 @@ pub struct KeyLimit {
     /// The pattern of the models; all models together if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Whose calls count together.
+    /// The calls that count together.
     #[serde(default)]
     pub per: Sharing,
     /// The unit.
@@ -71,7 +71,7 @@ pub struct KeyLimit {
     pub limit: u64,
 }
 
-/// Whose calls count together.
+/// The calls that count together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sharing {

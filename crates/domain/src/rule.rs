@@ -1,8 +1,7 @@
-//! A rule: what is to happen when calls of an upstream meet conditions.
+//! Rules: actions on attempts that meet conditions.
 //!
-//! What an administrator may write stands in [`compile`] and [`read`], what a call must be like in
-//! [`judge`], and how often that must happen in [`tally`]. What is done then is the data plane's
-//! business.
+//! [`compile`] and [`read`] define what an administrator may write, [`judge`] evaluates conditions,
+//! and [`tally`] counts towards thresholds. The data plane carries out the actions.
 
 mod compile;
 mod judge;
@@ -27,36 +26,36 @@ pub use ready::ReadyMade;
 pub use ruleset::Ruleset;
 pub use tally::{Attempted, Tallies};
 
-/// What is to happen when calls meet conditions.
+/// A rule: conditions on attempts, a threshold and actions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Its id.
     pub id: RuleId,
     /// Who made it.
     pub owner: UserId,
-    /// The upstream whose calls it judges; those of all where none is named.
+    /// The upstream whose attempts it is evaluated on; all upstreams if `None`.
     pub upstream: Option<UpstreamId>,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
     /// What a call must be like.
     pub conditions: Condition,
-    /// How often that must happen; every time where nothing is said.
+    /// The threshold; `None` fires every time.
     pub threshold: Option<Threshold>,
-    /// What is done then, in order.
+    /// The actions, in order.
     pub actions: Vec<Action>,
-    /// How long `disable_key`, `cool_key` and `disable_upstream` last.
+    /// The duration of `disable_key`, `cool_key` and `disable_upstream`.
     pub auto_enable_delay: Option<Duration>,
-    /// How long the rule is quiet about the same key after it fired.
+    /// The time after firing in which the rule ignores the same key.
     pub cool_down: Duration,
-    /// Lower is judged first.
+    /// The priority; the lower number is evaluated first.
     pub priority: i32,
-    /// Whether rules after it are left out when it fires.
+    /// Whether rules after it are skipped when it fires.
     pub stops: bool,
-    /// Whether it only tells what it would have done.
+    /// Whether it is in shadow mode: it reports its actions without carrying them out.
     pub shadow: bool,
-    /// Whether it is judged.
+    /// Whether the rule is enabled.
     pub enabled: bool,
-    /// Which form of the rule this is: it grows with every change.
+    /// The version, which grows with every change.
     pub version: i64,
 }
 
@@ -92,42 +91,42 @@ impl Rule {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", untagged)]
 pub enum Condition {
-    /// All of these.
+    /// All of these hold.
     All {
         /// At least one.
         all: Vec<Condition>,
     },
-    /// One of these.
+    /// One of these holds.
     Any {
         /// At least one.
         any: Vec<Condition>,
     },
-    /// Not this.
+    /// This does not hold.
     Not {
-        /// What must not be.
+        /// The negated condition.
         not: Box<Condition>,
     },
-    /// One thing about the call.
+    /// A single test.
     Is(Test),
 }
 
-/// One thing about a call.
+/// A single test of an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Test {
-    /// What is looked at.
+    /// The subject of the test.
     #[serde(rename = "type")]
     pub subject: Subject,
-    /// The name of the header, or the path into the JSON.
+    /// The name of the header, or the JSON path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How it is compared.
+    /// The operator.
     pub operator: Operator,
-    /// With what.
+    /// The value or values to compare with.
     #[serde(default)]
     pub value: serde_json::Value,
 }
 
-/// What of a call is looked at.
+/// The subject of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
@@ -135,13 +134,13 @@ pub enum Subject {
     StatusCode,
     /// The body as text.
     BodyText,
-    /// The body, by a regular expression.
+    /// The body, for regular expressions.
     BodyRegex,
-    /// A value in the body, by its JSON path (RFC 9535).
+    /// A value in the body, by JSON path (RFC 9535).
     JsonPath,
     /// A header of the answer.
     Header,
-    /// Milliseconds to the first of the answer, or to the failure.
+    /// The milliseconds to the beginning of the answer, or to the failure.
     Latency,
     /// The data of an event of the stream.
     StreamEvent,
@@ -149,126 +148,127 @@ pub enum Subject {
     ErrorClass,
 }
 
-/// How two things are compared.
+/// The operator of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operator {
-    /// They are the same.
+    /// Equal.
     Equals,
-    /// They are not.
+    /// Not equal.
     NotEquals,
-    /// It is one of a list.
+    /// One of a list.
     In,
-    /// It is none of a list.
+    /// None of a list.
     NotIn,
-    /// It is larger.
+    /// Greater.
     GreaterThan,
-    /// It is larger or the same.
+    /// Greater or equal.
     GreaterOrEqual,
-    /// It is smaller.
+    /// Less.
     LessThan,
-    /// It is smaller or the same.
+    /// Less or equal.
     LessOrEqual,
-    /// The text is a part of it.
+    /// Contains the text.
     Contains,
-    /// The text is no part of it.
+    /// Does not contain the text.
     NotContains,
-    /// It begins with the text.
+    /// Starts with the text.
     StartsWith,
-    /// It ends with the text.
+    /// Ends with the text.
     EndsWith,
-    /// The regular expression finds something in it.
+    /// The regular expression matches a part of it.
     Matches,
-    /// It is there at all.
+    /// Present.
     Exists,
 }
 
-/// How often conditions must be met before a rule fires.
+/// The threshold of a rule: how often its conditions must be met before it fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Threshold {
-    /// So often.
+    /// The number of times.
     pub count: u32,
-    /// Among so many last calls.
+    /// The number of last attempts among which they count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u32>,
-    /// Within so much time.
+    /// The time within which they count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Duration>,
-    /// Whose calls count together.
+    /// The attempts that count together.
     #[serde(default)]
     pub per: Per,
 }
 
-/// Whose calls count together towards a [`Threshold`].
+/// The attempts that count together towards a [`Threshold`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
-    /// Those with one provider key.
+    /// The attempts with one provider key.
     #[default]
     Key,
-    /// Those to one upstream.
+    /// The attempts at one upstream.
     Upstream,
 }
 
-/// What a rule does.
+/// An action of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// The key is out until the delay is over.
+    /// The key is disabled until the delay is over.
     DisableKey,
-    /// The key is given up.
+    /// The key is banned.
     BanKey,
-    /// The key rests for the delay.
+    /// The key cools down for the delay.
     CoolKey,
-    /// The upstream rests for the delay.
+    /// The upstream is suspended for the delay.
     DisableUpstream,
-    /// The call goes on with the next key or target, though the answer would have passed.
+    /// The call continues with the next key or target, although the answer would have been passed
+    /// on.
     RetryNext,
-    /// A person is told.
+    /// An alert is raised.
     Alert,
-    /// It is written to the log.
+    /// A log line is written.
     Log,
-    /// The log entry is marked with the rule's name.
+    /// The log entry gets the name of the rule as a tag.
     Tag,
 }
 
-/// What a rule is told of a call.
+/// The parts of an attempt that rules test.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Observation<'a> {
-    /// The provider's status, where one came.
+    /// The provider's status, if there is one.
     pub status: Option<u16>,
-    /// The class of the failure, where it is one.
+    /// The class of the failure, if it failed.
     pub class: Option<ErrorClass>,
-    /// The header lines of the answer, where it is known which it had.
+    /// The header lines of the answer, if they are known.
     pub headers: Option<&'a dyn HeaderLines>,
-    /// As much of the body as was looked at.
+    /// The beginning of the body, up to [`Rule::BODY_MAX`].
     pub body: Option<&'a [u8]>,
     /// The data of an event of the stream.
     pub event: Option<&'a [u8]>,
-    /// How long the answer, or the failure, took to come.
+    /// The time to the answer or failure.
     pub latency: Option<Duration>,
 }
 
 /// The header lines of an answer.
 pub trait HeaderLines: fmt::Debug {
-    /// Gives the value of each line of this name, whatever its case.
+    /// Calls `value` with each line of this name, ignoring case.
     fn each(&self, name: &str, value: &mut dyn FnMut(&[u8]));
 }
 
 impl Rule {
-    /// Most rules that judge one upstream.
+    /// Most rules of one upstream.
     pub const PER_UPSTREAM_MAX: usize = 200;
-    /// As much of a body as is looked at; what comes after it is not known.
+    /// Bytes of a body that are tested; the rest is unknown.
     pub const BODY_MAX: usize = 64 << 10;
-    /// Most calls that a threshold counts.
+    /// Most attempts that a threshold counts.
     pub const COUNT_MAX: u32 = 1000;
 
-    /// Whether it judges calls of `upstream`.
+    /// Whether it is evaluated on attempts at `upstream`.
     pub fn concerns(&self, upstream: &Upstream) -> bool {
         self.upstream.is_none_or(|id| id == upstream.id)
     }
 
-    /// How long what `action` does lasts; none where it does not end by itself, or is done at once.
+    /// Returns the duration of `action`; `None` if it does not end by itself, or is done at once.
     pub fn lasts(&self, action: Action) -> Option<Duration> {
         let unsaid = match action {
             Action::DisableKey => Duration::from_secs(3600),
@@ -278,8 +278,8 @@ impl Rule {
         Some(self.auto_enable_delay.unwrap_or(unsaid))
     }
 
-    /// Everything about it that could not be served, but for its conditions: those are checked by
-    /// [`CompiledRule::compile`].
+    /// Returns every invalid field except those of its conditions, which [`CompiledRule::compile`]
+    /// checks.
     pub fn faults(&self) -> Faults {
         let mut faults = Faults::default();
         if self.name.trim().is_empty() || self.name.len() > 128 {

@@ -1,4 +1,4 @@
-//! The gateway and the pretended providers of the demo, each a process of its own, on free ports
+//! The gateway and the simulated providers of the demo, each a process of its own, on free ports
 //! and in a folder that goes when they go.
 
 use std::{
@@ -24,7 +24,7 @@ pub(super) struct House {
     pub(super) gateway: String,
     /// Where people reach it.
     pub(super) management: String,
-    /// Where the pretended providers are.
+    /// Where the simulated providers are.
     pub(super) providers: String,
     password: SecretString,
     folder: Option<TempDir>,

@@ -10,7 +10,7 @@ use super::{calls::Served, house::House};
 pub(super) fn title(house: &House) -> String {
     format!(
         "\nTollgate, from end to end\n\n  the gateway              {}\n  the management plane     {}\n  \
-         pretended providers      {}\n",
+         simulated providers      {}\n",
         house.gateway, house.management, house.providers
     )
 }

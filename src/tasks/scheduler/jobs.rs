@@ -1,5 +1,5 @@
-//! What the tasks do. Each says in words what it did; all of them work in small portions, so that
-//! nobody waits for them.
+//! The scheduled jobs. Each returns a report in words, and works in small portions so that nothing
+//! waits for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,57 +8,57 @@ use domain::live::Live;
 use proxy::Gateway;
 use store::{Aged, Store};
 
-/// Rows that are taken away at a time.
+/// Rows that are deleted at once.
 const PORTION: u64 = 1000;
-/// Most keys that are asked in one run; the others have their turn in the next.
+/// Most keys that are probed in one run; the others follow in the next.
 const PROBES_MAX: usize = 500;
-/// Between two questions to providers, at most.
+/// The longest pause between two probes, in milliseconds.
 const PROBE_PAUSE_MS: u64 = 400;
-/// Sums are kept by the hour for so long, and by the day after that.
+/// Retention of hourly sums; after that they are summed by day.
 const HOURS_KEPT: TimeDelta = TimeDelta::days(92);
-/// What tells how keys came to stand so, and what rules did, is kept for so long.
+/// Retention of key transitions, rule triggers, alerts and breaker records.
 const HISTORY_KEPT: TimeDelta = TimeDelta::days(90);
 
-/// What jobs work with.
+/// The resources of jobs.
 #[derive(Clone)]
 pub(crate) struct Workshop {
     pub(crate) store: Store,
-    /// Where this process runs the data plane.
+    /// The data plane, if this process runs it.
     pub(crate) gateway: Option<Arc<Gateway>>,
     pub(crate) keep: Keep,
 }
 
-/// How long things are kept, and how much of them.
+/// The retention settings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keep {
     pub(crate) logs: TimeDelta,
     pub(crate) bodies: TimeDelta,
-    /// Bytes of log entries and bodies together.
+    /// The largest total size of log entries and bodies, in bytes.
     pub(crate) size: u64,
 }
 
-/// A task that runs by the clock.
+/// A scheduled job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
     /// Notes that keys are active again whose rest is over.
     SweepKeys,
     /// Notes that keys are active again whose quota was reset.
     ResetQuotas,
-    /// Takes away what is older than it is to be kept, or too much.
+    /// Deletes log entries and bodies beyond their age or size limit.
     ClearLogs,
-    /// Makes hourly sums of long ago into daily ones.
+    /// Sums old hourly statistics by day.
     RollUp,
-    /// Forgets which keys made what, but for the newest that a data plane remembers.
+    /// Deletes object owners beyond those that a data plane remembers.
     ForgetObjects,
-    /// Asks providers whether suspended keys are accepted again.
+    /// Probes suspended keys.
     ProbeKeys,
 }
 
 impl Job {
-    /// What any process can do that has the database.
+    /// The jobs that need only the database.
     pub(crate) const OF_THE_STORE: &[Job] =
         &[Job::SweepKeys, Job::ResetQuotas, Job::ClearLogs, Job::RollUp, Job::ForgetObjects];
-    /// What a data plane is needed for.
+    /// The jobs that need a data plane.
     pub(crate) const OF_THE_DATA_PLANE: &[Job] = &[Job::ProbeKeys];
 
     pub(super) fn name(self) -> &'static str {
@@ -72,7 +72,7 @@ impl Job {
         }
     }
 
-    /// As a line of a crontab.
+    /// Returns the schedule as a line of a crontab.
     pub(super) fn schedule(self) -> &'static str {
         match self {
             Job::SweepKeys | Job::ProbeKeys => "*/10 * * * *",
@@ -142,8 +142,8 @@ async fn clear(store: &Store, keep: Keep) -> store::Result<String> {
     }
 }
 
-/// Takes away the oldest of what is more than may be: bodies first, as they are the largest and tell
-/// the least.
+/// Deletes the oldest rows beyond the size limit: bodies first, because they are the largest and
+/// least useful.
 async fn shrink(store: &Store, most: u64) -> store::Result<Vec<String>> {
     let size = store.log_size().await?;
     let entries = size.entries * size.entry_bytes;
@@ -191,7 +191,7 @@ async fn roll_up(store: &Store) -> store::Result<String> {
     Ok(format!("{days} days were rolled up"))
 }
 
-/// Asks about suspended keys, one after the other and with pauses, so that no provider is stormed.
+/// Probes suspended keys one after the other with pauses, so that providers are not overloaded.
 async fn probe(gateway: &Gateway) -> String {
     let suspended = gateway.suspended();
     let (mut asked, mut accepted) = (0, 0);

@@ -1,4 +1,4 @@
-//! One counter: what is used of it, by its measure. All time is told from outside.
+//! One counter in memory. The caller supplies the time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,48 +6,47 @@ use std::time::Duration;
 use super::Measure;
 use super::period::Period;
 
-/// Into so many parts a sliding window is divided.
+/// The number of parts of a sliding window.
 pub(super) const SLICES: i64 = 60;
 
-/// How long one part of a sliding window is.
+/// Returns the length of one part of a sliding window, in microseconds.
 pub(super) fn slice_us(window: Duration) -> i64 {
     let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX / 4);
     ((window + SLICES - 1) / SLICES).max(1)
 }
 
-/// What is used.
+/// The use of one counter.
 #[derive(Debug)]
 pub(super) struct Count {
     how: How,
-    /// When it was last asked for.
+    /// The time of the last access, in microseconds since 1970.
     pub(super) touched_us: i64,
-    /// What all instances use of it; a period knows that itself, once it is known what was used
-    /// before.
+    /// The use of all instances. A period stores that itself, once the earlier use is known.
     heard: Option<Heard>,
-    /// How much of it calls under way hold, here.
+    /// The amount that running calls of this instance hold.
     open: u64,
 }
 
-/// What Redis said last, and what this instance did since.
+/// The last answer of Redis, and the use of this instance since.
 #[derive(Debug, Clone, Copy)]
 struct Heard {
     used: u64,
     at_us: i64,
 }
 
-/// So long it is believed how many calls at once the others have.
+/// The time in which the number of running calls of other instances is believed, in microseconds.
 const CALLS_HEARD_US: i64 = 60_000_000;
 
 #[derive(Debug)]
 enum How {
-    /// What was taken and has not yet flowed back, times the window, so that nothing is rounded.
+    /// The amount taken and not yet refilled, multiplied by the window, so that nothing is rounded.
     Bucket {
         window_us: i128,
         out: i128,
         rate: u64,
         at_us: i64,
     },
-    /// What was taken in each part of the window in which anything was, the oldest first.
+    /// The amounts of the parts of the window that are not empty, the oldest first.
     Sliding {
         slice_us: i64,
         slices: VecDeque<(i64, u64)>,
@@ -57,7 +56,7 @@ enum How {
     Period(Period),
 }
 
-/// Where something was noted, so that it can be corrected there.
+/// The position of a noted amount, for corrections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     Bucket,
@@ -66,14 +65,14 @@ pub(super) enum Mark {
     Period(i64),
 }
 
-/// There is no room.
+/// The amount does not fit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full {
     pub(super) used: u64,
-    /// Up to how much there was room.
+    /// The available total.
     pub(super) most: u64,
     pub(super) until_us: Option<i64>,
-    /// Whether there would be room without what calls under way hold.
+    /// Whether it would fit without the reservations of running calls.
     pub(super) may_end: bool,
 }
 
@@ -92,8 +91,7 @@ impl Count {
         Count { how, touched_us: now_us, heard: None, open: 0 }
     }
 
-    /// Brings it to `now`, to the period that is asked for, and to another measure where that
-    /// changed.
+    /// Advances it to `now`, to the requested period, and to another measure if that changed.
     pub(super) fn meet(&mut self, measure: &Measure, now_us: i64) {
         self.touched_us = self.touched_us.max(now_us);
         match (&mut self.how, *measure) {
@@ -118,7 +116,7 @@ impl Count {
         }
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     fn pass(&mut self, now_us: i64) {
         match &mut self.how {
             How::Bucket { out, rate, at_us, .. } => {
@@ -139,7 +137,7 @@ impl Count {
         }
     }
 
-    /// How much is used.
+    /// Returns the used amount.
     pub(super) fn used(&self) -> u64 {
         match &self.how {
             How::Bucket { window_us, out, .. } => {
@@ -151,7 +149,7 @@ impl Count {
         }
     }
 
-    /// Up to how much one of so many instances may use of it.
+    /// Returns the share of one instance.
     fn most(&self, measure: &Measure, limit: u64, instances: u32) -> u64 {
         match (&self.how, measure) {
             (How::Period(period), _) => period.most(limit, u64::from(instances.max(1))),
@@ -160,8 +158,8 @@ impl Count {
         }
     }
 
-    /// Takes an amount where there is room in this instance's share of `limit`. It has met its
-    /// measure before.
+    /// Takes an amount if it fits into this instance's share of `limit`. `meet` must have been
+    /// called before.
     pub(super) fn take(
         &mut self,
         measure: &Measure,
@@ -182,22 +180,22 @@ impl Count {
         Ok(self.note(rate, amount, now_us))
     }
 
-    /// A call holds so much of it from now on.
+    /// Notes that a running call holds this amount.
     pub(super) fn held(&mut self, amount: u64) {
         self.open = self.open.saturating_add(amount);
     }
 
-    /// A call that held so much of it has ended.
+    /// Notes that a call which held this amount has ended.
     pub(super) fn let_go(&mut self, amount: u64) {
         self.open = self.open.saturating_sub(amount);
     }
 
-    /// Whether there would be room for an amount without what calls under way hold.
+    /// Whether an amount would fit without the reservations of running calls.
     pub(super) fn may_end(&self, used: u64, amount: u64, most: u64) -> bool {
         used.saturating_sub(self.open).saturating_add(amount) <= most
     }
 
-    /// Notes an amount, whether there is room or not.
+    /// Notes an amount, whether it fits or not.
     pub(super) fn note(&mut self, limit: u64, amount: u64, now_us: i64) -> Mark {
         if let Some(heard) = &mut self.heard {
             heard.used = heard.used.saturating_add(amount);
@@ -212,7 +210,7 @@ impl Count {
                 let now = now_us.div_euclid(*slice_us);
                 *total = total.saturating_add(amount);
                 match slices.back_mut() {
-                    // A clock that goes back does not make anything older than it is.
+                    // A clock that goes back does not make entries older.
                     Some((slice, sum)) if *slice >= now => {
                         *sum = sum.saturating_add(amount);
                         Mark::Slice(*slice)
@@ -234,7 +232,7 @@ impl Count {
         }
     }
 
-    /// What was noted as `held` was `actual` in fact. What has passed since is left as it was.
+    /// Corrects a noted amount from `held` to `actual`. What has passed since is not changed.
     pub(super) fn correct(&mut self, mark: Mark, held: u64, actual: u64) {
         let corrected = |sum: u64| sum.saturating_sub(held).saturating_add(actual);
         if let Some(heard) = &mut self.heard {
@@ -263,14 +261,14 @@ impl Count {
         }
     }
 
-    /// Adds what was used before this process began.
+    /// Adds the use before this process began.
     pub(super) fn seed(&mut self, amount: u64) {
         if let How::Period(period) = &mut self.how {
             period.seed(amount);
         }
     }
 
-    /// When there is room for an amount that is not more than the counter can hold.
+    /// Returns the time when an amount fits that is not larger than the capacity.
     fn room_at(&self, most: u64, limit: u64, amount: u64) -> Option<i64> {
         match &self.how {
             How::Bucket { window_us, out, at_us, .. } => {
@@ -293,7 +291,7 @@ impl Count {
         }
     }
 
-    /// When nothing of it counts any more.
+    /// Returns the time when all use is forgotten.
     pub(super) fn until(&self) -> Option<i64> {
         match &self.how {
             How::Bucket { rate, .. } => self.room_at(0, *rate, 0),
@@ -303,7 +301,7 @@ impl Count {
         }
     }
 
-    /// Whether nothing of it counts at `now`.
+    /// Whether it has no use at `now`.
     pub(super) fn is_idle(&mut self, now_us: i64) -> bool {
         self.pass(now_us);
         match &self.how {
@@ -312,15 +310,15 @@ impl Count {
         }
     }
 
-    /// Whether it may be forgotten. Where others count as well, a period of which it is known what
-    /// was used before is kept, and so is one that has ended: the next one begins with nothing.
+    /// Whether it may be removed. If it is shared, a period with known earlier use is kept, and so
+    /// is an ended one: the next one begins at zero.
     pub(super) fn may_go(&mut self, now_us: i64, shared: bool) -> bool {
         let known = self.period().is_some_and(|period| period.known().is_some());
         !(shared && known) && self.is_idle(now_us)
     }
 
-    /// How much is used at `now`, by all as far as that was heard; of another measure or period
-    /// than its own, nothing.
+    /// Returns the use at `now`, of all instances as far as it is known; zero for another measure
+    /// or period.
     pub(super) fn peek(&mut self, measure: &Measure, now_us: i64) -> u64 {
         self.pass(now_us);
         match (&self.how, *measure) {
@@ -333,8 +331,7 @@ impl Count {
         }
     }
 
-    /// How much there is room for at `now`, for one of so many instances that share the limit; for
-    /// one that counts with the others there is one.
+    /// Returns the capacity left at `now` for one of `instances` that share the limit.
     pub(super) fn room(
         &mut self,
         measure: &Measure,
@@ -356,8 +353,8 @@ impl Count {
         }
     }
 
-    /// What all instances use of it as far as that was heard lately, and what this one uses at
-    /// least.
+    /// Returns the use of all instances as far as it was recently reported, at least that of this
+    /// one.
     pub(super) fn seen(&self, now_us: i64) -> u64 {
         let own = self.used();
         let Some(Heard { used, at_us }) = self.heard else { return own };
@@ -377,14 +374,14 @@ impl Count {
         own.max(all)
     }
 
-    /// Redis says how much all instances use.
+    /// Notes the use of all instances that Redis reports.
     pub(super) fn hear(&mut self, used: u64, now_us: i64) {
         self.heard = Some(Heard { used, at_us: now_us });
     }
 
-    /// Redis says how much they use of the period that began then, and in which life of its data.
-    /// Where these do not say what was used before, it is no more than a part of it: what the log
-    /// tells later is still to be added.
+    /// Notes the use of the period with this start that Redis reports, and the life of its data. If
+    /// the data do not include the earlier use, it is only a part: the use from the log is added
+    /// later.
     pub(super) fn hear_period(&mut self, start_us: i64, used: u64, life: Option<u64>) {
         let at_us = self.touched_us;
         let Some(period) = self.period_from(start_us) else { return };
@@ -397,7 +394,7 @@ impl Count {
         };
     }
 
-    /// The period that is counted, where one is.
+    /// Returns the current period, if there is one.
     pub(super) fn period(&self) -> Option<&Period> {
         match &self.how {
             How::Period(period) => Some(period),
@@ -405,7 +402,7 @@ impl Count {
         }
     }
 
-    /// The same, to be changed, where it is the one that began then.
+    /// Returns the period for changes if it has this start.
     pub(super) fn period_from(&mut self, start: i64) -> Option<&mut Period> {
         match &mut self.how {
             How::Period(period) if period.start_us == start => Some(period),
@@ -413,7 +410,7 @@ impl Count {
         }
     }
 
-    /// How many calls this instance has at once, where that is counted.
+    /// Returns the number of running calls of this instance, if that is counted.
     pub(super) fn at_once(&self) -> Option<u64> {
         match self.how {
             How::AtOnce(now) => Some(now),
@@ -422,7 +419,7 @@ impl Count {
     }
 }
 
-/// The part of one of so many instances. Parts are rounded up.
+/// Returns the share of one instance, rounded up.
 pub(super) fn part(limit: u64, instances: u32) -> u64 {
     limit.div_ceil(u64::from(instances.max(1)))
 }

@@ -1,5 +1,5 @@
-//! Sends what waits to Redis, in batches with a number: Redis remembers the last one, so one whose
-//! answer was lost is sent again and not counted twice.
+//! Sends pending corrections to Redis in numbered batches. Redis remembers the last number, so a
+//! batch whose answer was lost is sent again and not counted twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::shared::{REMEMBERED_MS, Shared};
 use super::spot::{Spot, exact, told};
 use crate::ClusterError;
 
-/// How long it is waited after a batch that could not be sent.
+/// The pause after a batch that could not be sent.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// The batch that is under way, until it is known that it arrived.
+/// The current batch, until its arrival is confirmed.
 #[derive(Debug, Default)]
 pub(super) struct Outbox(Option<Batch>);
 
 impl Shared {
-    /// Sends what is to be sent for as long as this instance lives.
+    /// Sends batches as long as this instance lives.
     pub(crate) async fn flush_for_ever(self: Arc<Self>) {
         loop {
             self.pending.some().await;
@@ -29,7 +29,7 @@ impl Shared {
         }
     }
 
-    /// Sends all that waits. What could not be sent is kept.
+    /// Sends everything that is pending. What cannot be sent stays pending.
     pub(crate) async fn flush(&self) -> Result<(), ClusterError> {
         let mut outbox = self.outbox.lock().await;
         loop {
@@ -87,7 +87,7 @@ impl Shared {
             Spot::Bucket { window_us } => {
                 call.arg(delta.to_string()).arg(window_us).arg(&["", "", ""]);
             }
-            // Under the lock of the counter: a later word is a newer one.
+            // Under the lock of the counter: a later message is newer.
             Spot::AtOnce => {
                 let calls = exact(count.at_once().unwrap_or(0));
                 call.arg(calls).arg(self.number()).arg(&["", "", ""]);
@@ -95,7 +95,7 @@ impl Shared {
         }
     }
 
-    /// Takes in what Redis answered.
+    /// Applies the answer of Redis.
     fn arrived(&self, batch: &Batch, answer: &str) {
         let mut words = answer.split(' ');
         let undone: usize = batch.undos.iter().map(|undo| 1 + undo.asks.len()).sum();

@@ -1,5 +1,4 @@
-//! A reservation that is being made in Redis. Whoever gives it up, or is told no, leaves nothing
-//! behind.
+//! A reservation in progress in Redis. If it is dropped or refused, nothing remains.
 
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use super::spot::{Spot, exact, told};
 use super::{Ask, Held, Measure, Over, Taken};
 use crate::ClusterError;
 
-/// A reservation under way.
+/// A reservation in progress.
 #[derive(Debug)]
 pub(super) struct Going<'a> {
     shared: &'a Arc<Shared>,
@@ -22,22 +21,22 @@ pub(super) struct Going<'a> {
     asks: &'a [Ask],
     counts: Few<Arc<Mutex<Count>>>,
     spots: Vec<Spot>,
-    /// What the script is told of each ask.
+    /// The arguments of the script for each ask.
     words: Vec<[String; 4]>,
-    /// Whether it may have been made, without that it is known.
+    /// Whether it may have been made without confirmation.
     unknown: bool,
-    /// Whether calls at once are noted that were not granted.
+    /// Whether running calls are noted that were not granted.
     noted: bool,
 }
 
-/// What Redis answers.
+/// The answer of Redis.
 #[derive(Debug)]
 pub(super) enum Answer {
     Taken(Vec<Noted>),
     Over(Refused),
 }
 
-/// What was taken of one counter.
+/// The amount taken from one counter.
 #[derive(Debug)]
 pub(super) struct Noted {
     used: u64,
@@ -45,7 +44,7 @@ pub(super) struct Noted {
     life: Option<u64>,
 }
 
-/// What has no room.
+/// The ask that does not fit.
 #[derive(Debug)]
 pub(super) struct Refused {
     index: usize,
@@ -55,7 +54,7 @@ pub(super) struct Refused {
 }
 
 impl<'a> Going<'a> {
-    /// Notes calls at once, and gathers what Redis has to be told.
+    /// Notes running calls and collects the arguments for Redis.
     pub(super) fn begin(shared: &'a Arc<Shared>, now_us: i64, asks: &'a [Ask]) -> Going<'a> {
         let counts = shared.memory.counts(asks, now_us);
         let mut spots = Vec::with_capacity(asks.len());
@@ -72,7 +71,7 @@ impl<'a> Going<'a> {
                 }
                 Spot::Slice { slice_us, .. } => three(slice_us, "", ""),
                 Spot::Bucket { window_us } => three(window_us, exact(ask.limit), ""),
-                // Under the lock of the counter: a later word is a newer one.
+                // Under the lock of the counter: a later message is newer.
                 Spot::AtOnce => {
                     count.note(ask.limit, ask.amount, now_us);
                     three(exact(count.at_once().unwrap_or(0)), shared.number(), "")
@@ -85,7 +84,7 @@ impl<'a> Going<'a> {
         Going { shared, id, now_us, asks, counts, spots, words, unknown: false, noted: true }
     }
 
-    /// Asks Redis.
+    /// Runs the script in Redis.
     pub(super) async fn ask(&mut self) -> Result<Answer, ClusterError> {
         let shared = self.shared;
         let mut call = shared.scripts.reserve.key(shared.link.instances_key());
@@ -97,7 +96,7 @@ impl<'a> Going<'a> {
         }
         self.unknown = true;
         let answer = shared.link.invoke::<String>(&call).await;
-        // Where the breaker is open nothing was sent.
+        // Nothing was sent while the breaker is open.
         self.unknown = !matches!(answer, Err(ClusterError::Open));
         let answer = Answer::read(&answer?, self.asks.len());
         let answer = answer.ok_or_else(|| ClusterError::Failed("answer".to_owned()))?;
@@ -105,7 +104,7 @@ impl<'a> Going<'a> {
         Ok(answer)
     }
 
-    /// It was made.
+    /// Completes a reservation that was made.
     pub(super) fn taken(mut self, noted: Vec<Noted>) -> Held {
         self.noted = false;
         let mut receipt =
@@ -120,7 +119,7 @@ impl<'a> Going<'a> {
         Held { taken, receipt: Some(receipt) }
     }
 
-    /// There is no room.
+    /// Completes a reservation that was refused.
     pub(super) fn over(self, refused: Refused) -> Over {
         let Refused { index, used, until_us, life } = refused;
         let (ask, spot) = (&self.asks[index], self.spots[index]);
@@ -132,7 +131,7 @@ impl<'a> Going<'a> {
         if let Spot::Period { start_us, .. } = spot {
             count.hear_period(start_us, used, life);
         } else {
-            // Calls at once that were asked for are noted until this ends.
+            // The requested running calls are noted until this ends.
             let asked = if spot == Spot::AtOnce { ask.amount } else { 0 };
             count.hear(used.saturating_add(asked), self.now_us);
         }
@@ -160,7 +159,7 @@ impl Drop for Going<'_> {
     }
 }
 
-/// Notes here what was taken in Redis.
+/// Notes in memory what was taken in Redis.
 fn note(
     count: &mut Count,
     ask: &Ask,
@@ -190,7 +189,7 @@ fn note(
     }
 }
 
-/// Up to how much there is room for all together.
+/// Returns the total for all instances.
 fn most(ask: &Ask) -> u64 {
     match ask.measure {
         Measure::Bucket { burst, .. } => burst,
@@ -221,7 +220,7 @@ impl Answer {
                 let (until_us, life) = (words.next()?.parse().ok(), words.next()?.parse().ok());
                 Some(Answer::Over(Refused { index, used, until_us, life }))
             }
-            // It was undone before it was made.
+            // It was cancelled before it was made.
             _ => None,
         }
     }

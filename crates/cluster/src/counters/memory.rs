@@ -1,5 +1,5 @@
-//! The counters of one process: a map in parts, each with a lock of its own that is held for a
-//! look-up only. What is asked together is locked together, in one order for all.
+//! The counters of one process: a sharded map whose locks are held only for look-ups. Counters that
+//! are requested together are locked together, in one order.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -12,15 +12,15 @@ use smallvec::SmallVec;
 use super::count::{Count, Full, part};
 use super::{Ask, Measure, Over, Taken, Used};
 
-/// So many parts the map has.
+/// The number of shards.
 const SHARDS: usize = 64;
-/// So many counters are kept in each. Beyond that those that were asked for longest ago are
-/// forgotten, but for those that hold a reservation.
+/// Most counters of a shard. Beyond that the counters used longest ago are removed, except those
+/// with reservations.
 const SHARD_MAX: usize = 8_192;
 
 type Counts = HashMap<Arc<str>, Arc<Mutex<Count>>, RandomState>;
 type Shard = Mutex<Counts>;
-/// What is asked together is little, and need not be allocated.
+/// Few items, without an allocation.
 pub(super) type Few<T> = SmallVec<[T; 8]>;
 
 /// The counters of one process.
@@ -38,7 +38,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Takes all that is asked for, or nothing, of this instance's share of each limit.
+    /// Reserves all asks or nothing, from this instance's share of each limit.
     pub(super) fn reserve(
         &self,
         now_us: i64,
@@ -81,7 +81,7 @@ impl Memory {
         count.map_or(0, |count| count.lock().peek(measure, now_us))
     }
 
-    /// How much room there is for what is asked for.
+    /// Returns the capacity left for an ask.
     pub(super) fn room(&self, ask: &Ask, instances: u32, now_us: i64) -> u64 {
         let count = self.shard(&ask.counter).lock().get(&ask.counter).cloned();
         match count {
@@ -113,7 +113,7 @@ impl Memory {
         found
     }
 
-    /// Adds what was used of a period before this process began, and gives the counter.
+    /// Adds the use of a period before this process began and returns the counter.
     pub(super) fn seed(
         &self,
         counter: &Arc<str>,
@@ -129,7 +129,7 @@ impl Memory {
         found
     }
 
-    /// Forgets what is idle; `shared` where others count as well.
+    /// Removes idle counters; `shared` if other instances count too.
     pub(super) fn prune(&self, now_us: i64, shared: bool) {
         for shard in &self.shards {
             shard.lock().retain(|_, count| {
@@ -138,7 +138,7 @@ impl Memory {
         }
     }
 
-    /// All counters there are, part by part.
+    /// Visits all counters, shard by shard.
     pub(super) fn each(&self, mut look: impl FnMut(&Arc<str>, &Arc<Mutex<Count>>)) {
         for shard in &self.shards {
             let shard = shard.lock();
@@ -174,10 +174,10 @@ impl Memory {
     }
 }
 
-/// Forgets what is idle, and where that is not enough, an eighth of the rest: so that it is not done
-/// again for the next counter.
+/// Removes idle counters and, if that is not enough, an eighth of the rest, so that the next
+/// counter needs no removal.
 fn make_room(shard: &mut Counts, now_us: i64) {
-    // Whoever has a count got it under the lock of this map, which is ours now.
+    // References to counts are taken under the lock of this map, which is held here.
     shard.retain(|_, count| Arc::strong_count(count) > 1 || !count.lock().is_idle(now_us));
     if shard.len() < SHARD_MAX {
         return;
@@ -200,7 +200,7 @@ fn make_room(shard: &mut Counts, now_us: i64) {
 /// Counts that are locked together.
 pub(super) struct Locked<'a> {
     guards: Few<MutexGuard<'a, Count>>,
-    /// Which guard is that of which count.
+    /// The index of the guard of each count.
     places: Few<usize>,
 }
 
@@ -210,7 +210,7 @@ impl Locked<'_> {
     }
 }
 
-/// Locks all in the order in which they lie in memory, which is the same for everybody.
+/// Locks all counts in the order of their addresses, which is the same for every caller.
 pub(super) fn lock(counts: &[Arc<Mutex<Count>>]) -> Locked<'_> {
     let mut order: Few<usize> = (0..counts.len()).collect();
     order.sort_unstable_by_key(|i| Arc::as_ptr(&counts[*i]));

@@ -1,6 +1,5 @@
-//! What Redis is still to be told: corrections, merged by counter, and reservations of which it is
-//! not known whether they were made. Whoever settles leaves them here and goes on; they are sent by
-//! a task.
+//! Pending messages to Redis: corrections, merged by counter, and reservations of unknown outcome.
+//! A task sends them, so settling does not wait.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,17 +10,17 @@ use tokio::sync::Notify;
 use super::count::Count;
 use super::spot::Spot;
 
-/// Most corrections that wait, each of another counter or another part of a window. Beyond that
-/// they are lost, and what was reserved counts as used.
+/// Most pending corrections, each of another counter or part of a window. Beyond that they are
+/// dropped, and the reserved amounts count as used.
 const CORRECTIONS_MAX: usize = 1 << 18;
-/// Most reservations that wait to be undone. Beyond that the oldest stay as they are.
+/// Most pending cancellations. Beyond that the oldest reservations stay.
 const UNDOS_MAX: usize = 4096;
-/// Most corrections that are sent together.
+/// Most corrections in one batch.
 const BATCH_CORRECTIONS: usize = 256;
-/// Most reservations that are undone together.
+/// Most cancellations in one batch.
 const BATCH_UNDOS: usize = 64;
 
-/// What waits to be sent.
+/// The pending messages.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     waiting: Mutex<Waiting>,
@@ -41,7 +40,7 @@ struct Change {
     count: Arc<Mutex<Count>>,
 }
 
-/// So much more or less of a counter. For calls at once the counter itself says how many.
+/// A correction of a counter. For concurrent calls the counter itself has the number.
 #[derive(Debug)]
 pub(super) struct Correction {
     pub(super) counter: Arc<str>,
@@ -50,17 +49,17 @@ pub(super) struct Correction {
     pub(super) count: Arc<Mutex<Count>>,
 }
 
-/// A reservation that may have been made.
+/// A reservation that may have been made and is to be cancelled.
 #[derive(Debug)]
 pub(super) struct Undo {
     pub(super) id: String,
-    /// When it was asked for.
+    /// The time of the request, in microseconds since 1970.
     pub(super) now_us: i64,
-    /// Which of the asks it was, of which counter, where and how much.
+    /// The asks: index, counter, place and amount.
     pub(super) asks: Vec<(usize, Arc<str>, Spot, u64)>,
 }
 
-/// What is sent together, under one number.
+/// A numbered batch.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) number: u64,
@@ -69,7 +68,7 @@ pub(super) struct Batch {
 }
 
 impl Pending {
-    /// So much more or less was used; nothing of it is lost while there is room.
+    /// Adds a correction; none is lost while there is capacity.
     pub(super) fn correct(&self, more: Correction) {
         let Correction { counter, spot, delta, count } = more;
         let mut waiting = self.waiting.lock();
@@ -91,7 +90,7 @@ impl Pending {
         self.wake.notify_one();
     }
 
-    /// A reservation is to be taken back, if it was made.
+    /// Adds a cancellation of a reservation.
     pub(super) fn undo(&self, undo: Undo) {
         let mut waiting = self.waiting.lock();
         if waiting.undos.len() >= UNDOS_MAX {
@@ -102,12 +101,12 @@ impl Pending {
         self.wake.notify_one();
     }
 
-    /// Waits until there is something to be sent.
+    /// Waits until something is pending.
     pub(super) async fn some(&self) {
         self.wake.notified().await;
     }
 
-    /// Takes what is sent next; none where nothing waits.
+    /// Takes the next batch; `None` if nothing is pending.
     pub(super) fn next(&self, number: impl FnOnce() -> u64) -> Option<Batch> {
         let mut waiting = self.waiting.lock();
         let most = waiting.undos.len().min(BATCH_UNDOS);

@@ -1,7 +1,7 @@
-//! The use of one period: what is known of everybody's, and what this instance used that is not part
-//! of that.
+//! The use of one period: the known use of all instances, and the use of this instance that is not
+//! part of it.
 
-/// The use from one moment to another.
+/// The use of one period.
 #[derive(Debug)]
 pub(super) struct Period {
     pub(super) start_us: i64,
@@ -9,18 +9,18 @@ pub(super) struct Period {
     /// What is known of the use of all instances.
     known: u64,
     told: Told,
-    /// What this instance used beyond what is known; less than nothing where it gave back.
+    /// The use of this instance beyond the known use; negative after corrections.
     own: i128,
-    /// How much of that Redis has not been told yet.
+    /// The part of it that Redis does not know yet.
     owed: i128,
 }
 
-/// Who told what is known.
+/// The source of the known use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
-    /// Nobody: what was used before this process is not known.
+    /// None: the use before this process is unknown.
     Nobody,
-    /// The log entries, or the calendar: it began while this instance counted.
+    /// The log entries, or the calendar: the period began while this instance counted.
     Log,
     /// Redis, whose data had this life.
     Redis(u64),
@@ -31,7 +31,7 @@ impl Period {
         Period { start_us, end_us, known: 0, told: Told::Nobody, own: 0, owed: 0 }
     }
 
-    /// The one after it. It began while we counted: nothing of it was used before that.
+    /// Creates a period that began while this instance counted: nothing was used before.
     pub(super) fn next(start_us: i64, end_us: Option<i64>) -> Period {
         Period { told: Told::Log, ..Period::new(start_us, end_us) }
     }
@@ -40,13 +40,12 @@ impl Period {
         clamped(i128::from(self.known) + self.own)
     }
 
-    /// What is known of the use of all, and who told it; none where nobody did.
+    /// Returns the known use of all and its source; `None` if it is unknown.
     pub(super) fn known(&self) -> Option<(u64, Told)> {
         (self.told != Told::Nobody).then_some((self.known, self.told))
     }
 
-    /// Up to how much one of so many instances may go: its share of what was left when the others
-    /// were heard of last.
+    /// Returns the total for one of `instances`: its share of what was left at the last report.
     pub(super) fn most(&self, limit: u64, instances: u64) -> u64 {
         match limit.checked_sub(self.known) {
             Some(left) => self.known + left.div_ceil(instances),
@@ -58,12 +57,12 @@ impl Period {
         self.own = (self.own + delta).max(-i128::from(self.known));
     }
 
-    /// Redis is to be told of this.
+    /// Adds a change that Redis must learn.
     pub(super) fn owe(&mut self, delta: i128) {
         self.owed += delta;
     }
 
-    /// The log tells what was used before this process began. What Redis told has that in it.
+    /// Adds the use from the log. The use reported by Redis includes it.
     pub(super) fn seed(&mut self, amount: u64) {
         if !matches!(self.told, Told::Redis(_)) {
             self.known = self.known.saturating_add(amount);
@@ -71,14 +70,14 @@ impl Period {
         }
     }
 
-    /// Redis tells what is used, all of it: in this life of its data it knows what was used before.
+    /// Sets the whole use reported by Redis, for this life of its data.
     pub(super) fn hear(&mut self, used: u64, life: u64) {
         self.known = used;
         self.told = Told::Redis(life);
         self.own = self.owed;
     }
 
-    /// Redis was told.
+    /// Notes that Redis knows a change.
     pub(super) fn paid(&mut self, delta: i128) {
         self.owed -= delta;
     }
@@ -111,7 +110,7 @@ mod tests {
     fn what_redis_was_not_told_counts_beside_what_it_said() {
         let mut period = Period::new(0, None);
         period.seed(60);
-        // Alone it used 10, and tells it later.
+        // Alone it used 10 and reports that later.
         period.add(10);
         period.owe(10);
         assert_eq!((period.used(), period.known()), (70, Some((60, Told::Log))));
@@ -120,7 +119,7 @@ mod tests {
         period.paid(10);
         period.hear(75, 1);
         assert_eq!((period.used(), period.known()), (75, Some((75, Told::Redis(1)))));
-        // What the log knows is a part of that.
+        // The use from the log is a part of it.
         period.seed(70);
         assert_eq!(period.used(), 75);
     }

@@ -1,9 +1,8 @@
-//! Counters that all instances share: in Redis, one script takes all that a reservation asks for,
-//! or nothing.
+//! Counters that all instances share in Redis: one script makes a whole reservation, or nothing.
 //!
-//! What was taken is noted in memory as well, so that there is something to go on with when Redis
-//! is away. Calls at once are noted there first: an instance tells Redis how many it has, not how
-//! many more, so nothing has to be renewed, and a word that was lost is made good by the next.
+//! Reservations are noted in memory too, for the time when Redis is unreachable. Running calls are
+//! noted there first: an instance reports their number, not changes of it, so nothing has to be
+//! renewed and the next message replaces a lost one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,10 +20,10 @@ use super::spot::Spot;
 use super::{Ask, Held, Measure, Over, Taken};
 use crate::redis::Link;
 
-/// How long an answer is remembered, in milliseconds.
+/// The time that an answer is remembered, in milliseconds.
 pub(super) const REMEMBERED_MS: u64 = 10_000;
 
-/// What this instance counts together with the others.
+/// The counters that this instance shares with the others.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(super) link: Arc<Link>,
@@ -34,20 +33,20 @@ pub(crate) struct Shared {
     pub(super) scripts: Scripts,
     /// The name of this instance.
     pub(super) instance: String,
-    /// Counts reservations, batches and words about calls at once.
+    /// The sequence number of reservations, batches and reports of running calls.
     sequence: AtomicU64,
-    /// Where the lives begin that this instance gives to data.
+    /// The beginning of the numbers that this instance gives to lives of data.
     lives: u64,
 }
 
-/// What Redis is asked to run.
+/// The scripts.
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) reserve: Script,
     pub(super) settle: Script,
 }
 
-/// Where what is held was noted in Redis, or is to be noted; none where it is only known here.
+/// The place of a reservation in Redis; `None` if it is only known here.
 #[derive(Debug)]
 pub(super) struct Receipt {
     pub(super) shared: Arc<Shared>,
@@ -72,14 +71,14 @@ impl Shared {
         }
     }
 
-    /// Reserves in Redis; where that is not to be had, this instance's share.
+    /// Reserves in Redis, or from this instance's share if Redis is unreachable.
     pub(super) async fn reserve(self: &Arc<Self>, now_us: i64, asks: &[Ask]) -> Result<Held, Over> {
         if self.is_connected() {
             let mut going = Going::begin(self, now_us, asks);
             match going.ask().await {
                 Ok(Answer::Taken(noted)) => return Ok(going.taken(noted)),
                 Ok(Answer::Over(over)) => return Err(going.over(over)),
-                // Perhaps it was made: that it is given up takes it back.
+                // It may have been made: dropping it cancels it.
                 Err(_) => drop(going),
             }
         }
@@ -87,8 +86,8 @@ impl Shared {
         Ok(self.taken_alone(taken, asks))
     }
 
-    /// What was taken without the others is told to them later. Of buckets it is not: they have
-    /// filled up until then.
+    /// Reports reservations made alone to the others later, except those of buckets, which are
+    /// refilled by then.
     fn taken_alone(self: &Arc<Self>, taken: Vec<Taken>, asks: &[Ask]) -> Held {
         let mut noted = Vec::with_capacity(taken.len());
         for (taken, ask) in taken.iter().zip(asks) {
@@ -109,7 +108,7 @@ impl Shared {
         Held { taken, receipt: Some(Receipt { shared: Arc::clone(self), noted }) }
     }
 
-    /// Redis is to be told of so much more or less; for calls at once, how many there are now.
+    /// Adds a change for Redis; for concurrent calls the current number.
     pub(super) fn tell(
         &self,
         counter: &Arc<str>,
@@ -126,15 +125,14 @@ impl Shared {
         self.pending.correct(Correction { counter, spot, delta, count });
     }
 
-    /// Adds what the log says was used before this process began, here and, where nobody did, in
-    /// Redis.
+    /// Adds the use from the log, in memory and, if no instance did so before, in Redis.
     pub(super) fn seed(&self, counter: &Arc<str>, measure: &Measure, amount: u64, now_us: i64) {
         let count = self.memory.seed(counter, measure, amount, now_us);
         self.bring(counter, &count);
     }
 
-    /// Tells Redis again what only this instance knows: how many calls it has at once, and what was
-    /// used of periods. For when it may have lost its data, or taken this instance for dead.
+    /// Reports again what only this instance knows: its running calls and the use of periods, in
+    /// case Redis lost its data or took this instance for dead.
     pub(crate) fn tell_again(&self) {
         self.memory.each(|counter, count| {
             if count.lock().at_once().is_some_and(|calls| calls > 0) {
@@ -160,12 +158,12 @@ impl Shared {
         self.link.is_connected()
     }
 
-    /// Another number than any before.
+    /// Returns a new sequence number.
     pub(super) fn number(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A life that no other data have.
+    /// Returns a new, unique life of data.
     pub(super) fn new_life(&self) -> u64 {
         self.lives.wrapping_add(self.number())
     }
@@ -174,14 +172,14 @@ impl Shared {
         self.link.prefix()
     }
 
-    /// A name in Redis.
+    /// Returns a name in Redis.
     pub(super) fn name(&self, what: &str, which: &str) -> String {
         format!("{}:{what}:{which}", self.prefix())
     }
 }
 
 impl Receipt {
-    /// What was held was more or less in fact.
+    /// Corrects a reservation to the actual use.
     pub(super) fn correct(&self, index: usize, count: &Arc<Mutex<Count>>, held: u64, actual: u64) {
         let Some((counter, Some(spot))) = self.noted.get(index) else { return };
         let delta = i128::from(actual) - i128::from(held);

@@ -1,24 +1,24 @@
-//! Where in Redis something is counted.
+//! Places of counts in Redis.
 
 use super::count::{self, SLICES};
 use super::period::{Period, Told};
 use super::{Ask, Measure};
 
-/// Lua counts in doubles: what is more is not told apart.
+/// Lua numbers are doubles: larger integers are not exact.
 const EXACT_MAX: u64 = 1 << 53;
-/// How long the data of a period are kept after its end, and of one at least.
+/// The time that data of a period are kept after its end, and at least, in milliseconds.
 const AFTER_MS: i64 = 86_400_000;
-/// How long those of one without an end are kept after the last use.
+/// The time that data of a period without end are kept after the last use, in milliseconds.
 const TOTAL_MS: i64 = 400 * AFTER_MS;
 
-/// Where in Redis an amount of a counter is noted.
+/// The place in Redis of an amount of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Spot {
     Period {
         start_us: i64,
         end_us: Option<i64>,
     },
-    /// A part of a sliding window; which one is known when it is noted.
+    /// A part of a sliding window; the part is known when it is noted.
     Slice {
         slice_us: i64,
         slice: i64,
@@ -30,7 +30,7 @@ pub(super) enum Spot {
 }
 
 impl Spot {
-    /// Where what is asked for would be noted. A period that has ended is not opened again.
+    /// Returns the place for an ask. An ended period is not reopened.
     pub(super) fn of(ask: &Ask, period: Option<&Period>) -> Spot {
         match ask.measure {
             Measure::Bucket { window, .. } => {
@@ -48,7 +48,7 @@ impl Spot {
         }
     }
 
-    /// The same at the slice that was noted.
+    /// Returns the place with the slice that was noted.
     pub(super) fn at(self, noted: Option<i64>) -> Spot {
         match (self, noted) {
             (Spot::Slice { slice_us, .. }, Some(slice)) => Spot::Slice { slice_us, slice },
@@ -56,7 +56,7 @@ impl Spot {
         }
     }
 
-    /// The name of its data.
+    /// Returns the name of the data.
     pub(super) fn name(&self, prefix: &str, counter: &str) -> String {
         match self {
             Spot::Period { start_us, .. } => format!("{prefix}:count:{counter}:from:{start_us}"),
@@ -68,7 +68,7 @@ impl Spot {
         }
     }
 
-    /// How the scripts call its measure.
+    /// Returns the letter of the measure in the scripts.
     pub(super) fn letter(&self) -> &'static str {
         match self {
             Spot::Period { .. } => "p",
@@ -78,7 +78,7 @@ impl Spot {
         }
     }
 
-    /// How long the data of a period are to be kept, in milliseconds.
+    /// Returns the time that data of a period are kept, in milliseconds.
     pub(super) fn life_ms(&self, now_us: i64) -> i64 {
         match self {
             Spot::Period { end_us: Some(end), .. } => {
@@ -89,8 +89,8 @@ impl Spot {
     }
 }
 
-/// What is told of the use of a period before: how much, and in which life of the data that was
-/// heard; both are empty where nothing is known, and the life where the log told it.
+/// Returns the earlier use of a period and the life of the data from which it is known; both empty
+/// if it is unknown, the life empty if it is from the log.
 pub(super) fn told(period: Option<&Period>) -> [String; 2] {
     match period.and_then(Period::known) {
         Some((known, Told::Redis(life))) => [exact(known).to_string(), life.to_string()],
@@ -99,7 +99,7 @@ pub(super) fn told(period: Option<&Period>) -> [String; 2] {
     }
 }
 
-/// A number as the scripts can count with it.
+/// Caps a number at what the scripts can represent.
 pub(super) fn exact(n: u64) -> u64 {
     n.min(EXACT_MAX)
 }

@@ -1,5 +1,4 @@
-//! From a rule as it is written to one that judges calls; what could never match is refused with
-//! its place.
+//! Compiles rules; conditions that can never hold are refused with their path.
 
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
@@ -16,16 +15,16 @@ use crate::{ErrorClass, Faults, matching::is_token};
 const TEXT_MAX: usize = 1024;
 /// Most values in a list.
 const LIST_MAX: usize = 100;
-/// How large a pattern may become when it is compiled.
+/// Largest compiled pattern, in bytes.
 const REGEX_MAX: usize = 256 << 10;
 
-/// A rule, ready to judge calls.
+/// A compiled rule.
 #[derive(Debug)]
 pub struct CompiledRule {
     /// The rule.
     pub rule: Rule,
     node: Node,
-    /// For which calls it may fire at all.
+    /// The calls on which it may fire.
     may: May,
     wants_body: bool,
     wants_events: bool,
@@ -33,11 +32,14 @@ pub struct CompiledRule {
 }
 
 impl CompiledRule {
-    /// Below this a status is no error.
+    /// Statuses from this on are errors.
     pub(super) const FAILED_FROM: u16 = 400;
 
-    /// Compiles a rule, or tells what is wrong with it, with the place in it
-    /// (`conditions.all[1].value`).
+    /// Compiles a rule.
+    ///
+    /// # Errors
+    ///
+    /// Returns the invalid fields with their paths (`conditions.all[1].value`).
     pub fn compile(rule: Rule) -> Result<CompiledRule, Faults> {
         let mut reader = Compiler { faults: rule.faults(), tests: 0 };
         let node = reader.node(&rule.conditions, "conditions", 1);
@@ -55,24 +57,25 @@ impl CompiledRule {
         faults.none_or(compiled)
     }
 
-    /// Whether it may fire on a call of this status and class, whatever else is known of it. The
-    /// quickest way past most rules.
+    /// Whether it may fire on a call with this status and class, whatever else is known. This check
+    /// excludes most rules quickly.
     pub fn may_fire(&self, status: Option<u16>, class: Option<ErrorClass>) -> bool {
         self.may.has(status, class)
     }
 
-    /// Whether a call of this status and class is anything to it: it may fire, or counts the calls
-    /// about which it does not.
+    /// Whether a call with this status and class concerns it: it may fire, or counts the call as a
+    /// miss.
     pub fn concerns(&self, status: Option<u16>, class: Option<ErrorClass>) -> bool {
         self.rule.counts_misses() || self.may_fire(status, class)
     }
 
-    /// Whether the conditions hold for what is known of a call. What is not known does not hold.
+    /// Whether the conditions hold for what is known of a call. Tests of unknown values do not
+    /// hold.
     pub fn judge(&self, seen: &Observation<'_>) -> bool {
         self.may_fire(seen.status, seen.class) && self.judge_reading(&Reading::of(*seen))
     }
 
-    /// The same, where several rules look at one call.
+    /// Does the same with a shared reading, for several rules on one call.
     pub fn judge_reading(&self, of: &Reading<'_>) -> bool {
         self.may_fire(of.seen.status, of.seen.class) && self.node.holds(of) == Some(true)
     }
@@ -83,27 +86,27 @@ impl CompiledRule {
         self.node.holds(of) == Some(true)
     }
 
-    /// Whether an answer that is no failure may be anything to it.
+    /// Whether successful answers may concern it.
     pub fn concerns_answers(&self) -> bool {
         self.concerns_answers
     }
 
-    /// Whether it looks at bodies.
+    /// Whether it tests bodies.
     pub fn wants_body(&self) -> bool {
         self.wants_body
     }
 
-    /// Whether it looks at the events of streams.
+    /// Whether it tests events of streams.
     pub fn wants_events(&self) -> bool {
         self.wants_events
     }
 }
 
-/// Where and why nothing can meet the conditions, as far as that can be seen.
+/// Adds a fault for conditions that can never hold, as far as that can be determined.
 fn contradictions(node: &Node, place: &str, faults: &mut Faults) {
     let words = "can never match: its conditions contradict each other";
     if let Node::All(all) = node {
-        // Latencies between two bounds of which the upper one is the lower one.
+        // Latencies between bounds that exclude each other.
         let mut bounds = (f64::MIN, f64::MAX);
         for node in all {
             if let Node::Is(Check::Latency(order, value)) = node {
@@ -134,13 +137,13 @@ fn contradictions(node: &Node, place: &str, faults: &mut Faults) {
     }
 }
 
-/// Goes through conditions, and notes what is wrong.
+/// Compiles conditions and collects faults.
 struct Compiler {
     faults: Faults,
     tests: usize,
 }
 
-/// Stands where there was a fault: the rule is refused anyway.
+/// A placeholder after a fault: the rule is refused anyway.
 fn nothing() -> Check {
     Check::Status(Statuses::EMPTY)
 }
@@ -189,14 +192,14 @@ impl Compiler {
     }
 }
 
-/// What is wrong with a test: which member, and what.
+/// A fault of a test: the member and the message.
 type Wrong = (&'static str, String);
 
 fn wrong<T>(member: &'static str, words: impl Into<String>) -> Result<T, Wrong> {
     Err((member, words.into()))
 }
 
-/// One thing about a call, ready to be looked at.
+/// Compiles a single test.
 fn check(test: &Test) -> Result<Check, Wrong> {
     let named = matches!(test.subject, Subject::JsonPath | Subject::Header);
     match &test.name {
@@ -290,7 +293,7 @@ fn classes(test: &Test) -> Result<Classes, Wrong> {
     Ok(Classes::of(|class| list.contains(&class) == is_in))
 }
 
-/// The values that a test compares with: one, or a list where the operator wants one.
+/// Returns the values of a test: one, or a list if the operator needs one.
 fn values(test: &Test) -> Result<&[Value], Wrong> {
     if !matches!(test.operator, Operator::In | Operator::NotIn) {
         return match &test.value {
@@ -360,7 +363,7 @@ fn pattern(pattern: &str) -> Result<Regex, Wrong> {
     }
 }
 
-/// What values of a header, or in JSON, must be like.
+/// Compiles the comparison with values of a header or in JSON.
 fn found(test: &Test) -> Result<Found, Wrong> {
     if let Some(order) = order(test.operator) {
         return Ok(Found::Number(order, number(test)?));
@@ -374,7 +377,7 @@ fn found(test: &Test) -> Result<Found, Wrong> {
         },
         Operator::Equals | Operator::In | Operator::NotEquals | Operator::NotIn => {
             let list = match (test.subject, test.operator, &test.value) {
-                // In JSON, nothing is a value too.
+                // In JSON, null is a value too.
                 (Subject::JsonPath, Operator::Equals | Operator::NotEquals, null @ Value::Null) => {
                     std::slice::from_ref(null)
                 }
@@ -397,7 +400,7 @@ fn found(test: &Test) -> Result<Found, Wrong> {
 }
 
 fn path(path: &str) -> Result<JsonPath, Wrong> {
-    // Every one of these multiplies the work by the size of the document.
+    // Each of these multiplies the work by the size of the document.
     if path.matches("..").count() > 2 || path.matches('$').count() > 1 {
         return wrong("name", "may descend (`..`) at most twice, and begin (`$`) once");
     }

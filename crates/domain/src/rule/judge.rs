@@ -1,5 +1,5 @@
-//! Whether conditions hold for a call. What is not known holds as little as its opposite: a rule
-//! about the body does not fire on a call without one, not even under `not`.
+//! Evaluates conditions. Tests of unknown values hold as little as their negations: a rule about
+//! the body does not fire on a call without one, not even under `not`.
 
 use regex::Regex;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::{
     sets::{Classes, May, Statuses},
 };
 
-/// Conditions, ready to judge.
+/// Compiled conditions.
 #[derive(Debug)]
 pub(super) enum Node {
     All(Vec<Node>),
@@ -19,7 +19,7 @@ pub(super) enum Node {
     Is(Check),
 }
 
-/// One thing about a call, ready to be looked at.
+/// A compiled test.
 #[derive(Debug)]
 pub(super) enum Check {
     Status(Statuses),
@@ -32,7 +32,7 @@ pub(super) enum Check {
     Event(Text),
 }
 
-/// How numbers stand to each other.
+/// The order of two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Greater,
@@ -41,7 +41,7 @@ pub(super) enum Order {
     LessOrEqual,
 }
 
-/// What a text must be like.
+/// A comparison with text.
 #[derive(Debug)]
 pub(super) enum Text {
     Equals(String),
@@ -52,25 +52,25 @@ pub(super) enum Text {
     Not(Box<Text>),
 }
 
-/// What values that may be there must be like.
+/// A comparison with optional values.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// They are there at all, or not.
+    /// Whether there are values.
     Exists(bool),
-    /// One of them is one of these.
+    /// One value is one of these.
     OneOf(Vec<Value>),
-    /// None of them is one of these.
+    /// No value is one of these.
     NoneOf(Vec<Value>),
-    /// One of them is such a number.
+    /// One value is a number in this order.
     Number(Order, f64),
-    /// One of them is such a text.
+    /// One value is a text like this.
     Text(Text),
-    /// None of them is such a text.
+    /// No value is a text like this.
     NoText(Text),
 }
 
 impl Node {
-    /// Whether it holds; none where that is not known.
+    /// Whether it holds; `None` if that is unknown.
     pub(super) fn holds(&self, of: &Reading<'_>) -> Option<bool> {
         match self {
             Node::All(all) => every(all.iter().map(|node| node.holds(of)), false),
@@ -80,7 +80,7 @@ impl Node {
         }
     }
 
-    /// For which calls it may hold, and for which it may be known not to.
+    /// Returns the calls for which it may hold, and those for which it may be known not to hold.
     pub(super) fn may(&self) -> (May, May) {
         match self {
             Node::All(all) => all
@@ -111,7 +111,7 @@ impl Node {
         }
     }
 
-    /// Whether anything in it is like that.
+    /// Whether any test in it satisfies `like`.
     pub(super) fn has(&self, like: fn(&Check) -> bool) -> bool {
         match self {
             Node::All(nodes) | Node::Any(nodes) => nodes.iter().any(|node| node.has(like)),
@@ -121,7 +121,8 @@ impl Node {
     }
 }
 
-/// `decisive` as soon as one is that; the opposite where all are; otherwise it is not known.
+/// Returns `decisive` if one item has that value, the opposite if all have the opposite, and
+/// otherwise `None`.
 fn every(all: impl Iterator<Item = Option<bool>>, decisive: bool) -> Option<bool> {
     let mut known = true;
     for one in all {
@@ -148,7 +149,7 @@ impl Check {
                 return found.holds(|| nodes.iter().copied());
             }
             Check::Header(name, found) => {
-                // Without an answer there is nothing that a header could be missing from.
+                // Without an answer no header can be missing.
                 seen.status?;
                 let mut values: Vec<Value> = Vec::new();
                 seen.headers?.each(name, &mut |value| {
@@ -161,7 +162,7 @@ impl Check {
 }
 
 impl Found {
-    /// Whether it holds for these values; none where there are none that could be looked at.
+    /// Whether it holds for these values; `None` if there are no values that can be compared.
     fn holds<'v, I: Iterator<Item = &'v Value>>(&self, values: impl Fn() -> I) -> Option<bool> {
         if let Found::Exists(wanted) = self {
             return Some(values().next().is_some() == *wanted);
@@ -182,7 +183,7 @@ impl Found {
     }
 }
 
-/// Whether two values are the same: numbers by what they are worth, a number and the text of it too.
+/// Whether two values are equal: numbers by value, also a number and its text.
 fn same(one: &Value, other: &Value) -> bool {
     if one == other {
         return true;
@@ -223,7 +224,7 @@ impl Text {
         }
     }
 
-    /// The same of a value: what is no text is looked at as it is written.
+    /// Does the same for a JSON value; values other than strings are compared as they are written.
     fn holds_of(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => self.holds(text),

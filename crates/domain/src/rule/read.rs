@@ -1,4 +1,4 @@
-//! Conditions as people write them, read with the place of every fault.
+//! Reads conditions and reports faults with their paths.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -7,13 +7,16 @@ use super::{Condition, Test};
 use crate::{Fault, Faults};
 
 impl Condition {
-    /// How deep conditions may be nested.
+    /// Deepest nesting of conditions.
     pub const DEPTH_MAX: usize = 8;
     /// Most tests of one rule.
     pub const TESTS_MAX: usize = 64;
 
-    /// Reads conditions strictly; a fault's field is the place in them
-    /// (`conditions.all[1].operator`).
+    /// Reads conditions strictly.
+    ///
+    /// # Errors
+    ///
+    /// Returns the faults; their fields are paths (`conditions.all[1].operator`).
     pub fn read(value: &Value) -> Result<Condition, Faults> {
         condition(value, "conditions", 1).map_err(|fault| Faults(vec![fault]))
     }
@@ -71,7 +74,7 @@ fn test(value: &Value, place: &str) -> Result<Test, Fault> {
     })
 }
 
-/// A member whose value is one of a few words.
+/// Reads a member with one of a few values.
 fn word<T: DeserializeOwned>(value: &Value, place: &str, member: &str) -> Result<T, Fault> {
     let place = format!("{place}.{member}");
     let word = &value[member];

@@ -1,5 +1,4 @@
-//! Ready-made rules: what has proved itself with each provider, as one file of data. An
-//! administrator copies one, and changes it.
+//! Ready-made rules for providers, as one file of data, for administrators to copy and change.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -8,36 +7,36 @@ use serde::{Deserialize, Deserializer, de::Error};
 use super::{Action, Condition, Rule, Threshold};
 use crate::{Provider, RuleId, UpstreamId, UserId};
 
-/// The data. Compiled in, so that it is as old as the program that reads it.
+/// The data, compiled in so that it matches the program.
 const FILE: &str = include_str!("../../presets/rules.json");
 
-/// A rule that somebody may copy.
+/// A ready-made rule.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadyMade {
-    /// By which it is named; lowercase.
+    /// The name; lowercase.
     pub name: String,
-    /// For whose upstreams; for all where none is named.
+    /// The provider whose upstreams it is for; all providers if `None`.
     pub provider: Option<Provider>,
-    /// What it does, in a line.
+    /// The title, one line.
     pub title: String,
-    /// What a call must be like.
+    /// The conditions.
     pub conditions: Condition,
-    /// How often that must happen.
+    /// The threshold.
     #[serde(default, deserialize_with = "threshold")]
     pub threshold: Option<Threshold>,
-    /// What is done then.
+    /// The actions.
     pub actions: Vec<Action>,
-    /// How long that lasts, in seconds.
+    /// The duration of the actions, in seconds.
     #[serde(default)]
     pub lasts_seconds: Option<u64>,
-    /// How long it is quiet about the same key, in seconds.
+    /// The time in which it ignores the same key after firing, in seconds.
     #[serde(default)]
     pub cool_down_seconds: u64,
 }
 
 impl ReadyMade {
-    /// The rule, for one upstream or for all.
+    /// Returns the rule, for one upstream or for all.
     pub fn rule(&self, id: RuleId, owner: UserId, upstream: Option<UpstreamId>) -> Rule {
         Rule {
             id,
@@ -67,7 +66,7 @@ impl Rule {
     }
 }
 
-/// A threshold with its window in seconds, as people write it.
+/// Reads a threshold with its window in seconds.
 fn threshold<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Threshold>, D::Error> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -1,18 +1,18 @@
-//! For which statuses and classes conditions may hold at all: enough to see that a rule can never
-//! match, and to pass over most rules with one look.
+//! Sets of statuses and classes for which conditions may hold: enough to recognise rules that can
+//! never match, and to skip most rules quickly.
 
 use crate::ErrorClass;
 
 /// Statuses have three digits on the wire, whatever they mean.
 const STATUSES: u16 = 1000;
-/// Where having no status stands in the set.
+/// The position of "no status" in the set.
 const NONE: usize = STATUSES as usize;
 
 /// A set of statuses, and of having none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Statuses([u64; 16]);
 
-/// Where calls that are no failure stand in a set of classes.
+/// The bit of successful calls in a set of classes.
 const NO_CLASS: u16 = 1 << ErrorClass::ALL.len();
 const EVERY_CLASS: u16 = (NO_CLASS << 1) - 1;
 
@@ -42,13 +42,13 @@ impl Statuses {
         Self(std::array::from_fn(|i| self.0[i] | other.0[i]))
     }
 
-    /// Whether no answer is in it: those have a status from 100 to 599.
+    /// Whether it contains no possible answer: statuses are from 100 to 599.
     pub(super) fn is_empty(&self) -> bool {
         (100..600).all(|status| !self.has(Some(status))) && !self.has(None)
     }
 }
 
-/// A set of classes of failures, and of being none.
+/// A set of classes of failures, including "no failure".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Classes(u16);
 
@@ -66,7 +66,7 @@ impl Classes {
     }
 }
 
-/// For which calls conditions may hold: never too few, often too many.
+/// The calls for which conditions may hold: a superset of those for which they do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct May {
     statuses: Statuses,

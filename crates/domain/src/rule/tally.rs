@@ -1,22 +1,21 @@
-//! Counting towards a threshold, and being quiet for a while after a rule fired: one count, for
-//! attempts as they are made and for those of the past.
+//! Counts attempts towards thresholds and keeps rules quiet after they fired; used for live
+//! attempts and for past ones.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::{Per, Rule, Threshold};
 use crate::{ProviderKeyId, UpstreamId};
 
-/// Whose attempt a rule looks at.
+/// The subject of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempted {
-    /// The upstream that was asked.
+    /// The upstream.
     pub upstream: UpstreamId,
-    /// The provider key that was used; none where the upstream needs none.
+    /// The provider key; `None` if the upstream has no keys.
     pub key: Option<ProviderKeyId>,
 }
 
-/// What rules have counted so far, for keys and upstreams. An attempt is observed once by each rule,
-/// whatever the rule looks at in it.
+/// The counts of all rules by key and upstream. Each rule observes an attempt once.
 #[derive(Debug)]
 pub struct Tallies {
     /// Most keys and upstreams that are remembered.
@@ -24,7 +23,7 @@ pub struct Tallies {
     tallies: HashMap<Place, Tally>,
 }
 
-/// What one tally is about. A rule that was changed counts anew.
+/// The subject of one count. A changed rule counts anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Place {
     rule: i64,
@@ -32,39 +31,39 @@ struct Place {
     about: About,
 }
 
-/// Whose attempts count together.
+/// The attempts that count together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum About {
     Key(i64),
     Upstream(i64),
 }
 
-/// How often the conditions of one rule were met lately, by the attempts that count together.
+/// The recent attempts of one rule that count together.
 #[derive(Debug, Default)]
 struct Tally {
-    /// Of the last attempts: when each was, and whether it met the conditions. Where a time is what
-    /// counts, only those that did.
+    /// The times of the last attempts, and whether each met the conditions. For thresholds by time,
+    /// only those that did.
     attempts: VecDeque<(i64, bool)>,
     met: u32,
-    /// Until when the rule is quiet.
+    /// The time until which the rule is quiet.
     quiet_until: i64,
     touched: i64,
 }
 
 impl Rule {
-    /// Whether anything must be remembered to know when it fires.
+    /// Whether the rule needs a count to decide when it fires.
     pub fn counts(&self) -> bool {
         self.threshold.is_some() || !self.cool_down.is_zero()
     }
 
-    /// Whether attempts that do not meet its conditions matter to it.
+    /// Whether attempts that do not meet its conditions count too.
     pub fn counts_misses(&self) -> bool {
         self.threshold.is_some_and(|threshold| threshold.last.is_some())
     }
 }
 
 impl Attempted {
-    /// A number that is the same for all attempts that count together for `rule`.
+    /// Returns a number that is the same for all attempts that count together for `rule`.
     pub fn together(&self, rule: &Rule) -> u64 {
         let about = match self.counted_by(rule) {
             About::Key(id) | About::Upstream(id) => id,
@@ -85,12 +84,12 @@ impl Attempted {
 }
 
 impl Tallies {
-    /// Nothing is counted yet, and never more than `most` keys and upstreams are remembered.
+    /// Creates empty counts for at most `most` keys and upstreams.
     pub fn new(most: usize) -> Self {
         Self { most: most.max(1), tallies: HashMap::new() }
     }
 
-    /// How many keys and upstreams are remembered.
+    /// Returns the number of remembered keys and upstreams.
     pub fn len(&self) -> usize {
         self.tallies.len()
     }
@@ -100,7 +99,8 @@ impl Tallies {
         self.tallies.is_empty()
     }
 
-    /// Observes one attempt, which met the conditions of `rule` or did not. Whether the rule fires.
+    /// Observes one attempt, which met the conditions of `rule` or not; returns whether the rule
+    /// fires.
     pub fn observe(&mut self, rule: &Rule, of: Attempted, met: bool, now_us: i64) -> bool {
         let place = |about| Place { rule: rule.id.0, version: rule.version, about };
         let reached = match &rule.threshold {
@@ -108,7 +108,7 @@ impl Tallies {
             Some(_) if !met && !rule.counts_misses() => false,
             Some(threshold) => {
                 let at = place(of.counted_by(rule));
-                // Misses of a key of which nothing is known yet need not be remembered.
+                // Misses of a key without a count need not be remembered.
                 if !met && !self.tallies.contains_key(&at) {
                     return false;
                 }
@@ -118,7 +118,7 @@ impl Tallies {
         if !reached || rule.cool_down.is_zero() {
             return reached;
         }
-        // It is quiet about the key, whoever's attempts count together.
+        // It is quiet about the key, whatever attempts count together.
         let tally = self.tally(place(of.about()), now_us);
         let quiet = now_us < tally.quiet_until;
         if !quiet {
@@ -128,7 +128,7 @@ impl Tallies {
         !quiet
     }
 
-    /// At which of these attempts, the oldest first, `rule` would have fired.
+    /// Returns the attempts, in order of time, at which `rule` would have fired.
     pub fn replay(
         rule: &Rule,
         attempts: impl IntoIterator<Item = (Attempted, bool, i64)>,
@@ -138,10 +138,11 @@ impl Tallies {
         attempts.map(|(of, met, at_us)| tallies.observe(rule, of, met, at_us)).collect()
     }
 
-    /// Most keys and upstreams of which all rules together remember something.
+    /// Most keys and upstreams with counts, over all rules.
     pub const MOST: usize = 100_000;
 
-    /// The tally of a place. When there is no more room, what was touched longest ago goes.
+    /// Returns the count of a subject. When there is no capacity left, the counts used longest ago
+    /// are removed.
     fn tally(&mut self, place: Place, now_us: i64) -> &mut Tally {
         if self.tallies.len() >= self.most && !self.tallies.contains_key(&place) {
             let mut touched: Vec<i64> = self.tallies.values().map(|tally| tally.touched).collect();
@@ -164,8 +165,7 @@ impl Tallies {
 }
 
 impl Tally {
-    /// Notes an attempt, and tells whether the threshold is reached by it. Then the count begins
-    /// anew.
+    /// Notes an attempt and returns whether it reaches the threshold; then the count begins anew.
     fn note(&mut self, threshold: &Threshold, met: bool, now_us: i64) -> bool {
         match (threshold.last, threshold.window) {
             (Some(last), _) => {
