@@ -6,6 +6,7 @@
 pub mod alerts;
 pub mod audit;
 pub mod breakers;
+pub mod history;
 pub mod id_counters;
 pub mod journal_positions;
 pub mod key_standings;
@@ -36,3 +37,8 @@ pub mod tombstones;
 pub mod upstreams;
 pub mod usage_statistics;
 pub mod users;
+
+/// The list of a column that older versions in the history do not have.
+fn no_list() -> String {
+    "[]".to_owned()
+}

@@ -1,10 +1,10 @@
 //! Secrets that providers gave us, sealed.
 
 use sea_orm::entity::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One row of `provider_keys`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, DeriveEntityModel)]
 #[sea_orm(table_name = "provider_keys")]
 pub struct Model {
     /// Its id.
@@ -40,6 +40,9 @@ pub struct Model {
     pub fingerprint: Option<String>,
     /// What people noted.
     pub note: String,
+    /// Labels, as JSON.
+    #[serde(default = "crate::no_list")]
+    pub tags: String,
     /// When it was made.
     pub created_us: i64,
     /// When it was last changed.

@@ -1,10 +1,10 @@
 //! Who could answer a route. That the upstream exists is checked when the catalog is compiled.
 
 use sea_orm::entity::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One row of `route_targets`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, DeriveEntityModel)]
 #[sea_orm(table_name = "route_targets")]
 pub struct Model {
     /// Of which route.

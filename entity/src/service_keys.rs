@@ -1,10 +1,10 @@
 //! Secrets that we gave callers: digests only.
 
 use sea_orm::entity::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One row of `service_keys`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, DeriveEntityModel)]
 #[sea_orm(table_name = "service_keys")]
 pub struct Model {
     /// Its id.
@@ -38,6 +38,9 @@ pub struct Model {
     pub previous_digest: Option<Vec<u8>>,
     /// From when on the key before the rotation is not accepted.
     pub previous_until_us: Option<i64>,
+    /// Labels, as JSON.
+    #[serde(default = "crate::no_list")]
+    pub tags: String,
     /// When it was made.
     pub created_us: i64,
     /// When it was last changed.

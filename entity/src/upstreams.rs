@@ -1,10 +1,10 @@
 //! Configured places to send calls.
 
 use sea_orm::entity::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One row of `upstreams`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, DeriveEntityModel)]
 #[sea_orm(table_name = "upstreams")]
 pub struct Model {
     /// Its id.
@@ -56,6 +56,9 @@ pub struct Model {
     pub ask_usage: bool,
     /// How its pool is used: a JSON object.
     pub policy: String,
+    /// Labels, as JSON.
+    #[serde(default = "crate::no_list")]
+    pub tags: String,
     /// When it was made.
     pub created_us: i64,
     /// When it was last changed.

@@ -25,6 +25,8 @@ mod m20261129_191700_log_details;
 mod m20261129_193300_refused_keys;
 mod m20261129_193700_list_indexes;
 mod m20261129_195100_statistics_names;
+mod m20261129_224500_history;
+mod m20261129_225500_tags;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_193700_list_indexes::Migration),
             Box::new(m20261129_193300_refused_keys::Migration),
             Box::new(m20261129_195100_statistics_names::Migration),
+            Box::new(m20261129_224500_history::Migration),
+            Box::new(m20261129_225500_tags::Migration),
         ]
     }
 }

@@ -34,6 +34,7 @@ pub mod rule;
 pub mod seed;
 pub mod service_key;
 pub mod snapshot;
+pub mod tags;
 pub mod upstream;
 pub mod work;
 

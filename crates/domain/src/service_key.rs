@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::{
     Access, Faults, KeyFault, ServiceKeyId, Upstream, UpstreamId, UserId, access::canonical,
-    model_pattern,
+    model_pattern, tags,
 };
 
 /// A secret that we gave to a caller; only its digest is stored.
@@ -37,6 +37,8 @@ pub struct ServiceKey {
     pub access: Access,
     /// The key before rotation, which is accepted for some time.
     pub previous: Option<PreviousKey>,
+    /// Labels by which people find it.
+    pub tags: Vec<String>,
 }
 
 /// The previous key after a rotation.
@@ -73,6 +75,7 @@ impl ServiceKey {
             allowed_models: Vec::new(),
             access: Access::default(),
             previous: None,
+            tags: Vec::new(),
         }
     }
 
@@ -87,6 +90,7 @@ impl ServiceKey {
                 faults.add(format!("allowed_models[{i}]"), words);
             }
         }
+        faults.0.extend(tags::faults(&self.tags).0);
         faults.0.extend(self.access.faults().0);
         faults
     }

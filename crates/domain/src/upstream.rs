@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BaseUrl, Dialect, Fault, Faults, KeyPlacement, ModelProfile, PoolPolicy, Preset, ProfileRule,
-    Provider, Target, UpstreamId, UserId,
+    Provider, Target, UpstreamId, UserId, tags,
 };
 
 /// A configured place to send calls: provider, address, timeouts. Its keys stand beside it in
@@ -59,6 +59,8 @@ pub struct Upstream {
     pub ask_usage: bool,
     /// The policy of the key pool.
     pub policy: PoolPolicy,
+    /// Labels by which people find it.
+    pub tags: Vec<String>,
 }
 
 impl Upstream {
@@ -92,6 +94,7 @@ impl Upstream {
             model_profiles: Vec::new(),
             ask_usage: true,
             policy: PoolPolicy::default(),
+            tags: Vec::new(),
         }
     }
 
@@ -148,6 +151,7 @@ impl Upstream {
         if self.models.iter().any(|m| m.is_empty() || m.len() > 256) {
             faults.add("models", "each must be 1 to 256 bytes");
         }
+        faults.0.extend(tags::faults(&self.tags).0);
         self.timeouts.faults(&mut faults);
         for (i, rule) in self.header_rules.iter().enumerate() {
             if let Some(message) = rule.fault() {

@@ -2,7 +2,7 @@
 
 use domain::Faults;
 use serde::{Deserialize, Serialize};
-use store::{Listed, Page, Sort, SortBy};
+use store::{Listed, Page, Sort, SortBy, TagFilter};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::ApiError;
@@ -61,6 +61,33 @@ impl From<Order> for Sort {
             Order::UpdatedAtDown => (SortBy::UpdatedAt, true),
         };
         Sort { by, descending }
+    }
+}
+
+/// Which part of a list is wanted whose items have tags.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaggedQuery {
+    /// Only items with this tag.
+    tag: Option<String>,
+    /// Where the page before ended: its `next_cursor`.
+    cursor: Option<String>,
+    /// At most this many items.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// Only items with these characters in their name.
+    search: Option<String>,
+    /// The order; `-` in front turns it round.
+    #[param(inline)]
+    sort: Option<Order>,
+}
+
+impl TaggedQuery {
+    /// What the list is confined to, and the page it means.
+    pub(crate) fn split(self) -> Result<(TagFilter, Page), ApiError> {
+        let Self { tag, cursor, limit, search, sort } = self;
+        Ok((TagFilter { tag }, ListQuery { cursor, limit, search, sort }.page()?))
     }
 }
 

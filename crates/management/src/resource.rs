@@ -4,9 +4,54 @@
 use auth::Actor;
 use axum::{Json as Answer, http::StatusCode};
 use domain::{Faults, UserId};
-use store::{Kind, Page, Resource, Stored};
+use store::{Kind, Page, Resource, Stored, Version};
 
-use crate::{api::Created, app::Management, error::ApiError, etags::IfMatch, listing::ListOf};
+use crate::{
+    api::Created,
+    app::Management,
+    error::ApiError,
+    etags::IfMatch,
+    listing::{ListOf, PageQuery},
+};
+
+/// Names what a resource was like after a change: a type for each, so that the description names it.
+macro_rules! version {
+    ($Name:ident of $Shown:ty) => {
+        /// What a resource was like after a change.
+        #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+        pub(crate) struct $Name {
+            /// The number of the change; it grows with each change of the configuration.
+            revision: i64,
+            /// The moment of the change.
+            at: chrono::DateTime<chrono::Utc>,
+            /// Who changed it: a person's name, or `system`.
+            actor: String,
+            /// What was done, as the audit trail calls it: `created`, `edited`, `deleted`, …
+            action: String,
+            /// Whether the resource was deleted.
+            deleted: bool,
+            /// The resource after the change, without secrets and without what is only observed of it;
+            /// `null` where it was deleted, or where this version of the gateway cannot read it.
+            resource: Option<$Shown>,
+        }
+
+        impl<R: store::Resource> From<store::Version<R>> for $Name
+        where
+            $Shown: From<store::Stored<R>>,
+        {
+            fn from(version: store::Version<R>) -> Self {
+                Self {
+                    revision: version.revision.0,
+                    at: version.at,
+                    actor: version.actor,
+                    action: version.action,
+                    deleted: version.deleted,
+                    resource: version.resource.map(<$Shown>::from),
+                }
+            }
+        }
+    };
+}
 
 /// Where the resources of a kind are.
 const fn path(kind: Kind) -> &'static str {
@@ -63,6 +108,17 @@ impl Management {
     ) -> Result<Answer<T>, ApiError> {
         let edited = if_match.on(&self.store).edit(actor, id.into(), edit).await?;
         Ok(Answer(edited.into()))
+    }
+
+    /// What a resource was like after each of its changes, the newest first.
+    pub(crate) async fn history<R: Resource, V: From<Version<R>>>(
+        &self,
+        actor: &Actor,
+        id: impl Into<R::Id>,
+        query: PageQuery,
+    ) -> Result<Answer<ListOf<V>>, ApiError> {
+        let page = self.store.seen_by(actor).history(id.into(), query.page()?).await?;
+        Ok(Answer(ListOf::of(page, V::from)))
     }
 
     /// Deletes a resource.
@@ -138,4 +194,39 @@ macro_rules! bodies {
     };
 }
 
+/// Says once which fields a resource has in its answer and in its edit: `same` are as those of the value,
+/// `lists` and `words` are spelled by the API. Those of `shown` are made by expressions.
+macro_rules! fields {
+    (
+        $Shown:ident and $Edit:ident of $Value:ty;
+        same { $($same:ident,)* }
+        lists { $($list:ident,)* }
+        words { $($word:ident,)* }
+        shown($row:ident, $value:ident) { $($field:ident: $from:expr,)* }
+    ) => {
+        impl From<store::Stored<$Value>> for $Shown {
+            fn from($row: store::Stored<$Value>) -> Self {
+                let $value = $row.value;
+                Self {
+                    $($same: $value.$same,)*
+                    $($list: $crate::api::all($value.$list),)*
+                    $($word: $value.$word.into(),)*
+                    $($field: $from,)*
+                }
+            }
+        }
+
+        impl $Edit {
+            /// Puts what is given of these fields in the place of what was.
+            fn apply_fields(&mut self, value: &mut $Value) {
+                $($crate::resource::set(&mut value.$same, self.$same.take());)*
+                $($crate::resource::set(&mut value.$list, self.$list.take().map($crate::api::all));)*
+                $($crate::resource::set(&mut value.$word, self.$word.take());)*
+            }
+        }
+    };
+}
+
 pub(crate) use bodies;
+pub(crate) use fields;
+pub(crate) use version;

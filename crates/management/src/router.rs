@@ -43,6 +43,7 @@ fn admin() -> OpenApiRouter<Management> {
             upstreams::edit_upstream,
             upstreams::delete_upstream
         ))
+        .routes(routes!(upstreams::upstream_history))
         .routes(routes!(upstreams::test_script))
         .routes(routes!(upstreams::list_provider_models))
         .routes(routes!(upstreams::adopt_provider_models))
@@ -53,6 +54,7 @@ fn admin() -> OpenApiRouter<Management> {
         .routes(routes!(provider_keys::change_many_keys))
         .routes(routes!(provider_keys::test_provider_key))
         .routes(routes!(provider_keys::list_key_transitions))
+        .routes(routes!(provider_keys::provider_key_history))
         .routes(routes!(
             provider_keys::read_provider_key,
             provider_keys::edit_provider_key,
@@ -65,11 +67,14 @@ fn admin() -> OpenApiRouter<Management> {
             service_keys::delete_service_key
         ))
         .routes(routes!(service_keys::rotate_service_key))
+        .routes(routes!(service_keys::service_key_history))
         .routes(routes!(routes::list_routes, routes::create_route))
         .routes(routes!(route_test::test_route))
         .routes(routes!(routes::read_route, routes::edit_route, routes::delete_route))
+        .routes(routes!(routes::route_history))
         .routes(routes!(rules::list_rules, rules::create_rule))
         .routes(routes!(rules::read_rule, rules::edit_rule, rules::delete_rule))
+        .routes(routes!(rules::rule_history))
         .routes(routes!(rules::ready::list_ready_made_rules))
         .routes(routes!(rules::past::test_rule))
         .routes(routes!(rules::past::test_stored_rule))
@@ -77,6 +82,7 @@ fn admin() -> OpenApiRouter<Management> {
         .routes(routes!(rules::triggers::list_triggers))
         .routes(routes!(limits::list_limits, limits::create_limit))
         .routes(routes!(limits::read_limit, limits::edit_limit, limits::delete_limit))
+        .routes(routes!(limits::limit_history))
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::read_log))
         .routes(routes!(logs::read_bodies))

@@ -17,11 +17,14 @@ use domain::{
 };
 use entity::{limits, provider_keys, routes, rules, service_keys, tombstones, upstreams, users};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use serde::Serialize;
 use tracing::error;
 
 use crate::{
     Kind, Result, Store, StoreError,
     loaded::{Loaded, revision},
+    routes::Whole,
+    touched::Touched,
 };
 
 /// Tombstones of this many changes are kept; who fell further behind reads everything.
@@ -47,7 +50,7 @@ impl Store {
         let tx = self.0.db.read().await?;
         let generation = self.0.db.generation();
         let base = self.base(generation);
-        let (catalog, rows) = load(&tx, &base, &self.0.sealer).await?;
+        let (catalog, rows) = load(&tx, &base, &self.0.sealer, None).await?;
         tx.commit().await?;
         self.0.rows_loaded.fetch_add(rows, Ordering::Relaxed);
         self.keep(generation, Arc::clone(&catalog));
@@ -79,12 +82,13 @@ impl Store {
     }
 }
 
-/// Brings `base` to what the tables say now, and tells how many rows were read for it. Must run in
-/// one transaction.
+/// Brings `base` to what the tables say now, and tells how many rows were read for it. Rows that a
+/// change touched are noted in `touched`. Must run in one transaction.
 pub(crate) async fn load(
     db: &impl ConnectionTrait,
     base: &Arc<Catalog>,
     sealer: &Sealer,
+    touched: Option<&mut Touched>,
 ) -> Result<(Arc<Catalog>, u64)> {
     let newest = revision(db).await?;
     if newest == base.revision {
@@ -93,7 +97,8 @@ pub(crate) async fn load(
     let behind = newest.0 - base.revision.0;
     let whole = base.revision.0 == 0 || !(0..=TOMBSTONES_KEPT).contains(&behind);
     let mut next = if whole { Catalog::empty() } else { Catalog::clone(base) };
-    let mut work = Work { since: next.revision.0, rows: 0, faults: Faults::default() };
+    let since = next.revision.0;
+    let mut work = Work { since, rows: 0, faults: Faults::default(), touched };
     next.revision = newest;
     let mut keys = BTreeMap::new();
     if !whole {
@@ -113,13 +118,22 @@ pub(crate) async fn load(
 /// Keys by id, changed or (where there is none) deleted.
 type Keys = BTreeMap<ProviderKeyId, Option<Arc<ProviderKey>>>;
 
-struct Work {
+struct Work<'a> {
     since: i64,
     rows: u64,
     faults: Faults,
+    touched: Option<&'a mut Touched>,
 }
 
-impl Work {
+impl Work<'_> {
+    /// Notes a row that was read; none where it was deleted.
+    fn note(&mut self, kind: Kind, id: i64, revision: i64, row: Option<&impl Serialize>) {
+        self.rows += 1;
+        if let Some(touched) = &mut self.touched {
+            touched.note(kind, id, revision, row);
+        }
+    }
+
     /// Takes out what was deleted.
     async fn bury(
         &mut self,
@@ -129,10 +143,10 @@ impl Work {
     ) -> Result<()> {
         let gone = tombstones::Entity::find().filter(tombstones::Column::Revision.gt(self.since));
         for row in gone.all(db).await? {
-            self.rows += 1;
-            let id = row.id;
             // A kind that only a newer program knows was never in this catalog.
             let Some(kind) = Kind::of_table(&row.kind) else { continue };
+            let id = row.id;
+            self.note(kind, id, row.revision, None::<&()>);
             match kind {
                 Kind::Upstream => drop(next.upstreams.remove(&UpstreamId(id))),
                 Kind::ProviderKey => drop(keys.insert(ProviderKeyId(id), None)),
@@ -149,7 +163,7 @@ impl Work {
     async fn upstreams(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
         let changed = upstreams::Entity::find().filter(upstreams::Column::Revision.gt(self.since));
         for row in changed.all(db).await? {
-            self.rows += 1;
+            self.note(Kind::Upstream, row.id, row.revision, Some(&row));
             let id = UpstreamId(row.id);
             let keys = next.upstreams.get(&id).map(|e| e.keys.clone()).unwrap_or_default();
             match crate::upstreams::read(row) {
@@ -171,7 +185,9 @@ impl Work {
         let changed = provider_keys::Entity::find();
         let changed = changed.filter(provider_keys::Column::Revision.gt(self.since));
         let rows = changed.all(db).await?;
-        self.rows += rows.len() as u64;
+        for row in &rows {
+            self.note(Kind::ProviderKey, row.id, row.revision, Some(row));
+        }
         let opened = if rows.len() < MANY_SECRETS {
             open(rows, sealer)
         } else {
@@ -187,7 +203,7 @@ impl Work {
         let changed = service_keys::Entity::find();
         let changed = changed.filter(service_keys::Column::Revision.gt(self.since));
         for row in changed.all(db).await? {
-            self.rows += 1;
+            self.note(Kind::ServiceKey, row.id, row.revision, Some(&row));
             let id = ServiceKeyId(row.id);
             match crate::service_keys::read(row) {
                 Ok(key) => drop(next.service_keys.insert(id, Arc::<ServiceKey>::new(key))),
@@ -204,8 +220,10 @@ impl Work {
         let mut targets = crate::routes::targets(db, &ids).await?;
         self.rows += targets.values().map(|of| of.len() as u64).sum::<u64>();
         for row in rows {
-            self.rows += 1;
             let targets = targets.remove(&row.id).unwrap_or_default();
+            let whole = Whole { row, targets };
+            self.note(Kind::Route, whole.row.id, whole.row.revision, Some(&whole));
+            let Whole { row, targets } = whole;
             match crate::routes::read(&row, targets) {
                 Ok(route) => drop(next.routes.insert(route.id, Arc::<Route>::new(route))),
                 Err(faults) => self.blame(format!("routes[{}]", row.id), faults),
@@ -217,7 +235,7 @@ impl Work {
     async fn limits(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
         let changed = limits::Entity::find().filter(limits::Column::Revision.gt(self.since));
         for row in changed.all(db).await? {
-            self.rows += 1;
+            self.note(Kind::Limit, row.id, row.revision, Some(&row));
             let id = LimitId(row.id);
             match crate::limits::read(row) {
                 Ok(limit) => drop(next.limits.insert(id, Arc::<Limit>::new(limit))),
@@ -230,7 +248,7 @@ impl Work {
     async fn rules(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
         let changed = rules::Entity::find().filter(rules::Column::Revision.gt(self.since));
         for row in changed.all(db).await? {
-            self.rows += 1;
+            self.note(Kind::Rule, row.id, row.revision, Some(&row));
             let id = RuleId(row.id);
             match crate::rules::compiled(row) {
                 Ok(rule) => drop(next.rules.insert(id, Arc::<CompiledRule>::new(rule))),

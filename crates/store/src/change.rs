@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Kind, Result, Store, StoreError, audit, catalog, link::Transaction, now_us, paging::Stamp,
+    touched::Touched,
 };
 
 /// An open change.
@@ -140,16 +141,20 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Keeps the change if what it makes of the configuration can be served.
+    /// Keeps the change, with a version of each row that it touched, if what it makes of the
+    /// configuration can be served.
     pub(crate) async fn commit(self, what: What) -> Result<Revision> {
         audit::append(&self.tx, &self.store.0.chain, self.by, self.now_us, &what).await?;
         self.clear_graves().await?;
         let base = self.store.base(self.generation);
-        let (next, rows) = catalog::load(&self.tx, &base, &self.store.0.sealer).await?;
+        let mut touched = Touched::by(self.revision);
+        let sealer = &self.store.0.sealer;
+        let (next, rows) = catalog::load(&self.tx, &base, sealer, Some(&mut touched)).await?;
         if let Err(faults) = Snapshot::compile(&next) {
             self.tx.rollback().await?;
             return Err(StoreError::Unservable(own(faults, &what.place)));
         }
+        touched.keep(&self.tx, self.now_us, self.by.name(), what.action).await?;
         self.tx.commit().await?;
         self.store.0.rows_loaded.fetch_add(rows, Ordering::Relaxed);
         let revision = next.revision;

@@ -216,6 +216,18 @@ pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Result<SimpleExp
     Ok(folded.like(LikeExpr::new(pattern.to_lowercase()).escape('\\')))
 }
 
+/// Whether the list of tags in `column` holds `tag`. No tag has a character that JSON or case folding
+/// writes otherwise, so that the text of the column is enough.
+pub(crate) fn tagged(column: impl ColumnTrait, tag: Option<&str>) -> Result<Condition> {
+    let Some(tag) = tag else { return Ok(Condition::all()) };
+    if !domain::tags::is_tag(tag) {
+        return Err(StoreError::fault("tag", "is no tag"));
+    }
+    let pattern = format!("%\"{}\"%", escaped(tag));
+    let holds = Expr::col(column.as_column_ref()).like(LikeExpr::new(pattern).escape('\\'));
+    Ok(Condition::all().add(holds))
+}
+
 /// Text as it stands in a pattern of `LIKE`, where `\\` escapes.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

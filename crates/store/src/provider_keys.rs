@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     Kind, MaskedKey, Page, ProviderKeyFilter, Result, Store, StoreError,
     change::Change,
+    columns::list,
     count, json, moment,
     paging::Stamp,
     resource::{EditOptions, Resource},
@@ -74,6 +75,8 @@ impl Resource for MaskedKey {
     fn read(row: provider_keys::Model, (): ()) -> Result<(Self, Faults), Faults> {
         let state = row.state.parse();
         let (state, quotas) = (state.map_err(only)?, quotas(&row).map_err(only)?);
+        let mut faults = Faults::default();
+        let Some(tags) = list(&mut faults, "tags", &row.tags) else { return Err(faults) };
         let key = MaskedKey {
             id: ProviderKeyId(row.id),
             upstream: UpstreamId(row.upstream_id),
@@ -89,6 +92,7 @@ impl Resource for MaskedKey {
             group: row.quota_group,
             cleared_at: row.cleared_us.map(moment),
             note: row.note,
+            tags,
         };
         Ok((key, Faults::default()))
     }
@@ -188,6 +192,7 @@ impl MaskedKey {
             group: None,
             cleared_at: None,
             note: String::new(),
+            tags: Vec::new(),
         }
     }
 
@@ -211,6 +216,7 @@ impl MaskedKey {
         if self.enable_quota && self.quota_total.is_none() {
             faults.add("quota_total", "must be given when the quota counts");
         }
+        faults.0.extend(domain::tags::faults(&self.tags).0);
         if self.note.len() > NOTE_MAX {
             faults.add("note", format!("must be at most {NOTE_MAX} bytes"));
         }
@@ -295,6 +301,7 @@ fn row(key: &MaskedKey, stamp: Stamp) -> provider_keys::Model {
         cleared_us: key.cleared_at.map(|at| at.timestamp_micros()),
         fingerprint: None,
         note: key.note.clone(),
+        tags: json(&key.tags),
         created_us: stamp.created_us,
         updated_us: stamp.updated_us,
         revision: stamp.revision,

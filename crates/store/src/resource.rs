@@ -14,7 +14,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, IntoActiveModel,
     ModelTrait, QueryFilter,
 };
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -40,6 +40,7 @@ pub trait Resource: Debug + Clone + Send + Sync + Sized + 'static {
     type Model: ModelTrait<Entity = Self::Entity>
         + IntoActiveModel<<Self::Entity as EntityTrait>::ActiveModel>
         + Serialize
+        + DeserializeOwned
         + Clone
         + Send
         + Sync;
@@ -87,6 +88,15 @@ pub trait Resource: Debug + Clone + Send + Sync + Sized + 'static {
     ///
     /// The columns that cannot be read, where an edit could not mend them.
     fn read(row: Self::Model, parts: Self::Parts) -> Result<(Self, Faults), Faults>;
+
+    /// The row of a version in the history, and its rows in other tables. What is secret is not there.
+    ///
+    /// # Errors
+    ///
+    /// They are no longer of this form.
+    fn revive(columns: &str) -> serde_json::Result<(Self::Model, Self::Parts)> {
+        Ok((serde_json::from_str(columns)?, Self::Parts::default()))
+    }
 
     /// Its row. What is no part of the value, as a sealed secret, stays as it is in `before`.
     fn write(&self, before: Option<&Self::Model>, stamp: Stamp, change: &Change<'_>)
@@ -182,9 +192,18 @@ pub struct Stored<R: Resource> {
 impl<R: Resource> Stored<R> {
     /// A resource of which it does not matter when it was stored.
     pub fn new(value: R) -> Self {
-        let at = DateTime::UNIX_EPOCH;
-        let (extra, revision) = (R::Extra::default(), Revision(0));
-        Self { value, extra, revision, created_at: at, updated_at: at }
+        Self::stamped(value, Stamp { created_us: 0, updated_us: 0, revision: 0 })
+    }
+
+    /// A resource with nothing beside it.
+    pub(crate) fn stamped(value: R, stamp: Stamp) -> Self {
+        Self {
+            value,
+            extra: R::Extra::default(),
+            revision: Revision(stamp.revision),
+            created_at: moment(stamp.created_us),
+            updated_at: moment(stamp.updated_us),
+        }
     }
 }
 
@@ -356,11 +375,8 @@ pub(crate) async fn stored<R: Resource>(
     }
     let extras = R::extras(&values, db).await?;
     let whole = |((value, extra), stamp): ((R, R::Extra), Stamp)| Stored {
-        value,
         extra,
-        revision: Revision(stamp.revision),
-        created_at: moment(stamp.created_us),
-        updated_at: moment(stamp.updated_us),
+        ..Stored::stamped(value, stamp)
     };
     Ok(values.into_iter().zip(extras).zip(stamps).map(whole).collect())
 }

@@ -130,6 +130,7 @@ fn table(kind: Aged) -> Table {
         Aged::Triggers => ("rule_triggers", "id", "at_us", "1 = 1"),
         Aged::Alerts => ("alerts", "id", "resolved_us", "state = 'resolved'"),
         Aged::Standings => ("key_standings", "key_id, model", "since_us", "state = 'active'"),
+        Aged::History => ("history", "kind, id, revision", "at_us", "1 = 1"),
         Aged::Breakers => ("breakers", "upstream_id, key_id, model", "at_us", "state = 'closed'"),
     };
     Table { name, key, at, only }

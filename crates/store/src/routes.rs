@@ -10,6 +10,7 @@ use entity::{route_targets, routes};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -65,6 +66,11 @@ impl Resource for Route {
         Ok(readable(&row, targets))
     }
 
+    fn revive(columns: &str) -> serde_json::Result<(routes::Model, Vec<route_targets::Model>)> {
+        let whole: Whole = serde_json::from_str(columns)?;
+        Ok((whole.row, whole.targets))
+    }
+
     fn write(&self, _: Option<&routes::Model>, stamp: Stamp, _: &Change<'_>) -> routes::Model {
         routes::Model {
             id: self.id.0,
@@ -108,6 +114,14 @@ impl Resource for Route {
     fn wanted((): &(), _: &mut Page, _: &Store) -> Result<Condition> {
         Ok(Condition::all())
     }
+}
+
+/// A route with its targets, as the history has it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Whole {
+    #[serde(flatten)]
+    pub(crate) row: routes::Model,
+    pub(crate) targets: Vec<route_targets::Model>,
 }
 
 /// A target as the audit trail tells it.

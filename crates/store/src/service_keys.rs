@@ -10,19 +10,19 @@ use entity::{service_keys, upstreams};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
 use crate::{
-    Kind, Page, Result, RotatedServiceKey, Store, StoreError,
+    Kind, Page, Result, RotatedServiceKey, Store, StoreError, TagFilter,
     change::Change,
+    columns::list,
     json, limits, moment,
-    paging::Stamp,
+    paging::{self, Stamp},
     resource::{EditOptions, Resource, Stored},
-    upstreams::list,
 };
 
 impl Resource for ServiceKey {
     const KIND: Kind = Kind::ServiceKey;
     const COMPILED: bool = true;
     type Id = ServiceKeyId;
-    type Filter = ();
+    type Filter = TagFilter;
     type Extra = ();
     type Entity = service_keys::Entity;
     type Model = service_keys::Model;
@@ -63,6 +63,14 @@ impl Resource for ServiceKey {
         Ok((read(row)?, faults))
     }
 
+    /// Digests are not in the history: there is a blank one in the place of each.
+    fn revive(columns: &str) -> serde_json::Result<(service_keys::Model, ())> {
+        let mut row: service_keys::Model = serde_json::from_str(columns)?;
+        row.digest = vec![0; 32];
+        row.previous_digest = row.previous_public_id.as_ref().map(|_| vec![0; 32]);
+        Ok((row, ()))
+    }
+
     fn write(
         &self,
         _: Option<&service_keys::Model>,
@@ -85,6 +93,7 @@ impl Resource for ServiceKey {
             previous_public_id: previous.map(|previous| previous.public_id.clone()),
             previous_digest: previous.map(|previous| previous.digest.to_vec()),
             previous_until_us: previous.map(|previous| previous.until.timestamp_micros()),
+            tags: json(&self.tags),
             created_us: stamp.created_us,
             updated_us: stamp.updated_us,
             revision: stamp.revision,
@@ -96,8 +105,8 @@ impl Resource for ServiceKey {
         limits::delete_of(change, &Scope::ServiceKey(None), &[self.id.0]).await
     }
 
-    fn wanted((): &(), _: &mut Page, _: &Store) -> Result<Condition> {
-        Ok(Condition::all())
+    fn wanted(filter: &TagFilter, _: &mut Page, _: &Store) -> Result<Condition> {
+        paging::tagged(service_keys::Column::Tags, filter.tag.as_deref())
     }
 }
 
@@ -169,15 +178,19 @@ pub(crate) fn read(row: service_keys::Model) -> Result<ServiceKey, Faults> {
     let mut faults = Faults::default();
     let allowed_upstreams = list(&mut faults, "allowed_upstreams", &row.allowed_upstreams);
     let allowed_models = list(&mut faults, "allowed_models", &row.allowed_models);
+    let tags = list(&mut faults, "tags", &row.tags);
     let access = serde_json::from_str::<Access>(&row.access);
     if access.is_err() {
         faults.add("access", "cannot be read by this version");
     }
     let previous = previous(&row).map_err(|fault| faults.0.push(fault));
     let digest = <[u8; 32]>::try_from(row.digest.as_slice());
-    let (Some(allowed_upstreams), Some(allowed_models), Ok(access), Ok(previous), Ok(digest)) =
-        (allowed_upstreams, allowed_models, access, previous, digest)
+    let (Some(allowed_upstreams), Some(allowed_models), Some(tags)) =
+        (allowed_upstreams, allowed_models, tags)
     else {
+        return Err(faults);
+    };
+    let (Ok(access), Ok(previous), Ok(digest)) = (access, previous, digest) else {
         if digest.is_err() {
             faults.0.push(Fault::new("digest", "must be 32 bytes"));
         }
@@ -196,6 +209,7 @@ pub(crate) fn read(row: service_keys::Model) -> Result<ServiceKey, Faults> {
         allowed_models,
         access,
         previous,
+        tags,
     })
 }
 

@@ -1,23 +1,21 @@
 //! Upstreams: how they lie in their table, what is checked of them, and what goes with them.
 
-use std::{collections::HashMap, str::FromStr, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use domain::{
-    BaseUrl, Dialect, Fault, Faults, HeaderPolicy, HeaderRule, KeyPlacement, PathStyle, PoolPolicy,
-    Preset, ProfileRule, Provider, QueryField, Scope, Strategy, Timeouts, Upstream, UpstreamId,
-    UserId,
+    BaseUrl, Fault, Faults, PoolPolicy, Preset, Scope, Timeouts, Upstream, UpstreamId, UserId,
 };
 use entity::{provider_keys, upstreams};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
 };
-use serde::de::DeserializeOwned;
 
 use crate::{
-    Kind, Page, Result, Store, StoreError,
+    Kind, Page, Result, Store, StoreError, TagFilter,
     change::Change,
+    columns::{columns, note},
     json, limits,
-    paging::Stamp,
+    paging::{self, Stamp},
     resource::{EditOptions, Resource},
     rules, uncount,
 };
@@ -26,7 +24,7 @@ impl Resource for Upstream {
     const KIND: Kind = Kind::Upstream;
     const COMPILED: bool = true;
     type Id = UpstreamId;
-    type Filter = ();
+    type Filter = TagFilter;
     /// How many keys its pool holds.
     type Extra = u64;
     type Entity = upstreams::Entity;
@@ -103,8 +101,8 @@ impl Resource for Upstream {
         limits::delete_of(change, &Scope::Upstream(None), &[self.id.0]).await
     }
 
-    fn wanted((): &(), _: &mut Page, _: &Store) -> Result<Condition> {
-        Ok(Condition::all())
+    fn wanted(filter: &TagFilter, _: &mut Page, _: &Store) -> Result<Condition> {
+        paging::tagged(upstreams::Column::Tags, filter.tag.as_deref())
     }
 
     async fn extras(values: &[Self], db: &impl ConnectionTrait) -> Result<Vec<u64>> {
@@ -161,103 +159,50 @@ async fn move_keys(
     change.bury(Kind::ProviderKey, ids).await
 }
 
-fn write(upstream: &Upstream, stamp: Stamp) -> upstreams::Model {
-    let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    upstreams::Model {
+columns! {
+    Upstream in upstreams::Model
+    plain { name, enabled, record_bodies, preset, ask_usage, }
+    lists { dialects, models, header_rules, query, model_profiles, tags, }
+    words { provider, strategy, key_placement, header_policy, paths, }
+    write(upstream) {
         id: upstream.id.0,
         owner_id: upstream.owner.0,
-        name: upstream.name.clone(),
-        provider: upstream.provider.to_string(),
         base_url: upstream.base_url.to_string(),
-        dialects: json(&upstream.dialects),
-        models: json(&upstream.models),
-        enabled: upstream.enabled,
-        strategy: upstream.strategy.to_string(),
         retry_count: i32::try_from(upstream.retry_count).unwrap_or(i32::MAX),
         connect_timeout_ms: ms(upstream.timeouts.connect),
         first_byte_timeout_ms: ms(upstream.timeouts.first_byte),
         idle_timeout_ms: ms(upstream.timeouts.idle),
         total_timeout_ms: ms(upstream.timeouts.total),
-        key_placement: upstream.key_placement.to_string(),
-        header_policy: upstream.header_policy.to_string(),
-        header_rules: json(&upstream.header_rules),
-        record_bodies: upstream.record_bodies,
-        preset: upstream.preset.clone(),
-        paths: upstream.paths.to_string(),
-        query: json(&upstream.query),
-        model_profiles: json(&upstream.model_profiles),
-        ask_usage: upstream.ask_usage,
         policy: json(&upstream.policy),
-        created_us: stamp.created_us,
-        updated_us: stamp.updated_us,
-        revision: stamp.revision,
+    }
+    read(row, faults) {
+        id: Some(UpstreamId(row.id)),
+        owner: Some(UserId(row.owner_id)),
+        base_url: note(
+            &mut faults,
+            BaseUrl::parse(&row.base_url).map_err(|words| Fault::new("base_url", words)),
+        ),
+        retry_count: Some(u32::try_from(row.retry_count).unwrap_or_default()),
+        timeouts: Some(timeouts(&row)),
+        policy: note(&mut faults, policy(&row.policy)),
     }
 }
 
-/// The upstream of a row, or the columns that this program cannot read.
-pub(crate) fn read(row: upstreams::Model) -> Result<Upstream, Faults> {
-    let mut faults = Faults::default();
-    let base_url =
-        note(&mut faults, BaseUrl::parse(&row.base_url).map_err(|w| Fault::new("base_url", w)));
-    let provider = note(&mut faults, Provider::from_str(&row.provider));
-    let strategy = note(&mut faults, Strategy::from_str(&row.strategy));
-    let key_placement = note(&mut faults, KeyPlacement::from_str(&row.key_placement));
-    let header_policy = note(&mut faults, HeaderPolicy::from_str(&row.header_policy));
-    let dialects: Option<Vec<Dialect>> = list(&mut faults, "dialects", &row.dialects);
-    let models = list(&mut faults, "models", &row.models);
-    let header_rules: Option<Vec<HeaderRule>> =
-        list(&mut faults, "header_rules", &row.header_rules);
-    let paths = note(&mut faults, PathStyle::from_str(&row.paths));
-    let query: Option<Vec<QueryField>> = list(&mut faults, "query", &row.query);
-    let model_profiles: Option<Vec<ProfileRule>> =
-        list(&mut faults, "model_profiles", &row.model_profiles);
-    let policy = serde_json::from_str::<PoolPolicy>(&row.policy)
-        .map_err(|_| Fault::new("policy", "cannot be read by this version"));
-    let policy = note(&mut faults, policy);
+fn ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn timeouts(row: &upstreams::Model) -> Timeouts {
     let ms = |value: i64| Duration::from_millis(uncount(value));
-    let upstream = (|| {
-        Some(Upstream {
-            id: UpstreamId(row.id),
-            owner: UserId(row.owner_id),
-            name: row.name,
-            provider: provider?,
-            base_url: base_url?,
-            dialects: dialects?,
-            models: models?,
-            enabled: row.enabled,
-            strategy: strategy?,
-            retry_count: u32::try_from(row.retry_count).unwrap_or_default(),
-            timeouts: Timeouts {
-                connect: ms(row.connect_timeout_ms),
-                first_byte: ms(row.first_byte_timeout_ms),
-                idle: ms(row.idle_timeout_ms),
-                total: ms(row.total_timeout_ms),
-            },
-            key_placement: key_placement?,
-            header_policy: header_policy?,
-            header_rules: header_rules?,
-            record_bodies: row.record_bodies,
-            preset: row.preset,
-            paths: paths?,
-            query: query?,
-            model_profiles: model_profiles?,
-            ask_usage: row.ask_usage,
-            policy: policy?,
-        })
-    })();
-    upstream.ok_or(faults)
+    Timeouts {
+        connect: ms(row.connect_timeout_ms),
+        first_byte: ms(row.first_byte_timeout_ms),
+        idle: ms(row.idle_timeout_ms),
+        total: ms(row.total_timeout_ms),
+    }
 }
 
-fn note<T>(faults: &mut Faults, read: Result<T, Fault>) -> Option<T> {
-    read.map_err(|fault| faults.0.push(fault)).ok()
-}
-
-/// A list as a column holds it.
-pub(crate) fn list<T: DeserializeOwned>(
-    faults: &mut Faults,
-    field: &'static str,
-    text: &str,
-) -> Option<Vec<T>> {
+fn policy(text: &str) -> Result<PoolPolicy, Fault> {
     let read = serde_json::from_str(text);
-    note(faults, read.map_err(|_| Fault::new(field, "cannot be read by this version")))
+    read.map_err(|_| Fault::new("policy", "cannot be read by this version"))
 }

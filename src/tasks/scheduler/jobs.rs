@@ -19,6 +19,9 @@ const HOURS_KEPT: TimeDelta = TimeDelta::days(92);
 /// Retention of key transitions, rule triggers, alerts and breaker records.
 const HISTORY_KEPT: TimeDelta = TimeDelta::days(90);
 
+/// Retention of the versions of resources.
+const VERSIONS_KEPT: TimeDelta = TimeDelta::days(365);
+
 /// The resources of jobs.
 #[derive(Clone)]
 pub(crate) struct Workshop {
@@ -121,6 +124,7 @@ async fn clear(store: &Store, keep: Keep) -> store::Result<String> {
         (Aged::Alerts, "alerts", HISTORY_KEPT),
         (Aged::Standings, "standings", HISTORY_KEPT),
         (Aged::Breakers, "breakers", HISTORY_KEPT),
+        (Aged::History, "versions of resources", VERSIONS_KEPT),
     ] {
         let mut count = 0;
         loop {

@@ -20,9 +20,9 @@ use crate::{
     error::ApiError,
     etags::IfMatch,
     input::{Id, Input, Json, Query, nullable, patch::Patch},
-    listing::{ListOf, ListQuery, Order},
+    listing::{ListOf, ListQuery, Order, PageQuery},
     permit::{ManageRules, ReadServiceKeys, With},
-    resource::set,
+    resource::{set, version},
     words::{Period, Unit},
 };
 
@@ -269,6 +269,22 @@ pub(crate) async fn delete_limit(
     if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
     app.delete::<domain::Limit>(&actor, &if_match, id).await
+}
+
+version!(LimitVersion of Limit);
+
+/// What a limit was like after each of its changes, the newest first: of the last 365 days, those of deleted
+/// ones too for who sees everything. A change of more than 1,000 at once leaves no version of each.
+#[utoipa::path(get, path = "/api/admin/limits/{id}/history", tag = "limits",
+    params(("id" = i64, Path, description = "The id of the limit"), PageQuery),
+    responses((status = 200, description = "A page of versions", body = ListOf<LimitVersion>)))]
+pub(crate) async fn limit_history(
+    actor: With<ReadServiceKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<ListOf<LimitVersion>>, ApiError> {
+    app.history::<domain::Limit, _>(&actor, id, query).await
 }
 
 /// What a patch finds in the place of what it removes.

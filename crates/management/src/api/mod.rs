@@ -27,6 +27,8 @@ pub(crate) mod tasks;
 pub(crate) mod upstreams;
 mod values;
 
+pub(crate) use values::all;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},

@@ -74,6 +74,9 @@ bodies! {
         quotas: Vec<Quota>,
         /// A remark, at most 2000 bytes.
         note: String,
+        /// Labels by which people find it, all of them: at most 16, each of 1 to 32 small letters,
+        /// digits or any of `-_.:/`.
+        tags: Vec<String>,
     }
 
     nullable {
@@ -96,6 +99,8 @@ pub(crate) struct ProviderKeysQuery {
     state: Option<KeyStateNow>,
     /// Only this quota group.
     quota_group: Option<String>,
+    /// Only keys with this tag.
+    tag: Option<String>,
     /// Where the page before ended: its `next_cursor`.
     cursor: Option<String>,
     /// At most this many items.
@@ -121,9 +126,10 @@ pub(crate) async fn list_provider_keys(
     State(app): State<Management>,
     Query(query): Query<ProviderKeysQuery>,
 ) -> Result<Answer<ListOf<ProviderKey>>, ApiError> {
-    let ProviderKeysQuery { upstream_id, state, quota_group, cursor, limit, search, sort } = query;
+    let ProviderKeysQuery { upstream_id, state, quota_group, tag, cursor, limit, search, sort } =
+        query;
     let page = ListQuery { cursor, limit, search, sort }.page()?;
-    let filter = KeyFilter { upstream_id, state, quota_group, search: None };
+    let filter = KeyFilter { upstream_id, state, quota_group, tag, search: None };
     let keep = |key: &_| state.is_none_or(|state| app.stands(key).state == state);
     let mut filter = filter.stored();
     filter.ids = app.standing_so(state).await?;
@@ -196,7 +202,7 @@ pub(crate) async fn delete_provider_key(
 fn usual() -> Value {
     json!({
         "state": "active", "weight": 1, "enable_quota": false, "quota_total": null, "quotas": [],
-        "quota_group": null, "note": "",
+        "quota_group": null, "note": "", "tags": [],
     })
 }
 
@@ -216,6 +222,7 @@ impl EditProviderKey {
         set(&mut key.quotas, self.quotas.map(all));
         set(&mut key.group, self.quota_group);
         set(&mut key.note, self.note);
+        set(&mut key.tags, self.tags);
         Ok(())
     }
 

@@ -14,9 +14,9 @@ use crate::{
     error::ApiError,
     etags::IfMatch,
     input::{Id, Input, Json, Query, patch::Patch},
-    listing::{ListOf, ListQuery},
+    listing::{ListOf, ListQuery, PageQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
-    resource::{bodies, set},
+    resource::{bodies, set, version},
     words::{Conversion, Dialect, Strategy},
 };
 
@@ -166,6 +166,22 @@ pub(crate) async fn delete_route(
     if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
     app.delete::<domain::Route>(&actor, &if_match, id).await
+}
+
+version!(RouteVersion of Route);
+
+/// What a route was like after each of its changes, the newest first: of the last 365 days, those of deleted
+/// ones too for who sees everything. A change of more than 1,000 at once leaves no version of each.
+#[utoipa::path(get, path = "/api/admin/routes/{id}/history", tag = "routes",
+    params(("id" = i64, Path, description = "The id of the route"), PageQuery),
+    responses((status = 200, description = "A page of versions", body = ListOf<RouteVersion>)))]
+pub(crate) async fn route_history(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<ListOf<RouteVersion>>, ApiError> {
+    app.history::<domain::Route, _>(&actor, id, query).await
 }
 
 /// A route as a patch sees it.

@@ -23,9 +23,9 @@ use crate::{
     error::ApiError,
     etags::IfMatch,
     input::{Id, Input, Json, Query, nullable, patch::Patch},
-    listing::{ListOf, ListQuery, Order},
+    listing::{ListOf, ListQuery, Order, PageQuery},
     permit::{ManageRules, ReadUpstreams, With},
-    resource::{created, set},
+    resource::{created, set, version},
     words::{Per, RuleAction},
 };
 
@@ -253,6 +253,22 @@ pub(crate) async fn delete_rule(
     if_match: IfMatch,
 ) -> Result<StatusCode, ApiError> {
     app.delete::<domain::Rule>(&actor, &if_match, id).await
+}
+
+version!(RuleVersion of Rule);
+
+/// What a rule was like after each of its changes, the newest first: of the last 365 days, those of deleted
+/// ones too for who sees everything. A change of more than 1,000 at once leaves no version of each.
+#[utoipa::path(get, path = "/api/admin/rules/{id}/history", tag = "rules",
+    params(("id" = i64, Path, description = "The id of the rule"), PageQuery),
+    responses((status = 200, description = "A page of versions", body = ListOf<RuleVersion>)))]
+pub(crate) async fn rule_history(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<ListOf<RuleVersion>>, ApiError> {
+    app.history::<domain::Rule, _>(&actor, id, query).await
 }
 
 /// What a patch finds in the place of what it removes.

@@ -21,9 +21,9 @@ use crate::{
     error::ApiError,
     etags::IfMatch,
     input::{Id, Input, Json, Query, patch::Patch},
-    listing::{ListOf, ListQuery},
+    listing::{ListOf, PageQuery, TaggedQuery},
     permit::{ManageServiceKeys, ReadServiceKeys, With},
-    resource::{bodies, created, set},
+    resource::{bodies, created, set, version},
 };
 
 /// A service key, masked.
@@ -53,6 +53,8 @@ pub(crate) struct ServiceKey {
     allowed_methods: Vec<String>,
     /// The only times; empty means always.
     allowed_hours: Vec<Hours>,
+    /// Labels by which people find it.
+    tags: Vec<String>,
     /// Until when the key before the last rotation is accepted yet.
     previous_until: Option<DateTime<Utc>>,
     /// When it was created.
@@ -101,6 +103,9 @@ bodies! {
         allowed_methods: Vec<String>,
         /// The hours at which it may be used; empty means all.
         allowed_hours: Vec<Hours>,
+        /// Labels by which people find it, all of them: at most 16, each of 1 to 32 small letters,
+        /// digits or any of `-_.:/`.
+        tags: Vec<String>,
     }
 
     nullable {
@@ -138,14 +143,15 @@ impl Input for RotateServiceKey {
 }
 
 /// Service keys, a page at a time.
-#[utoipa::path(get, path = "/api/admin/service-keys", tag = "service keys", params(ListQuery),
+#[utoipa::path(get, path = "/api/admin/service-keys", tag = "service keys", params(TaggedQuery),
     responses((status = 200, description = "A page of service keys", body = ListOf<ServiceKey>)))]
 pub(crate) async fn list_service_keys(
     actor: With<ReadServiceKeys>,
     State(app): State<Management>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<TaggedQuery>,
 ) -> Result<Answer<ListOf<ServiceKey>>, ApiError> {
-    app.list(&actor, &(), query.page()?).await
+    let (filter, page) = query.split()?;
+    app.list(&actor, &filter, page).await
 }
 
 /// Make a service key. The answer is the only one that ever shows it.
@@ -231,11 +237,27 @@ pub(crate) async fn delete_service_key(
     app.delete::<domain::ServiceKey>(&actor, &if_match, id).await
 }
 
+version!(ServiceKeyVersion of ServiceKey);
+
+/// What a service key was like after each of its changes, the newest first: of the last 365 days, those of deleted
+/// ones too for who sees everything. A change of more than 1,000 at once leaves no version of each.
+#[utoipa::path(get, path = "/api/admin/service-keys/{id}/history", tag = "service keys",
+    params(("id" = i64, Path, description = "The id of the service key"), PageQuery),
+    responses((status = 200, description = "A page of versions", body = ListOf<ServiceKeyVersion>)))]
+pub(crate) async fn service_key_history(
+    actor: With<ReadServiceKeys>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<ListOf<ServiceKeyVersion>>, ApiError> {
+    app.history::<domain::ServiceKey, _>(&actor, id, query).await
+}
+
 /// What a patch finds in the place of what it removes.
 fn usual() -> Value {
     json!({
         "enabled": true, "expires_at": null, "allowed_upstreams": [], "allowed_models": [],
-        "allowed_ips": [], "allowed_methods": [], "allowed_hours": [],
+        "allowed_ips": [], "allowed_methods": [], "allowed_hours": [], "tags": [],
     })
 }
 
@@ -258,6 +280,7 @@ impl From<Stored<domain::ServiceKey>> for ServiceKey {
             allowed_ips: all(key.access.ips),
             allowed_methods: key.access.methods,
             allowed_hours: all(key.access.hours),
+            tags: key.tags,
             previous_until: key
                 .previous
                 .map(|previous| previous.until)
@@ -280,6 +303,7 @@ impl EditServiceKey {
         set(&mut key.access.ips, self.allowed_ips.map(all));
         set(&mut key.access.methods, self.allowed_methods);
         set(&mut key.access.hours, self.allowed_hours.map(all));
+        set(&mut key.tags, self.tags);
         Ok(())
     }
 

@@ -24,16 +24,16 @@ use utoipa::ToSchema;
 use super::{
     Created,
     profiles::ProfileRule,
-    values::{HeaderRule, KeyPlacement, QueryField, Seconds, all},
+    values::{HeaderRule, KeyPlacement, QueryField, Seconds},
 };
 use crate::{
     app::Management,
     error::ApiError,
     etags::IfMatch,
     input::{Id, Input, Json, Query, nullable, patch::Patch},
-    listing::{ListOf, ListQuery},
+    listing::{ListOf, PageQuery, TaggedQuery},
     permit::{ManageUpstreams, ReadUpstreams, With},
-    resource::{bodies, set},
+    resource::{bodies, fields, set, version},
     words::{Dialect, HeaderPolicy, PathStyle, Provider, Strategy},
 };
 
@@ -89,6 +89,8 @@ pub(crate) struct Upstream {
     ask_usage: bool,
     /// How its pool is used.
     policy: Policy,
+    /// Labels by which people find it.
+    tags: Vec<String>,
     /// Its health now; `null` in lists and where no data plane runs here.
     health: Option<Health>,
     /// How many provider keys its pool holds.
@@ -173,20 +175,24 @@ bodies! {
         ask_usage: bool,
         /// How its pool is used; only what it names changes.
         policy: EditPolicy,
+        /// Labels by which people find it, all of them: at most 16, each of 1 to 32 small letters,
+        /// digits or any of `-_.:/`.
+        tags: Vec<String>,
     }
 
     nullable {}
 }
 
 /// Upstreams, a page at a time.
-#[utoipa::path(get, path = "/api/admin/upstreams", tag = "upstreams", params(ListQuery),
+#[utoipa::path(get, path = "/api/admin/upstreams", tag = "upstreams", params(TaggedQuery),
     responses((status = 200, description = "A page of upstreams", body = ListOf<Upstream>)))]
 pub(crate) async fn list_upstreams(
     actor: With<ReadUpstreams>,
     State(app): State<Management>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<TaggedQuery>,
 ) -> Result<Answer<ListOf<Upstream>>, ApiError> {
-    app.list(&actor, &(), query.page()?).await
+    let (filter, page) = query.split()?;
+    app.list(&actor, &filter, page).await
 }
 
 /// Make an upstream. The data plane serves it within a second.
@@ -251,6 +257,22 @@ pub(crate) async fn delete_upstream(
     app.delete::<domain::Upstream>(&actor, &if_match, id).await
 }
 
+version!(UpstreamVersion of Upstream);
+
+/// What an upstream was like after each of its changes, the newest first: of the last 365 days, those of deleted
+/// ones too for who sees everything. A change of more than 1,000 at once leaves no version of each.
+#[utoipa::path(get, path = "/api/admin/upstreams/{id}/history", tag = "upstreams",
+    params(("id" = i64, Path, description = "The id of the upstream"), PageQuery),
+    responses((status = 200, description = "A page of versions", body = ListOf<UpstreamVersion>)))]
+pub(crate) async fn upstream_history(
+    actor: With<ReadUpstreams>,
+    State(app): State<Management>,
+    Id(id): Id,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<ListOf<UpstreamVersion>>, ApiError> {
+    app.history::<domain::Upstream, _>(&actor, id, query).await
+}
+
 /// The script that a patch brings, if it does.
 fn script(patch: &Patch<EditUpstream>) -> Option<HeaderScript> {
     let source = patch.get("policy")?.get("header_script")?.get("source")?.as_str()?.to_owned();
@@ -277,39 +299,26 @@ fn usual(now: &domain::Upstream, provider: Option<&Value>) -> domain::Upstream {
     usual
 }
 
-impl From<Stored<domain::Upstream>> for Upstream {
-    fn from(row: Stored<domain::Upstream>) -> Self {
-        let upstream = row.value;
-        Self {
-            id: upstream.id.0,
-            owner_id: upstream.owner.0,
-            name: upstream.name,
-            provider: upstream.provider.into(),
-            preset: upstream.preset,
-            base_url: upstream.base_url.to_string(),
-            paths: upstream.paths.into(),
-            query: all(upstream.query),
-            dialects: all(upstream.dialects),
-            models: upstream.models,
-            enabled: upstream.enabled,
-            strategy: upstream.strategy.into(),
-            retry_count: upstream.retry_count,
-            timeout: Seconds(upstream.timeouts.first_byte),
-            connect_timeout: Seconds(upstream.timeouts.connect),
-            idle_timeout: Seconds(upstream.timeouts.idle),
-            total_timeout: Seconds(upstream.timeouts.total),
-            key_placement: KeyPlacement(upstream.key_placement),
-            header_policy: upstream.header_policy.into(),
-            header_rules: all(upstream.header_rules),
-            record_bodies: upstream.record_bodies,
-            model_profiles: all(upstream.model_profiles),
-            ask_usage: upstream.ask_usage,
-            policy: upstream.policy.into(),
-            health: None,
-            key_count: row.extra,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        }
+fields! {
+    Upstream and EditUpstream of domain::Upstream;
+    same { name, preset, models, enabled, retry_count, record_bodies, ask_usage, tags, }
+    lists { query, dialects, header_rules, model_profiles, }
+    words { strategy, header_policy, paths, }
+    shown(row, upstream) {
+        id: upstream.id.0,
+        owner_id: upstream.owner.0,
+        provider: upstream.provider.into(),
+        base_url: upstream.base_url.to_string(),
+        timeout: Seconds(upstream.timeouts.first_byte),
+        connect_timeout: Seconds(upstream.timeouts.connect),
+        idle_timeout: Seconds(upstream.timeouts.idle),
+        total_timeout: Seconds(upstream.timeouts.total),
+        key_placement: KeyPlacement(upstream.key_placement),
+        policy: upstream.policy.into(),
+        health: None,
+        key_count: row.extra,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
     }
 }
 
@@ -341,34 +350,21 @@ impl NewUpstream {
 
 impl EditUpstream {
     /// Puts what is given in the place of what was.
-    fn apply(self, upstream: &mut domain::Upstream) -> Result<(), Faults> {
+    fn apply(mut self, upstream: &mut domain::Upstream) -> Result<(), Faults> {
         let mut faults = Faults::default();
-        if let Some(text) = self.base_url {
+        if let Some(text) = self.base_url.take() {
             let parsed = BaseUrl::parse(&text).map_err(|words| Fault::new("base_url", words));
             set(&mut upstream.base_url, noted(&mut faults, parsed));
         }
-        if let Some(provider) = self.provider {
+        if let Some(provider) = self.provider.take() {
             upstream.change_provider(provider.into());
         }
-        set(&mut upstream.name, self.name);
-        set(&mut upstream.preset, self.preset);
-        set(&mut upstream.dialects, self.dialects.map(all));
-        set(&mut upstream.models, self.models);
-        set(&mut upstream.enabled, self.enabled);
-        set(&mut upstream.strategy, self.strategy);
-        set(&mut upstream.retry_count, self.retry_count);
+        self.apply_fields(upstream);
         set(&mut upstream.timeouts.first_byte, self.timeout.map(|time| time.0));
         set(&mut upstream.timeouts.connect, self.connect_timeout.map(|time| time.0));
         set(&mut upstream.timeouts.idle, self.idle_timeout.map(|time| time.0));
         set(&mut upstream.timeouts.total, self.total_timeout.map(|time| time.0));
         set(&mut upstream.key_placement, self.key_placement.map(|placement| placement.0));
-        set(&mut upstream.header_policy, self.header_policy);
-        set(&mut upstream.header_rules, self.header_rules.map(all));
-        set(&mut upstream.record_bodies, self.record_bodies);
-        set(&mut upstream.paths, self.paths);
-        set(&mut upstream.query, self.query.map(all));
-        set(&mut upstream.model_profiles, self.model_profiles.map(all));
-        set(&mut upstream.ask_usage, self.ask_usage);
         if let Some(policy) = self.policy {
             upstream.policy = policy.onto(mem::take(&mut upstream.policy));
         }

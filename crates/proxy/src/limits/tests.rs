@@ -44,6 +44,7 @@ fn caller(id: i64, owner: i64) -> Caller {
         allowed_models: Vec::new(),
         access: Access::default(),
         previous: None,
+        tags: Vec::new(),
     };
     Caller { key, owner_active: true, owner_uses_all: true }
 }

@@ -139,6 +139,7 @@ impl Setup {
             allowed_models: Vec::new(),
             access: Access::default(),
             previous: None,
+            tags: Vec::new(),
         };
         edit(&mut key);
         self.catalog.service_keys.insert(id, Arc::new(key));

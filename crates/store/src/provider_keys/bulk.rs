@@ -144,6 +144,7 @@ impl Store {
             .add_option(filter.upstream.map(|id| Column::UpstreamId.eq(id.0)))
             .add_option(filter.state.map(|state| Column::State.eq(state.as_str())))
             .add_option(filter.group.as_ref().map(|group| Column::QuotaGroup.eq(group)));
+        wanted = wanted.add(paging::tagged(Column::Tags, filter.tag.as_deref())?);
         if let Some(ids) = &filter.ids {
             wanted = wanted.add(Column::Id.is_in(ids.iter().map(|id| id.0)));
         }

@@ -284,7 +284,7 @@ fn entered(key: ImportedKey, name: String, upstream: UpstreamId) -> (MaskedKey, 
     let mut new = MaskedKey::new(ProviderKeyId(0), UserId(0), upstream, name, key.secret);
     new.state = key.state.unwrap_or(new.state);
     new.weight = key.weight.unwrap_or(new.weight);
-    (new.note, new.group) = (key.note, key.group);
+    (new.note, new.group, new.tags) = (key.note, key.group, key.tags);
     new.enable_quota = key.enable_quota.unwrap_or(key.quota_total.is_some());
     new.quota_total = key.quota_total;
     new.quotas = key.quotas;

@@ -38,6 +38,8 @@ pub struct MaskedKey {
     pub cleared_at: Option<DateTime<Utc>>,
     /// What people noted about it.
     pub note: String,
+    /// Labels by which people find it.
+    pub tags: Vec<String>,
 }
 
 /// Which provider keys are meant; what is not named leaves none out.
@@ -52,6 +54,8 @@ pub struct ProviderKeyFilter {
     /// Only those with these characters in their name, whose value ends so as far as its mask shows
     /// it, or whose whole value this is.
     pub search: Option<String>,
+    /// Only those with this tag.
+    pub tag: Option<String>,
     /// Only these.
     pub ids: Option<Vec<ProviderKeyId>>,
 }
@@ -88,6 +92,8 @@ pub struct ImportedKey {
     pub group: Option<String>,
     /// What people noted about it.
     pub note: String,
+    /// Labels by which people find it.
+    pub tags: Vec<String>,
 }
 
 /// What became of one key of a list.

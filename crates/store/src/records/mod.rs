@@ -19,7 +19,7 @@ pub use limits::LimitFilter;
 pub use logs::{
     JournalPosition, LogFilter, LogOrder, LogRow, PastCall, RecordedBody, StatusClass, TimeRange,
 };
-pub use paging::{Listed, Page, Sort, SortBy};
+pub use paging::{Listed, Page, Sort, SortBy, TagFilter};
 pub use running::{AlertFilter, AlertRow, AlertState, TransitionRow, TriggerFilter, TriggerRow};
 pub use tasks::{Aged, LogSize, TaskDue, TaskRow, TaskRun};
 pub use users::{

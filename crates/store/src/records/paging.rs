@@ -83,3 +83,10 @@ impl<T> Listed<T> {
         }
     }
 }
+
+/// What lists are confined to of which only tags say more than names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagFilter {
+    /// Only those with this tag.
+    pub tag: Option<String>,
+}

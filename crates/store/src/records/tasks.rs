@@ -60,6 +60,8 @@ pub enum Aged {
     Standings,
     /// Circuit breakers that are closed.
     Breakers,
+    /// Versions of resources.
+    History,
 }
 
 /// How much room log entries and bodies take, about.

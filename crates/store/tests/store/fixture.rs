@@ -164,6 +164,7 @@ pub(crate) fn listed(secret: &str) -> ImportedKey {
         quotas: Vec::new(),
         group: None,
         note: String::new(),
+        tags: Vec::new(),
     }
 }
 

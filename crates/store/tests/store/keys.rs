@@ -7,7 +7,7 @@ use entity::provider_keys;
 use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, EntityTrait};
 use secrecy::ExposeSecret;
-use store::{MaskedKey, Page, ProviderKeyFilter, StoreError};
+use store::{MaskedKey, Page, ProviderKeyFilter, StoreError, TagFilter};
 
 use crate::{
     fixture::{Fixture, On, Pg, Sqlite, actor, admin, key, service_key},
@@ -235,7 +235,11 @@ async fn developers_change_their_own_service_keys_only(#[values(Sqlite, Pg)] on:
     let other = store.add_service_key("other").await;
     let own = store.make_by(&lin, service_key("own")).await.unwrap().value.id;
 
-    let listed = store.seen_by(&lin).list::<ServiceKey>(&(), Page::default()).await.unwrap();
+    let listed = store
+        .seen_by(&lin)
+        .list::<ServiceKey>(&TagFilter::default(), Page::default())
+        .await
+        .unwrap();
     let ids: Vec<_> = listed.items.iter().map(|key| key.value.id).collect();
 
     assert_eq!(ids, [own]);

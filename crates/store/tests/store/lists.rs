@@ -1,9 +1,11 @@
 //! Paging, sorting and searching, which are the same for all lists.
 
 use auth::Role;
-use domain::Upstream;
+use domain::{ServiceKey, Upstream};
 use rstest::rstest;
-use store::{Listed, Page, Sort, SortBy, StoreError, Stored};
+use store::{
+    Listed, MaskedKey, Page, ProviderKeyFilter, Sort, SortBy, StoreError, Stored, TagFilter,
+};
 
 use crate::{
     fixture::{Fixture, On, Pg, Sqlite, admin},
@@ -12,7 +14,7 @@ use crate::{
 
 /// A page of upstreams.
 async fn listed(store: &Fixture, page: Page) -> Result<Listed<Stored<Upstream>>, StoreError> {
-    store.seen_by(&admin()).list::<Upstream>(&(), page).await
+    store.seen_by(&admin()).list::<Upstream>(&TagFilter::default(), page).await
 }
 
 /// The names on all pages of three, one page after the other.
@@ -105,4 +107,46 @@ async fn a_page_is_never_larger_than_allowed_nor_empty(#[values(Sqlite, Pg)] on:
     assert_eq!(listed(&store, Page::first(0)).await.unwrap().items.len(), 1);
     let all = listed(&store, Page::first(u32::MAX)).await.unwrap();
     assert_eq!((all.items.len(), all.next_cursor), (3, None));
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_has_tags_is_found_by_one_of_them(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let (one, two) = (store.add_upstream("one").await, store.add_upstream("two").await);
+    let (key, app) = (store.add_key(one, "key").await, store.add_service_key("app").await);
+    let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
+    store.alter(one, |it: &mut Upstream| it.tags = tags(&["prod", "生产"])).await.unwrap();
+    store.alter(two, |it: &mut Upstream| it.tags = tags(&["pro_", "prod:eu"])).await.unwrap();
+    store.alter(key, |it: &mut MaskedKey| it.tags = tags(&["team-a"])).await.unwrap();
+    store.alter(app, |it: &mut ServiceKey| it.tags = tags(&["team-a"])).await.unwrap();
+
+    let (by, page) = (admin(), Page::default());
+    let view = store.seen_by(&by);
+    let filter = |tag: &str| TagFilter { tag: Some(tag.to_owned()) };
+    for (tag, found) in [
+        ("prod", vec![one]),
+        ("生产", vec![one]),
+        ("pro_", vec![two]),
+        ("prod:eu", vec![two]),
+        ("pro", vec![]),
+    ] {
+        let listed = view.list::<Upstream>(&filter(tag), page.clone()).await.unwrap().items;
+        assert_eq!(listed.iter().map(|it| it.value.id).collect::<Vec<_>>(), found, "{tag}");
+    }
+    let refused = view.list::<Upstream>(&filter("a\" or"), page.clone()).await;
+    assert_eq!(fields(refused), ["tag"]);
+    for (tag, found) in [("team-a", 1), ("team-b", 0)] {
+        let keys = view.list::<ServiceKey>(&filter(tag), page.clone()).await.unwrap().items;
+        assert_eq!(keys.len(), found, "{tag}");
+        let filter = ProviderKeyFilter { tag: Some(tag.into()), ..ProviderKeyFilter::default() };
+        let keys = view.list::<MaskedKey>(&filter, page.clone()).await.unwrap().items;
+        assert_eq!(keys.len(), found, "{tag}");
+    }
+    let bad = store.alter(two, |it: &mut Upstream| it.tags = tags(&["a", "B", "a"])).await;
+    assert_eq!(fields(bad), ["tags[1]", "tags[2]"]);
+    let bad = store.alter(key, |it: &mut MaskedKey| it.tags = tags(&["a b"])).await;
+    assert_eq!(fields(bad), ["tags[0]"]);
+    let bad = store.alter(app, |it: &mut ServiceKey| it.tags = tags(&[""])).await;
+    assert_eq!(fields(bad), ["tags[0]"]);
 }

@@ -9,6 +9,7 @@ mod catalog;
 mod edits;
 mod faults;
 mod fixture;
+mod history;
 mod keys;
 mod lists;
 mod logs;

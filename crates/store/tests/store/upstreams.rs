@@ -69,6 +69,7 @@ async fn everything_that_is_said_is_kept(#[values(Sqlite, Pg)] on: On) {
         model_profiles: vec![thinker("m*")],
         ask_usage: false,
         policy: PoolPolicy { max_in_flight: Some(9), ..PoolPolicy::default() },
+        tags: vec!["prod".into()],
         ..named("own", "http://127.0.0.1:9000/prefix")
     };
 

@@ -77,6 +77,8 @@ struct Exported<'a> {
     quota_total: Option<u64>,
     /// What else it may use.
     quotas: Vec<Quota>,
+    /// Labels by which people find it.
+    tags: &'a [String],
     /// What people noted about it.
     note: &'a str,
 }
@@ -134,13 +136,14 @@ fn exported(key: &ExportedKey) -> Exported<'_> {
         enable_quota: row.enable_quota,
         quota_total: row.quota_total,
         quotas: all(row.quotas.clone()),
+        tags: &row.tags,
         note: &row.note,
     }
 }
 
 fn csv<'a>(rows: impl Iterator<Item = Exported<'a>>) -> String {
     let mut csv =
-        "id,upstream_id,name,key,state,weight,group,enable_quota,quota_total,quotas,note\n"
+        "id,upstream_id,name,key,state,weight,group,enable_quota,quota_total,quotas,tags,note\n"
             .to_owned();
     for row in rows {
         let quotas = match row.quotas.is_empty() {
@@ -158,6 +161,7 @@ fn csv<'a>(rows: impl Iterator<Item = Exported<'a>>) -> String {
             row.enable_quota.to_string(),
             row.quota_total.map(|total| total.to_string()).unwrap_or_default(),
             field(&quotas),
+            field(&row.tags.join(" ")),
             field(&formula::escaped(row.note)),
         ];
         csv += &fields.join(",");

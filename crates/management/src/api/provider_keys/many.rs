@@ -39,6 +39,8 @@ pub(crate) struct KeyFilter {
     pub(super) state: Option<KeyStateNow>,
     /// Only keys of this quota group.
     pub(super) quota_group: Option<String>,
+    /// Only keys with this tag.
+    pub(super) tag: Option<String>,
     /// Only keys with these characters in their name, whose value ends so as far as the mask shows
     /// it, or whose whole value this is.
     pub(super) search: Option<String>,
@@ -51,6 +53,7 @@ impl KeyFilter {
             upstream: self.upstream_id.map(UpstreamId),
             state: self.state.and_then(KeyStateNow::decided),
             group: self.quota_group,
+            tag: self.tag,
             search: self.search.filter(|text| !text.trim().is_empty()),
             ids: None,
         }
@@ -164,6 +167,7 @@ impl KeyFilter {
         self.upstream_id.is_none()
             && self.state.is_none()
             && self.quota_group.is_none()
+            && self.tag.is_none()
             && !says(&self.search)
     }
 }

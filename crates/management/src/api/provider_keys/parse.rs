@@ -28,7 +28,7 @@ pub(crate) enum ImportFormat {
     /// over.
     Lines,
     /// With a head that names its columns: `key_value` (or `key`), `name`, `weight`, `quota_group`
-    /// (or `group`), `enable_quota`, `quota_total`, `quotas` (a JSON list), `note`, `state`. `id` and
+    /// (or `group`), `enable_quota`, `quota_total`, `quotas` (a JSON list), `tags` (with blanks between them), `note`, `state`. `id` and
     /// `upstream_id`, which an exported file has, are passed over; others are refused. A field in
     /// quotes is taken with the blanks at its ends; an apostrophe before one of `=+-@'`, as an
     /// exported file has it, is not part of a text.
@@ -58,6 +58,7 @@ struct Said {
     quota_group: Option<String>,
     enable_quota: Option<bool>,
     quota_total: Option<u64>,
+    tags: Option<Vec<String>>,
     quotas: Option<Vec<Quota>>,
     state: Option<String>,
     note: Option<String>,
@@ -87,6 +88,7 @@ fn column(name: &str) -> Option<&'static str> {
         "enable_quota" => "enable_quota",
         "quota_total" => "quota_total",
         "quotas" => "quotas",
+        "tags" => "tags",
         "state" => "state",
         "note" => "note",
         "id" => "id",
@@ -188,7 +190,7 @@ fn columns(head: &Record) -> Result<Vec<&'static str>, String> {
         let Some(known) = known else {
             return Err(format!(
                 "column {number} of the head is not known; known are key, name, weight, group, \
-                 enable_quota, quota_total, quotas, state, note"
+                 enable_quota, quota_total, quotas, tags, state, note"
             ));
         };
         if !known.is_empty() && columns.contains(&known) {
@@ -251,6 +253,7 @@ impl Said {
                 Ok(quotas) => self.quotas = Some(quotas),
                 Err(words) => faults.add("quotas", words),
             },
+            "tags" => self.tags = Some(value.split_whitespace().map(str::to_owned).collect()),
             "state" => self.state = Some(value.to_owned()),
             "note" => self.note = text(),
             "" => faults.add("", "has a field under no name"),
@@ -285,6 +288,7 @@ impl Said {
             quotas: all(self.quotas.or_else(|| defaults.quotas.clone()).unwrap_or_default()),
             group: group.or_else(|| defaults.quota_group.clone()),
             note: self.note.unwrap_or_default(),
+            tags: self.tags.unwrap_or_default(),
         })
     }
 }

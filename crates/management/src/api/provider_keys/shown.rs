@@ -61,6 +61,8 @@ pub(crate) struct ProviderKey {
     cleared_at: Option<DateTime<Utc>>,
     /// A remark.
     note: String,
+    /// Labels by which people find it.
+    tags: Vec<String>,
     /// When it was created.
     created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -234,6 +236,7 @@ impl Management {
             quota_group: row.group,
             cleared_at: row.cleared_at,
             note: row.note,
+            tags: row.tags,
             created_at,
             updated_at,
         }

@@ -18,3 +18,4 @@ mod service_keys;
 mod tasks;
 mod triggers;
 mod upstreams;
+mod versions;

@@ -50,6 +50,7 @@ fn key() -> impl Strategy<Value = MaskedKey> {
             (new.state, new.weight) = (state, weight);
             (new.enable_quota, new.quota_total) = (enable && total.is_some(), total);
             (new.quotas, new.group, new.note) = (quotas, group, note);
+            new.tags = (0..weight % 3).map(|i| format!("tag-{i}")).collect();
             new
         })
 }
@@ -59,7 +60,7 @@ fn of_key(row: &MaskedKey) -> impl PartialEq + std::fmt::Debug + use<> {
     let row = row.clone();
     (
         (row.name, row.mask, row.state, row.weight),
-        (row.enable_quota, row.quota_total, row.quotas, row.group, row.note),
+        (row.enable_quota, row.quota_total, row.quotas, row.group, row.note, row.tags),
     )
 }
 
