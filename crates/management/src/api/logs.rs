@@ -260,7 +260,9 @@ pub(crate) struct LogsQuery {
     owner_id: Option<i64>,
     /// As asked for or as used.
     model: Option<String>,
-    /// `200`, `4xx` or `errors`.
+    /// `200`, `4xx` or `errors`: what statistics count as errors, that is a status of 400 and above, or
+    /// an answer that broke off, was too late or was ended by a revocation; calls whose client left
+    /// first have the outcome `client_gone` instead.
     status: Option<String>,
     /// Only calls that ended so.
     #[param(inline)]

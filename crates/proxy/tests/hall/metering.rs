@@ -343,6 +343,34 @@ async fn what_is_written_in_the_background_keeps_what_it_reserved() {
 }
 
 #[tokio::test]
+async fn to_ask_for_a_background_response_costs_nothing_however_often() {
+    let pending = r#"{"id":"resp_1","status":"queued","background":true,"model":"m","usage":null}"#;
+    let done = r#"{"id":"resp_1","status":"completed","background":true,"model":"m","usage":{"input_tokens":900,"output_tokens":900,"total_tokens":1800}}"#;
+    let vendor = Vendor::answering(move |seen| match seen.method.as_str() {
+        "GET" => json(200, done),
+        _ => json(200, pending),
+    })
+    .await;
+    let (hall, id) = with_budget(&vendor, by_tokens("m")).await;
+    let body = r#"{"model":"m","input":"hi","background":true,"max_output_tokens":100}"#;
+    assert_eq!(hall.ask(hall.post("/v1/responses", body)).await.status, 200);
+    let held = |hall: &Hall| hall.gateway.limit(id, 1)[0].used;
+    let before = held(&hall);
+    assert!(before > 0);
+    for _ in 0..3 {
+        let reply = hall.ask(hall.request("GET", "/v1/responses/resp_1", &[], "")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    assert_eq!(held(&hall), before);
+    let entries = hall.entries().await;
+    assert_eq!(entries.len(), 4);
+    assert_eq!(entries[0].usage_source, UsageSource::Estimated);
+    for entry in &entries[1..] {
+        assert_eq!((entry.usage_source, entry.usage.output), (UsageSource::Nothing, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_budget_knows_the_model_of_a_call_through_the_proxy() {
     let vendor = Vendor::saying(said("ok")).await;
     let (hall, id) = with_budget(&vendor, by_tokens("m")).await;

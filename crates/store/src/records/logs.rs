@@ -76,7 +76,8 @@ pub enum StatusClass {
     Exactly(u16),
     /// `2` for 200 to 299, and so on.
     Hundred(u8),
-    /// 400 and above, and where nothing was answered.
+    /// Calls that count as errors in statistics: those with a status of 400 and above, and those that
+    /// did not end well; not those whose client left first.
     Errors,
 }
 

@@ -422,6 +422,39 @@ async fn calls_are_found_and_sorted_by_their_end(#[values(Sqlite, Pg)] on: On) {
 
 #[rstest]
 #[tokio::test]
+async fn the_errors_of_the_log_are_those_that_statistics_count(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let ends = [
+        (Outcome::Completed, 200, false),
+        (Outcome::Completed, 400, true),
+        (Outcome::Refused, 429, true),
+        (Outcome::Failed, 502, true),
+        (Outcome::UpstreamBroke, 200, true),
+        (Outcome::TimedOut, 200, true),
+        (Outcome::Revoked, 200, true),
+        (Outcome::Interrupted, 0, true),
+        (Outcome::ClientGone, 0, false),
+        (Outcome::ClientGone, 200, false),
+    ];
+    let calls = ends.iter().zip(0..).map(|((outcome, status, _), n)| {
+        let mut call = entry(START + n);
+        (call.outcome, call.status) = (*outcome, *status);
+        call
+    });
+    store.append_log(&calls.collect::<Vec<_>>(), at(1)).await.unwrap();
+
+    let errors = LogFilter { status: Some(StatusClass::Errors), ..LogFilter::default() };
+    let listed = store.log_entries(errors, Page::first(20)).await.unwrap().items;
+
+    let expected = ends.iter().rev().filter(|(_, _, is_error)| *is_error);
+    let expected: Vec<_> = expected.map(|(outcome, status, _)| (*outcome, *status)).collect();
+    let listed: Vec<_> = listed.iter().map(|row| (row.entry.outcome, row.entry.status)).collect();
+    assert_eq!(listed, expected);
+    assert_eq!(whole(&store).await.totals.errors, expected.len() as u64);
+}
+
+#[rstest]
+#[tokio::test]
 async fn the_dashboard_sums_hours_and_shares(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let upstream = store.add_upstream("openai").await;
