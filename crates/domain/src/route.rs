@@ -119,6 +119,8 @@ impl Route {
 
     /// Most targets of one route.
     pub const TARGETS_MAX: usize = 64;
+    /// Largest weight of a target.
+    pub const WEIGHT_MAX: u32 = 1000;
     /// Highest priority of a target.
     pub const PRIORITY_MAX: u32 = 1_000_000_000;
 
@@ -138,7 +140,7 @@ impl Route {
             faults.add("targets", format!("must be 1 to {}", Self::TARGETS_MAX));
         }
         for (i, target) in self.targets.iter().enumerate() {
-            if !(1..=1000).contains(&target.weight) {
+            if !(1..=Self::WEIGHT_MAX).contains(&target.weight) {
                 faults.add(format!("targets[{i}].weight"), "must be 1 to 1000");
             }
             if target.priority > Self::PRIORITY_MAX {

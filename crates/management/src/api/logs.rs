@@ -263,6 +263,7 @@ pub(crate) struct LogsQuery {
     /// `200`, `4xx` or `errors`: what statistics count as errors, that is a status of 400 and above, or
     /// an answer that broke off, was too late or was ended by a revocation; calls whose client left
     /// first have the outcome `client_gone` instead.
+    #[param(pattern = "^(errors|[1-5]xx|[0-5]?[0-9]?[0-9])$")]
     status: Option<String>,
     /// Only calls that ended so.
     #[param(inline)]

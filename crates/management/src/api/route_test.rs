@@ -48,7 +48,7 @@ pub(crate) struct TestHeader {
 }
 
 /// Most headers of a call that might be made.
-const HEADERS_MAX: usize = 64;
+pub(crate) const HEADERS_MAX: usize = 64;
 
 impl Input for TestRoute {
     fn faults(&self) -> Faults {
@@ -120,7 +120,7 @@ struct Refused {
 
 /// Say where a call would go, without sending it.
 #[utoipa::path(post, path = "/api/admin/route-test", tag = "routes", request_body = TestRoute,
-    responses((status = 200, description = "Where the call would go", body = RouteTested),
+    responses((status = 200, description = "Where the call would go", body = RouteTested), (status = 404, description = "No such service key", body = Failure),
         (status = 503, description = "No data plane runs in this process, or the database is not available", body = Failure)))]
 pub(crate) async fn test_route(
     actor: With<ReadUpstreams>,

@@ -126,7 +126,7 @@ pub(crate) struct RotateServiceKey {
 }
 
 /// Longest grace time.
-const GRACE_MAX: u64 = 90 * 86_400;
+pub(crate) const GRACE_MAX: u64 = 90 * 86_400;
 
 const fn a_day() -> u64 {
     86_400

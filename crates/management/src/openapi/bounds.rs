@@ -1,12 +1,19 @@
 //! Bounds of fields as the API's description has them, from the constants that the server checks.
 
+mod policy;
+
 use domain::{ProviderKey, Quota, Route, Rule, Upstream};
 use serde_json::{Map, Value, json};
 
 use crate::{
     api::{
-        limits::EditLimit, provider_keys::EditProviderKey, routes::EditRoute, rules::EditRule,
-        service_keys::EditServiceKey, upstreams::EditUpstream,
+        limits::EditLimit,
+        provider_keys::EditProviderKey,
+        route_test,
+        routes::EditRoute,
+        rules::EditRule,
+        service_keys::{self, EditServiceKey},
+        upstreams::EditUpstream,
     },
     input::Input,
 };
@@ -20,6 +27,13 @@ pub(super) fn add(document: &mut Value) {
             property.extend(bounds);
         }
     }
+    if let Some(quota) = schemas.get_mut("Quota") {
+        quota["additionalProperties"] = false.into();
+    }
+    for operation in operations(document) {
+        cursors_are_not_empty(operation);
+    }
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     for (schema, required) in [
         ("EditUpstream", EditUpstream::REQUIRED),
         ("EditProviderKey", EditProviderKey::REQUIRED),
@@ -30,6 +44,21 @@ pub(super) fn add(document: &mut Value) {
     ] {
         for field in required {
             property(schemas, schema, field).map(without_null);
+        }
+    }
+}
+
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    paths.flat_map(|(_, operations)| {
+        operations.as_object_mut().into_iter().flatten().map(|(_, it)| it)
+    })
+}
+
+fn cursors_are_not_empty(operation: &mut Value) {
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        if parameter["name"] == "cursor" {
+            parameter["schema"]["minLength"] = 1.into();
         }
     }
 }
@@ -50,6 +79,9 @@ fn without_null(property: &mut Map<String, Value>) {
         choices.retain(|choice| choice["type"] != "null");
     }
 }
+
+/// The days of the week, as hours of service keys name them.
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// The schema, its field, and what holds for its value.
 fn table() -> Vec<(&'static str, &'static str, Value)> {
@@ -91,12 +123,20 @@ fn table() -> Vec<(&'static str, &'static str, Value)> {
     for schema in ["NewLimit", "EditLimit"] {
         rows.push((schema, "name", json!({"maxLength": 128})));
     }
+    rows.extend(policy::table());
     let count = json!({"minimum": 1, "maximum": Rule::COUNT_MAX});
     rows.extend([
         ("Defaults", "weight", weight),
         ("Defaults", "quota_group", bytes(128)),
         ("Threshold", "count", count.clone()),
         ("Threshold", "last", count),
+        ("Target", "weight", json!({"minimum": 1, "maximum": Route::WEIGHT_MAX})),
+        ("Target", "priority", most(Route::PRIORITY_MAX.into())),
+        ("Target", "model", bytes(256)),
+        ("RotateServiceKey", "grace_seconds", most(service_keys::GRACE_MAX)),
+        ("TestRoute", "headers", items(route_test::HEADERS_MAX)),
+        ("TestHeader", "name", json!({"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"})),
+        ("Hours", "days", json!({"items": {"type": "string", "enum": DAYS}})),
         ("QueryField", "name", json!({"pattern": "^[A-Za-z0-9._~-]{1,64}$"})),
         ("QueryField", "value", json!({"pattern": "^[A-Za-z0-9._~-]{0,256}$"})),
     ]);

@@ -47,7 +47,7 @@ pub(crate) enum ScopeId {
 
 /// A length of time such as `30s`, `90m`, `1h` or `7d`, or a number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
-#[schema(value_type = String, example = "1h")]
+#[schema(value_type = String, example = "1h", pattern = "^[0-9]{1,9} ?(ms|s|m|h|d)$")]
 pub(crate) struct Stretch(Duration);
 
 /// What a limit says, as it is written.

@@ -1,6 +1,7 @@
 //! `/api/admin`
 
 mod alerts;
+mod bounds;
 mod dashboard;
 mod edits;
 mod imports;

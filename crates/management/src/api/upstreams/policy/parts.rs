@@ -113,10 +113,8 @@ pub(super) struct FetchMedia {
     /// Whether they are fetched; where they are not, a call that needs it is refused with 400.
     enabled: bool,
     /// Largest file, in bytes.
-    #[schema(minimum = 1, maximum = 52_428_800, example = 10_485_760)]
     max_bytes: u64,
     /// Most different addresses in one call.
-    #[schema(minimum = 1, maximum = 64, example = 16)]
     max_files: u32,
     /// Longest time, in seconds, for all files of a call together: more than 0 and at most 120.
     timeout: Seconds,
