@@ -13,7 +13,7 @@ run: ## build everything and start the gateway on embedded defaults
 	@echo "building Tollgate; the first build takes some minutes, later ones seconds"
 	cargo run --profile quick
 
-demo: ## walk through the main job against pretended providers, and show what happened
+demo: ## walk through the main job against simulated providers, and show what happened
 	@scripts/setup run
 	@echo "building Tollgate and then walking through the main job; the first build takes some minutes"
 	@cargo run --profile quick -- demo

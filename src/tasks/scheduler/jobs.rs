@@ -43,9 +43,9 @@ pub(crate) struct Keep {
 /// A scheduled job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
-    /// Notes that keys are active again whose rest is over.
+    /// Activates keys whose suspension is over.
     SweepKeys,
-    /// Notes that keys are active again whose quota was reset.
+    /// Activates keys whose quota was reset.
     ResetQuotas,
     /// Deletes log entries and bodies beyond their age or size limit.
     ClearLogs,

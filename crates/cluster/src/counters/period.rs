@@ -6,7 +6,7 @@
 pub(super) struct Period {
     pub(super) start_us: i64,
     pub(super) end_us: Option<i64>,
-    /// What is known of the use of all instances.
+    /// The known use of all instances.
     known: u64,
     told: Told,
     /// The use of this instance beyond the known use; negative after corrections.

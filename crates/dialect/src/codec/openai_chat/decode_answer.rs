@@ -1,4 +1,4 @@
-//! Reads a whole answer, and error answers.
+//! Decodes whole answers and error answers.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
         return Err(nonsense("the provider's answer is not valid JSON"));
     };
     let list = root.get("choices").items();
-    // It may be an error in the clothes of a success; some servers dress one choice so.
+    // It may be an error with a success status; some servers put one into a choice.
     if let Some(holder) = std::iter::once(&root).chain(list).find(|it| has_error(it)) {
         return Err(inner_failure(holder.raw().as_bytes()));
     }
@@ -41,7 +41,7 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
     Ok(Answer { choices, usage: reported.tokens() })
 }
 
-/// Whether there is an error in it; an empty one is none.
+/// Whether it contains an error; an empty one does not count.
 pub(super) fn has_error(holder: &Value<'_>) -> bool {
     let error = holder.get("error");
     let nothing = match error.kind() {
@@ -53,7 +53,7 @@ pub(super) fn has_error(holder: &Value<'_>) -> bool {
     !nothing
 }
 
-/// Reads an error that came under status 200.
+/// Decodes an error that came with status 200.
 pub(super) fn inner_failure(holder: &[u8]) -> Failure {
     openai::failure(ProviderError::read(holder).map_or(502, |error| error.status), holder)
 }
@@ -85,7 +85,7 @@ fn choice<'a>(one: &Value<'a>, at: u64, names: &Names) -> Choice<'a> {
     if let Some(function) = message.find("function_call") {
         blocks.extend(function_block(function, made_id(names, at, 0).into(), names));
     }
-    // What the message is signed with is the first call's signature.
+    // The signature of the message belongs to the first call.
     let details = Details::of(message).signature(&names.model);
     let first = blocks.iter_mut().find(|block| matches!(block, Block::Call { .. }));
     if let Some(Block::Call { signature, .. }) = first {
@@ -96,7 +96,7 @@ fn choice<'a>(one: &Value<'a>, at: u64, names: &Names) -> Choice<'a> {
     Choice { blocks, finish, logprobs: logprobs(one).collect() }
 }
 
-/// What an answer consists of, as far as it says why the answer ends.
+/// The content of an answer, as far as it decides the finish reason.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Content {
     pub(super) text: bool,
@@ -115,7 +115,7 @@ impl Content {
     }
 }
 
-/// Why an answer ends: its content is trusted before its label.
+/// Returns the finish reason; content takes precedence over the label.
 pub(super) fn finish(label: &str, content: Content) -> Finish<'static> {
     match label {
         "length" | "max_tokens" | "model_length" => Finish::Length,
@@ -126,7 +126,7 @@ pub(super) fn finish(label: &str, content: Content) -> Finish<'static> {
     }
 }
 
-/// The id of a call that came without one.
+/// Returns a generated id for a call without one.
 pub(super) fn made_id(names: &Names, choice: u64, nth: usize) -> String {
     format!("call_{}_{choice}_{nth}", names.unique)
 }
@@ -154,7 +154,7 @@ fn thinking<'a>(message: &Value<'a>) -> Vec<Block<'a>> {
     blocks.collect()
 }
 
-/// The images of a message, where their data come with it.
+/// Decodes the images of a message that contain their data.
 pub(super) fn images<'v, 'a>(
     message: &'v Value<'a>,
 ) -> impl Iterator<Item = Image<'a>> + use<'v, 'a> {
@@ -170,7 +170,7 @@ pub(super) fn images<'v, 'a>(
     })
 }
 
-/// A text, or a list of parts (some servers put thoughts among them).
+/// Decodes a text or a list of parts (some servers put reasoning among them).
 pub(super) fn content<'a>(content: &Value<'a>) -> Vec<Block<'a>> {
     let text = |text| Block::Text { text, citations: Vec::new(), signature: None };
     if let Some(whole) = content.cow() {
@@ -236,7 +236,7 @@ fn arguments<'a>(value: &Value<'a>) -> Cow<'a, str> {
     }
 }
 
-/// What the text of a message refers to, in characters of all of it.
+/// Decodes the citations of a message, with positions in characters of its whole text.
 pub(super) fn annotations<'v, 'a>(
     message: &'v Value<'a>,
 ) -> impl Iterator<Item = Citation<'a>> + use<'v, 'a> {

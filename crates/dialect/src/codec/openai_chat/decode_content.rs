@@ -14,10 +14,10 @@ use crate::{
     halves::mended,
 };
 
-/// What a message may have besides what its role asks for.
+/// Known members of every message, besides those of its role.
 const COMMON: [&str; 4] = ["role", "content", "cache_control", "annotations"];
 
-/// What else an assistant's message may have.
+/// Further known members of an assistant's message.
 const ANSWERED: [&str; 8] = [
     "refusal",
     "audio",
@@ -47,7 +47,7 @@ pub(super) fn messages<'a>(root: &Value<'a>, request: &mut Request<'a>) -> Resul
 
 struct Reader<'d, 'a> {
     dropped: &'d mut Vec<String>,
-    /// The made-up id of the last call of the old style, which had none.
+    /// The generated id of the last `function_call`, which has none.
     called: Option<Cow<'a, str>>,
     calls: usize,
 }
@@ -71,14 +71,14 @@ impl<'a> Reader<'_, 'a> {
         Ok(Turn { role, pieces })
     }
 
-    /// The content of a message: a text, or a list of parts.
+    /// Decodes the content of a message: a text or a list of parts.
     fn content(&mut self, message: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
         let path = format!("{path}.content");
         let Some(content) = message.find("content") else { return Err(missing(path)) };
         self.parts(content, &path)
     }
 
-    /// What a tool gave, which may be nothing.
+    /// Decodes the result of a tool, which may be empty.
     fn given(&mut self, message: &Value<'a>, path: &str) -> Result<Vec<Piece<'a>>, Failure> {
         match message.find("content") {
             Some(content) => self.parts(content, &format!("{path}.content")),
@@ -226,12 +226,12 @@ fn function<'a>(inner: &Value<'a>, id: Cow<'a, str>, path: &str) -> Result<Piece
     Ok(Piece::Call { id, name: name(inner, path)?, input: mended(input), signature: None })
 }
 
-/// Google's way to send a signature along.
+/// Decodes Google's signature in `extra_content`.
 fn extra_signature<'a>(holder: &Value<'a>) -> Option<Signature<'a>> {
     signatures::find(holder).map(|(_, signature)| signature)
 }
 
-/// What the model thought: signed in `thinking_blocks`, or as plain text.
+/// Decodes reasoning: signed in `thinking_blocks`, or plain text.
 pub(super) fn thoughts<'a>(message: &Value<'a>) -> Vec<Piece<'a>> {
     let signed = signed_thoughts(message);
     match signed.is_empty() {
@@ -244,13 +244,13 @@ pub(super) fn signed_thoughts<'a>(message: &Value<'a>) -> Vec<Signed<'a>> {
     message.get("thinking_blocks").items().iter().filter_map(signed).collect()
 }
 
-/// A thought without a signature.
+/// Decodes reasoning without a signature.
 fn plain_thought<'a>(message: &Value<'a>) -> Vec<Piece<'a>> {
     let plain = unsigned_thought(message).and_then(Value::cow);
     plain.map(|text| Piece::Thinking { text, signature: None }).into_iter().collect()
 }
 
-/// The text of a thought without a signature; some servers say it twice.
+/// Returns the text of unsigned reasoning; some servers send it twice.
 pub(super) fn unsigned_thought<'v, 'a>(message: &'v Value<'a>) -> Option<&'v Value<'a>> {
     let text = |name| message.find(name).filter(|value: &&Value<'a>| value.text().is_some());
     let found = text("reasoning_content").or_else(|| text("reasoning"));

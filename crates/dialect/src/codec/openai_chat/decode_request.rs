@@ -1,4 +1,4 @@
-//! Reads a client's request: all that is not a message or a tool.
+//! Decodes requests, except for messages and tools.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::{
     chat::{Effort, Format, Request, Said, Sampling, Schema, Thinking, Wish},
 };
 
-/// What is understood, here or in the other modules.
+/// Members that are decoded, here or in the other modules.
 const KNOWN: &[&str] = &[
     "model",
     "messages",
@@ -39,7 +39,7 @@ const KNOWN: &[&str] = &[
     "audio",
 ];
 
-/// What asks for nothing that an answer shows: bookkeeping and hints.
+/// Members without effect on the answer: bookkeeping and hints.
 const SILENT: &[&str] = &[
     "metadata",
     "service_tier",
@@ -89,11 +89,11 @@ pub(super) fn decode(ask: Ask<'_>) -> Result<Request<'_>, Failure> {
     Ok(request)
 }
 
-/// Most losses that are noted; nobody reads more.
+/// Most dropped members that are reported.
 const MAX_DROPPED: usize = 64;
 
-/// Notes every member of `object` that is in none of the lists: other dialects are not told what
-/// this one does not know. Within lists they are noted once for all items (`messages[].name`).
+/// Notes every member of `object` that is in none of the lists, because other dialects cannot
+/// express it. Members within lists are noted once for all items (`messages[].name`).
 pub(super) fn unknown(
     object: &Value<'_>,
     path: &str,
@@ -130,7 +130,7 @@ pub(super) fn missing(path: impl Into<String>) -> Failure {
     Failure::unsayable(path, message)
 }
 
-/// A member of `object` that may be missing, by its type.
+/// Reads an optional member of `object` with its type.
 pub(super) fn optional<'a, T>(
     object: &Value<'a>,
     path: &str,
@@ -146,7 +146,7 @@ fn bad_body(message: &str) -> Failure {
     Failure::new(crate::FailureKind::BadRequest, message)
 }
 
-/// Outermost members by their type. One that is missing or null is none.
+/// Reads outermost members with their type; missing and null are `None`.
 struct Field<'r, 'a> {
     root: &'r Value<'a>,
 }
@@ -211,7 +211,7 @@ fn sampling<'a>(field: &Field<'_, 'a>) -> Result<Sampling<'a>, Failure> {
     })
 }
 
-/// One answer is what everybody gives.
+/// Reads the number of candidates; one is the default.
 fn candidates<'a>(field: &Field<'_, 'a>) -> Result<Option<Said<'a, u64>>, Failure> {
     match field.said("n", Field::whole)? {
         Some(Said { value: 0, .. }) => Err(wrong("n", "at least 1")),
@@ -293,7 +293,7 @@ fn json_schema<'a>(inner: &Value<'a>) -> Result<Format<'a>, Failure> {
     })
 }
 
-/// Sound as an answer is OpenAI's alone.
+/// Refuses audio answers, which only OpenAI has.
 fn refuse_sound(root: &Value<'_>) -> Result<(), Failure> {
     let modalities = root.find("modalities");
     if let Some(modalities) = modalities {

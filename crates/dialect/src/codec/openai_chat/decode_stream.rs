@@ -1,4 +1,4 @@
-//! Reads a stream of chunks.
+//! Decodes streams of chunks.
 
 use super::{
     decode_answer::{self, Content, annotations, finish, has_error, logprobs, made_id},
@@ -14,7 +14,7 @@ use crate::{
     tokens::Reported,
 };
 
-/// Most candidates that are followed; OpenAI gives no more.
+/// Most candidates that are decoded; OpenAI returns no more.
 const MAX_CHOICES: u64 = 128;
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Decoder {
         }
     }
 
-    /// The end mark came.
+    /// Handles the end marker.
     fn done(&mut self, emit: &mut dyn FnMut(Event<'_>)) {
         if self.choices.is_empty() {
             return self.fail(emit);
@@ -122,27 +122,27 @@ impl DecodeStream for Decoder {
     }
 }
 
-/// Where the steps of one candidate go.
+/// The output of one candidate.
 struct Way<'w, 'e> {
     choice: u32,
     names: &'w Names,
     emit: &'w mut (dyn FnMut(Event<'_>) + 'e),
 }
 
-/// One candidate.
+/// The state of one candidate.
 #[derive(Debug, Default)]
 struct Choice {
     seen: bool,
     finished: bool,
     /// The number of the next block.
     next: u32,
-    /// What is being said, besides calls.
+    /// The open block, besides calls.
     open: Option<(Kind, u32)>,
     half: Joiner,
     details: Details,
-    /// Whether thoughts come as plain text, whatever else tells of them.
+    /// Whether reasoning comes as plain text, whatever other form is sent too.
     plain_thought: bool,
-    /// A signature that came before the call that it is of.
+    /// A signature that came before its call.
     signature: Option<Signature<'static>>,
     calls: Vec<Call>,
     content: Content,
@@ -161,7 +161,7 @@ impl Choice {
             return;
         }
         let first = !std::mem::replace(&mut self.seen, true);
-        // A server that does not stream sends it all as a message.
+        // A server without streaming sends everything as one message.
         let whole = one.find("message").filter(|_| first);
         let delta = one.find("delta").or(whole).unwrap_or(one.get("delta"));
         self.details.add(delta);
@@ -244,8 +244,8 @@ impl Choice {
         }
     }
 
-    /// The signature that stands on the delta itself. It is that of the text, or of the first call: of
-    /// the one that comes next where there is none yet.
+    /// Handles the signature on the delta itself: it belongs to the text or to the first call, or
+    /// to whichever comes next.
     fn sign(&mut self, delta: &Value<'_>, way: &mut Way<'_, '_>) {
         let Some(signature) = signatures::signed_by(delta, &way.names.model, None) else { return };
         let calls =
@@ -260,31 +260,31 @@ impl Choice {
                 self.signature.get_or_insert(signature.into_owned());
             }
             _ => {
-                let unsigned = self.calls.iter().position(|call| !call.is_sealed());
-                self.signature_call(unsigned.unwrap_or(0), delta, way);
+                let unsigned = self.calls.iter().position(|call| !call.is_signed());
+                self.sign_call(unsigned.unwrap_or(0), delta, way);
             }
         }
     }
 
-    /// Gives a call the signature in `holder`. Where the call was told of already, the signature follows in
-    /// a block of its own, which names the call.
-    fn signature_call(&mut self, at: usize, holder: &Value<'_>, way: &mut Way<'_, '_>) {
+    /// Assigns the signature in `holder` to a call. If the call was emitted already, the signature
+    /// follows in a block of its own, which names the call.
+    fn sign_call(&mut self, at: usize, holder: &Value<'_>, way: &mut Way<'_, '_>) {
         let call = &mut self.calls[at];
         let late = call.is_told().then(|| call.told_id().to_owned());
         let Some(signature) = signatures::signed_by(holder, &way.names.model, late.as_deref())
         else {
             return;
         };
-        if call.is_sealed() {
+        if call.is_signed() {
             return;
         }
-        call.sealed(signature.clone().into_owned());
+        call.set_signature(signature.clone().into_owned());
         if late.is_some() {
             self.proof(signature, way);
         }
     }
 
-    /// A block that is nothing but a signature.
+    /// Emits a block that only has a signature.
     fn proof(&mut self, signature: Signature<'_>, way: &mut Way<'_, '_>) {
         let (choice, block) = (way.choice, self.next);
         self.next += 1;
@@ -314,7 +314,7 @@ impl Choice {
         }
     }
 
-    /// Tells of half a character whose other half did not come.
+    /// Emits the replacement of an unpaired surrogate.
     fn flush(&mut self, way: &mut Way<'_, '_>) {
         let rest = self.half.rest();
         if let (Some((_, block)), false) = (self.open, rest.is_empty()) {
@@ -322,7 +322,7 @@ impl Choice {
         }
     }
 
-    /// The block of this kind that is open, or a new one.
+    /// Returns the open block of this kind, or a new one.
     fn opened(&mut self, kind: Kind, way: &mut Way<'_, '_>) -> u32 {
         if let Some((open, block)) = self.open
             && open == kind
@@ -343,7 +343,7 @@ impl Choice {
         block
     }
 
-    /// Closes what is open besides calls. Thoughts that came without a signature are marked so.
+    /// Closes the open block. Reasoning without a signature is marked as unsigned.
     fn shut(&mut self, way: &mut Way<'_, '_>) {
         self.flush(way);
         if let Some((kind, block)) = self.open.take() {
@@ -372,11 +372,11 @@ impl Choice {
         if !id.is_empty() && self.calls[at].id.is_empty() {
             self.calls[at].id.push_str(id);
         }
-        self.signature_call(at, call, way);
+        self.sign_call(at, call, way);
         self.fragment(at, inner, input, way);
     }
 
-    /// Which call a fragment belongs to.
+    /// Returns the index of the call of a fragment.
     fn place_of(&mut self, index: Option<u64>, id: &str, way: &mut Way<'_, '_>) -> usize {
         let named = |call: &Call| !id.is_empty() && call.id == id;
         let found = match index {
@@ -401,7 +401,7 @@ impl Choice {
         let made = made_id(way.names, way.choice.into(), self.calls.len());
         let mut call = Call::new(index, made);
         if let Some(signature) = self.signature.take() {
-            call.sealed(signature);
+            call.set_signature(signature);
         }
         self.calls.push(call);
         self.calls.len() - 1
@@ -415,16 +415,16 @@ impl Choice {
         self.settle_calls(self.calls.len() - 1, way);
     }
 
-    /// Gives the first call what the message tells of its thoughts, as long as it was not told of.
+    /// Assigns the reasoning details of the message to the first call, unless it was emitted.
     fn detail(&mut self, way: &Way<'_, '_>) {
-        if let Some(first) = self.calls.first_mut().filter(|call| call.may_be_sealed())
+        if let Some(first) = self.calls.first_mut().filter(|call| call.may_be_signed())
             && let Some(signature) = self.details.signature(&way.names.model)
         {
-            first.sealed(signature);
+            first.set_signature(signature);
         }
     }
 
-    /// Something else than the first `count` calls has begun.
+    /// Completes the first `count` calls because something else has begun.
     fn settle_calls(&mut self, count: usize, way: &mut Way<'_, '_>) {
         for call in &mut self.calls[..count] {
             let mut place = Place { choice: way.choice, next: &mut self.next, names: way.names };
@@ -452,7 +452,7 @@ impl Choice {
     }
 }
 
-/// The input in a fragment: text, or the object itself.
+/// Returns the input in a fragment: text, or an object.
 fn arguments<'v>(inner: &'v Value<'_>, name: &str) -> &'v str {
     let value = inner.get(name);
     value.text().unwrap_or(if value.is_object() { value.raw() } else { "" })

@@ -1,4 +1,4 @@
-//! Reads the tools of a client's request, and which of them may be called.
+//! Decodes the tools of a request and the choice among them.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::{
     chat::{Name, Request, Said, Schema, Tool, ToolChoice},
 };
 
-/// Reads `tools` and `tool_choice`, or the `functions` and `function_call` of old.
+/// Decodes `tools` and `tool_choice`, or the older `functions` and `function_call`.
 pub(super) fn tools<'a>(root: &Value<'a>, request: &mut Request<'a>) -> Result<(), Failure> {
     let mut hosted = root.find("web_search_options").is_some();
     for (at, tool) in list(root, "tools")?.iter().enumerate() {
@@ -35,7 +35,7 @@ pub(super) fn tools<'a>(root: &Value<'a>, request: &mut Request<'a>) -> Result<(
                     strict: None,
                 });
             }
-            // A tool that the vendor runs itself exists nowhere else.
+            // A tool that the provider runs itself exists nowhere else.
             Some(_) => {
                 hosted = true;
                 if !request.dropped.iter().any(|path| path == "tools") {
@@ -48,7 +48,7 @@ pub(super) fn tools<'a>(root: &Value<'a>, request: &mut Request<'a>) -> Result<(
     for (at, inner) in list(root, "functions")?.iter().enumerate() {
         let path = format!("functions[{at}]");
         request.tools.push(function(inner, &path, &mut request.dropped)?);
-        // A client of that time reads one call, and reads it elsewhere.
+        // A client of that version reads one call, in another member.
         request.wish.function_call = root.find("tools").is_none();
         request.parallel_calls.get_or_insert_with(|| Said::new(false, "functions"));
     }

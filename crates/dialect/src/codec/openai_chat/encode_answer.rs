@@ -1,4 +1,4 @@
-//! Writes a whole answer.
+//! Encodes whole answers.
 
 use std::borrow::Cow;
 
@@ -104,7 +104,7 @@ fn message(o: &mut Object<'_>, choice: &Choice<'_>, old: bool) {
     }
 }
 
-/// The blocks of an answer as one message has them.
+/// The blocks of an answer, arranged as one message.
 #[derive(Default)]
 struct Said<'b, 'a> {
     text: Option<String>,
@@ -115,7 +115,7 @@ struct Said<'b, 'a> {
     text_signature: Option<&'b Signature<'a>>,
     images: Vec<&'b Image<'a>>,
     layout: Layout,
-    /// The signed thoughts: their text, their signature, and whether that hides the text.
+    /// The signed reasoning: text, signature, and whether the text is hidden.
     proofs: Vec<(&'b str, Cow<'b, str>, bool)>,
 }
 
@@ -153,17 +153,17 @@ impl<'b, 'a> Said<'b, 'a> {
     }
 }
 
-/// How many characters a text has, as OpenAI counts them in annotations.
+/// Returns the length of a text in characters, as OpenAI counts them in annotations.
 pub(super) fn length(text: &str) -> u64 {
     u64::try_from(text.chars().count()).unwrap_or(u64::MAX)
 }
 
-/// Input that is never empty where it must be JSON.
+/// Returns the input, never empty if it must be JSON.
 fn whole<'t>(input: &'t str, name: &Name<'_>) -> &'t str {
     if input.is_empty() && !name.free_form { "{}" } else { input }
 }
 
-/// A call, or how it begins.
+/// A call or its beginning.
 pub(super) struct Fragment<'f, 'a> {
     pub(super) id: &'f str,
     pub(super) name: &'f Name<'a>,
@@ -186,12 +186,12 @@ impl Fragment<'_, '_> {
     }
 }
 
-/// The kind of a call, and what its input is called.
+/// Returns the type of a call and the name of its input.
 pub(super) fn kind(free_form: bool) -> (&'static str, &'static str) {
     if free_form { ("custom", "input") } else { ("function", "arguments") }
 }
 
-/// Google's way to send a signature along; other vendors have none.
+/// Writes Google's signature in `extra_content`; other providers have none.
 pub(super) fn write_signature(o: &mut Object<'_>, signature: &Signature<'_>) {
     if signature.vendor == Vendor::Gemini {
         o.object("extra_content", |o| {
@@ -210,7 +210,7 @@ pub(super) fn thinking_block(o: &mut Object<'_>, text: &str, proof: &str, redact
     o.text("signature", proof);
 }
 
-/// Images as OpenRouter and others give them; the first one has the number `from`.
+/// Writes images in the form of OpenRouter and others; the first one has the number `from`.
 /// <https://openrouter.ai/docs/features/multimodal/image-generation>
 pub(super) fn images(o: &mut Object<'_>, images: &[&Image<'_>], from: u64) {
     o.array("images", |list| {

@@ -1,8 +1,8 @@
-//! Writes the history as messages.
+//! Encodes the history as messages.
 //!
-//! Between two turns of the model, results come first, one message for each, because the calls
-//! must be answered before anything else is said. Their images follow in a message of the user's,
-//! since results are text here.
+//! Between two turns of the model results come first, one message each, because calls must be
+//! answered before anything else. Their images follow in a user message, because results are text
+//! here.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -14,8 +14,8 @@ use crate::{
     write::{Array, Object},
 };
 
-/// What Claude Code puts in front of its system prompt: it tells about the client, and it changes
-/// with every call, which would spoil the prompt caches of everybody else.
+/// The beginning of a block that Claude Code puts before its system prompt: it describes the client
+/// and differs in every call, which would spoil prompt caches.
 const ATTRIBUTION: &str = "x-anthropic-billing-header:";
 
 pub(super) fn encode(
@@ -48,7 +48,7 @@ struct Writer<'w, 'l> {
 }
 
 impl Writer<'_, '_> {
-    /// What stands between two turns of the model.
+    /// Writes the content between two turns of the model.
     fn questions(&mut self, run: &[Turn<'_>]) -> Result<(), Failure> {
         let mut moved: Vec<&Media<'_>> = Vec::new();
         for piece in run.iter().flat_map(|turn| &turn.pieces) {
@@ -98,7 +98,7 @@ impl Writer<'_, '_> {
                 Piece::Media(media) => {
                     return Err(unreadable(media, "system messages are text only"));
                 }
-                // Nothing else stands in a system prompt.
+                // A system prompt has no other content.
                 _ => {}
             }
         }
@@ -120,7 +120,7 @@ impl Writer<'_, '_> {
                             Ok(())
                         }
                         Piece::Media(it) => media(list, it),
-                        // Nothing else is the user's to say.
+                        // A user turn has no other content.
                         _ => Ok(()),
                     })
                 });
@@ -129,8 +129,8 @@ impl Writer<'_, '_> {
         result
     }
 
-    /// Turns of the model that stand side by side. One that calls tools goes into one message with
-    /// the next, because nothing may stand between calls and their results.
+    /// Writes consecutive turns of the model. One with calls is merged with the next, because
+    /// nothing may come between calls and their results.
     fn answers(&mut self, run: &[Turn<'_>]) -> Result<(), Failure> {
         let mut pieces: Vec<&Piece<'_>> = Vec::new();
         for turn in run {
@@ -150,7 +150,7 @@ impl Writer<'_, '_> {
                 Piece::Text { text: more, .. } => text.push_str(more),
                 Piece::Refusal(more) => refusal.push_str(more),
                 Piece::Thinking { text: more, signature } => {
-                    // What a vendor signed is that vendor's alone.
+                    // Signed reasoning is only for the provider that signed it.
                     if signature
                         .as_ref()
                         .is_none_or(|signature| signature.vendor == Vendor::Unsigned)
@@ -215,7 +215,7 @@ fn arguments<'t>(input: &'t str, free_form: bool) -> Cow<'t, str> {
     }
 }
 
-/// A result as text. What is not text is moved behind the results, and the text says so.
+/// Returns a result as text. Other content moves after the results, and the text mentions it.
 fn result_text<'p>(
     content: &'p [Piece<'p>],
     is_error: bool,

@@ -1,4 +1,4 @@
-//! Writes a request: all that is not a message.
+//! Encodes requests, except for messages.
 
 use super::encode_messages;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     write::{self, Object},
 };
 
-/// Most texts that may end an answer.
+/// Most stop sequences.
 const MAX_STOPS: usize = 4;
 
 /// Most characters of `safety_identifier`.
@@ -33,7 +33,7 @@ pub(super) fn encode(request: &Request<'_>, target: Target<'_>) -> Result<Encode
         writer.form(o);
         if request.stream {
             o.bool("stream", true);
-            // What was used is always worth knowing; a client that did not ask is not told.
+            // Usage is always requested; it is hidden from clients that did not request it.
             o.object("stream_options", |o| o.bool("include_usage", true));
         }
     });
@@ -57,7 +57,7 @@ struct Writer<'r, 'a> {
 
 impl Writer<'_, '_> {
     fn messages(&mut self, o: &mut Object<'_>) -> Result<(), Failure> {
-        // The tools are named first, so that history speaks of them in the same way.
+        // Tools are named first, so that the history uses the same names.
         for tool in &self.request.tools {
             self.names.tell(&tool.name, NameRule::Openai);
         }
@@ -204,7 +204,7 @@ impl Writer<'_, '_> {
         let Thinking { effort, budget, .. } = said.value;
         let effort = effort.or(budget.map(Effort::of_budget));
         match effort {
-            // Not to think is what a model without reasoning does anyway.
+            // A model without reasoning never reasons anyway.
             Some(Effort::None) if !self.profile.reasoning => {}
             _ if !self.profile.reasoning => self.drop(&said.path),
             Some(Effort::None) if self.profile.thinking_always_on => {
@@ -242,7 +242,7 @@ fn function(o: &mut Object<'_>, tool: &Tool<'_>, name: &str) {
     }
 }
 
-/// A name of a user that is not too long: the digest of one that is.
+/// Returns the user's identifier, or its digest if it is too long.
 fn fitting(user: &str) -> std::borrow::Cow<'_, str> {
     if user.chars().count() <= MAX_USER {
         return user.into();

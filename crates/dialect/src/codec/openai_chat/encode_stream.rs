@@ -1,4 +1,4 @@
-//! Writes a stream of chunks.
+//! Encodes streams of chunks.
 
 use crate::{
     EncodeStream, Failure, Reply, Signature, Tokens, Vendor,
@@ -15,28 +15,28 @@ use super::{
 
 #[derive(Debug)]
 pub(super) struct Encoder {
-    /// What every chunk begins with, up to its choices.
+    /// The beginning of every chunk, up to its choices.
     head: String,
     include_usage: bool,
     /// Whether the client knows calls only as `function_call`.
     old_calls: bool,
     usage: Option<Tokens>,
     choices: Vec<Choice>,
-    /// A call that was opened and not told of: its signature and its input go with it.
+    /// A call that is opened and not sent yet: its signature and first input are sent with it.
     waiting: Option<Waiting>,
 }
 
-/// What was said of one candidate.
+/// The state of one candidate.
 #[derive(Debug, Default)]
 struct Choice {
     begun: bool,
     refused: bool,
-    /// How many calls, signatures, annotations and images there were.
+    /// The numbers of calls, signatures, annotations and images.
     calls: u64,
     proofs: u64,
     annotations: u64,
     images: u64,
-    /// How many characters of text.
+    /// The length of the text, in characters.
     length: u64,
     layout: Layout,
     open: Vec<(u32, Open)>,
@@ -44,10 +44,10 @@ struct Choice {
 
 #[derive(Debug)]
 enum Open {
-    /// A text, and how many characters stood before it.
+    /// Text, and the number of characters before it.
     Text(u64),
     Refusal,
-    /// What was thought so far, and its signature.
+    /// Reasoning so far, and its signature.
     Thinking(String, Option<Signature<'static>>),
     Call {
         index: u64,
@@ -150,7 +150,7 @@ impl Encoder {
         open.iter_mut().find(|(number, _)| *number == block).map(|(_, open)| open)
     }
 
-    /// Tells of the call that waits, with the first piece of its input.
+    /// Sends the waiting call, with the first piece of its input.
     fn flush(&mut self, input: &str, out: &mut Vec<u8>) {
         let Some(call) = self.waiting.take() else { return };
         if self.old_calls {
@@ -215,7 +215,7 @@ impl Encoder {
         });
     }
 
-    /// A call as it was said before there were tools: there is room for the first one.
+    /// Writes a call as `function_call`, which has place for the first one only.
     fn old_call(
         &mut self,
         choice: u32,
@@ -272,7 +272,7 @@ impl Encoder {
         let Some(at) = open.iter().position(|(number, _)| *number == block) else { return };
         match open.swap_remove(at).1 {
             Open::Call { index, free_form, filled: false } => {
-                // Where no input is, an empty object is meant.
+                // Without input, an empty object is meant.
                 let input = if free_form { "" } else { "{}" };
                 self.input(choice, index, free_form, input, out);
             }

@@ -1,4 +1,4 @@
-//! Where signed thoughts stand between the texts and calls of a message.
+//! The positions of signed reasoning between the texts and calls of a message.
 //!
 //! Anthropic refuses a history in which its signed blocks stand elsewhere, and a message of Chat
 //! Completions has one text, one list of calls and one list of `thinking_blocks`. A block in front
@@ -14,29 +14,29 @@ use crate::{
     signature::{unwrap, wrap},
 };
 
-/// What a wrapped signature with a layout begins with, where other signatures name their vendor.
+/// The first letter of a wrapped signature with a layout, where others name their provider.
 const PLACED: char = 'p';
 
-/// What was said between two signed thoughts, in order.
+/// The content between two blocks of signed reasoning, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// So many characters of text.
+    /// A number of characters of text.
     Text(u64),
-    /// So many calls.
+    /// A number of calls.
     Calls(u64),
 }
 
-/// What a message said since its last signed thought.
+/// The content of a message since its last signed reasoning.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     steps: Vec<Step>,
-    /// Whether there was a signed thought, and whether anything else was said before one.
+    /// Whether there was signed reasoning, and whether other content came before it.
     signed: bool,
     said: bool,
 }
 
 impl Layout {
-    /// More text.
+    /// Adds text.
     pub(super) fn text(&mut self, characters: u64) {
         match self.steps.last_mut() {
             _ if characters == 0 => {}
@@ -45,7 +45,7 @@ impl Layout {
         }
     }
 
-    /// One more call.
+    /// Adds a call.
     pub(super) fn call(&mut self) {
         match self.steps.last_mut() {
             Some(Step::Calls(count)) => *count += 1,
@@ -53,7 +53,7 @@ impl Layout {
         }
     }
 
-    /// The signature of a thought that stands here, as the client is to keep it.
+    /// Returns the signature of reasoning at this position, in the form that the client keeps.
     pub(super) fn sign<'s>(&mut self, signature: &'s Signature<'_>) -> Cow<'s, str> {
         let steps = std::mem::take(&mut self.steps);
         self.said |= !steps.is_empty();
@@ -94,17 +94,17 @@ impl Step {
     }
 }
 
-/// A signed thought as a client sends it back.
+/// Signed reasoning as a client returns it.
 #[derive(Debug)]
 pub(super) struct Signed<'a> {
-    /// What stands between it and the signed thought before it; none where that is not told.
+    /// The content between it and the previous signed reasoning; `None` if that is unknown.
     steps: Option<Vec<Step>>,
     piece: Piece<'a>,
 }
 
 impl<'a> Signed<'a> {
-    /// Reads a block: its text, and the field that holds its signature. None where the signature is a
-    /// wrapped one that is not whole.
+    /// Reads a block from its text and the field of its signature; `None` for an incomplete wrapped
+    /// signature.
     pub(super) fn read(text: Cow<'a, str>, field: Cow<'a, str>, redacted: bool) -> Option<Self> {
         if let Some((steps, data)) = placed(&field) {
             let signature = Signature { redacted, ..Signature::new(Vendor::Anthropic, data) };
@@ -126,7 +126,7 @@ impl<'a> Signed<'a> {
         matches!(&self.piece, Piece::Thinking { signature: Some(signature), .. } if signature.redacted)
     }
 
-    /// The thought without its place.
+    /// Returns the reasoning without its position.
     pub(super) fn into_piece(self) -> Piece<'a> {
         self.piece
     }
@@ -141,9 +141,9 @@ fn placed(field: &str) -> Option<(Option<Vec<Step>>, String)> {
     Some((Step::read_all(steps), data.to_owned()))
 }
 
-/// Puts signed thoughts where they stood among the other pieces of their message: its texts and
-/// refusals, and behind them its calls. Where that cannot be known none of them comes back, because
-/// one that stands elsewhere than it stood is refused in every later turn.
+/// Restores signed reasoning to its positions among the other pieces of its message: texts and
+/// refusals, then calls. If positions are unknown, all of it is dropped, because misplaced
+/// reasoning is refused in every later turn.
 pub(super) fn restored<'a>(
     signed: Vec<Signed<'a>>,
     said: Vec<Piece<'a>>,
@@ -175,14 +175,14 @@ pub(super) fn restored<'a>(
     pieces
 }
 
-/// What was not given a place yet.
+/// The pieces without a position.
 struct Rest<'a> {
     said: std::collections::VecDeque<Piece<'a>>,
     calls: std::collections::VecDeque<Piece<'a>>,
 }
 
 impl<'a> Rest<'a> {
-    /// Whether there is as much as the layouts tell of.
+    /// Whether there is as much content as the layouts describe.
     fn can_give(&self, signed: &[Signed<'_>]) -> bool {
         let steps = signed.iter().filter_map(|one| one.steps.as_ref()).flatten();
         let (mut text, mut calls) = (0_u64, 0_u64);
@@ -199,7 +199,7 @@ impl<'a> Rest<'a> {
         text <= there.sum() && calls <= self.calls.len() as u64
     }
 
-    /// Moves so many characters of text, cutting a piece where one ends in the middle of it.
+    /// Moves a number of characters of text, splitting a piece if one ends inside it.
     fn text(&mut self, mut length: u64, pieces: &mut Vec<Piece<'a>>) {
         while length > 0 {
             let Some(piece) = self.said.pop_front() else { return };

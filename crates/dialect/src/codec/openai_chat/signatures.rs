@@ -1,4 +1,4 @@
-//! Signatures of servers that serve other vendors' models in this dialect, and how they go back.
+//! Signatures of servers that serve models of other providers in this dialect.
 //!
 //! Google's models sign calls in `extra_content`, and OpenRouter tells of thoughts and their signatures
 //! in `reasoning_details`. Either is refused or forgotten unless it comes back as it was sent, and
@@ -23,10 +23,10 @@ const NO_PROOF: &str = "skip_thought_signature_validator";
 /// Whose names a signature may stand under in `extra_content`.
 const PLACES: [&str; 2] = ["google", "vertex"];
 
-/// Most bytes of `reasoning_details` that are kept.
+/// Largest `reasoning_details` that are kept, in bytes.
 const MAX_DETAILS: usize = 4 << 20;
 
-/// The signature of a call or a message, and under which name it stands.
+/// Finds the signature of a call or a message, and the name of its member.
 pub(super) fn find<'a>(holder: &Value<'a>) -> Option<(&'static str, Signature<'a>)> {
     let extra = holder.get("extra_content");
     PLACES.into_iter().find_map(|place| {
@@ -38,8 +38,8 @@ pub(super) fn find<'a>(holder: &Value<'a>) -> Option<(&'static str, Signature<'a
     })
 }
 
-/// The signature of a call in an answer of `model`; `call` names the call where the signature
-/// comes too late to stand in front of it.
+/// Returns the signature of a call in an answer of `model`; `call` names the call if the signature
+/// comes too late to precede it.
 pub(super) fn signed_by<'a>(
     holder: &Value<'a>,
     model: &str,
@@ -49,30 +49,30 @@ pub(super) fn signed_by<'a>(
     Some(signature.sent_by(Via { place, call, model }))
 }
 
-/// The `reasoning_details` of one message, which a stream tells in pieces.
+/// The `reasoning_details` of one message, which a stream sends in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Details {
     all: Vec<Detail>,
     size: usize,
-    /// How much of them was told of.
+    /// The number of details that were emitted.
     told: usize,
 }
 
-/// One of them: its members as they were written.
+/// One detail: its members as they were written.
 #[derive(Debug)]
 struct Detail {
     members: Vec<(String, String)>,
 }
 
 impl Details {
-    /// Those of a whole message.
+    /// Reads the details of a whole message.
     pub(super) fn of(message: &Value<'_>) -> Self {
         let mut details = Self::default();
         details.add(message);
         details
     }
 
-    /// More of them.
+    /// Adds the details of a delta.
     pub(super) fn add(&mut self, delta: &Value<'_>) {
         for value in delta.get("reasoning_details").items().iter().filter(|it| it.is_object()) {
             self.size += value.raw().len();
@@ -93,7 +93,7 @@ impl Details {
         }
     }
 
-    /// All of them as a signature of `model`; none where there are none, or no more than were told.
+    /// Returns all details as a signature of `model`; `None` if there are none or no new ones.
     pub(super) fn signature(&mut self, model: &str) -> Option<Signature<'static>> {
         if self.all.is_empty() || self.told == self.size {
             return None;
@@ -115,7 +115,7 @@ impl Detail {
         self.members.iter().find(|(known, _)| known == name).map(|(_, raw)| &**raw)
     }
 
-    /// Whether `value` is the next piece of this one: of the same kind and number, and of text.
+    /// Whether `value` continues this detail: the same kind and number, and text.
     fn takes(&self, value: &Value<'_>) -> bool {
         let same = |name| self.raw(name) == value.find(name).map(Value::raw);
         let text = ["text", "summary", "signature"];
@@ -128,7 +128,7 @@ impl Detail {
             let known = self.members.iter_mut().find(|(known, _)| known == name);
             let grows = matches!(&**name, "text" | "summary") && value.text().is_some();
             match known {
-                // Two strings as they were written, without the quotes between them.
+                // Two JSON strings, joined without the quotes between them.
                 Some((_, raw)) if grows && raw.ends_with('"') => {
                     raw.pop();
                     raw.push_str(&value.raw()[1..]);
@@ -140,7 +140,7 @@ impl Detail {
     }
 }
 
-/// The thought in a piece of `reasoning_details`, for servers that tell it nowhere else.
+/// Returns the reasoning in `reasoning_details`, for servers that send it nowhere else.
 pub(super) fn thoughts<'v, 'a>(message: &'v Value<'a>) -> impl Iterator<Item = &'v Value<'a>> {
     message.get("reasoning_details").items().iter().filter_map(|detail| {
         match detail.get("type").text()? {
@@ -151,19 +151,19 @@ pub(super) fn thoughts<'v, 'a>(message: &'v Value<'a>) -> impl Iterator<Item = &
     })
 }
 
-/// The signatures that go back with a message of the model.
+/// The signatures that are returned with a message of the model.
 #[derive(Debug, Default)]
 pub(super) struct Signatures<'p> {
-    /// The signature of each call by its id, and where it stands.
+    /// The signature of each call by its id, and its member.
     calls: Vec<(&'p str, &'p str, &'p str)>,
     details: Option<&'p str>,
 }
 
 impl<'p> Signatures<'p> {
-    /// Those that `model` may have back of the message that consists of `pieces`.
+    /// Collects the signatures of `pieces` that `model` may have back.
     pub(super) fn of(pieces: &[&'p Piece<'_>], model: &str, profile: &Profile) -> Self {
         let mut proofs = Self::default();
-        // A signature in front of a call, where the client's dialect has no place for it.
+        // A signature before a call, if the client's dialect has no place for it.
         let mut before: Option<&'p Signature<'_>> = None;
         let mut first = None;
         for piece in pieces {
@@ -199,7 +199,7 @@ impl<'p> Signatures<'p> {
         let via = signature.via();
         let own = via.is_some_and(|via| via.model == model);
         match signature.vendor {
-            // What was told last is all of it.
+            // The last one contains all details.
             Vendor::Compatible if own => self.details = Some(&signature.data),
             Vendor::Gemini if own || profile.thought_signatures => {
                 let place = via.filter(|_| own).map_or(PLACES[0], |via| via.place);
@@ -220,7 +220,7 @@ impl<'p> Signatures<'p> {
         }
     }
 
-    /// Writes what stands on the message itself.
+    /// Writes the signatures of the message itself.
     pub(super) fn write_message(&self, o: &mut Object<'_>) {
         o.raw_if("reasoning_details", self.details);
     }

@@ -1,8 +1,8 @@
 //! A call that arrives in fragments.
 //!
-//! Servers differ: most send id and name once, some with every fragment, some spread the name over
-//! several, some leave out the index. A call is told of when its name is known to be whole, which
-//! is when its input begins.
+//! Servers differ: most send id and name once, some with every fragment, some split the name, some
+//! omit the index. A call is emitted when its name is known to be complete, which is when its input
+//! begins.
 
 use std::borrow::Cow;
 
@@ -13,31 +13,31 @@ use crate::{
     halves::{Joiner, Mender},
 };
 
-/// A call on its way.
+/// A call in progress.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// The server's number for it.
+    /// The server's index of the call.
     pub(super) index: Option<u64>,
-    /// The server's id, as soon as it says one.
+    /// The server's id, once it is known.
     pub(super) id: String,
-    /// The fallback where it says none.
+    /// The generated id, if the server sends none.
     made_id: String,
     name: String,
-    /// Whether the server itself says that its input is plain text.
+    /// Whether the server declares that the input is plain text.
     custom: bool,
     signature: Option<Signature<'static>>,
-    is_sealed: bool,
+    is_signed: bool,
     input: Input,
-    /// Its block, as soon as it was told of.
+    /// The block of the call, once it was emitted.
     block: Option<u32>,
     closed: bool,
 }
 
-/// What became of the input so far.
+/// The state of the input.
 #[derive(Debug, Default)]
 struct Input {
     begun: bool,
-    /// What came before the name.
+    /// Input that came before the name.
     held: String,
     whole: Whole,
     unwrapper: Option<Unwrapper>,
@@ -54,25 +54,24 @@ impl Call {
             name: String::new(),
             custom: false,
             signature: None,
-            is_sealed: false,
+            is_signed: false,
             input: Input::default(),
             block: None,
             closed: false,
         }
     }
 
-    /// Whether a fragment with this id is of this call.
+    /// Whether a fragment with this id may belong to this call.
     pub(super) fn may_be(&self, id: &str) -> bool {
         id.is_empty() || self.id.is_empty() || self.id == id
     }
 
-    /// Whether its input is a complete JSON value: nothing of it can be missing. Of plain text
-    /// nobody knows.
+    /// Whether the input is a complete JSON value; unknown for plain text.
     pub(super) fn is_whole(&self) -> bool {
         !self.custom && self.input.whole.is_whole()
     }
 
-    /// More of the name, or the same name again.
+    /// Adds a part of the name, or the same name again.
     pub(super) fn named(&mut self, name: &str, custom: bool) {
         self.custom |= custom;
         if !self.input.begun && self.block.is_none() && self.name != name {
@@ -80,37 +79,37 @@ impl Call {
         }
     }
 
-    /// Whether it was told of.
+    /// Whether the call was emitted.
     pub(super) fn is_told(&self) -> bool {
         self.block.is_some()
     }
 
-    /// The signature of the call. One that comes when the call was told of is told by whoever found it.
-    pub(super) fn sealed(&mut self, signature: Signature<'static>) {
-        self.is_sealed = true;
+    /// Sets the signature of the call. The caller emits one that comes after the call was emitted.
+    pub(super) fn set_signature(&mut self, signature: Signature<'static>) {
+        self.is_signed = true;
         if self.block.is_none() {
             self.signature = Some(signature);
         }
     }
 
-    /// Whether there is a signature of it.
-    pub(super) fn is_sealed(&self) -> bool {
-        self.is_sealed
+    /// Whether the call has a signature.
+    pub(super) fn is_signed(&self) -> bool {
+        self.is_signed
     }
 
-    /// Whether a signature could stand in front of it, and what it has is no signature of its own.
-    pub(super) fn may_be_sealed(&self) -> bool {
+    /// Whether a signature can precede the call, because it has none of its own.
+    pub(super) fn may_be_signed(&self) -> bool {
         let own =
             self.signature.as_ref().is_some_and(|signature| signature.vendor == Vendor::Gemini);
         self.block.is_none() && !own
     }
 
-    /// The id under which it was told of.
+    /// Returns the id with which the call was emitted.
     pub(super) fn told_id(&self) -> &str {
         if self.id.is_empty() { &self.made_id } else { &self.id }
     }
 
-    /// More of the input: text, or the object itself.
+    /// Adds input: text, or an object.
     pub(super) fn input(
         &mut self,
         value: &Value<'_>,
@@ -153,8 +152,8 @@ impl Call {
         }
     }
 
-    /// Something else has begun, so that the name is whole: the call is told of in its order, and
-    /// closed if nothing of its input can be missing.
+    /// Emits the call because something else has begun, so that its name is complete; closes it if
+    /// its input is complete.
     pub(super) fn settle(&mut self, place: &mut Place<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         if !self.closed && !self.name.is_empty() {
             self.open(place, emit);
@@ -164,7 +163,7 @@ impl Call {
         }
     }
 
-    /// Tells of the call, if that was not done yet.
+    /// Emits the call if that was not done yet.
     fn open(&mut self, place: &mut Place<'_>, emit: &mut dyn FnMut(Event<'_>)) -> u32 {
         if let Some(block) = self.block {
             return block;
@@ -185,7 +184,7 @@ impl Call {
         block
     }
 
-    /// Nothing more will come of it.
+    /// Closes the call.
     pub(super) fn close(&mut self, place: &mut Place<'_>, emit: &mut dyn FnMut(Event<'_>)) {
         if self.closed {
             return;
@@ -210,7 +209,7 @@ impl Call {
     }
 }
 
-/// Where a call is told of.
+/// The output of a call.
 pub(super) struct Place<'p> {
     pub(super) choice: u32,
     /// The number of the next block.
@@ -218,7 +217,7 @@ pub(super) struct Place<'p> {
     pub(super) names: &'p Names,
 }
 
-/// Watches for the end of a JSON object that arrives in pieces.
+/// Detects the end of a JSON object that arrives in pieces.
 #[derive(Debug, Default)]
 struct Whole {
     depth: u32,

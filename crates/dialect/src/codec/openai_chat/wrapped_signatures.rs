@@ -1,9 +1,9 @@
-//! What the gateway itself put into a client's history and no vendor knows.
+//! Removes wrapped signatures from a history.
 
 use crate::{Edit, Signature, Value};
 
-/// Takes out the `thinking_blocks` and signatures that carry the gateway's mark. What is left
-/// empty by it becomes `null`, which is as good as missing.
+/// Returns the edits that remove `thinking_blocks` and signatures with the gateway's mark. Members
+/// that become empty are set to `null`, which equals missing.
 pub(super) fn cuts(body: &Value<'_>) -> Vec<Edit> {
     let mut edits = Vec::new();
     for message in body.get("messages").items() {
@@ -31,7 +31,7 @@ fn is_own_block(block: &Value<'_>) -> bool {
     ["signature", "data"].iter().any(|name| block.get(name).text().is_some_and(Signature::is_own))
 }
 
-/// Puts `replacement` in the place where `part` stands in `body`.
+/// Returns the edit that replaces `part` in `body`.
 fn edit(body: &Value<'_>, part: &Value<'_>, replacement: String) -> Edit {
     let start = part.raw().as_ptr().addr() - body.raw().as_ptr().addr();
     Edit { range: start..start + part.raw().len(), replacement: replacement.into() }

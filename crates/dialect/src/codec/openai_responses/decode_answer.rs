@@ -1,4 +1,4 @@
-//! From an answer of the Responses to the common model.
+//! Decodes answers of Responses.
 
 use std::borrow::Cow;
 
@@ -53,7 +53,7 @@ pub(super) fn decode<'a>(body: &'a [u8], names: &Names) -> Result<Answer<'a>, Fa
     Ok(Answer { choices: vec![choice], usage: usage(&value) })
 }
 
-/// The image that a hosted tool made for the model.
+/// Decodes an image that a hosted tool generated.
 pub(super) fn image<'a>(item: &Value<'a>) -> Option<Image<'a>> {
     let data = item.get("result").cow().filter(|data| !data.is_empty())?;
     let mime = match item.get("output_format").text() {
@@ -64,7 +64,7 @@ pub(super) fn image<'a>(item: &Value<'a>) -> Option<Image<'a>> {
     Some(Image { mime: mime.into(), data })
 }
 
-/// Why a response ended (FIN-7).
+/// Decodes the finish reason (FIN-7).
 pub(super) fn finish(response: &Value<'_>, called: bool) -> Finish<'static> {
     match response.get("incomplete_details").get("reason").text() {
         Some("content_filter") => Finish::Filtered(None),
@@ -76,40 +76,40 @@ pub(super) fn finish(response: &Value<'_>, called: bool) -> Finish<'static> {
     }
 }
 
-/// What a response used.
+/// Decodes the usage.
 pub(super) fn usage(response: &Value<'_>) -> Option<Tokens> {
     let mut reported = Reported::default();
     reported.read(response.find("usage")?.raw().as_bytes());
     reported.tokens()
 }
 
-/// What will pair a call with its result; made up where the provider gives nothing.
+/// Returns the id of a call; a generated one if the provider gives none.
 pub(super) fn call_id<'a>(item: &Value<'a>, nth: usize, names: &Names) -> Cow<'a, str> {
     let told = [item.get("call_id"), item.get("id")].into_iter().filter_map(Value::cow);
     let mut told = told.filter(|id| !id.is_empty());
     told.next().unwrap_or_else(|| format!("call_{}{nth}", names.unique).into())
 }
 
-/// The client's own name of the tool that is called.
+/// Returns the client's name of the called tool.
 pub(super) fn name<'a>(item: &Value<'a>, names: &Names, free_form: bool) -> Name<'a> {
     let told = names.back(item.get("name").cow().unwrap_or_default());
     Name { free_form, ..told }
 }
 
-/// What the model thought, and its signature.
+/// Decodes reasoning and its signature.
 pub(super) fn thinking<'a>(item: &Value<'a>) -> Option<Block<'a>> {
     let text = thought(item);
     let signature = signature(item);
     (signature.is_some() || !text.is_empty()).then_some(Block::Thinking { text, signature })
 }
 
-/// The signature of a reasoning item.
+/// Decodes the signature of a reasoning item.
 pub(super) fn signature<'a>(item: &Value<'a>) -> Option<Signature<'a>> {
     let data = item.get("encrypted_content").cow().filter(|data| !data.is_empty())?;
     Some(Signature { id: item.get("id").cow(), ..Signature::new(Vendor::Openai, data) })
 }
 
-/// The text of a reasoning item: its summary, else its whole text.
+/// Decodes the text of a reasoning item: its summary, else its whole text.
 pub(super) fn thought<'a>(item: &Value<'a>) -> Cow<'a, str> {
     let texts = |list: &Value<'a>| -> Vec<Cow<'a, str>> {
         let all = list.items().iter().filter_map(|part| part.get("text").cow());
@@ -137,7 +137,7 @@ fn part_block<'a>(part: &Value<'a>) -> Option<Block<'a>> {
     }
 }
 
-/// A citation that has an address.
+/// Decodes a citation with an address.
 pub(super) fn citation<'a>(annotation: &Value<'a>) -> Option<Citation<'a>> {
     let url = annotation.get("url").cow()?;
     let index = |name: &str| annotation.get(name).u64();
@@ -149,7 +149,7 @@ pub(super) fn citation<'a>(annotation: &Value<'a>) -> Option<Citation<'a>> {
     })
 }
 
-/// Log probabilities of the tokens of a text.
+/// Decodes the log probabilities of a text.
 pub(super) fn logprobs<'a>(list: &Value<'a>) -> Vec<Logprob<'a>> {
     let pair = |one: &Value<'a>| {
         Some((one.get("token").cow()?, Cow::Borrowed(one.get("logprob").number()?)))

@@ -1,8 +1,8 @@
-//! The items of `input` as turns of a conversation.
+//! Decodes the items of `input` as turns of a conversation.
 //!
-//! Items say each thing by itself; turns say who spoke. Whatever the model did while a call waits
-//! for its result belongs to the turn of that call, and what the system says meanwhile stands
-//! behind the results: no other dialect lets anything come between the two.
+//! Items are single; turns have a speaker. Everything that the model did while a call waits for its
+//! result belongs to the turn of that call, and system messages in between follow the results: no
+//! other dialect allows anything between the two.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -18,7 +18,7 @@ use crate::{
     halves::mended,
 };
 
-/// Members of the items that are read, and those that are only bookkeeping.
+/// Known members of items: those that are decoded, and bookkeeping.
 const ITEM: &[&str] = &[
     "type",
     "id",
@@ -39,22 +39,22 @@ const ITEM: &[&str] = &[
     "async",
 ];
 
-/// The conversation as far as it was read.
+/// The conversation so far.
 #[derive(Debug)]
 pub(super) struct History<'a> {
     turns: Vec<Turn<'a>>,
-    /// How many results are still to come, by the id of their call.
+    /// The number of missing results, by the id of their call.
     results: HashMap<Cow<'a, str>, usize>,
-    /// The calls whose results are still to come.
+    /// The calls whose results are missing.
     open: Vec<Cow<'a, str>>,
-    /// The turn of these calls.
+    /// The index of the turn of these calls.
     calling: usize,
-    /// What the system said since.
+    /// The system messages since then.
     held: Vec<Turn<'a>>,
 }
 
 impl<'a> History<'a> {
-    /// The history of `items`, behind `turns`.
+    /// Creates a decoder that appends `items` to `turns`.
     pub(super) fn new(items: &[Value<'a>], turns: Vec<Turn<'a>>) -> Self {
         let mut results = HashMap::new();
         for item in items.iter().filter(|item| is_output(item)) {
@@ -65,13 +65,13 @@ impl<'a> History<'a> {
         Self { turns, results, open: Vec::new(), calling: 0, held: Vec::new() }
     }
 
-    /// All turns.
+    /// Returns all turns.
     pub(super) fn turns(mut self) -> Vec<Turn<'a>> {
         self.turns.append(&mut self.held);
         self.turns
     }
 
-    /// The next item, which stands at `path`.
+    /// Decodes the next item at `path`.
     pub(super) fn read(
         &mut self,
         item: &Value<'a>,
@@ -186,7 +186,7 @@ impl<'a> History<'a> {
                     _ => Signature::read(sealed.text().unwrap_or_default(), Vendor::Openai)
                         .map(Signature::into_owned),
                 };
-                // A broken signature of our own helps nobody.
+                // An incomplete wrapped signature is useless.
                 let Some(mut signature) = read else { return Ok(()) };
                 if signature.vendor == Vendor::Openai && signature.id.is_none() {
                     signature.id = item.text("id")?;
@@ -200,7 +200,7 @@ impl<'a> History<'a> {
         Ok(())
     }
 
-    /// The pieces of the turn in which `role` goes on.
+    /// Returns the pieces of the current turn of `role`.
     fn turn(&mut self, role: Role) -> &mut Vec<Piece<'a>> {
         let last = self.turns.len().wrapping_sub(1);
         let nth = match self.turns.get(last) {

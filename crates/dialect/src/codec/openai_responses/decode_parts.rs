@@ -1,4 +1,4 @@
-//! The parts of a message or of a tool's result.
+//! Decodes the parts of a message or a tool result.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::{
     data_url::{self, Address},
 };
 
-/// Members of the parts that are read, and those that are only bookkeeping.
+/// Known members of parts: those that are decoded, and bookkeeping.
 const PART: &[&str] = &[
     "type",
     "text",
@@ -26,7 +26,8 @@ const PART: &[&str] = &[
     "prompt_cache_breakpoint",
 ];
 
-/// The content of a message: a string or a list of parts. What is not known of them is `dropped`.
+/// Decodes the content of a message: a string or a list of parts. Unknown members are added to
+/// `dropped`.
 pub(super) fn read_content<'a>(
     content: &Value<'a>,
     path: &str,
@@ -42,7 +43,7 @@ pub(super) fn read_content<'a>(
     parts.map(|(nth, part)| read_part(part, &format!("{path}[{nth}]"), dropped)).collect()
 }
 
-/// What a tool gave. JSON that is no list of parts is taken as its text.
+/// Decodes a tool result. JSON other than a list of parts is taken as text.
 pub(super) fn read_output<'a>(
     output: &Value<'a>,
     path: &str,
@@ -125,7 +126,7 @@ fn read_audio<'a>(part: Object<'_, 'a>) -> Result<Media<'a>, Failure> {
     })
 }
 
-/// An address as it is, or what stands inside of a `data:` address.
+/// Reads an address, or the content of a `data:` address.
 fn read_url<'a>(
     part: Object<'_, 'a>,
     member: &str,
@@ -142,7 +143,7 @@ fn read_url<'a>(
     }
 }
 
-/// The MIME type of a file by its name; most are PDFs.
+/// Returns the MIME type of a file by its name; PDF by default.
 fn mime_of(name: Option<&str>) -> &'static str {
     let ending = name.and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending);
     match ending.map(str::to_ascii_lowercase).as_deref() {

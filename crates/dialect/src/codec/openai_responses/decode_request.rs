@@ -1,6 +1,6 @@
-//! From a request of a Responses client to the common model.
+//! Decodes requests of a Responses client.
 //!
-//! What the items of `input` mean is told by `decode_items`, what `tools` mean by `decode_tools`.
+//! `decode_items` decodes `input`, `decode_tools` decodes `tools`.
 
 use std::borrow::Cow;
 
@@ -15,8 +15,8 @@ use crate::{
     chat::{Effort, Format, Piece, Request, Role, Said, Schema, Thinking, Turn, Wish},
 };
 
-/// Members that are read here, and those that ask for nothing that could be lost: bookkeeping, and
-/// hints that change no answer.
+/// Known members: those that are decoded here, and bookkeeping and hints that do not change the
+/// answer.
 const KNOWN: &[&str] = &[
     "model",
     "input",
@@ -46,7 +46,7 @@ const KNOWN: &[&str] = &[
     "truncation",
 ];
 
-/// What only the vendor's own storage can serve.
+/// Members that need the provider's storage.
 const STATE: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
 
 pub(super) fn decode(ask: Ask<'_>) -> Result<Request<'_>, Failure> {
@@ -196,7 +196,7 @@ fn read_format<'a>(
     Ok(Some(Said::new(read, "text.format")))
 }
 
-/// Log probabilities are asked for by either of two members.
+/// Reads the request for log probabilities, which either of two members contains.
 fn read_logprobs<'a>(fields: Object<'_, 'a>) -> Result<Option<Said<'a, u64>>, Failure> {
     let include = fields.list("include")?;
     let included = include.iter().any(|one| one.text() == Some("message.output_text.logprobs"));

@@ -1,8 +1,8 @@
-//! From the events of a response to the steps of an answer.
+//! Decodes streams of Responses.
 //!
-//! The same content is told up to four times: in deltas, when a part is done, when an item is done
-//! and in the response at the end. Whoever comes first is believed, and nobody is told twice
-//! (S-IN-6). What an item has said so far is kept in `item`.
+//! The same content is sent up to four times: in deltas, at the end of a part, at the end of an
+//! item, and in the final response. The first one is used, and no content is emitted twice
+//! (S-IN-6). `item` keeps the state of an item.
 
 mod item;
 
@@ -17,7 +17,7 @@ use crate::{
     chat::{Event, Opening},
 };
 
-/// Reads a stream.
+/// Decodes a stream.
 #[derive(Debug)]
 pub(super) struct Reader {
     names: Names,
@@ -47,7 +47,7 @@ impl Reader {
         emit(Event::Failed(failure));
     }
 
-    /// The item that an event speaks of.
+    /// Returns the item of an event.
     fn item(&mut self, event: &Value<'_>) -> Option<&mut Item> {
         let id = event.get("item_id").text();
         let nth = match event.get("output_index").u64() {
@@ -57,7 +57,7 @@ impl Reader {
         self.items.get_mut(nth?)
     }
 
-    /// An item begins.
+    /// Handles the beginning of an item.
     fn added(&mut self, index: Option<u64>, value: &Value<'_>, emit: Emit<'_>) -> usize {
         let nth = self.items.len();
         let index = index.unwrap_or(nth as u64);
@@ -75,14 +75,14 @@ impl Reader {
                 emit(Event::Open { choice: 0, block, opening });
                 Kind::Call(Call::new(block, kind == "custom_tool_call"))
             }
-            // Hosted tools and what is not known.
+            // Hosted tools and unknown items.
             _ => Kind::Other,
         };
         self.items.push(Item { index, id, kind, done: false });
         nth
     }
 
-    /// An item is whole.
+    /// Handles the end of an item.
     fn done(&mut self, index: Option<u64>, value: &Value<'_>, emit: Emit<'_>) {
         let id = value.get("id").text().filter(|id| !id.is_empty());
         let known = |item: &Item| match index {
@@ -96,7 +96,7 @@ impl Reader {
         self.items[nth].finish(value, &mut self.next, emit);
     }
 
-    /// The response has ended in good order.
+    /// Handles the regular end of the response.
     fn terminal(&mut self, response: &Value<'_>, emit: Emit<'_>) {
         for (nth, value) in (0..).zip(response.get("output").items()) {
             let id = value.get("id").text().filter(|id| !id.is_empty());
@@ -119,7 +119,7 @@ impl Reader {
         self.ended = true;
     }
 
-    /// More of a text or of a refusal, or all of it where nothing came before.
+    /// Handles a delta of a text or refusal, or the whole if no delta came before.
     fn part(
         &mut self,
         event: &Value<'_>,
@@ -138,7 +138,7 @@ impl Reader {
         self.next = next;
     }
 
-    /// More of a thought, or all of a part of it where nothing came before.
+    /// Handles a delta of reasoning, or a whole part if no delta came before.
     fn thought(&mut self, event: &Value<'_>, summary: bool, whole: bool, emit: Emit<'_>) {
         let mut next = self.next;
         let [place, member] = match (summary, whole) {
@@ -221,7 +221,7 @@ impl Reader {
     }
 }
 
-/// The number, and one more for the next.
+/// Returns the number and increments it.
 fn take(next: &mut u32) -> u32 {
     let block = *next;
     *next += 1;
@@ -240,7 +240,7 @@ impl DecodeStream for Reader {
         let name = name.and_then(|name| std::str::from_utf8(name).ok());
         match event.get("type").text().or(name) {
             Some(kind) => self.step(kind, &event, data, emit),
-            // Compatible servers say errors as Chat Completions do.
+            // Compatible servers send errors in the form of Chat Completions.
             None => {
                 if let Some(failure) = failed::of_data(data, &event) {
                     self.fail(failure, emit);

@@ -1,4 +1,4 @@
-//! The tools of a request and the choice among them.
+//! Decodes the tools of a request and the choice among them.
 
 use super::fields::{Object, drop_once};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     chat::{Name, Said, Schema, Tool, ToolChoice},
 };
 
-/// Members of a function that are read, and those that only say how it is loaded or called.
+/// Known members of a function: those that are decoded, and those about its loading and calling.
 const FUNCTION: &[&str] = &[
     "type",
     "name",
@@ -20,17 +20,17 @@ const FUNCTION: &[&str] = &[
     "async",
 ];
 
-/// The functions of a request.
+/// The tools of a request.
 #[derive(Debug, Default)]
 pub(super) struct Toolbox<'a> {
-    /// Those that the caller runs, namespaces laid open.
+    /// The tools that the client runs, with namespaces expanded.
     pub(super) tools: Vec<Tool<'a>>,
-    /// Whether there were others, which only their vendor can run.
+    /// Whether there were tools that only their provider can run.
     hosted: bool,
 }
 
 impl<'a> Toolbox<'a> {
-    /// Reads a list of tools that stands at `path`.
+    /// Decodes the list of tools at `path`.
     pub(super) fn read(
         &mut self,
         list: &[Value<'a>],
@@ -73,7 +73,7 @@ impl<'a> Toolbox<'a> {
             }
         };
         tool.strangers(FUNCTION, dropped);
-        // Nobody else can search for it, so it is offered at once.
+        // Other providers cannot search for it, so it is offered at once.
         if tool.flag("defer_loading")? == Some(true) {
             drop_once(dropped, "tools[].defer_loading");
         }
@@ -90,7 +90,7 @@ impl<'a> Toolbox<'a> {
         Ok(())
     }
 
-    /// The tool that a choice names. Choices know no namespaces.
+    /// Returns the tool that a choice names. Choices have no namespaces.
     fn named(&self, text: &str, free_form: bool) -> Option<Name<'a>> {
         let fits = |tool: &&Tool<'a>| tool.name.text == text && tool.name.free_form == free_form;
         let mut found = self.tools.iter().filter(fits);
@@ -99,7 +99,8 @@ impl<'a> Toolbox<'a> {
     }
 }
 
-/// The choice among the tools. One that forces a hosted tool is refused; one without tools is none.
+/// Decodes the choice among the tools. Forcing a hosted tool is refused; a choice without tools is
+/// ignored.
 pub(super) fn read_choice<'a>(
     fields: Object<'_, 'a>,
     tools: &Toolbox<'a>,
@@ -146,7 +147,7 @@ fn among<'a>(choice: Object<'_, 'a>, tools: &Toolbox<'a>) -> Result<ToolChoice<'
         match &*tool.needed("type")? {
             "function" => names.push(named(tool, tools, false)?),
             "custom" => names.push(named(tool, tools, true)?),
-            // Left out with the tool itself.
+            // It is dropped with the tool.
             _ => {}
         }
     }
@@ -157,7 +158,7 @@ fn among<'a>(choice: Object<'_, 'a>, tools: &Toolbox<'a>) -> Result<ToolChoice<'
     }
 }
 
-/// The tool that is named in a choice. One that is not in the list is left to the target to refuse.
+/// Returns the tool named in a choice. The target refuses unknown ones.
 fn named<'a>(
     choice: Object<'_, 'a>,
     tools: &Toolbox<'a>,

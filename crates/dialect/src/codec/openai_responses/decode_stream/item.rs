@@ -1,4 +1,4 @@
-//! What one item of a stream has said so far.
+//! The state of one item of a stream.
 
 use std::borrow::Cow;
 
@@ -12,18 +12,18 @@ use crate::{
     halves::{Joiner, Mender},
 };
 
-/// An item that was begun.
+/// An item of the response.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// Its place in the response.
+    /// The index in the response.
     pub(super) index: u64,
     pub(super) id: String,
     pub(super) kind: Kind,
-    /// Whether it was told whole.
+    /// Whether the item is complete.
     pub(super) done: bool,
 }
 
-/// What it is.
+/// The kind of item.
 #[derive(Debug)]
 pub(super) enum Kind {
     Message(Vec<Part>),
@@ -36,15 +36,15 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Call {
     block: u32,
-    /// Whether any of its input was told.
+    /// Whether any input was emitted.
     told: bool,
     open: bool,
     half: Joiner,
-    /// Of input that is JSON.
+    /// The repair of surrogates, for JSON input.
     mender: Option<Mender>,
 }
 
-/// A part of a message that has said something.
+/// A part of a message with text.
 #[derive(Debug)]
 pub(super) struct Part {
     index: u64,
@@ -54,18 +54,18 @@ pub(super) struct Part {
     half: Joiner,
 }
 
-/// A thought.
+/// Reasoning.
 #[derive(Debug, Default)]
 pub(super) struct Thought {
     block: Option<u32>,
-    /// Where the text stood that came last: in the summary or not, and in which part of it.
+    /// The position of the last text: whether in the summary, and the index of the part.
     last: Option<(bool, u64)>,
     closed: bool,
     half: Joiner,
 }
 
 impl Item {
-    /// More of a part, or all of it.
+    /// Handles a delta of a part, or the whole part.
     #[expect(clippy::too_many_arguments, reason = "one delta has so much to say")]
     pub(super) fn part(
         &mut self,
@@ -96,7 +96,7 @@ impl Item {
         }
     }
 
-    /// A part is whole.
+    /// Handles the end of a part.
     pub(super) fn whole_part(
         &mut self,
         index: u64,
@@ -131,7 +131,7 @@ impl Item {
         known.close(emit);
     }
 
-    /// A part refers to something.
+    /// Handles a citation of a part.
     pub(super) fn cite(&mut self, index: u64, citation: Citation<'_>, emit: Emit<'_>) {
         let Kind::Message(parts) = &mut self.kind else { return };
         if let Some(part) = parts.iter_mut().find(|part| part.index == index && part.open) {
@@ -140,7 +140,7 @@ impl Item {
         }
     }
 
-    /// More of a thought that stands at `place`, or all of what stands there.
+    /// Handles a delta of reasoning at `place`, or the whole.
     pub(super) fn thought(
         &mut self,
         place: (bool, u64),
@@ -150,7 +150,7 @@ impl Item {
         emit: Emit<'_>,
     ) {
         let Kind::Thinking(thought) = &mut self.kind else { return };
-        // A thought that is told in full and as a summary is told once.
+        // Reasoning that is sent in full and as a summary is emitted once.
         let other = thought.last.is_some_and(|last| last.0 != place.0);
         let known = thought.last.is_some_and(|last| last.1 >= place.1);
         let empty = text.text().is_none_or(str::is_empty);
@@ -166,7 +166,7 @@ impl Item {
         tell(block, thought.half.join(text), emit);
     }
 
-    /// More of the input of a call, or all of it.
+    /// Handles a delta of the input of a call, or the whole.
     pub(super) fn input(&mut self, text: &Value<'_>, whole: bool, emit: Emit<'_>) {
         let Kind::Call(call) = &mut self.kind else { return };
         if text.text().is_none_or(str::is_empty) || !call.open || (call.told && whole) {
@@ -177,7 +177,7 @@ impl Item {
         call.tell(&text, emit);
     }
 
-    /// The item is whole: says what was not said yet.
+    /// Ends the item: emits what was not emitted yet.
     pub(super) fn finish(&mut self, value: &Value<'_>, next: &mut u32, emit: Emit<'_>) {
         if std::mem::replace(&mut self.done, true) {
             return;
@@ -214,7 +214,7 @@ impl Item {
         self.close(emit);
     }
 
-    /// Closes all that is open.
+    /// Closes all open blocks.
     pub(super) fn close(&mut self, emit: Emit<'_>) {
         match &mut self.kind {
             Kind::Message(parts) => parts.iter_mut().for_each(|part| part.close(emit)),
@@ -241,7 +241,7 @@ impl Part {
 }
 
 impl Call {
-    /// A call that was opened; `free_form` where its input is plain text.
+    /// Creates the state of an opened call; `free_form` if its input is plain text.
     pub(super) fn new(block: u32, free_form: bool) -> Self {
         let mender = (!free_form).then(Mender::default);
         Self { block, told: false, open: true, half: Joiner::default(), mender }
@@ -265,7 +265,7 @@ impl Call {
     }
 }
 
-/// Tells more of a block, if that is anything.
+/// Emits a delta unless it is empty.
 fn tell(block: u32, text: Cow<'_, str>, emit: Emit<'_>) {
     if !text.is_empty() {
         emit(Event::Delta { choice: 0, block, text });
@@ -273,7 +273,7 @@ fn tell(block: u32, text: Cow<'_, str>, emit: Emit<'_>) {
 }
 
 impl Thought {
-    /// The block of the thought.
+    /// Returns the block of the reasoning, opening it if necessary.
     fn open(&mut self, next: &mut u32, emit: Emit<'_>) -> u32 {
         *self.block.get_or_insert_with(|| {
             let block = take(next);
