@@ -523,6 +523,14 @@ impl From<log::Considered> for Considered {
     }
 }
 
+/// Lets `entry` pass to whoever may see it; to the others it does not exist.
+fn seen<T>(actor: &Actor, owner: UserId, entry: T) -> Result<T, ApiError> {
+    match actor.confined_to() {
+        Some(own) if own != owner => Err(ApiError::NotFound("log entry")),
+        _ => Ok(entry),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -536,13 +544,5 @@ mod tests {
         for text in ["", "6xx", "600", "-1", "ok", "2x"] {
             assert_eq!(status(text), None, "{text}");
         }
-    }
-}
-
-/// Lets `entry` pass to whoever may see it; to the others it does not exist.
-fn seen<T>(actor: &Actor, owner: UserId, entry: T) -> Result<T, ApiError> {
-    match actor.confined_to() {
-        Some(own) if own != owner => Err(ApiError::NotFound("log entry")),
-        _ => Ok(entry),
     }
 }
