@@ -105,7 +105,8 @@ impl<'c> Client<'c> {
             return Err(Refusal::BodyTooLarge(max));
         }
         // What cannot be kept now need not be sent.
-        if length.is_some_and(|length| !held.would_hold(length)) {
+        let here = self.conn.rd.buf.len() as u64;
+        if length.is_some_and(|length| length > here && !held.would_hold(length)) {
             return Err(Refusal::Busy);
         }
         self.go_ahead().await?;

@@ -9,6 +9,7 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use domain::ServiceKeyId;
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 /// Memory is counted in steps of so many bytes while a body arrives, to count seldom.
@@ -54,7 +55,7 @@ pub(crate) struct BodyMemory {
 struct Used {
     total: u64,
     /// Only holders that have something are here, so the map is as bounded as the memory.
-    by_holder: HashMap<Holder, u64>,
+    by_holder: HashMap<Holder, u64, RandomState>,
 }
 
 impl Used {
@@ -69,7 +70,7 @@ impl BodyMemory {
         Arc::new(Self { total, least, used: Mutex::default() })
     }
 
-    /// Counts `bytes`; none where there is no room for them.
+    /// Counts `bytes`; `None` where there is no room for them.
     pub(crate) fn hold(self: &Arc<Self>, holders: Holders, bytes: u64) -> Option<Held> {
         let mut held = Held { memory: self.clone(), holders, bytes: 0 };
         held.grow(bytes).then_some(held)
@@ -114,6 +115,9 @@ impl Held {
     }
 
     fn grow(&mut self, more: u64) -> bool {
+        if more == 0 {
+            return true;
+        }
         let mut used = self.memory.used.lock();
         if !self.memory.has_room(&used, &self.holders, more) {
             return false;
@@ -129,6 +133,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if self.bytes == 0 {
+            return;
+        }
         let mut used = self.memory.used.lock();
         used.total -= self.bytes;
         for holder in self.holders.iter() {
