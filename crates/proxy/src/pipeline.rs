@@ -97,7 +97,8 @@ async fn answered(
     permit: &mut Permit,
 ) -> Result<(), Refusal> {
     let asking = Asking { gateway, world: &world, caller, shown_key, call };
-    let answer = upstream::first_answer(asking, client, plan, permit).await?; // who does answer
+    // Boxed: it is large, and over before an answer that may last for an hour is passed on.
+    let answer = Box::pin(upstream::first_answer(asking, client, plan, permit)).await?; // who does answer
     if (200..300).contains(&answer.status()) && call.door.gives_a_secret(&client.head) {
         permit.entry.gave_a_secret();
     }
@@ -109,7 +110,7 @@ async fn answered(
             delivery::deliver(gateway, public_id, client, answer, permit).await
         }
         Reached::AsItIs(answer) if answer.head.status == 101 => {
-            tunnel::tunnel(gateway, public_id(), client, *answer, permit).await
+            Box::pin(tunnel::tunnel(gateway, public_id(), client, *answer, permit)).await
         }
         Reached::AsItIs(answer) => {
             relay::stream(gateway, public_id, client, call, *answer, permit).await

@@ -28,7 +28,7 @@ pub(super) struct Tally {
     pub(super) none: Option<(String, NoTurn)>,
     /// Why a target could not be told.
     pub(super) unsayable: Option<Failure>,
-    pub(super) declined: Option<Declined>,
+    pub(super) declined: Option<Box<Declined>>,
 }
 
 /// An answer that a rule did not want: the client gets it all the same where there is no other.

@@ -302,7 +302,7 @@ impl Round<'_> {
         };
         let answer = answer.map_err(|failed| wording.retold(failed, client))?;
         let status = answer.head.status;
-        let answer = conversion::received(wording, &one, answer, client).await?;
+        let answer = Box::pin(conversion::received(wording, &one, answer, client)).await?;
         Ok((status, Reached::Converted(answer)))
     }
 
@@ -341,7 +341,8 @@ impl Round<'_> {
             let party = if slot.is_some() { Party::Key } else { Party::Upstream };
             let (model, stake) = (self.target.model.clone(), permit.stake.set_aside());
             let attempt = permit.current;
-            tally.declined = Some(Declined { answer, entry, slot, model, stake, attempt });
+            let declined = Declined { answer, entry, slot, model, stake, attempt };
+            tally.declined = Some(Box::new(declined));
             return Err(Failed {
                 party,
                 ..Failed::upstream(Cause::Rule, "a rule wants another answer")

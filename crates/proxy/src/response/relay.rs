@@ -71,17 +71,18 @@ pub(crate) async fn stream(
             break;
         }
         if cut_off {
-            return broken(client, call, answer, permit, Refusal::BrokeOff).await;
+            return Box::pin(broken(client, call, answer, permit, Refusal::BrokeOff)).await;
         }
         match next(client, &mut answer, lease.as_ref()).await {
             Next::Some | Next::End => {}
             Next::Gone => return Err(drain::left(client, Source::of(permit, answer), permit)),
             Next::Broken(error) => {
                 let refusal = answer.incoming.broke(&error);
-                return broken(client, call, answer, permit, refusal).await;
+                return Box::pin(broken(client, call, answer, permit, refusal)).await;
             }
             Next::Revoked(why) => {
-                return broken(client, call, answer, permit, Refusal::Revoked(why)).await;
+                let refusal = Refusal::Revoked(why);
+                return Box::pin(broken(client, call, answer, permit, refusal)).await;
             }
         }
     }
