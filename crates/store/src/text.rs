@@ -2,5 +2,6 @@
 
 /// The text without what PostgreSQL's text does not hold: NUL, which a client may send.
 pub(crate) fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+    // Of a log entry's twenty texts none has one.
+    if text.as_bytes().contains(&0) { text.replace('\0', "\u{fffd}") } else { text.to_owned() }
 }

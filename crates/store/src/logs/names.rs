@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
 };
 
 use domain::log::LogEntry;
 use entity::statistics_names::{self, Column};
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
@@ -52,7 +53,7 @@ pub(crate) struct StoredNames {
 struct Stored {
     /// Of which state of the database; another file holds other names.
     generation: u64,
-    digests: HashMap<(Named, i64), u64>,
+    digests: HashMap<(Named, i64), u64, RandomState>,
 }
 
 impl StoredNames {
