@@ -45,7 +45,7 @@ use crate::{
     },
     journal::Journal,
     limits::{self, BudgetAlerts, LimitsIndex},
-    memory::{BodyMemory, Held, Holders},
+    memory::BodyMemory,
     pool::{
         balancer::{Candidate, Pool, RouteChooser, Slot, TargetState},
         health::{self, Case, Keys, UpstreamHealth},
@@ -61,7 +61,7 @@ pub struct Gateway {
     pub(crate) settings: Settings,
     pub(crate) service_keys: ServiceKeys,
     pub(crate) journal: Journal,
-    pub(crate) connector: Connector,
+    pub(crate) connector: Arc<Connector>,
     pub(crate) recorder: Recorder,
     /// What is used of limits and quotas.
     pub(crate) counters: Counters,
@@ -79,7 +79,7 @@ pub struct Gateway {
     pub(crate) leases: Arc<Leases>,
     world: ArcSwap<World>,
     /// The memory for bodies that are held.
-    memory: Arc<BodyMemory>,
+    pub(crate) memory: Arc<BodyMemory>,
     pub(crate) in_flight: AtomicU64,
     /// Requests that are being read or answered, those that never become a call included.
     pub(crate) answering: AtomicU64,
@@ -153,7 +153,7 @@ impl Gateway {
         let empty = Snapshot::compile(&Catalog::empty()).expect("an empty catalog has no faults");
         let memory = BodyMemory::new(settings.buffers.total as u64, settings.limits.body);
         Arc::new(Self {
-            connector,
+            connector: Arc::new(connector),
             recorder: Recorder::new(),
             counters,
             budget_alerts: BudgetAlerts::default(),
@@ -380,12 +380,6 @@ impl Gateway {
     /// Whether we are about to leave.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Counts so many bytes of these holders against the memory for bodies; none where there is no
-    /// room for them.
-    pub(crate) fn hold(&self, holders: Holders, bytes: u64) -> Option<Held> {
-        self.memory.hold(holders, bytes)
     }
 
     /// Counts a call as under way until the guard is dropped.

@@ -128,7 +128,7 @@ impl Live for Gateway {
                     resting_until: None,
                 };
             };
-            let mut test = probe::ask(self, running, slot).await;
+            let mut test = probe::ask((&self.connector, &self.settings.clock), running, slot).await;
             self.probed(upstream, key, &test);
             if test.accepted == Some(true)
                 && let Some(standing) = slot.health.worst(self.settings.clock.now())
@@ -157,7 +157,7 @@ impl Live for Gateway {
             let world = self.world();
             let running = world.running(upstream);
             let running = running.ok_or_else(|| "the upstream is not served yet".to_owned())?;
-            let names = question::ask(self, running).await?;
+            let names = question::ask((&self.connector, &self.settings.clock), running).await?;
             Ok(names.iter().cloned().collect())
         })
     }

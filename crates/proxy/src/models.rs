@@ -13,9 +13,11 @@ use domain::{Caller, Dialect, Snapshot, UpstreamEntry, log::Outcome};
 use crate::{
     admission::Visit,
     client::Client,
+    clock::Clock,
     door::{Door, Endpoint, Operation},
-    gateway::{Gateway, World},
+    gateway::World,
     headers::JSON,
+    pool::line::Connector,
     refusal::Refusal,
     request::{inbound::Call, local::Local},
     routing::Plan,
@@ -24,7 +26,7 @@ use crate::{
 /// The list, or the one model that was asked for; none where the call is not about models, or
 /// where the one upstream that there is knows better.
 pub(crate) async fn answer(
-    gateway: &Gateway,
+    with: (&Connector, &Clock),
     world: &World,
     caller: &Caller,
     call: &Call,
@@ -39,7 +41,7 @@ pub(crate) async fn answer(
     if names.is_empty() && provider_knows(snapshot, caller, *dialect) {
         return None;
     }
-    names.extend(of_providers(gateway, world, caller, *dialect).await);
+    names.extend(of_providers(with, world, caller, *dialect).await);
     Some(match operation {
         Operation::OneModel(name) if names.contains(name) => {
             Ok((200, list::one(*dialect, name).to_string().into()))
@@ -80,7 +82,7 @@ fn names(snapshot: &Snapshot, caller: &Caller) -> BTreeSet<String> {
 /// The names of models of upstreams in reach that take any, as far as their providers list them:
 /// plain where that leads to this upstream alone, else with its name in front.
 async fn of_providers(
-    gateway: &Gateway,
+    with: (&Connector, &Clock),
     world: &World,
     caller: &Caller,
     dialect: Dialect,
@@ -93,7 +95,7 @@ async fn of_providers(
     let open: Vec<_> = open.take(ASKED_MAX).collect();
     let asked = open.iter().map(|entry| async move {
         let running = world.running(entry.upstream.id)?;
-        Some((*entry, question::listed(gateway, running).await?))
+        Some((*entry, question::listed(with, running).await?))
     });
     let lists = futures_util::future::join_all(asked).await;
     let mut names = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auth::ServiceKeys;
 use domain::{Caller, KeyFault, Snapshot};
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     attempt::{reached::Reached, round::Asking, upstream},
     client::Client,
     door::Door,
-    gateway::{Gateway, World},
+    gateway::{Gateway, World, origins::Origins},
     models,
     refusal::Refusal,
     request::{
@@ -56,7 +57,11 @@ pub(crate) async fn handle(
     let outcome = visited(gateway, world, &mut visit, client, door, &key).await;
     visit.close(client, &outcome).await; // what it cost, or why it failed
     let opens = outcome?;
-    Ok(if opens { Handled::Socket(Opened::by(gateway, caller, key)) } else { Handled::Answered })
+    Ok(if opens {
+        Handled::Socket(Opened::by(&gateway.service_keys, caller, key))
+    } else {
+        Handled::Answered
+    })
 }
 
 /// Answers a call of a known caller; whether it opens a socket instead.
@@ -75,14 +80,23 @@ async fn visited(
     if door.is_socket() {
         return Ok(true);
     }
-    let mut call = inbound::call(gateway, client, caller, door).await?; // what is asked
+    let mut call = inbound::call(&gateway.settings, &gateway.memory, client, caller, door).await?; // what is asked
     visit.asks_for(call.model.as_ref());
     let query = client.head.query();
-    if let Some(list) = models::answer(gateway, &world, caller, &call, query).await {
+    if let Some(list) =
+        models::answer((&gateway.connector, &gateway.settings.clock), &world, caller, &call, query)
+            .await
+    {
         models::send(visit, &world, client, &call, list).await?; // what it may ask for
         return Ok(false);
     }
-    let mut plan = planned(gateway, &world, client, caller, &call)?; // who could answer
+    let mut plan = planned(
+        (&gateway.origins, gateway.settings.clock.now_us()),
+        &world,
+        client,
+        caller,
+        &call,
+    )?; // who could answer
     let permit = visit.admit(&world, client, &call, &mut plan).await?; // may they, now
     answered(gateway, (world, caller, key), client, &mut call, &plan, permit).await?;
     Ok(false)
@@ -103,30 +117,38 @@ async fn answered(
         permit.entry.gave_a_secret();
     }
     drop(world); // an answer may outlive many changes of the configuration
-    let public_id = || public_id(gateway, shown_key);
+    let connector = &gateway.connector;
+    let public_id = || public_id(&gateway.service_keys, shown_key);
     call.let_go(); // an answer may take an hour; the question is not needed any more
     match answer {
         Reached::Converted(answer) => {
-            delivery::deliver(gateway, public_id, client, answer, permit).await
+            delivery::deliver(
+                (connector, gateway.settings.stream_keep_alive),
+                public_id,
+                client,
+                answer,
+                permit,
+            )
+            .await
         }
         Reached::AsItIs(answer) if answer.head.status == 101 => {
-            Box::pin(tunnel::tunnel(gateway, public_id(), client, *answer, permit)).await
+            Box::pin(tunnel::tunnel(public_id(), client, *answer, permit)).await
         }
         Reached::AsItIs(answer) => {
-            relay::stream(gateway, public_id, client, call, *answer, permit).await
+            relay::stream(connector, public_id, client, call, *answer, permit).await
         }
     } // in the caller's own dialect
 }
 
 /// The part of a key by which it is found: what watches over long answers.
-fn public_id(gateway: &Gateway, shown_key: &str) -> String {
-    let shown = gateway.service_keys.present(shown_key);
+fn public_id(service_keys: &ServiceKeys, shown_key: &str) -> String {
+    let shown = service_keys.present(shown_key);
     shown.map(|shown| shown.public_id().to_owned()).unwrap_or_default()
 }
 
 impl Opened {
-    fn by(gateway: &Gateway, caller: Arc<Caller>, shown_key: String) -> Self {
-        Self { caller, public_id: public_id(gateway, &shown_key), shown_key }
+    fn by(service_keys: &ServiceKeys, caller: Arc<Caller>, shown_key: String) -> Self {
+        Self { caller, public_id: public_id(service_keys, &shown_key), shown_key }
     }
 }
 
@@ -146,7 +168,7 @@ fn identified(
 
 /// Who could answer.
 fn planned(
-    gateway: &Gateway,
+    (origins, now_us): (&Origins, i64),
     world: &World,
     client: &Client<'_>,
     caller: &Caller,
@@ -157,8 +179,8 @@ fn planned(
         header: &|name| client.head.text(name),
         belongs: &|sticky| belongs::number(sticky, client, caller, call),
         secret: call.door.gives_a_secret(&client.head),
-        maker: gateway.origins.maker(call.door.path(&client.head), call.held()),
-        now_us: gateway.settings.clock.now_us(),
+        maker: origins.maker(call.door.path(&client.head), call.held()),
+        now_us,
     };
     routing::plan(world, caller, call, &chance)
 }
@@ -171,7 +193,7 @@ fn count_refused(gateway: &Gateway, client: &Client<'_>, key: Option<&str>, refu
         _ => return,
     };
     let address = client.ip.and_then(|ip| admission::masked(ip, &gateway.settings));
-    let key_id = key.map(|key| public_id(gateway, key)).filter(|id| !id.is_empty());
+    let key_id = key.map(|key| public_id(&gateway.service_keys, key)).filter(|id| !id.is_empty());
     let now = gateway.settings.clock.now();
     gateway.refused_keys.count(address, key_id.as_deref(), fault, now);
 }

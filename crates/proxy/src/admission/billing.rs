@@ -85,6 +85,11 @@ impl Permit {
         self.stake.book(&self.gateway.counters, now_us, &used).await
     }
 
+    /// Whether the head of the answer tells who answered, and what it cost.
+    pub(crate) fn tells_details(&self) -> bool {
+        self.gateway.settings.answer_details
+    }
+
     /// Appends header lines that tell who answered, at which attempt, and what the answer cost; the
     /// cost only where all that was `used` is known before the head goes out.
     pub(crate) fn details(&self, used: Option<Measured>, fields: &mut Vec<u8>) {

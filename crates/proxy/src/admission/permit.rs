@@ -136,7 +136,7 @@ impl Permit {
 
     /// What let the call in, as far as it can be withdrawn while it runs. `public_id` is the part of
     /// the service key by which it is found.
-    pub(crate) fn grant(&self, public_id: String, client: &Client<'_>) -> Grant {
+    fn grant(&self, public_id: String, client: &Client<'_>) -> Grant {
         Grant {
             public_id,
             ip: client.ip,
@@ -147,17 +147,21 @@ impl Permit {
         }
     }
 
+    /// The lease of a socket: it ends as soon as it is withdrawn.
+    pub(crate) fn socket_lease(&self, public_id: String, client: &Client<'_>) -> Lease {
+        self.gateway.leases.lease(self.grant(public_id, client), Duration::ZERO)
+    }
+
     /// The lease of a stream, where its upstream does not let it finish once it is withdrawn.
     pub(crate) fn stream_lease(
         &self,
         streams: bool,
-        gateway: &Arc<Gateway>,
         public_id: impl FnOnce() -> String,
         client: &Client<'_>,
     ) -> Option<Lease> {
         let asked = self.asked.as_ref().filter(|_| streams)?;
         let grace = asked.upstream.policy.revocation_grace?;
-        Some(gateway.leases.lease(self.grant(public_id(), client), grace))
+        Some(self.gateway.leases.lease(self.grant(public_id(), client), grace))
     }
 
     /// The permit for whoever goes on with the call; this one is done with.

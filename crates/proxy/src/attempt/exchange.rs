@@ -21,10 +21,13 @@ use crate::{
         watch::Watch,
     },
     client::Client,
+    clock::Clock,
     door::Door,
-    gateway::Gateway,
     http1::{Conn, Decoder, Framing, Piece, ReadError, Reader, ResponseHead, Writer},
-    pool::{balancer::Slot, line::Line},
+    pool::{
+        balancer::Slot,
+        line::{Connector, Line},
+    },
     refusal::Refusal,
     request::inbound::Call,
 };
@@ -77,7 +80,8 @@ pub(crate) struct Incoming {
 
 /// Where and with what one attempt is made.
 pub(crate) struct Try<'a> {
-    pub(crate) gateway: &'a Gateway,
+    pub(crate) connector: &'a Connector,
+    pub(crate) clock: &'a Clock,
     pub(crate) line: &'a Arc<Line>,
     pub(crate) upstream: &'a Upstream,
     pub(crate) slot: Option<&'a Slot>,
@@ -100,7 +104,7 @@ impl Try<'_> {
     /// Makes the attempt.
     pub(crate) async fn run(&self, client: &mut Client<'_>, call: &Call) -> Result<Answer, Failed> {
         for _ in 0..STALE_MAX {
-            let Some(conn) = self.gateway.connector.take(self.line) else { break };
+            let Some(conn) = self.connector.take(self.line) else { break };
             match self.exchange(conn, client, call).await {
                 // A body that went out and is not held cannot go out again.
                 Err(Broken::Stale) if client.bytes_in == call.begun() || call.repeatable() => {}
@@ -110,7 +114,7 @@ impl Try<'_> {
             }
         }
         let within = self.upstream.timeouts.connect.min(self.left());
-        let connect = self.gateway.connector.connect(self.line, within);
+        let connect = self.connector.connect(self.line, within);
         let conn = tokio::select! {
             biased;
             conn = connect => conn?,
@@ -282,7 +286,7 @@ impl Try<'_> {
     pub(crate) fn keep(&self, answer: Answer) -> ResponseHead {
         let (head, conn) = answer.into_parts();
         if let Some(conn) = conn {
-            self.gateway.connector.give_back(self.line, conn);
+            self.connector.give_back(self.line, conn);
         }
         head
     }

@@ -9,10 +9,11 @@ use pingora_timeout::timeout;
 
 use crate::{
     attempt::{address, classify::classify, outbound::placed},
-    gateway::{Gateway, Running},
+    clock::Clock,
+    gateway::Running,
     headers,
     http1::{Conn, Decoder, Framing, ResponseHead},
-    pool::balancer::Slot,
+    pool::{balancer::Slot, line::Connector},
 };
 
 /// A provider that takes longer has not answered.
@@ -23,9 +24,9 @@ const FIELDS_MAX: usize = 256;
 const BODY_MAX: usize = 64 << 10;
 
 /// Asks about the key of `slot`.
-pub(crate) async fn ask(gateway: &Gateway, running: &Running, slot: &Slot) -> KeyTest {
+pub(crate) async fn ask(with: (&Connector, &Clock), running: &Running, slot: &Slot) -> KeyTest {
     let began = Instant::now();
-    let answered = timeout(PATIENCE, exchange(gateway, running, slot)).await;
+    let answered = timeout(PATIENCE, exchange(with, running, slot)).await;
     let latency = began.elapsed();
     let (status, class, words) = match answered {
         Ok(Ok((status, class))) => (Some(status), class, format!("the provider answered {status}")),
@@ -48,14 +49,14 @@ pub(crate) async fn ask(gateway: &Gateway, running: &Running, slot: &Slot) -> Ke
 }
 
 async fn exchange(
-    gateway: &Gateway,
+    (connector, clock): (&Connector, &Clock),
     running: &Running,
     slot: &Slot,
 ) -> Result<(u16, Option<ErrorClass>), String> {
     let upstream = &running.entry.upstream;
     let asked = asked(upstream)?;
     let Answered { status, head, body } =
-        get(gateway, running, Some(slot), asked, BODY_MAX).await?;
+        get(connector, running, Some(slot), asked, BODY_MAX).await?;
     if (300..400).contains(&status) {
         // Whoever sends us elsewhere has not looked at the key.
         return Ok((status, Some(ErrorClass::Unknown)));
@@ -63,7 +64,7 @@ async fn exchange(
     if status < 400 {
         return Ok((status, None));
     }
-    let now = gateway.settings.clock.now();
+    let now = clock.now();
     let verdict = classify(upstream, status, head.iter(), &body, now);
     Ok((status, Some(verdict.class)))
 }
@@ -78,7 +79,7 @@ pub(crate) struct Answered {
 
 /// Asks the provider for `path`, on a connection of its own; of the answer `most` bytes are read.
 pub(crate) async fn get(
-    gateway: &Gateway,
+    connector: &Connector,
     running: &Running,
     slot: Option<&Slot>,
     path: &str,
@@ -86,7 +87,7 @@ pub(crate) async fn get(
 ) -> Result<Answered, String> {
     let upstream = &running.entry.upstream;
     let question = question(upstream, slot, path);
-    let connect = gateway.connector.connect(&running.line, upstream.timeouts.connect);
+    let connect = connector.connect(&running.line, upstream.timeouts.connect);
     let mut conn = connect.await.map_err(|fault| fault.to_string())?;
     conn.wr.send(&[&question]).await.map_err(|_| broken())?;
     let raw = conn.rd.head_now(HEAD_MAX).await.map_err(|_| broken())?;

@@ -43,13 +43,8 @@ impl Try<'_> {
         // Nothing can be found in what is compressed, and not every client asked for it.
         let clear = answer.unpacks || !is_coded(&answer.head);
         let seen = if clear { body.as_slice() } else { &[] };
-        let verdict = classify(
-            self.upstream,
-            answer.head.status,
-            answer.head.iter(),
-            seen,
-            self.gateway.settings.clock.now(),
-        );
+        let verdict =
+            classify(self.upstream, answer.head.status, answer.head.iter(), seen, self.clock.now());
         if verdict.class == ErrorClass::ClientFault {
             answer.verdict = Some(Box::new(verdict));
             return Ok(answer);

@@ -10,14 +10,14 @@ use domain::{
 };
 
 use crate::{
-    attempt::conversion::Wording, gateway::Gateway, headers, http1::RequestHead,
-    pool::balancer::Slot,
+    attempt::conversion::Wording, clock::Clock, gateway::script::Scripts, headers,
+    http1::RequestHead, pool::balancer::Slot,
 };
 
 /// The rules for the headers of a request to `upstream`, its script's included; or why the call is
 /// refused.
 pub(crate) fn rules<'a>(
-    gateway: &Gateway,
+    (scripts, clock): (&Scripts, &Clock),
     client: &RequestHead,
     shown_key: &str,
     upstream: &'a Upstream,
@@ -34,9 +34,9 @@ pub(crate) fn rules<'a>(
         key_id: slot.map(|slot| slot.key.id.0),
         key_name: slot.map(|slot| slot.key.name.clone()),
         key_group: slot.and_then(|slot| slot.key.group.clone()),
-        now_ms: gateway.settings.clock.now_us() / 1000,
+        now_ms: clock.now_us() / 1000,
     };
-    match gateway.scripts.run(script, &ask) {
+    match scripts.run(script, &ask) {
         Ok(done) => Ok(Cow::Owned(merged(&upstream.header_rules, done))),
         Err(words) if script.on_error == ScriptError::Skip => {
             tracing::debug!(upstream.id = upstream.id.0, "a header script is skipped: {words}");

@@ -61,13 +61,18 @@ pub(crate) async fn first_answer(
         let wording = match (target.road, &mut conversion) {
             (Road::Into(dialect), Some(conversion)) => {
                 let deadline = Times::of(&target.entry, client).answer_by;
-                let fetch = conversion.fetch_media(asking.gateway, target, dialect, deadline);
+                let fetch = conversion.fetch_media(
+                    (&asking.gateway.connector, &asking.gateway.memory),
+                    target,
+                    dialect,
+                    deadline,
+                );
                 let fetched = tokio::select! {
                     biased;
                     fetched = fetch => fetched,
                     () = client.gone() => return Err(Refusal::ClientGone),
                 };
-                let worded = || conversion.worded(asking.gateway, target, dialect);
+                let worded = || conversion.worded(&asking.gateway.memory, target, dialect);
                 match fetched.and_then(|()| worded()) {
                     Ok(Worded::Ask(wording)) => Some(wording),
                     Ok(Worded::Known(answer)) => return Ok(Reached::Converted(answer)),
@@ -222,7 +227,14 @@ impl Round<'_> {
         let (upstream, key) = (&entry.upstream, slot.map(Arc::as_ref));
         let model = self.target.model.as_deref();
         permit.attempting(entry, key, model);
-        let rules = scripting::rules(gateway, &client.head, shown_key, upstream, key, self.wording);
+        let rules = scripting::rules(
+            (&gateway.scripts, &gateway.settings.clock),
+            &client.head,
+            shown_key,
+            upstream,
+            key,
+            self.wording,
+        );
         let rules = rules.map_err(|words| {
             permit.entry.attempted("script", None);
             tracing::warn!(upstream.id = upstream.id.0, "a header script failed: {words}");
@@ -234,7 +246,8 @@ impl Round<'_> {
                 None => outgoing(&client.head, shown_key, call, upstream, key, model, &rules),
             };
             let one = Try {
-                gateway,
+                connector: &gateway.connector,
+                clock: &gateway.settings.clock,
                 line: &self.running.line,
                 upstream,
                 slot: key,

@@ -9,7 +9,9 @@ use serde::Deserialize;
 
 use crate::{
     attempt::probe::{self, Answered},
-    gateway::{Gateway, Running},
+    clock::Clock,
+    gateway::Running,
+    pool::line::Connector,
 };
 
 /// How long whoever wants the list waits for it.
@@ -22,14 +24,17 @@ const PAGES_MAX: usize = 10;
 
 /// The models that the provider of `running` lists; none where it does not say. They are asked for
 /// where that was long ago.
-pub(crate) async fn listed(gateway: &Gateway, running: &Running) -> Option<Arc<BTreeSet<String>>> {
+pub(crate) async fn listed(
+    with: (&Connector, &Clock),
+    running: &Running,
+) -> Option<Arc<BTreeSet<String>>> {
     let models = &running.models;
     if models.known().1 {
         let asked = timeout(PATIENCE, async {
             let _asking = models.asking.lock().await;
             // Another one may have asked meanwhile.
             if models.known().1 {
-                let _ = ask(gateway, running).await;
+                let _ = ask(with, running).await;
             }
         });
         let _ = asked.await;
@@ -39,10 +44,10 @@ pub(crate) async fn listed(gateway: &Gateway, running: &Running) -> Option<Arc<B
 
 /// Asks the provider of `running` for its models now, or says why that did not work.
 pub(crate) async fn ask(
-    gateway: &Gateway,
+    with: (&Connector, &Clock),
     running: &Running,
 ) -> Result<Arc<BTreeSet<String>>, String> {
-    let asked = timeout(PATIENCE, pages(gateway, running)).await;
+    let asked = timeout(PATIENCE, pages(with, running)).await;
     let asked = asked.unwrap_or_else(|_| Err("the provider did not answer in time".to_owned()));
     let asked = asked.map(Arc::new).inspect_err(|words| {
         let upstream = &running.entry.upstream;
@@ -52,14 +57,17 @@ pub(crate) async fn ask(
     asked
 }
 
-async fn pages(gateway: &Gateway, running: &Running) -> Result<BTreeSet<String>, String> {
+async fn pages(
+    (connector, clock): (&Connector, &Clock),
+    running: &Running,
+) -> Result<BTreeSet<String>, String> {
     let upstream = &running.entry.upstream;
-    let slot = running.pool.any(gateway.settings.clock.now_us());
+    let slot = running.pool.any(clock.now_us());
     let (mut names, mut after) = (BTreeSet::new(), None::<String>);
     for _ in 0..PAGES_MAX {
         let path = path(upstream, after.as_deref());
         let Answered { status, body, .. } =
-            probe::get(gateway, running, slot.as_deref(), &path, BODY_MAX).await?;
+            probe::get(connector, running, slot.as_deref(), &path, BODY_MAX).await?;
         if !(200..300).contains(&status) {
             return Err(format!("the provider answered {status}"));
         }

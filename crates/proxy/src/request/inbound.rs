@@ -10,12 +10,20 @@ mod find;
 mod key;
 mod named;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use dialect::Malformed;
 use domain::Caller;
 
 use self::named::{model_outside_body, names_model_in_query};
-use crate::{client::Client, door::Door, gateway::Gateway, memory::Holders, refusal::Refusal};
+use crate::{
+    client::Client,
+    door::Door,
+    memory::{BodyMemory, Holders},
+    refusal::Refusal,
+    settings::Settings,
+};
 
 pub(crate) use self::{
     call::{Body, Call, ModelAt},
@@ -27,7 +35,8 @@ pub(crate) use self::{
 /// form up to its model. Other bodies are read whole where they are small enough to be repeated, and
 /// left with the client where they are not.
 pub(crate) async fn call(
-    gateway: &Gateway,
+    settings: &Settings,
+    memory: &Arc<BodyMemory>,
     client: &mut Client<'_>,
     caller: &Caller,
     door: Door,
@@ -52,7 +61,7 @@ pub(crate) async fn call(
     if !client.head.has_body() {
         return if reading.needs_a_body() { Err(Malformed::Empty.into()) } else { Ok(call) };
     }
-    let holders = Holders::of(caller.key.id, gateway.settings.counted(client.ip));
-    body::read(gateway, client, holders, reading, &mut call).await?;
+    let holders = Holders::of(caller.key.id, settings.counted(client.ip));
+    body::read((settings, memory), client, holders, reading, &mut call).await?;
     Ok(call)
 }

@@ -21,8 +21,8 @@ use crate::{
         next::{Next, next},
     },
     client::Client,
-    gateway::Gateway,
     http1::Framing,
+    pool::line::Connector,
     refusal::Refusal,
     response::drain::{self, Source},
 };
@@ -32,7 +32,7 @@ const TAIL: Duration = Duration::from_secs(2);
 
 /// Sends an answer to the client, as it comes.
 pub(crate) async fn deliver(
-    gateway: &Arc<Gateway>,
+    (connector, silence): (&Arc<Connector>, Duration),
     public_id: impl FnOnce() -> String,
     client: &mut Client<'_>,
     answer: Converted,
@@ -40,7 +40,9 @@ pub(crate) async fn deliver(
 ) -> Result<(), Refusal> {
     match answer {
         Converted::Whole(answer) => whole(client, answer, permit).await,
-        Converted::Stream(flow) => stream(gateway, public_id, client, flow, permit).await,
+        Converted::Stream(flow) => {
+            stream((connector, silence), public_id, client, flow, permit).await
+        }
     }
 }
 
@@ -61,7 +63,7 @@ async fn whole(client: &mut Client<'_>, answer: Whole, permit: &mut Permit) -> R
 }
 
 async fn stream(
-    gateway: &Arc<Gateway>,
+    (connector, silence): (&Arc<Connector>, Duration),
     public_id: impl FnOnce() -> String,
     client: &mut Client<'_>,
     mut flow: Box<Flow>,
@@ -71,8 +73,7 @@ async fn stream(
     permit.details(None, &mut flow.fields);
     client.begin(200, &flow.fields, Framing::Chunked);
     permit.entry.answering(true);
-    let lease = permit.stream_lease(true, gateway, public_id, client);
-    let silence = gateway.settings.stream_keep_alive;
+    let lease = permit.stream_lease(true, public_id, client);
     let mut spoke = Instant::now();
     loop {
         let out = [flow.take()];
@@ -119,7 +120,7 @@ async fn stream(
         }
     }
     if !flow.was_revoked() {
-        give_back(gateway, flow.answer);
+        give_back(connector, flow.answer);
     }
     Ok(())
 }
@@ -134,15 +135,15 @@ fn outcome(ending: &Ending) -> Outcome {
 }
 
 /// Keeps the connection for another call, once what follows the last event was read.
-fn give_back(gateway: &Arc<Gateway>, mut answer: Answer) {
+fn give_back(connector: &Arc<Connector>, mut answer: Answer) {
     let line = answer.line.clone();
     if answer.incoming.is_finished() {
         if let Some(conn) = answer.into_reusable() {
-            gateway.connector.give_back(&line, conn);
+            connector.give_back(&line, conn);
         }
         return;
     }
-    let gateway = gateway.clone();
+    let connector = connector.clone();
     tokio::spawn(async move {
         let rest = async {
             while let Ok(true) = answer.incoming.pull().await {
@@ -152,7 +153,7 @@ fn give_back(gateway: &Arc<Gateway>, mut answer: Answer) {
         if timeout(TAIL, rest).await.is_ok()
             && let Some(conn) = answer.into_reusable()
         {
-            gateway.connector.give_back(&line, conn);
+            connector.give_back(&line, conn);
         }
     });
 }

@@ -3,8 +3,6 @@
 //! The log entry is written before the last of the answer goes out: whoever got an answer whole
 //! is in the journal. When the client leaves, the provider's connection is dropped with it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use domain::log::Outcome;
 
@@ -17,8 +15,8 @@ use crate::{
     },
     client::Client,
     door::Door,
-    gateway::Gateway,
     headers,
+    pool::line::Connector,
     refusal::Refusal,
     request::inbound::Call,
     response::{
@@ -29,7 +27,7 @@ use crate::{
 
 /// Passes `answer` to the client.
 pub(crate) async fn stream(
-    gateway: &Arc<Gateway>,
+    connector: &Connector,
     public_id: impl FnOnce() -> String,
     client: &mut Client<'_>,
     call: &Call,
@@ -39,7 +37,7 @@ pub(crate) async fn stream(
     let mut fields = Vec::with_capacity(512);
     headers::to_client(&mut fields, &answer.head, answer.unpacks);
     fields.extend_from_slice(&permit.fields);
-    if gateway.settings.answer_details {
+    if permit.tells_details() {
         let known = answer.incoming.is_finished();
         let used = known.then(|| measured::so_far(client.bytes_in, &permit.demand, &answer));
         permit.details(used, &mut fields);
@@ -47,7 +45,7 @@ pub(crate) async fn stream(
     client.begin(answer.head.status, &fields, answer.framing());
     let streams = answer.head.is_event_stream();
     permit.entry.answering(streams);
-    let lease = permit.stream_lease(streams, gateway, public_id, client);
+    let lease = permit.stream_lease(streams, public_id, client);
     loop {
         let pieces = std::mem::take(&mut answer.incoming.ready);
         let cut_off = call.generates_text() && answer.incoming.was_cut_off();
@@ -88,7 +86,7 @@ pub(crate) async fn stream(
     }
     let line = answer.line.clone();
     if let Some(conn) = answer.into_reusable() {
-        gateway.connector.give_back(&line, conn);
+        connector.give_back(&line, conn);
     }
     Ok(())
 }

@@ -6,10 +6,7 @@ use std::{
     fmt,
     future::pending,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -22,7 +19,7 @@ use crate::{
     admission::Permit,
     attempt::exchange::Answer,
     client::Client,
-    gateway::{Gateway, lease::Lease},
+    gateway::lease::Lease,
     headers,
     http1::{Conn, Framing, ReadError, Reader, Writer},
     refusal::{Refusal, revoked::Revoked},
@@ -36,7 +33,6 @@ const LAST_FRAME: Duration = Duration::from_millis(500);
 
 /// Passes a WebSocket's frames both ways until one side ends it, or the caller may not go on.
 pub(crate) async fn tunnel(
-    gateway: &Arc<Gateway>,
     public_id: String,
     client: &mut Client<'_>,
     mut answer: Answer,
@@ -48,7 +44,7 @@ pub(crate) async fn tunnel(
     client.flush().await?;
     permit.entry.answering(true);
     client.keep = false;
-    let lease = gateway.leases.lease(permit.grant(public_id, client), Duration::ZERO);
+    let lease = permit.socket_lease(public_id, client);
     let idle = Beat::new(answer.incoming.idle(), answer.incoming.deadline());
     let (mut up, mut down) = (Way::new(), Way::new());
     // Nothing is known to be used until the provider tells.

@@ -90,9 +90,9 @@ impl ServerApp for Front {
 struct Answering<'a>(&'a AtomicU64);
 
 impl<'a> Answering<'a> {
-    fn begin(gateway: &'a Gateway) -> Self {
-        gateway.answering.fetch_add(1, Ordering::Relaxed);
-        Self(&gateway.answering)
+    fn begin(answering: &'a AtomicU64) -> Self {
+        answering.fetch_add(1, Ordering::Relaxed);
+        Self(answering)
     }
 }
 
@@ -166,7 +166,7 @@ impl Front {
         counted: &mut Counted,
         last: bool,
     ) -> After {
-        let _answering = Answering::begin(&self.gateway);
+        let _answering = Answering::begin(&self.gateway.answering);
         let request_id = request_id(&head);
         let ip = peer.map(|peer| self.client_ip(peer, &head));
         let cors = self.gateway.settings.cors.lines(&head);

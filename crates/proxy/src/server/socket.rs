@@ -215,7 +215,7 @@ impl Socket {
         match &mut self.partial {
             Some(held) => held.holds(bytes, most),
             None => {
-                self.partial = self.gateway.hold(self.template.holders, bytes);
+                self.partial = self.gateway.memory.hold(self.template.holders, bytes);
                 self.partial.is_some()
             }
         }
@@ -234,7 +234,7 @@ impl Socket {
             }
             Ok(Asked::Create(create)) => {
                 let Some(budget) =
-                    self.gateway.hold(self.template.holders, create.text.len() as u64)
+                    self.gateway.memory.hold(self.template.holders, create.text.len() as u64)
                 else {
                     let lane = create.lane.clone();
                     return self.wire.say(events::error(lane.as_deref(), &events::BUSY));

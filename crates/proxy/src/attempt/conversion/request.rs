@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -23,9 +23,10 @@ use super::{
 use crate::{
     attempt::profile,
     door::{Door, Endpoint, Job, Operation, codec_of},
-    gateway::Gateway,
     headers,
     http1::RequestHead,
+    memory::BodyMemory,
+    pool::line::Connector,
     request::inbound::Call,
     routing::Planned,
     usage::Measured,
@@ -91,7 +92,7 @@ impl<'a> Conversion<'a> {
     /// its policy says so; all must be here before `deadline`.
     pub(crate) async fn fetch_media(
         &mut self,
-        gateway: &Gateway,
+        (connector, memory): (&Connector, &Arc<BodyMemory>),
         target: &Planned,
         dialect: Dialect,
         deadline: Instant,
@@ -108,9 +109,9 @@ impl<'a> Conversion<'a> {
         if !self.fetched.lacks(asked, codec) {
             return Ok(());
         }
-        let memory = self.call.memory(gateway, 0).ok_or_else(busy)?;
+        let memory = self.call.memory(memory, 0).ok_or_else(busy)?;
         let deadline = deadline.min(Instant::now() + policy.timeout);
-        let fetcher = Fetcher { connector: &gateway.connector, policy, deadline, memory: &memory };
+        let fetcher = Fetcher { connector, policy, deadline, memory: &memory };
         // Large, and rare: not a part of every call's future.
         Box::pin(self.fetched.fetch(asked, codec, fetcher)).await
     }
@@ -118,7 +119,7 @@ impl<'a> Conversion<'a> {
     /// The question in `dialect`, or why it cannot be said to `target`.
     pub(crate) fn worded(
         &self,
-        gateway: &Gateway,
+        memory: &Arc<BodyMemory>,
         target: &Planned,
         dialect: Dialect,
     ) -> Result<Worded, Failure> {
@@ -152,7 +153,7 @@ impl<'a> Conversion<'a> {
             return Err(Failure::unsayable(first, strict(first, &target.entry.upstream)));
         }
         let size = vectors.as_ref().map_or(encoded.body.len() as u64, Vectors::size);
-        let memory = self.call.memory(gateway, size).ok_or_else(busy)?;
+        let memory = self.call.memory(memory, size).ok_or_else(busy)?;
         let reply = reply(named, wish);
         let Encoded { path, query, headers, body, dropped, mut names } = encoded;
         names.unique.clone_from(&reply.unique);

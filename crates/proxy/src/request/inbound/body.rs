@@ -1,5 +1,7 @@
 //! How the body of a call is read: whole, as far as the model stands, or not at all.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use dialect::{Coding, FormScan};
 
@@ -11,10 +13,10 @@ use super::{
 use crate::{
     client::Client,
     door::Door,
-    gateway::Gateway,
     http1::RequestHead,
-    memory::{Held, Holders},
+    memory::{BodyMemory, Held, Holders},
     refusal::Refusal,
+    settings::Settings,
 };
 
 /// How a body is to be read.
@@ -77,16 +79,16 @@ fn coding(head: &RequestHead) -> Result<Option<Coding>, Refusal> {
 
 /// Reads the body, and finds in it what decides where the call goes.
 pub(super) async fn read(
-    gateway: &Gateway,
+    (settings, memory): (&Settings, &Arc<BodyMemory>),
     client: &mut Client<'_>,
     holders: Holders,
     reading: Reading,
     call: &mut Call,
 ) -> Result<(), Refusal> {
-    let (limit, small) = (gateway.settings.limits.body, gateway.settings.buffers.per_request);
+    let (limit, small) = (settings.limits.body, settings.buffers.per_request);
     let length = client.head.content_length;
     let is_small = length.is_some_and(|length| length <= small);
-    let mut memory = gateway.hold(holders, 0).ok_or(Refusal::Busy)?;
+    let mut memory = memory.hold(holders, 0).ok_or(Refusal::Busy)?;
     let sought = Sought::on(call.door.path(&client.head));
     match reading {
         Reading::Json { coding, .. } => {

@@ -1,6 +1,6 @@
 //! A call as it came in: where it goes, for which model, and what of its body is here.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use dialect::{Edit, FormScan};
@@ -8,8 +8,7 @@ use domain::Dialect;
 
 use crate::{
     door::{Door, Endpoint, Job, Operation},
-    gateway::Gateway,
-    memory::{Held, Holders},
+    memory::{BodyMemory, Held, Holders},
 };
 
 /// Where the model stands in a body, or would.
@@ -109,10 +108,10 @@ impl Call {
 
     /// Counts memory for `bytes` that are made of the body, for whose body it is; none where there
     /// is no room.
-    pub(crate) fn memory(&self, gateway: &Gateway, bytes: u64) -> Option<Held> {
+    pub(crate) fn memory(&self, all: &Arc<BodyMemory>, bytes: u64) -> Option<Held> {
         match &self.body {
             Body::Held { memory: Some(memory), .. } => memory.another(bytes),
-            _ => gateway.hold(Holders::default(), bytes),
+            _ => all.hold(Holders::default(), bytes),
         }
     }
 

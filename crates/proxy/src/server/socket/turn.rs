@@ -281,7 +281,7 @@ impl Telling {
             said = own.collect();
         }
         kept.items.extend(sendable(said));
-        kept.memory = self.gateway.hold(self.holders, size(&kept.items));
+        kept.memory = self.gateway.memory.hold(self.holders, size(&kept.items));
         // What there is no memory for is not kept: a request that names it is told so.
         if kept.memory.is_some() {
             self.history.keep(id.into_owned(), kept);
