@@ -20,11 +20,12 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use self::form::Form;
+use self::{
+    form::Form,
+    nul::{FAULTS_MAX, short},
+};
 use crate::{app::Management, error::ApiError};
 
-/// So many faults are told at once; looking for more would cost more than they help.
-const FAULTS_MAX: usize = 32;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -240,14 +241,6 @@ fn sift<T: DeserializeOwned>(
 /// The field itself, of a path into it.
 fn top(field: &str) -> String {
     field.split(['.', '[']).next().unwrap_or_default().to_owned()
-}
-
-/// Names that callers made up can be long.
-fn short(field: &str) -> String {
-    match field.char_indices().nth(100) {
-        Some((end, _)) => format!("{}…", &field[..end]),
-        None => field.to_owned(),
-    }
 }
 
 fn quoted_after<'a>(said: &'a str, start: &str) -> Option<&'a str> {

@@ -27,6 +27,6 @@ mod words;
 
 pub use app::{Management, Parts, app};
 pub use first_start::{FirstStart, FirstStartError, first_start};
-pub use openapi::document;
+pub use router::document;
 pub use serve::serve;
 pub use settings::Settings;

@@ -15,7 +15,7 @@ use utoipa::{
     },
 };
 
-use crate::{render::Failure, router};
+use crate::render::Failure;
 
 /// The head of the description: title, security schemes, tags.
 #[derive(OpenApi)]
@@ -68,11 +68,6 @@ impl Modify for SecuritySchemes {
                 .build(),
         );
     }
-}
-
-/// The description of everything that the management plane answers.
-pub fn document() -> Value {
-    finished(&router::described().1)
 }
 
 /// The description that was made from the handlers, with what all operations have in common.

@@ -123,6 +123,11 @@ pub(crate) fn described() -> (Router<Management>, openapi::OpenApi) {
     described_with(None)
 }
 
+/// The description of everything that the management plane answers.
+pub fn document() -> serde_json::Value {
+    description::finished(&described().1)
+}
+
 /// The whole plane.
 pub(crate) fn router(app: Management) -> Router {
     let (routes, document) = described_with(Some(&app));

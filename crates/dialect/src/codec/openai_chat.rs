@@ -6,6 +6,7 @@
 
 mod decode_answer;
 mod decode_content;
+mod decode_faults;
 mod decode_request;
 mod decode_stream;
 mod decode_tools;

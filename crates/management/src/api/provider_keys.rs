@@ -1,5 +1,6 @@
 //! `/api/admin/keys`: provider keys. A secret goes in and never comes out.
 
+mod defaults;
 mod export;
 mod formula;
 mod history;

@@ -3,8 +3,8 @@
 use domain::Faults;
 use serde_json::{Map, Value};
 
-use super::{FAULTS_MAX, short};
-
+/// So many faults are told at once; looking for more would cost more than they help.
+pub(super) const FAULTS_MAX: usize = 32;
 /// What is said of a field that holds it.
 pub(crate) const WORDS: &str = "must not hold the character U+0000";
 
@@ -42,6 +42,14 @@ fn look(value: &Value, place: &str, faults: &mut Faults) {
             }
         }
         _ => {}
+    }
+}
+
+/// Names that callers made up can be long.
+pub(super) fn short(field: &str) -> String {
+    match field.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", &field[..end]),
+        None => field.to_owned(),
     }
 }
 

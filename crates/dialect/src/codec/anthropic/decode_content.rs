@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    decode_request::{bad, effort, unknown},
+    decode_faults::{bad, unknown},
     decode_tools::Change,
 };
 use crate::{
@@ -417,4 +417,10 @@ fn signatures_to_calls(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
         placed.push(piece);
     }
     placed
+}
+
+/// Decodes the effort at `path`.
+pub(super) fn effort(value: &Value<'_>, path: &str) -> Result<Effort, Failure> {
+    let known = || bad(path, format!("`{path}` must be low, medium, high, xhigh or max"));
+    value.text().and_then(Effort::named).ok_or_else(known)
 }

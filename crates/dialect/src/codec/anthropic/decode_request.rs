@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    decode_content::{History, system_text},
+    decode_content::{History, effort, system_text},
+    decode_faults::{bad, missing, unknown},
     decode_tools::Tools,
 };
 use crate::{
@@ -115,35 +116,6 @@ fn turn_effort<'a>(said: Said<'a, Effort>, request: &mut Request<'a>) {
     if thinking.effort != Some(Effort::None) {
         thinking.effort = Some(said.value);
         request.thinking = Some(Said::new(thinking, said.path));
-    }
-}
-
-/// Decodes the effort at `path`.
-pub(super) fn effort(value: &Value<'_>, path: &str) -> Result<Effort, Failure> {
-    let known = || bad(path, format!("`{path}` must be low, medium, high, xhigh or max"));
-    value.text().and_then(Effort::named).ok_or_else(known)
-}
-
-/// Creates the failure of an invalid request; `param` is the invalid field.
-pub(super) fn bad(param: &str, message: String) -> Failure {
-    let failure = Failure::new(crate::FailureKind::BadRequest, message);
-    Failure { param: (!param.is_empty()).then(|| param.to_owned()), ..failure }
-}
-
-pub(super) fn missing(name: &str) -> Failure {
-    bad(name, format!("`{name}` is required"))
-}
-
-/// Notes unknown members of `object`. Empty ones are ignored.
-pub(super) fn unknown(object: &Value<'_>, known: &[&str], prefix: &str, dropped: &mut Vec<String>) {
-    for (name, value) in object.members() {
-        let asks_nothing = matches!(value.raw(), "null" | "[]" | "{}" | "false");
-        if !asks_nothing && !known.contains(&name.as_ref()) {
-            let path = format!("{prefix}{name}");
-            if !dropped.contains(&path) {
-                dropped.push(path);
-            }
-        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::decode_request::{bad, missing, unknown};
+use super::decode_faults::{bad, missing, unknown};
 use crate::{
     Failure, Value,
     chat::{Name, Schema, Tool},

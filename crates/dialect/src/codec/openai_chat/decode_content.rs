@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    decode_request::{missing, unknown, wrong},
+    decode_faults::{missing, unknown, wrong},
     layout::{self, Signed},
     signatures,
 };

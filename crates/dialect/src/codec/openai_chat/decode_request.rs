@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{decode_content, decode_tools};
+use super::{
+    decode_content,
+    decode_faults::{missing, optional, unknown, wrong},
+    decode_tools,
+};
 use crate::{
     Ask, Failure, Value,
     chat::{Effort, Format, Request, Said, Sampling, Schema, Thinking, Wish},
@@ -87,59 +91,6 @@ pub(super) fn decode(ask: Ask<'_>) -> Result<Request<'_>, Failure> {
     let known = ["name", "description", "schema", "strict"];
     unknown(inner, "response_format.json_schema", &[&known], &mut request.dropped);
     Ok(request)
-}
-
-/// Most dropped members that are reported.
-const MAX_DROPPED: usize = 64;
-
-/// Notes every member of `object` that is in none of the lists, because other dialects cannot
-/// express it. Members within lists are noted once for all items (`messages[].name`).
-pub(super) fn unknown(
-    object: &Value<'_>,
-    path: &str,
-    known: &[&[&str]],
-    dropped: &mut Vec<String>,
-) {
-    for (name, value) in object.members() {
-        if value.is_null() || known.iter().any(|list| list.contains(&name.as_ref())) {
-            continue;
-        }
-        let mut told = String::with_capacity(path.len() + name.len() + 1);
-        for part in path.split_inclusive('[') {
-            told.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
-        }
-        if !told.is_empty() {
-            told.push('.');
-        }
-        told.push_str(name);
-        if dropped.len() < MAX_DROPPED && !dropped.contains(&told) {
-            dropped.push(told);
-        }
-    }
-}
-
-pub(super) fn wrong(path: impl Into<String>, wanted: &str) -> Failure {
-    let path = path.into();
-    let message = format!("`{path}` must be {wanted}");
-    Failure::unsayable(path, message)
-}
-
-pub(super) fn missing(path: impl Into<String>) -> Failure {
-    let path = path.into();
-    let message = format!("`{path}` is missing");
-    Failure::unsayable(path, message)
-}
-
-/// Reads an optional member of `object` with its type.
-pub(super) fn optional<'a, T>(
-    object: &Value<'a>,
-    path: &str,
-    name: &str,
-    wanted: &str,
-    read: impl Fn(&Value<'a>) -> Option<T>,
-) -> Result<Option<T>, Failure> {
-    let Some(value) = object.find(name) else { return Ok(None) };
-    read(value).map(Some).ok_or_else(|| wrong(format!("{path}.{name}"), wanted))
 }
 
 fn bad_body(message: &str) -> Failure {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::decode_request::{missing, optional, unknown, wrong};
+use super::decode_faults::{missing, optional, unknown, wrong};
 use crate::{
     Failure, Value,
     chat::{Name, Request, Said, Schema, Tool, ToolChoice},

@@ -13,7 +13,7 @@ use store::ImportedKey;
 use utoipa::ToSchema;
 
 use self::records::{Record, Records};
-use super::{formula, import::Defaults};
+use super::{defaults::Defaults, formula};
 use crate::{
     api::{quotas::Quota, values::all},
     error::ApiError,
