@@ -157,7 +157,7 @@ async fn a_target_that_takes_addresses_gets_the_address() {
     let claude = Vendor::saying(claude).await;
     let hall = routed(&[(&claude, Provider::Anthropic)], |setup| fetching(setup, |_| {})).await;
     let url = at(server.addr, "/a.png");
-    assert_eq!(ask_with(&hall, &[url.clone()]).await.status, 200);
+    assert_eq!(ask_with(&hall, std::slice::from_ref(&url)).await.status, 200);
     assert!(body_of(&claude.only()).to_string().contains(&url));
     assert!(server.seen().is_empty());
 }
