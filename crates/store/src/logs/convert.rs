@@ -8,7 +8,10 @@ use domain::{
 };
 use entity::request_logs::Model;
 
-use super::append::{SUMMED_MAX, failed};
+use super::{
+    append::{SUMMED_MAX, failed},
+    attempts::{self, Repeated},
+};
 use crate::{LogRow, count, json, moment, text::clean, uncount};
 
 pub(super) fn write(entry: &LogEntry, now: i64, arrival: i64) -> Model {
@@ -47,7 +50,7 @@ pub(super) fn write(entry: &LogEntry, now: i64, arrival: i64) -> Model {
         output_audio_tokens: count(entry.usage.output_audio),
         usage_source: entry.usage_source.as_str().to_owned(),
         cost_nano: entry.cost_nano,
-        attempts: json(&entry.attempts),
+        attempts: attempts::write(entry),
         error: text(&entry.error),
         client_ip: text(&entry.client_ip),
         decision: json(&entry.decision),
@@ -77,6 +80,27 @@ pub(super) fn write(entry: &LogEntry, now: i64, arrival: i64) -> Model {
 pub(super) fn read(row: Model) -> LogRow {
     let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == row.outcome);
     let source = UsageSource::named(&row.usage_source);
+    let usage = Usage {
+        input: uncount(row.input_tokens),
+        cached: uncount(row.cached_tokens),
+        cache_written: uncount(row.cache_written_tokens),
+        input_audio: uncount(row.input_audio_tokens),
+        output: uncount(row.output_tokens),
+        reasoning: uncount(row.reasoning_tokens),
+        output_audio: uncount(row.output_audio_tokens),
+        characters: row.characters.map_or(0, uncount),
+        images: row.images.map_or(0, uncount),
+        duration_ms: row.duration_ms.map_or(0, uncount),
+    };
+    let usage_source = source.unwrap_or(UsageSource::Unknown);
+    let attempts = attempts::read(&row.attempts, || Repeated {
+        upstream: row.upstream_id.map(UpstreamId).zip(row.upstream_name.clone()),
+        provider_key: row.provider_key_id.map(ProviderKeyId).zip(row.provider_key_name.clone()),
+        provider_request_id: row.provider_request_id.clone(),
+        usage,
+        usage_source,
+        cost_nano: row.cost_nano,
+    });
     let entry = LogEntry {
         id: row.id,
         request_id: row.request_id,
@@ -100,22 +124,11 @@ pub(super) fn read(row: Model) -> LogRow {
         latency_us: uncount(row.latency_us),
         first_byte_us: row.first_byte_us.map(uncount),
         streamed: row.streamed,
-        usage: Usage {
-            input: uncount(row.input_tokens),
-            cached: uncount(row.cached_tokens),
-            cache_written: uncount(row.cache_written_tokens),
-            input_audio: uncount(row.input_audio_tokens),
-            output: uncount(row.output_tokens),
-            reasoning: uncount(row.reasoning_tokens),
-            output_audio: uncount(row.output_audio_tokens),
-            characters: row.characters.map_or(0, uncount),
-            images: row.images.map_or(0, uncount),
-            duration_ms: row.duration_ms.map_or(0, uncount),
-        },
-        usage_source: source.unwrap_or(UsageSource::Unknown),
+        usage,
+        usage_source,
         cost_nano: row.cost_nano,
         price_version: row.price_version,
-        attempts: serde_json::from_str(&row.attempts).unwrap_or_default(),
+        attempts,
         error: row.error,
         client_ip: row.client_ip,
         decision: serde_json::from_str(&row.decision).unwrap_or_default(),

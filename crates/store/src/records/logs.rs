@@ -97,7 +97,7 @@ pub struct PastCall {
     pub id: Uuid,
     /// When it was admitted, in microseconds since 1970.
     pub started_us: i64,
-    /// Every try at a provider, in order.
+    /// Every try at a provider, in order; what each used need not be there.
     pub attempts: Vec<Attempt>,
 }
 
