@@ -12,11 +12,23 @@ use uuid::Uuid;
 use super::record::{Kind, Next, Reader, Record};
 use super::segment;
 
+/// The lock on a journal; released when it is dropped. A process that was forked meanwhile holds a
+/// copy of the descriptor until it runs its own program, so closing the file alone would not release it.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Where that fails, the lock ends with the last descriptor.
+        let _ = self.0.unlock();
+    }
+}
+
 /// A journal whose instance is gone, and which is now ours.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) dir: PathBuf,
-    pub(super) lock: File,
+    pub(super) lock: Lock,
     /// The segments with the length up to which they are good.
     pub(super) segments: BTreeMap<u64, u64>,
     /// How many settle records they hold.
@@ -65,7 +77,7 @@ pub(super) fn make(root: &Path) -> io::Result<Found> {
 }
 
 /// Locks a journal; none when another process holds it or has just removed it.
-fn claim(dir: &Path) -> io::Result<Option<File>> {
+fn claim(dir: &Path) -> io::Result<Option<Lock>> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
@@ -81,7 +93,7 @@ fn claim(dir: &Path) -> io::Result<Option<File>> {
     let same = fs::metadata(&path).is_ok_and(|now| {
         lock.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (now.dev(), now.ino()))
     });
-    Ok(same.then_some(lock))
+    Ok(same.then_some(Lock(lock)))
 }
 
 /// Removes a journal that holds nothing any more.
@@ -92,7 +104,7 @@ pub(super) fn remove(dir: &Path) {
     }
 }
 
-fn scan(dir: PathBuf, lock: File) -> io::Result<Found> {
+fn scan(dir: PathBuf, lock: Lock) -> io::Result<Found> {
     let mut found =
         Found { segments: segment::list(&dir)?, dir, lock, settles: 0, open: HashMap::new() };
     let last = found.segments.last_key_value().map(|(number, _)| *number);
@@ -151,5 +163,23 @@ impl Found {
             tracing::warn!(path = %path.display(), %cause, "a half record cannot be cut off");
         }
         self.segments.insert(number, good);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_given_back_although_a_copy_of_its_descriptor_is_open() {
+        let root = tempfile::tempdir().unwrap();
+        let found = make(root.path()).unwrap();
+        let copy = found.lock.0.try_clone().unwrap();
+        assert!(claim(&found.dir).unwrap().is_none());
+
+        drop(found.lock);
+
+        assert!(claim(&found.dir).unwrap().is_some());
+        drop(copy);
     }
 }

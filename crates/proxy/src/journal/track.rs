@@ -11,6 +11,7 @@ use domain::log::{JournalPosition, LogEntry};
 use uuid::Uuid;
 
 use super::record::{Kind, Next, Reader};
+use super::scan::Lock;
 use super::writer::Writer;
 use super::{JournalError, segment};
 
@@ -20,7 +21,7 @@ pub(super) struct Track {
     pub(super) name: String,
     pub(super) dir: PathBuf,
     /// Held while the journal is ours; the writer holds that of its own.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
     /// The segments of a journal that nobody writes any more.
     pub(super) segments: BTreeMap<u64, u64>,
     segment: u64,
@@ -34,7 +35,7 @@ pub(super) struct Track {
 }
 
 impl Track {
-    pub(super) fn new(dir: PathBuf, segments: BTreeMap<u64, u64>, lock: Option<File>) -> Track {
+    pub(super) fn new(dir: PathBuf, segments: BTreeMap<u64, u64>, lock: Option<Lock>) -> Track {
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Track {
             name,

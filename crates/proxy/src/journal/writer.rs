@@ -6,7 +6,7 @@
 //! those that cannot be written wait in memory, where the drain finds them too.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File};
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::record::{self, Kind};
+use super::scan::Lock;
 use super::segment::{self, Disk, Segment};
 use super::{Durability, Health, JournalError, Settings};
 
@@ -38,7 +39,7 @@ pub(super) struct Writer {
     pub(super) first: u64,
     disk: Box<dyn Disk>,
     /// Locked while this process lives.
-    _lock: File,
+    _lock: Lock,
     pub(super) tail: Mutex<Tail>,
     /// Wakes the drain.
     pub(super) news: Notify,
@@ -113,7 +114,7 @@ impl Writer {
     pub(super) fn new(
         settings: Settings,
         dir: PathBuf,
-        lock: File,
+        lock: Lock,
         sealed: BTreeMap<u64, u64>,
         disk: Box<dyn Disk>,
     ) -> Writer {
