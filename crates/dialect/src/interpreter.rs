@@ -1,5 +1,7 @@
 //! Interprets the parts of an answer: its first event, its end, its errors and its usage.
 
+use std::borrow::Cow;
+
 use crate::{
     Block, Fields, First, Grammar, ProviderError, Tokens, UsageScanner,
     json::members_unchecked,
@@ -94,12 +96,11 @@ impl Interpreter {
     }
 
     /// The metadata of the answer so far.
-    pub(crate) fn metadata(&self) -> AnswerMetadata {
+    pub(crate) fn metadata(&self) -> Cow<'_, AnswerMetadata> {
+        let Some(scanner) = &self.scanner else { return Cow::Borrowed(&self.metadata) };
         let mut metadata = self.metadata.clone();
-        if let Some(scanner) = &self.scanner {
-            metadata.then(scanner.metadata().clone());
-        }
-        metadata
+        metadata.then(scanner.metadata().clone());
+        Cow::Owned(metadata)
     }
 
     /// Whether whole events are plain content, which changes nothing that is known about the

@@ -6,6 +6,8 @@
 //!
 //! `interpreter.rs` interprets the bytes; this file moves them.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::{
@@ -207,7 +209,7 @@ impl StreamObserver {
     }
 
     /// The metadata of the answer so far.
-    pub fn metadata(&self) -> AnswerMetadata {
+    pub fn metadata(&self) -> Cow<'_, AnswerMetadata> {
         self.interpreter.metadata()
     }
 

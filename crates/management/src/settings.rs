@@ -1,4 +1,4 @@
-//! How the management plane is set up: made from the start-up configuration by the front door.
+//! Settings of the management plane, made by the binary from the start-up configuration.
 
 use std::time::Duration;
 

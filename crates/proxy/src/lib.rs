@@ -1,7 +1,7 @@
 //! The data plane, on Pingora.
 //!
-//! A connection comes in at [`server`](service), a call walks the hall in `pipeline`, and an answer goes
-//! out by `relay`. Nothing here waits for a database: configuration comes as a
+//! A connection comes in at [`server`](service), a call passes the steps of `pipeline`, and an
+//! answer leaves by `relay`. Nothing here waits for a database: configuration comes as a
 //! [`Snapshot`](domain::Snapshot), log entries leave by the [`journal`].
 
 mod admission;

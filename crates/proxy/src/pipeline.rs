@@ -1,4 +1,4 @@
-//! The main hall: the life of a call, one line a step.
+//! The pipeline: the life of a call, one line a step.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How the store is opened: made from the start-up configuration by the front door.
+//! Settings of the store, made by the binary from the start-up configuration.
 
 use std::time::Duration;
 

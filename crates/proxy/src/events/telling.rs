@@ -1,5 +1,5 @@
-//! What the hall tells whoever keeps it: steps of keys and breakers, rules that fired, alerts. No
-//! call waits for that: what does not fit into the queue is counted and gone.
+//! The queue of events for those that store them: transitions of keys and breakers, rule triggers,
+//! alerts. No call waits for it; events that do not fit are counted and dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,5 +1,5 @@
-//! HTTP/1.1 on a Pingora stream: heads, bodies and the connection that carries them, for both
-//! sides of the hall.
+//! HTTP/1.1 on a Pingora stream: heads, bodies and the connection that carries them, for clients
+//! and for providers.
 //!
 //! Pingora listens, accepts, connects and does TLS; the framing is ours, because the head must be
 //! checked as it came, under a deadline and a cap, and because a gateway that never rewrites what

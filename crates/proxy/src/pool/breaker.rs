@@ -164,19 +164,7 @@ impl Circuit {
         why: &str,
         asked: Option<Duration>,
     ) -> Option<BreakerStep> {
-        if !policy.enabled {
-            return None;
-        }
-        let mut inner = self.inner.lock();
-        let words = match inner.state {
-            State::Open => return None,
-            State::Trying => format!("the call that tried failed as well ({why})"),
-            State::Closed => {
-                inner.count(policy, now_us, true);
-                inner.too_many(policy, now_us, why)?
-            }
-        };
-        Some(self.open(&mut inner, policy.open_for, asked, now_us, &words))
+        self.count_failure(policy, now_us, why, asked, |inner| inner.too_many(policy, now_us, why))
     }
 
     /// Notes a call that failed here and was answered elsewhere. That is no outage, so it takes fewer
@@ -187,6 +175,26 @@ impl Circuit {
         now_us: i64,
         why: &str,
     ) -> Option<BreakerStep> {
+        self.count_failure(policy, now_us, why, None, |inner| {
+            let row = inner.row;
+            (row >= ALONE_MAX.min(policy.failures_in_a_row)).then(|| {
+                format!(
+                    "{row} calls in a row failed here and were answered with another key, the last with {why}"
+                )
+            })
+        })
+    }
+
+    /// Counts a failure and opens when the trial failed, or when `too_many` says in words why this
+    /// was one too many.
+    fn count_failure(
+        &self,
+        policy: &policy::Breaker,
+        now_us: i64,
+        why: &str,
+        asked: Option<Duration>,
+        too_many: impl FnOnce(&Inner) -> Option<String>,
+    ) -> Option<BreakerStep> {
         if !policy.enabled {
             return None;
         }
@@ -196,16 +204,10 @@ impl Circuit {
             State::Trying => format!("the call that tried failed as well ({why})"),
             State::Closed => {
                 inner.count(policy, now_us, true);
-                let row = inner.row;
-                if row < ALONE_MAX.min(policy.failures_in_a_row) {
-                    return None;
-                }
-                format!(
-                    "{row} calls in a row failed here and were answered with another key, the last with {why}"
-                )
+                too_many(&inner)?
             }
         };
-        Some(self.open(&mut inner, policy.open_for, None, now_us, &words))
+        Some(self.open(&mut inner, policy.open_for, asked, now_us, &words))
     }
 
     /// Whether the last call that ended was one that failed.

@@ -32,7 +32,7 @@ impl Source {
     /// What the provider said about the answer so far.
     fn told(&self) -> AnswerMetadata {
         match self {
-            Source::AsItIs { answer, .. } => answer.incoming.observer.metadata(),
+            Source::AsItIs { answer, .. } => answer.incoming.observer.metadata().into_owned(),
             Source::Converted(flow) => flow.told(),
         }
     }

@@ -1,6 +1,6 @@
-//! The front of the hall: accepts connections from Pingora, reads one head after the other, hands
-//! each call to the hall, and renders what the hall refuses. The one file that knows Pingora's
-//! server side.
+//! The server: accepts connections from Pingora's listener, reads one request head after the other,
+//! passes each call to the pipeline, and renders refusals. The only file that knows Pingora's server
+//! side.
 
 use std::{
     net::{IpAddr, SocketAddr},
