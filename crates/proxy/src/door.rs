@@ -44,6 +44,8 @@ pub(crate) enum Operation {
     ListModels,
     /// `GET /v1/models/{id}`: answered here.
     OneModel(String),
+    /// `GET /v1/usage`: answered here.
+    OwnUsage,
     /// OpenAI Chat Completions: the only one whose streams must be asked for usage.
     Chat,
     /// Anthropic Messages, OpenAI Responses.
@@ -143,6 +145,11 @@ impl Door {
     /// Whether the gateway is the other side of the WebSocket that is asked for.
     pub(crate) fn is_socket(&self) -> bool {
         matches!(self, Door::Model(Endpoint { operation: Operation::Socket, .. }))
+    }
+
+    /// Whether a caller asks for its own limits and their use.
+    pub(crate) fn is_own_usage(&self) -> bool {
+        matches!(self, Door::Model(Endpoint { operation: Operation::OwnUsage, .. }))
     }
 
     /// How errors are said to who came to this door.
@@ -275,6 +282,7 @@ fn asked(head: &RequestHead, version: &str, rest: &str, azure: bool) -> (Dialect
             }
         }
         _ if gemini => (shared, Operation::Other),
+        "usage" if is_get && !azure => (shared, Operation::OwnUsage),
         "chat/completions" if is_post => (Dialect::OpenaiChat, Operation::Chat),
         "embeddings" if is_post => (Dialect::OpenaiChat, Operation::Embed),
         "messages" if is_post => (Dialect::AnthropicMessages, Operation::Converse),

@@ -6,6 +6,7 @@
 mod alerts;
 mod estimate;
 mod keys;
+mod own;
 mod prepared;
 mod refused;
 mod reserved;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     alerts::BudgetAlerts,
     estimate::{Amount, Estimate},
     keys::{Bound, asks_of_key, uses_of_key},
+    own::OwnUse,
     prepared::{Who, counters_of},
     refused::{LimitRefused, Why, push_headers},
     reserved::{Reserved, Used},

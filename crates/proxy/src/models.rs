@@ -52,7 +52,7 @@ pub(crate) async fn answer(
 }
 
 /// Every name that this caller can ask for and that we know of.
-fn names(snapshot: &Snapshot, caller: &Caller) -> BTreeSet<String> {
+pub(crate) fn names(snapshot: &Snapshot, caller: &Caller) -> BTreeSet<String> {
     let reached =
         |entry: &Arc<UpstreamEntry>| entry.upstream.enabled && caller.may_reach(&entry.upstream);
     let mut names = BTreeSet::new();

@@ -15,7 +15,7 @@ use crate::{
     refusal::Refusal,
     request::{
         inbound::{self, Call},
-        local, preflight,
+        local, own_usage, preflight,
     },
     response::{delivery, relay, tunnel},
     routing::{self, Chance, belongs},
@@ -79,6 +79,11 @@ async fn visited(
     }
     if door.is_socket() {
         return Ok(true);
+    }
+    if door.is_own_usage() {
+        let models = models::names(&world.snapshot, caller);
+        let answer = own_usage::answer(gateway, &world, caller, client, &models);
+        return local::send(client, answer).await.map(|()| false); // what it used, and may use
     }
     let mut call = inbound::call(&gateway.settings, &gateway.memory, client, caller, door).await?; // what is asked
     visit.asks_for(call.model.as_ref());

@@ -2,4 +2,5 @@
 
 pub(crate) mod inbound;
 pub(crate) mod local;
+pub(crate) mod own_usage;
 pub(crate) mod preflight;

@@ -264,3 +264,43 @@ async fn a_client_that_leaves_is_never_free_and_may_be_read_on() {
         go.send_replace(true);
     }
 }
+
+#[tokio::test]
+async fn a_service_key_is_told_its_limits_and_their_use_at_no_cost() {
+    let vendor = Vendor::answering(|_| said("ok")).await;
+    let mut setup = Setup::with(vendor.addr);
+    let key = Scope::ServiceKey(Some(ServiceKeyId(1)));
+    let requests = limit(&mut setup, key, Unit::Requests, a_day(), 4);
+    limit(&mut setup, Scope::ServiceKey(Some(ServiceKeyId(77))), Unit::Requests, a_day(), 9);
+    let each_model = limit(&mut setup, Scope::Model(None), Unit::Tokens, an_hour(), 1_000);
+    let hall = setup.start().await;
+    let ask = async |path: &str| {
+        let reply = hall.ask(hall.request("GET", path, &[], "")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    };
+    assert_eq!(hall.ask(hall.post("/v1/chat/completions", &chat("m"))).await.status, 200);
+    assert_eq!(hall.entries().await.len(), 1);
+    let mut told = ask("/v1/usage").await;
+    for _ in 0..5 {
+        told = ask("/v1/usage").await;
+    }
+    assert_eq!((&told["object"], &told["service_key"]["id"]), (&"usage".into(), &1.into()));
+    let [limit] = told["limits"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    assert_eq!(limit["id"], requests.0);
+    assert_eq!((&limit["unit"], &limit["period"]), (&"requests".into(), &"day".into()));
+    assert_eq!((&limit["limit"], &limit["used"]), (&4.into(), &1.into()));
+    assert_eq!((&limit["remaining"], &limit["used_percent"]), (&3.into(), &25.into()));
+    assert!(limit["resets_at"].as_str() > limit["began_at"].as_str(), "{limit}");
+
+    let told = ask("/v1/usage?model=m").await;
+    let limits = told["limits"].as_array().unwrap();
+    let of_model = limits.iter().find(|limit| limit["id"] == each_model.0).unwrap();
+    assert_eq!((&of_model["subject"], &of_model["used"]), (&"m".into(), &TOKENS_OF_ONE.into()));
+    assert_eq!(of_model["window_seconds"], 3600);
+    assert_eq!(vendor.seen().len(), 1, "no provider is asked");
+    assert!(hall.entries().await.is_empty(), "and nothing is entered in the log");
+
+    let head = "GET /v1/usage HTTP/1.1\r\nhost: hall\r\n\r\n";
+    assert_eq!(hall.ask(head).await.status, 401);
+}
