@@ -3,6 +3,8 @@
 //! Columns that end in `_us` are moments in microseconds since 1970, UTC; money is in billionths of
 //! a dollar (`_nano`). Both are plain integers, the same in SQLite and in PostgreSQL.
 
+pub mod agent_session_parts;
+pub mod agent_sessions;
 pub mod alerts;
 pub mod audit;
 pub mod breakers;

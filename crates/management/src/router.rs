@@ -24,8 +24,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     api::{
-        alerts, auth, dashboard, health, home, limits, logs, presets, provider_keys, refused_keys,
-        route_test, routes, rules, service_keys, tasks, upstreams,
+        agent_sessions, alerts, auth, dashboard, health, home, limits, logs, presets,
+        provider_keys, refused_keys, route_test, routes, rules, service_keys, tasks, upstreams,
     },
     app::Management,
     error::ApiError,
@@ -86,6 +86,9 @@ fn admin() -> OpenApiRouter<Management> {
         .routes(routes!(logs::list_logs))
         .routes(routes!(logs::read_log))
         .routes(routes!(logs::read_bodies))
+        .routes(routes!(agent_sessions::list_agent_sessions))
+        .routes(routes!(agent_sessions::read_agent_session))
+        .routes(routes!(agent_sessions::list_calls_of_session))
         .routes(routes!(refused_keys::list_refused_keys))
         .routes(routes!(alerts::list_alerts))
         .routes(routes!(alerts::read_alert))

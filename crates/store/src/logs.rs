@@ -8,6 +8,8 @@ mod convert;
 mod find;
 mod names;
 mod past;
+mod session_list;
+mod sessions;
 
 pub(crate) use append::{SUMMED_MAX, class_bounds, hour_of};
 pub(crate) use names::{Named, StoredNames, last as last_names};

@@ -131,6 +131,10 @@ fn table(kind: Aged) -> Table {
         Aged::Alerts => ("alerts", "id", "resolved_us", "state = 'resolved'"),
         Aged::Standings => ("key_standings", "key_id, model", "since_us", "state = 'active'"),
         Aged::History => ("history", "kind, id, revision", "at_us", "1 = 1"),
+        Aged::AgentSessions => ("agent_sessions", "id", "last_us", "1 = 1"),
+        Aged::AgentSessionParts => {
+            ("agent_session_parts", "owner_id, session, agent, model", "last_us", "1 = 1")
+        }
         Aged::Breakers => ("breakers", "upstream_id, key_id, model", "at_us", "state = 'closed'"),
     };
     Table { name, key, at, only }

@@ -118,6 +118,8 @@ async fn clear(store: &Store, keep: Keep) -> store::Result<String> {
     let mut gone = Vec::new();
     for (kind, name, kept) in [
         (Aged::LogEntries, "log entries", keep.logs),
+        (Aged::AgentSessions, "sessions of agents", keep.logs),
+        (Aged::AgentSessionParts, "agents of sessions", keep.logs),
         (Aged::Bodies, "bodies", keep.bodies),
         (Aged::Transitions, "steps of keys", HISTORY_KEPT),
         (Aged::Triggers, "triggers of rules", HISTORY_KEPT),

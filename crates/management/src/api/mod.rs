@@ -2,6 +2,7 @@
 //! needs, does one thing, and knows neither SQL nor notices.
 
 mod access;
+pub(crate) mod agent_sessions;
 pub(crate) mod alerts;
 mod amounts;
 pub(crate) mod auth;

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::app::App;
 
 const KEYS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/KEYS.md"));
+const ACCOUNTING: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ACCOUNTING.md"));
 const RULES: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/RULES.md"));
 
 /// A request of a page: the method, the path, and the body where there is one.
@@ -78,4 +80,9 @@ async fn what_the_page_of_keys_tells_to_send_is_taken() {
 #[tokio::test]
 async fn what_the_page_of_rules_tells_to_send_is_taken() {
     check(RULES, 3).await;
+}
+
+#[tokio::test]
+async fn what_the_page_of_accounting_tells_to_send_is_taken() {
+    check(ACCOUNTING, 1).await;
 }

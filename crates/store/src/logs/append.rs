@@ -18,7 +18,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{bulk, convert, names};
+use super::{bulk, convert, names, sessions::SessionSums};
 use crate::{
     JournalPosition, RecordedBody, Result, Store, change::numbers, count, link::Transaction,
     now_us, uncount,
@@ -45,7 +45,7 @@ impl Store {
         let now = now_us();
         let tx = self.0.db.write().await?;
         let generation = self.0.db.generation();
-        let mut sums = Sums::default();
+        let (mut sums, mut sessions) = (Sums::default(), SessionSums::default());
         let mut new = 0;
         // In order of ids, so that two instances with the same entries wait for each other in the
         // same order.
@@ -62,10 +62,12 @@ impl Store {
             // `remove`: an entry that stands twice in a batch counts once.
             for entry in entries.iter().filter(|entry| stored.remove(&entry.id)) {
                 sums.add(entry);
+                sessions.add(entry, failed(entry));
                 new += 1;
             }
         }
         sums.store(&tx).await?;
+        sessions.store(&tx).await?;
         let names = self.0.names.news(generation, &batch);
         names::store(&tx, &names).await?;
         remember(&tx, position, now).await?;

@@ -1,6 +1,7 @@
 //! What goes into the store and comes out of it, as plain values. How they lie in tables is the
 //! business of the files beside this folder; how they look in JSON is the management plane's.
 
+mod agent_sessions;
 mod dashboard;
 mod keys;
 mod limits;
@@ -10,6 +11,7 @@ mod running;
 mod tasks;
 mod users;
 
+pub use agent_sessions::{AgentPart, AgentSession, SessionFilter, SessionSum, SessionTree};
 pub use dashboard::{Dashboard, Hour, KeyCounts, Share, Totals};
 pub use keys::{
     ExportedKey, ImportResult, ImportedKey, KeyBulk, KeySet, KeysChanged, MaskedKey,

@@ -62,6 +62,10 @@ pub enum Aged {
     Breakers,
     /// Versions of resources.
     History,
+    /// Sessions of client programs.
+    AgentSessions,
+    /// The agents and models of sessions.
+    AgentSessionParts,
 }
 
 /// How much room log entries and bodies take, about.

@@ -1,5 +1,6 @@
 //! `/api/admin`
 
+mod agent_sessions;
 mod alerts;
 mod bounds;
 mod dashboard;
