@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use auth::{Role, Sealer};
@@ -29,6 +30,8 @@ use crate::{
 
 /// Tombstones of this many changes are kept; who fell further behind reads everything.
 pub(crate) const TOMBSTONES_KEPT: i64 = 100_000;
+/// Longest time in which a load of the catalog waits for a commit of this process.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// From this many secrets on they are opened beside the async threads.
 const MANY_SECRETS: usize = 256;
 
@@ -46,15 +49,23 @@ impl Store {
         if base.revision == newest {
             return Ok(base);
         }
+        self.await_commit().await;
         let _one = self.0.loading.lock().await;
         let tx = self.0.db.read().await?;
         let generation = self.0.db.generation();
         let base = self.base(generation);
-        let (catalog, rows) = load(&tx, &base, &self.0.sealer, None).await?;
+        let (catalog, rows) = load(&tx, &base, &self.0.sealer, None, None).await?;
         tx.commit().await?;
         self.0.rows_loaded.fetch_add(rows, Ordering::Relaxed);
         self.keep(generation, Arc::clone(&catalog));
         Ok(catalog)
+    }
+
+    /// Waits while a change of this process is being committed: others see it before the catalog that
+    /// it made is kept here, and would read what is known in a moment.
+    async fn await_commit(&self) {
+        // Nothing is lost when it takes longer: the rows are read then.
+        drop(tokio::time::timeout(COMMIT_TIMEOUT, self.0.committing.read()).await);
     }
 
     /// How many rows the loads of the catalog have read since the store was opened.
@@ -83,12 +94,14 @@ impl Store {
 }
 
 /// Brings `base` to what the tables say now, and tells how many rows were read for it. Rows that a
-/// change touched are noted in `touched`. Must run in one transaction.
+/// change touched are noted in `touched`. Provider keys that are `known` are not read, if the change
+/// that made them directly follows `base`. Must run in one transaction.
 pub(crate) async fn load(
     db: &impl ConnectionTrait,
     base: &Arc<Catalog>,
     sealer: &Sealer,
     touched: Option<&mut Touched>,
+    known: Option<Keys>,
 ) -> Result<(Arc<Catalog>, u64)> {
     let newest = revision(db).await?;
     if newest == base.revision {
@@ -105,7 +118,10 @@ pub(crate) async fn load(
         work.bury(db, &mut next, &mut keys).await?;
     }
     work.upstreams(db, &mut next).await?;
-    work.provider_keys(db, sealer, &mut keys).await?;
+    match known.filter(|_| behind == 1) {
+        Some(known) => keys.extend(known),
+        None => work.provider_keys(db, sealer, &mut keys).await?,
+    }
     place_keys(&mut next, keys);
     work.service_keys(db, &mut next).await?;
     work.routes(db, &mut next).await?;
@@ -116,7 +132,19 @@ pub(crate) async fn load(
 }
 
 /// Keys by id, changed or (where there is none) deleted.
-type Keys = BTreeMap<ProviderKeyId, Option<Arc<ProviderKey>>>;
+pub(crate) type Keys = BTreeMap<ProviderKeyId, Option<Arc<ProviderKey>>>;
+
+/// What `edit` makes of those keys of `base` that have one of these ids, which must be sorted.
+pub(crate) fn edited_keys(base: &Catalog, ids: &[i64], edit: impl Fn(&mut ProviderKey)) -> Keys {
+    let all = base.upstreams.values().flat_map(|entry| &entry.keys);
+    let meant = all.filter(|key| ids.binary_search(&key.id.0).is_ok());
+    let edited = meant.map(|key| {
+        let mut key = ProviderKey::clone(key);
+        edit(&mut key);
+        (key.id, Some(Arc::new(key)))
+    });
+    edited.collect()
+}
 
 struct Work<'a> {
     since: i64,

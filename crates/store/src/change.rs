@@ -7,7 +7,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use auth::Actor;
-use domain::{Fault, Faults, Revision, Snapshot, UserId};
+use domain::{Catalog, Fault, Faults, Revision, Snapshot, UserId};
 use entity::{revision, tombstones};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, Statement,
@@ -16,7 +16,11 @@ use sea_orm::{
 use serde_json::{Map, Value};
 
 use crate::{
-    Kind, Result, Store, StoreError, audit, catalog, link::Transaction, now_us, paging::Stamp,
+    Kind, Result, Store, StoreError, audit,
+    catalog::{self, Keys},
+    link::Transaction,
+    now_us,
+    paging::Stamp,
     touched::Touched,
 };
 
@@ -144,21 +148,39 @@ impl Change<'_> {
     /// Keeps the change, with a version of each row that it touched, if what it makes of the
     /// configuration can be served.
     pub(crate) async fn commit(self, what: What) -> Result<Revision> {
+        let base = self.base();
+        self.commit_knowing(what, &base, None).await
+    }
+
+    /// The newest catalog that is loaded, which the change is built on.
+    pub(crate) fn base(&self) -> Arc<Catalog> {
+        self.store.base(self.generation)
+    }
+
+    /// [`commit`](Self::commit) for a change of many provider keys that knows what it makes of those of
+    /// `base`: they are not read back.
+    pub(crate) async fn commit_knowing(
+        self,
+        what: What,
+        base: &Arc<Catalog>,
+        known: Option<Keys>,
+    ) -> Result<Revision> {
         audit::append(&self.tx, &self.store.0.chain, self.by, self.now_us, &what).await?;
         self.clear_graves().await?;
-        let base = self.store.base(self.generation);
         let mut touched = Touched::by(self.revision);
         let sealer = &self.store.0.sealer;
-        let (next, rows) = catalog::load(&self.tx, &base, sealer, Some(&mut touched)).await?;
+        let (next, rows) = catalog::load(&self.tx, base, sealer, Some(&mut touched), known).await?;
         if let Err(faults) = Snapshot::compile(&next) {
             self.tx.rollback().await?;
             return Err(StoreError::Unservable(own(faults, &what.place)));
         }
         touched.keep(&self.tx, self.now_us, self.by.name(), what.action).await?;
+        let committing = self.store.0.committing.write().await;
         self.tx.commit().await?;
         self.store.0.rows_loaded.fetch_add(rows, Ordering::Relaxed);
         let revision = next.revision;
         self.store.keep(self.generation, Arc::clone(&next));
+        drop(committing);
         self.store.0.committed.send_replace(revision);
         Ok(revision)
     }

@@ -91,6 +91,8 @@ struct Inner {
     outbound: OutboundPolicy,
     loaded: parking_lot::Mutex<Loaded>,
     loading: tokio::sync::Mutex<()>,
+    /// Held by a change from its commit until its catalog is kept.
+    committing: tokio::sync::RwLock<()>,
     rows_loaded: AtomicU64,
     names: logs::StoredNames,
     committed: watch::Sender<Revision>,
@@ -130,6 +132,7 @@ impl Store {
                 outbound,
                 loaded: parking_lot::Mutex::new(Loaded::nothing()),
                 loading: tokio::sync::Mutex::new(()),
+                committing: tokio::sync::RwLock::new(()),
                 rows_loaded: AtomicU64::new(0),
                 names: logs::StoredNames::default(),
                 committed: watch::Sender::new(revision),

@@ -41,6 +41,10 @@ const GROWING: [&str; 11] = [
     "tombstones",
 ];
 const PAGE: u64 = 4096;
+/// Most memory for pages of the connection that writes: 16 MiB, in negative KiB.
+const WRITER_CACHE: &str = "-16384";
+/// Rows that wait for who reads them; each time the queue was empty costs two threads a switch.
+const ROWS: usize = 1000;
 
 /// The file that `url` names; none when it is PostgreSQL's.
 pub(crate) fn file_of(url: &str) -> Result<Option<PathBuf>> {
@@ -73,7 +77,9 @@ pub(crate) async fn connect(
     let unclean = has_log(file);
     let options = options(settings, file);
     let patience = settings.patience;
-    let mut writing = options.clone();
+    // Many rows of one change fit into the memory of the writer, so that their pages are written once.
+    let mut writing =
+        options.clone().pragma("cache_size", WRITER_CACHE).pragma("temp_store", "MEMORY");
     if fs::metadata(file).is_ok_and(|meta| meta.len() == 0) {
         // Only a file that holds nothing yet heeds this, and saying it takes the lock of a writer.
         writing = writing.auto_vacuum(SqliteAutoVacuum::Incremental);
@@ -114,6 +120,7 @@ fn options(settings: &Settings, file: &Path) -> SqliteConnectOptions {
         .pragma("mmap_size", "0")
         .pragma("trusted_schema", "OFF")
         .pragma("journal_size_limit", "67108864")
+        .row_buffer_size(ROWS)
         .disable_statement_logging();
     match settings.max_size {
         Some(bytes) => options.pragma("max_page_count", (bytes / PAGE).max(1).to_string()),

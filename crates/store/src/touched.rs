@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{Kind, Result, json, link::Transaction};
 
 /// Most rows of a kind of which one change leaves a version each.
-const MOST: usize = 1000;
+pub(crate) const MOST: usize = 1000;
 /// Rows of one statement.
 const ROWS: usize = 500;
 

@@ -1,7 +1,7 @@
 //! Many provider keys at once: found by a filter, decided upon, deleted, exported.
 
 use auth::Actor;
-use domain::{Faults, KeyState, ProviderKeyId, UserId};
+use domain::{Faults, KeyState, ProviderKey, ProviderKeyId, UserId};
 use entity::provider_keys::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter,
@@ -13,11 +13,11 @@ use serde_json::json;
 use super::{masked, place};
 use crate::{
     ExportedKey, KeyBulk, KeySet, KeysChanged, Kind, MaskedKey, ProviderKeyFilter, Result, Store,
-    StoreError, WhichKeys,
+    StoreError, WhichKeys, catalog,
     change::{Change, What},
-    paging,
+    moment, paging,
     resource::{Stored, stored},
-    standings,
+    standings, touched,
     view::View,
 };
 
@@ -61,7 +61,13 @@ impl Store {
             change_part(&change, by, part, bulk).await?;
         }
         let detail = json!({ "count": found.len(), "ids": changed.ids });
-        change.commit(What::about(action(bulk), KIND.as_str(), told(detail, bulk))).await?;
+        let what = What::about(action(bulk), KIND.as_str(), told(detail, bulk));
+        // Of fewer keys the rows are read, because a version of each is kept.
+        let many = found.len() > touched::MOST;
+        let base = change.base();
+        let known = bulk.edit(change.now_us).filter(|_| many);
+        let known = known.map(|edit| catalog::edited_keys(&base, &found, edit));
+        change.commit_knowing(what, &base, known).await?;
         Ok(changed)
     }
 
@@ -320,6 +326,28 @@ impl KeySet {
             fault.field = format!("set.{}", fault.field);
         }
         faults
+    }
+}
+
+impl KeyBulk {
+    /// What it makes of a key as the data plane has it; none where it deletes the key. It says the same
+    /// as the columns that it sets.
+    fn edit(&self, now_us: i64) -> Option<impl Fn(&mut ProviderKey)> {
+        let (state, set) = match self {
+            KeyBulk::Delete => return None,
+            KeyBulk::State(state) => (Some(*state), None),
+            KeyBulk::Set(set) => (None, Some(set)),
+        };
+        Some(move |key: &mut ProviderKey| {
+            state.inspect(|state| key.state = *state);
+            if state == Some(KeyState::Active) {
+                key.cleared_at = Some(moment(now_us));
+            }
+            if let Some(KeySet { weight, group, note: _ }) = set {
+                weight.inspect(|weight| key.weight = *weight);
+                group.iter().for_each(|group| key.group.clone_from(group));
+            }
+        })
     }
 }
 

@@ -1,6 +1,9 @@
 //! A list of provider keys comes into a pool: what is good is entered, although the rest is not.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use auth::{Actor, Fingerprints, Sealer};
 use domain::{Fault, Faults, ProviderKeyId, UpstreamId, UserId};
@@ -14,8 +17,11 @@ use secrecy::SecretString;
 use super::{insert, place, row, seal};
 use crate::{
     ImportResult, ImportedKey, Kind, MaskedKey, Result, Store, StoreError,
+    catalog::Keys,
     change::{Change, What},
     paging::Stamp,
+    resource::Resource,
+    touched,
 };
 
 /// Keys of one change. Others who write wait no longer than it takes.
@@ -90,7 +96,8 @@ impl Store {
             (row.created_us, row.updated_us) = (change.now_us, change.now_us);
         }
         let sealer = self.0.sealer.clone();
-        let rows = beside(move || sealed(good, &sealer)).await?;
+        let many = good.len() > touched::MOST;
+        let (rows, keys) = beside(move || sealed(good, &sealer)).await?;
         let mut detail = serde_json::json!({
             "count": rows.len(), "first_id": first, "upstream_id": upstream.0,
         });
@@ -98,7 +105,10 @@ impl Store {
             detail["part"] = format!("{} of {}", part.0, part.1).into();
         }
         insert(&change, rows).await?;
-        change.commit(What::about("imported", Kind::ProviderKey.as_str(), detail)).await?;
+        let what = What::about("imported", Kind::ProviderKey.as_str(), detail);
+        // Of fewer keys the rows are read, because a version of each is kept.
+        let base = change.base();
+        change.commit_knowing(what, &base, many.then_some(keys)).await?;
         Ok(())
     }
 }
@@ -291,12 +301,17 @@ fn entered(key: ImportedKey, name: String, upstream: UpstreamId) -> (MaskedKey, 
     (new, secret)
 }
 
-fn sealed(good: Vec<Good>, sealer: &Sealer) -> Vec<Model> {
-    let seal = |Good { mut row, secret, .. }: Good| {
+/// The rows of keys with their secrets sealed, and the keys as the data plane gets them.
+fn sealed(good: Vec<Good>, sealer: &Sealer) -> (Vec<Model>, Keys) {
+    let mut rows = Vec::with_capacity(good.len());
+    let mut keys = Keys::new();
+    for Good { mut row, secret, .. } in good {
         row.secret = seal(sealer, &row, &secret);
-        row
-    };
-    good.into_iter().map(seal).collect()
+        let key = MaskedKey::read(row.clone(), ()).map(|(key, _)| Arc::new(key.served(secret)));
+        keys.insert(ProviderKeyId(row.id), key.ok());
+        rows.push(row);
+    }
+    (rows, keys)
 }
 
 /// Work that takes long is done beside the async threads.
