@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use domain::UserId;
 
-use crate::{Permission, Role};
+use crate::{DataScope, Grant, Permission};
 
 /// The author of a change, recorded in its audit entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub enum Actor {
         id: UserId,
         /// The user's name at that time.
         name: String,
-        /// The user's role at that time.
-        role: Role,
+        /// The user's role at that time, its permissions and its data scope.
+        grant: Grant,
         /// The user's address.
         ip: Option<IpAddr>,
     },
@@ -28,7 +28,15 @@ impl Actor {
     /// Whether the actor has the permission.
     pub fn may(&self, permission: Permission) -> bool {
         match self {
-            Actor::User { role, .. } => role.may(permission),
+            Actor::User { grant, .. } => grant.may(permission),
+            Actor::System => true,
+        }
+    }
+
+    /// Whether the actor may do everything that the grant allows: nobody gives more than they have.
+    pub fn covers(&self, other: &Grant) -> bool {
+        match self {
+            Actor::User { grant, .. } => grant.covers(other),
             Actor::System => true,
         }
     }
@@ -37,7 +45,7 @@ impl Actor {
     /// resources.
     pub fn confined_to(&self) -> Option<UserId> {
         match self {
-            Actor::User { id, role, .. } if !role.sees_all() => Some(*id),
+            Actor::User { id, grant, .. } if grant.scope == DataScope::Own => Some(*id),
             _ => None,
         }
     }
@@ -62,9 +70,10 @@ impl Actor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Role;
 
     fn user(role: Role) -> Actor {
-        Actor::User { id: UserId(3), name: "lin".to_owned(), role, ip: None }
+        Actor::User { id: UserId(3), name: "lin".to_owned(), grant: role.into(), ip: None }
     }
 
     #[test]
@@ -72,6 +81,9 @@ mod tests {
         assert!(user(Role::Operator).may(Permission::UpstreamWrite));
         assert!(!user(Role::Analyst).may(Permission::UpstreamWrite));
         assert!(Permission::ALL.into_iter().all(|p| Actor::System.may(p)));
+        assert!(user(Role::Admin).covers(&Role::Operator.into()));
+        assert!(!user(Role::Admin).covers(&Role::SuperAdmin.into()));
+        assert!(Actor::System.covers(&Role::SuperAdmin.into()));
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl SignedIn {
         Actor::User {
             id: self.user.id,
             name: self.user.name.clone(),
-            role: self.user.role,
+            grant: self.user.grant.clone(),
             ip: self.ip,
         }
     }

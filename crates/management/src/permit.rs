@@ -77,7 +77,7 @@ impl<N: Needs> FromRequestParts<Management> for With<N> {
         if let Some(checked) = parts.extensions.get::<Checked>() {
             checked.0.store(true, Ordering::Relaxed);
         }
-        if !who.user.role.may(N::PERMISSION) {
+        if !who.user.grant.may(N::PERMISSION) {
             return Err(ApiError::Forbidden(N::PERMISSION));
         }
         Ok(Self { actor: who.actor(), needs: PhantomData })

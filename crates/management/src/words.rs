@@ -213,16 +213,6 @@ words! {
         Key = "key",
         Upstream = "upstream",
     }
-    /// What a user is.
-    Role = auth::Role {
-        SuperAdmin = "super_admin",
-        Admin = "admin",
-        Operator = "operator",
-        SecurityAuditor = "security_auditor",
-        Analyst = "analyst",
-        Developer = "developer",
-        ServiceAccount = "service_account",
-    }
 }
 
 #[cfg(test)]
@@ -250,7 +240,6 @@ mod tests {
         check::<_, Unit>(&domain::Unit::ALL);
         check::<_, Period>(&domain::Period::ALL);
         check::<_, ErrorClass>(&domain::ErrorClass::ALL);
-        check::<_, Role>(&auth::Role::ALL);
         check::<_, KeyFault>(&domain::KeyFault::ALL);
         for action in domain::rule::Action::ALL {
             let spelled = serde_json::to_value(RuleAction::from(action)).unwrap();

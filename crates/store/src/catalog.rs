@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use auth::{Role, Sealer};
+use auth::{Grant, Role, Sealer};
 use domain::{
     Catalog, CompiledRule, Faults, Limit, LimitId, Owner, ProviderKey, ProviderKeyId, Revision,
     Route, RouteId, RuleId, ServiceKey, ServiceKeyId, UpstreamEntry, UpstreamId, UserId,
@@ -290,10 +290,10 @@ impl Work<'_> {
         let changed = users::Entity::find().filter(users::Column::Revision.gt(self.since));
         for row in changed.all(db).await? {
             self.rows += 1;
-            let role = row.role.parse::<Role>();
+            let grant = row.role.parse::<Role>().map(Grant::from);
             let owner = Owner {
                 active: row.active,
-                uses_all_upstreams: role.is_ok_and(Role::uses_all_upstreams),
+                uses_all_upstreams: grant.is_ok_and(|grant| grant.uses_all_upstreams()),
             };
             next.owners.insert(UserId(row.id), owner);
         }

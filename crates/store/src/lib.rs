@@ -229,8 +229,8 @@ async fn check_master_key(tx: &Transaction, sealer: &Sealer) -> Result<()> {
 /// The code says what a role may do; the table repeats it for reports.
 async fn write_roles(tx: &Transaction) -> Result<()> {
     let rows = Role::ALL.map(|role| {
-        let permissions: Vec<_> = role.permissions().map(|p| p.as_str()).collect();
-        roles::ActiveModel { name: Set(role.to_string()), permissions: Set(json(&permissions)) }
+        let permissions = json(&role.permissions());
+        roles::ActiveModel { name: Set(role.to_string()), permissions: Set(permissions) }
     });
     let again = OnConflict::column(roles::Column::Name)
         .update_column(roles::Column::Permissions)

@@ -205,12 +205,13 @@ async fn find(change: &Change<'_>, id: UserId) -> Result<users::Model> {
 
 /// The user of a row.
 pub(crate) fn read(row: users::Model) -> Result<UserRow> {
-    let role = row.role.parse().map_err(|fault: Fault| StoreError::Unexpected(fault.message))?;
+    let role = row.role.parse::<Role>();
+    let role = role.map_err(|fault: Fault| StoreError::Unexpected(fault.message))?;
     Ok(UserRow {
         id: UserId(row.id),
         name: row.name,
         email: row.email,
-        role,
+        grant: role.into(),
         active: row.active,
         epoch: row.epoch,
         created_at: moment(row.created_us),

@@ -2,9 +2,7 @@
 
 use std::{iter, net::IpAddr};
 
-use ::auth::{
-    Actor, Opaque, OpaqueKind, Passwords, Permission, Role as UserRole, Sessions, Verdict,
-};
+use ::auth::{Actor, Opaque, OpaqueKind, Passwords, Permissions, Role, Sessions, Verdict};
 use axum::{
     Json as Answer,
     extract::{FromRequestParts, State},
@@ -26,7 +24,6 @@ use crate::{
     input::{Input, Json},
     render::Failure,
     throttle::Throttle,
-    words::Role,
 };
 
 /// How often a session may be renewed within the grace of one cookie.
@@ -84,11 +81,12 @@ pub(crate) struct Me {
     username: String,
     /// Where to write to.
     email: Option<String>,
-    /// What the user is.
-    role: Role,
+    /// The name of the role.
+    #[schema(example = "operator")]
+    role: String,
     /// What the role allows.
     #[schema(value_type = Vec<String>, example = json!(["upstream.read"]))]
-    permissions: Vec<Permission>,
+    permissions: Permissions,
 }
 
 /// Sign in. The answer carries an access token, and in a cookie what renews it.
@@ -167,7 +165,7 @@ pub(crate) async fn setup(
     let first = NewUser {
         name: username,
         email: None,
-        role: UserRole::SuperAdmin,
+        role: Role::SuperAdmin,
         password_hash: Some(turn.hash(setup.password).await?),
     };
     let id = match app.store.set_up(&digest, first).await {
@@ -296,8 +294,8 @@ impl Management {
         caller: &Caller,
     ) -> Result<(HeaderMap, Answer<SessionAnswer>), ApiError> {
         let (refresh, stored) = self.mint_refresh();
-        let (name, role, ip) = (user.name.clone(), user.role, caller.ip);
-        let actor = Actor::User { id: user.id, name, role, ip };
+        let (name, grant, ip) = (user.name.clone(), user.grant.clone(), caller.ip);
+        let actor = Actor::User { id: user.id, name, grant, ip };
         let session = self.store.open_session(&actor, user.id, stored).await?;
         Ok(self.session_answer(user, caller.secure_cookies, session, &refresh))
     }
@@ -343,8 +341,8 @@ impl From<UserRow> for Me {
             id: user.id.0,
             username: user.name,
             email: user.email,
-            role: user.role.into(),
-            permissions: user.role.permissions().collect(),
+            role: user.grant.role,
+            permissions: user.grant.permissions,
         }
     }
 }

@@ -154,7 +154,7 @@ impl App {
     pub(crate) async fn upstream_of(&self, role: Role) -> i64 {
         let me = self.signed_in(role).await.get("/api/auth/me").await.expect(200);
         let id = UserId(me["id"].as_i64().unwrap());
-        let by = Actor::User { id, name: role.as_str().to_owned(), role, ip: None };
+        let by = Actor::User { id, name: role.as_str().to_owned(), grant: role.into(), ip: None };
         let fresh = |id, owner| {
             let url = BaseUrl::parse("https://api.openai.com").unwrap();
             Upstream::new(id, owner, "own", url)

@@ -45,8 +45,8 @@ pub struct UserRow {
     pub name: String,
     /// Where to write to.
     pub email: Option<String>,
-    /// What they may do.
-    pub role: auth::Role,
+    /// Their role, and what it allows.
+    pub grant: auth::Grant,
     /// Whether they may sign in.
     pub active: bool,
     /// Grows when all their sessions must end; sessions carry it.

@@ -135,7 +135,8 @@ pub(crate) fn admin() -> Actor {
 }
 
 pub(crate) fn actor(id: UserId, role: Role) -> Actor {
-    Actor::User { id, name: "somebody".into(), role, ip: Some("203.0.113.7".parse().unwrap()) }
+    let ip = Some("203.0.113.7".parse().unwrap());
+    Actor::User { id, name: "somebody".into(), grant: role.into(), ip }
 }
 
 pub(crate) fn user(name: &str, role: Role) -> NewUser {
