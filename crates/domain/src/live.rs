@@ -24,6 +24,8 @@ pub trait Live: Send + Sync {
     /// Returns the keys that are not `active`, for all models or for one; `None` if there are more
     /// than `most`.
     fn keys_out(&self, most: usize) -> Option<Vec<ProviderKeyId>>;
+    /// Returns the number of provider keys of all upstreams by state.
+    fn key_states(&self) -> Vec<(&'static str, u64)>;
     /// Returns the health of an upstream; `None` if it does not exist.
     fn upstream(&self, upstream: UpstreamId) -> Option<UpstreamReport>;
     /// Returns the use of a limit by subject; the `most` subjects with the highest use.

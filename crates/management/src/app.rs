@@ -13,7 +13,7 @@ use axum::Router;
 use domain::live::Live;
 use store::Store;
 
-use crate::{Settings, error::ApiError, gate::SessionCache, hashing::Hashing, router};
+use crate::{Settings, error::ApiError, feed::Feed, gate::SessionCache, hashing::Hashing, router};
 
 /// What the management plane is made of.
 pub struct Parts {
@@ -66,6 +66,7 @@ pub struct Inner {
     pub(crate) csrf: Csrf,
     pub(crate) live: Option<Arc<dyn Live>>,
     pub(crate) session_cache: SessionCache,
+    pub(crate) feed: Arc<Feed>,
     draining: AtomicBool,
 }
 
@@ -82,6 +83,7 @@ impl Management {
             csrf: parts.csrf,
             live: parts.live,
             session_cache: SessionCache::default(),
+            feed: Arc::default(),
             draining: AtomicBool::new(false),
         }))
     }

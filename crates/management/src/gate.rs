@@ -7,7 +7,7 @@ use std::{
 };
 
 use auth::{Actor, Session, SessionError};
-use axum::http::{header, request::Parts};
+use axum::http::{HeaderMap, header, request::Parts};
 use parking_lot::Mutex;
 use store::UserRow;
 use uuid::Uuid;
@@ -45,7 +45,16 @@ impl Management {
 
     /// Who sends this, by the access token. That we cannot tell is an error of its own.
     pub(crate) async fn signed_in(&self, parts: &Parts) -> Result<SignedIn, ApiError> {
-        let token = bearer(parts).ok_or(ApiError::Unauthenticated)?;
+        let token = bearer(&parts.headers).ok_or(ApiError::Unauthenticated)?;
+        self.session_of(token, self.client_ip(parts)).await
+    }
+
+    /// Whose access token this is, shown from the address `ip`.
+    pub(crate) async fn session_of(
+        &self,
+        token: &str,
+        ip: Option<IpAddr>,
+    ) -> Result<SignedIn, ApiError> {
         let session = self.sessions.read(token).map_err(|error| match error {
             SessionError::Expired => ApiError::SessionExpired,
             SessionError::Invalid => ApiError::Unauthenticated,
@@ -60,16 +69,27 @@ impl Management {
                 user
             }
         };
-        if user.id != session.user || !user.active || user.epoch != session.epoch {
+        if !is_of(&session, &user) {
             return Err(ApiError::SessionExpired);
         }
-        Ok(SignedIn { session, user, ip: self.client_ip(parts) })
+        Ok(SignedIn { session, user, ip })
+    }
+
+    /// The user of a session that was alive, read from the database; refused where it ended.
+    pub(crate) async fn still_signed_in(&self, known: &SignedIn) -> Result<UserRow, ApiError> {
+        let user = self.store.session_user(known.session.id).await?;
+        user.filter(|user| is_of(&known.session, user)).ok_or(ApiError::SessionExpired)
     }
 }
 
+/// Whether a session is alive that belongs to this user.
+fn is_of(session: &Session, user: &UserRow) -> bool {
+    user.id == session.user && user.active && user.epoch == session.epoch
+}
+
 /// The token of the one `Authorization` header; with several nobody can say whose call it is.
-fn bearer(parts: &Parts) -> Option<&str> {
-    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())

@@ -9,6 +9,7 @@ mod app;
 mod cookies;
 mod error;
 mod etags;
+mod feed;
 mod first_start;
 mod gate;
 mod hashing;

@@ -29,7 +29,8 @@ use crate::render::Failure;
             to its default; a list replaces the whole list. Money is in dollars as \
             decimal text (`\"0.0125\"`), exact to the billionth; requests may also have \
             numbers. Answers to `GET` carry an `ETag`: with `If-None-Match` an unchanged answer is \
-            a 304 without a body, and with `If-Match` a change of an outdated version is a 412.",
+            a 304 without a body, and with `If-Match` a change of an outdated version is a 412. \
+            `GET /api/admin/live` is a WebSocket: `docs/ACCOUNTING.md` describes its messages.",
     ),
     components(schemas(Failure)),
     security(("access_token" = [])),

@@ -24,7 +24,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     api::{
-        agent_sessions, alerts, auth, dashboard, health, home, limits, logs, presets,
+        agent_sessions, alerts, auth, dashboard, health, home, limits, live, logs, presets,
         provider_keys, refused_keys, route_test, routes, rules, service_keys, tasks, upstreams,
     },
     app::Management,
@@ -142,6 +142,7 @@ pub(crate) fn router(app: Management) -> Router {
     });
     routes
         .route("/", get(home::home))
+        .route("/api/admin/live", get(live::live_feed)) // it reads the token itself
         .route("/api/openapi.json", json)
         .merge(docs())
         .fallback(move |uri: Uri| async move { nothing_at(uri.path(), data_plane_port) })

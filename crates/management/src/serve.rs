@@ -16,13 +16,11 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
     time,
 };
 use tower::Service as _;
@@ -45,7 +43,9 @@ pub async fn serve(
         .max_buf_size(settings.head_limit.max(8192))
         .max_headers(100);
     let room = Arc::new(Room::of(settings));
-    let graceful = GracefulShutdown::new();
+    let (stopping, stopped) = watch::channel(false);
+    // Nothing is sent: it is closed once each connection has dropped its end.
+    let (alive, mut all_ended) = mpsc::channel::<()>(1);
     tokio::pin!(stop);
     loop {
         let (stream, peer, place) = tokio::select! {
@@ -59,21 +59,37 @@ pub async fn serve(
             },
         };
         let connection = http
-            .serve_connection(TokioIo::new(stream), at(management.clone(), router.clone(), peer));
-        let connection = graceful.watch(connection);
+            .serve_connection(TokioIo::new(stream), at(management.clone(), router.clone(), peer))
+            .with_upgrades();
+        let (mut stopped, alive) = (stopped.clone(), alive.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            tokio::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = told(&mut stopped) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 debug!(%peer, %error, "a connection to the management plane broke");
             }
-            drop(place);
+            drop((place, alive));
         });
     }
     management.drain();
-    drop(listener);
-    if time::timeout(settings.grace, graceful.shutdown()).await.is_err() {
+    drop((listener, alive));
+    stopping.send_replace(true);
+    if time::timeout(settings.grace, all_ended.recv()).await.is_err() {
         warn!("requests to the management plane were cut off: they took too long to end");
     }
     Ok(())
+}
+
+/// Waits until the plane is told to stop.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the plane: an error means the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// The next connection. What goes wrong here is of the moment: too many files, a peer that left.

@@ -65,6 +65,18 @@ impl Live for Gateway {
         (out.len() <= most).then_some(out)
     }
 
+    fn key_states(&self) -> Vec<(&'static str, u64)> {
+        let (world, now) = (self.world(), self.settings.clock.now());
+        let mut states: Vec<(&'static str, u64)> = Vec::new();
+        for (state, keys) in world.all_running().flat_map(|running| running.pool.counts(now)) {
+            match states.iter_mut().find(|(known, _)| *known == state) {
+                Some((_, sum)) => *sum += keys,
+                None => states.push((state, keys)),
+            }
+        }
+        states
+    }
+
     fn upstream(&self, upstream: UpstreamId) -> Option<UpstreamReport> {
         let (world, clock) = (self.world(), &self.settings.clock);
         let running = world.running(upstream)?;

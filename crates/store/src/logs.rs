@@ -1,6 +1,7 @@
 //! Log entries: moved in from the journals, each exactly once; and found again.
 
 mod append;
+mod arrived;
 mod attempts;
 mod bulk;
 mod conditions;

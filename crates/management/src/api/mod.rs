@@ -11,6 +11,7 @@ mod evidence;
 pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod limits;
+pub(crate) mod live;
 pub(crate) mod logs;
 mod matching;
 mod money;

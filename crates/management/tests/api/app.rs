@@ -382,6 +382,10 @@ impl Live for FakeLive {
         (out.len() <= most).then_some(out)
     }
 
+    fn key_states(&self) -> Vec<(&'static str, u64)> {
+        vec![("active", 2), ("cooling", 1)]
+    }
+
     fn upstream(&self, _: UpstreamId) -> Option<UpstreamReport> {
         None
     }

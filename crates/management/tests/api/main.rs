@@ -13,6 +13,7 @@ mod etags;
 mod first_start;
 mod headers;
 mod health;
+mod live;
 mod manual;
 mod openapi;
 mod refusals;

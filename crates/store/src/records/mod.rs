@@ -2,6 +2,7 @@
 //! business of the files beside this folder; how they look in JSON is the management plane's.
 
 mod agent_sessions;
+mod arrived;
 mod dashboard;
 mod keys;
 mod limits;
@@ -12,6 +13,7 @@ mod tasks;
 mod users;
 
 pub use agent_sessions::{AgentPart, AgentSession, SessionFilter, SessionSum, SessionTree};
+pub use arrived::ArrivedCall;
 pub use dashboard::{Dashboard, Hour, KeyCounts, Share, Totals};
 pub use keys::{
     ExportedKey, ImportResult, ImportedKey, KeyBulk, KeySet, KeysChanged, MaskedKey,
