@@ -24,9 +24,12 @@ pub(crate) struct Agent {
     sums: SessionSums,
 }
 
+/// An agent, the one that started it, its models and its sums.
+type Known = (Option<String>, Option<String>, Vec<String>, SessionSum);
+
 /// The agents of these parts as a tree, the main one first.
 pub(super) fn agents(parts: Vec<AgentPart>) -> Vec<Agent> {
-    let mut known: Vec<(Option<String>, Option<String>, Vec<String>, SessionSum)> = Vec::new();
+    let mut known: Vec<Known> = Vec::new();
     for part in parts {
         let models = part.model.into_iter().collect();
         match known.iter_mut().find(|(agent, ..)| *agent == part.agent) {
@@ -40,7 +43,7 @@ pub(super) fn agents(parts: Vec<AgentPart>) -> Vec<Agent> {
     }
     // The main agent has no name; those whose parent is not known were started by it.
     let names: HashSet<&str> = known.iter().filter_map(|(agent, ..)| agent.as_deref()).collect();
-    let parent_of = |(agent, parent, ..): &(Option<String>, Option<String>, _, _)| match agent {
+    let parent_of = |(agent, parent, ..): &Known| match agent {
         None => None,
         Some(agent) => {
             let parent = parent.as_deref().filter(|parent| names.contains(parent));
