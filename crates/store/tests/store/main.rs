@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod agent_sessions;
+mod arrived;
 mod audit;
 mod catalog;
 mod edits;
