@@ -250,7 +250,13 @@ fn listening(addr: SocketAddr) -> Vec<(IpAddr, u16)> {
 fn keep(config: &Config) -> Keep {
     let days = |days: u64| TimeDelta::days(i64::try_from(days).unwrap_or(i64::MAX));
     let retention = &config.retention;
-    Keep { logs: days(retention.log_days), bodies: days(retention.body_days), size: retention.size }
+    Keep {
+        logs: days(retention.log_days),
+        bodies: days(retention.body_days),
+        minutes: days(retention.minute_days),
+        hours: days(retention.hour_days),
+        size: retention.size,
+    }
 }
 
 fn server_conf(config: &Config) -> ServerConf {

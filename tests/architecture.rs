@@ -139,7 +139,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "upstreams.rs",
         ],
     ),
-    ("crates/store", &["logs/append.rs", "logs/convert.rs"]),
     (
         "migration",
         &[

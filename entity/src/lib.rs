@@ -13,7 +13,6 @@ pub mod id_counters;
 pub mod journal_positions;
 pub mod key_standings;
 pub mod key_transitions;
-pub mod latency_statistics;
 pub mod limits;
 pub mod login_throttle;
 pub mod master_key_check;
@@ -37,7 +36,6 @@ pub mod task_runs;
 pub mod task_state;
 pub mod tombstones;
 pub mod upstreams;
-pub mod usage_statistics;
 pub mod users;
 
 /// The list of a column that older versions in the history do not have.

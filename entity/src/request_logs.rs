@@ -72,13 +72,13 @@ pub struct Model {
     pub usage_source: String,
     /// Billionths of a dollar.
     pub cost_nano: Option<i64>,
-    /// Every try, a JSON list.
+    /// Every try, a JSON list; an only one that repeats the entry in a short form.
     pub attempts: String,
     /// What went wrong.
     pub error: Option<String>,
     /// From where, masked.
     pub client_ip: Option<String>,
-    /// Who could have answered, a JSON list.
+    /// Who could have answered, a JSON list; `1` for the upstream alone.
     pub decision: String,
     /// When it came here.
     pub stored_us: i64,
@@ -100,7 +100,7 @@ pub struct Model {
     pub client_program: Option<String>,
     /// Its version.
     pub client_version: Option<String>,
-    /// The model that answered.
+    /// The model that answered; empty for `model_used`.
     pub model_served: Option<String>,
     /// The service tier that was applied.
     pub service_tier: Option<String>,
@@ -116,6 +116,8 @@ pub struct Model {
     pub images: Option<i64>,
     /// Milliseconds of audio or video; none where there were none.
     pub duration_ms: Option<i64>,
+    /// The caller's own tags, a JSON object of texts; none where there are none.
+    pub metadata: Option<String>,
 }
 
 /// Rows are joined by hand where that is needed at all.

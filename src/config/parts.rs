@@ -38,6 +38,8 @@ pub(crate) struct Config {
 pub(crate) struct Retention {
     pub(crate) log_days: u64,
     pub(crate) body_days: u64,
+    pub(crate) minute_days: u64,
+    pub(crate) hour_days: u64,
     /// Bytes of log entries and bodies together.
     pub(crate) size: u64,
 }

@@ -47,6 +47,8 @@ impl Reader {
             retention: Retention {
                 log_days: self.number("retention.log_days"),
                 body_days: self.number("retention.body_days"),
+                minute_days: self.number("retention.minute_days"),
+                hour_days: self.number("retention.hour_days"),
                 size: self.number("retention.size"),
             },
             master_key: self.master_key(&data_dir),

@@ -268,6 +268,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How many days recorded bodies are kept.",
     ),
     row(
+        "retention.minute_days",
+        Kind::Count(1..=366),
+        "3",
+        "How many days sums by the minute are kept. Sums by the day are kept for ever.",
+    ),
+    row(
+        "retention.hour_days",
+        Kind::Count(1..=36_500),
+        "92",
+        "How many days sums by the hour are kept.",
+    ),
+    row(
         "retention.size",
         Kind::Size(MIB..=1024 * 1024 * GIB),
         "10GiB",

@@ -3,6 +3,8 @@
 
 mod usage;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -91,6 +93,9 @@ pub struct LogEntry {
     /// The tags that rules set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// The caller's own tags, from its `x-tollgate-metadata` header.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
     /// The time in the queue, in microseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waited_us: u64,
@@ -102,7 +107,19 @@ pub struct LogEntry {
     pub served: Served,
 }
 
+/// Statuses from here on are errors.
+const FAILED_FROM: u16 = 400;
+
 impl LogEntry {
+    /// Whether the call counts as an error. That a client left is not one.
+    pub fn failed(&self) -> bool {
+        match self.outcome {
+            Outcome::ClientGone => false,
+            Outcome::Completed => self.status >= FAILED_FROM,
+            _ => true,
+        }
+    }
+
     /// Returns the provider's request id of the last attempt whose answer has one.
     pub fn provider_request_id(&self) -> Option<&str> {
         self.attempts.iter().rev().find_map(|attempt| attempt.provider_request_id.as_deref())

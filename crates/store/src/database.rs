@@ -22,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::{
     Result, Settings, StoreError,
+    bulk::Bulk,
     link::{Link, Transaction},
     postgres,
     sqlite::{self, identity},
@@ -128,6 +129,11 @@ impl Database {
     /// A writing transaction.
     pub(crate) async fn write(&self) -> Result<Transaction> {
         self.pools().await?.write.write().await
+    }
+
+    /// A writing transaction of statements that are built by hand.
+    pub(crate) async fn bulk(&self) -> Result<Bulk> {
+        self.pools().await?.write.bulk().await
     }
 
     /// A writing transaction that waits until no other process is opening this database.

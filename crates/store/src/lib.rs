@@ -11,6 +11,7 @@
 mod alerts;
 mod audit;
 mod breakers;
+mod bulk;
 mod catalog;
 mod change;
 mod columns;
@@ -41,6 +42,7 @@ mod settings;
 mod setup;
 mod sqlite;
 mod standings;
+mod statistics;
 mod stored_objects;
 mod tasks;
 mod text;
@@ -95,6 +97,7 @@ struct Inner {
     committing: tokio::sync::RwLock<()>,
     rows_loaded: AtomicU64,
     names: logs::StoredNames,
+    labels: statistics::Labels,
     committed: watch::Sender<Revision>,
     /// Names this process in what it writes, so that it is not told its own news.
     origin: String,
@@ -135,6 +138,7 @@ impl Store {
                 committing: tokio::sync::RwLock::new(()),
                 rows_loaded: AtomicU64::new(0),
                 names: logs::StoredNames::default(),
+                labels: statistics::Labels::default(),
                 committed: watch::Sender::new(revision),
                 origin: Uuid::new_v4().simple().to_string(),
             }),

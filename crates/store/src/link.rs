@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     ExecResult, IsolationLevel, QueryResult, RuntimeErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    TransactionOptions, TransactionTrait, sqlx,
 };
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::Result;
+use crate::{Result, StoreError, bulk::Bulk};
 
 /// How long it may take to find out why no connection can be made.
 const PROBE: Duration = Duration::from_millis(250);
@@ -73,6 +73,22 @@ impl Link {
     pub(crate) async fn write(&self) -> Result<Transaction> {
         let begun = self.timed(self.inner.begin_with_options(self.writing())).await?;
         Ok(Timed { inner: begun, server: self.server.clone() })
+    }
+
+    /// Begins a writing transaction of statements that are built by hand.
+    pub(crate) async fn bulk(&self) -> Result<Bulk> {
+        let Some(server) = &self.server else {
+            let begun = self.inner.get_sqlite_connection_pool().begin_with("BEGIN IMMEDIATE");
+            return Ok(Bulk::Sqlite(begun.await?));
+        };
+        let begun = self.inner.get_postgres_connection_pool().begin();
+        match timeout(server.deadline, begun).await {
+            Ok(Ok(begun)) => Ok(Bulk::Postgres(begun, server.deadline)),
+            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {
+                Err(StoreError::Unavailable(server.no_connection().await))
+            }
+            Ok(Err(error)) => Err(error.into()),
+        }
     }
 
     /// Begins a writing transaction whose statements have no deadline.

@@ -3,7 +3,6 @@
 mod append;
 mod arrived;
 mod attempts;
-mod bulk;
 mod conditions;
 mod convert;
 mod find;
@@ -12,5 +11,4 @@ mod past;
 mod session_list;
 mod sessions;
 
-pub(crate) use append::{SUMMED_MAX, class_bounds, hour_of};
 pub(crate) use names::{Named, StoredNames, last as last_names};

@@ -4,10 +4,10 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, TryGetable, Value};
 
-use crate::{Aged, LogSize, Result, Store, uncount};
+use crate::{Aged, Grain, LogSize, Result, Store, statistics::Breakdown, uncount};
 
-/// A day.
-const DAY_US: i64 = 86_400_000_000;
+/// Buckets of roll-ups that are taken away at a time.
+const BUCKETS: i64 = 10;
 /// Bytes of a log entry that are not text of varying length, indexes included.
 const ENTRY_FIXED: u64 = 900;
 /// Pages of an SQLite file that are given back at a time.
@@ -70,30 +70,51 @@ impl Store {
         Ok(more)
     }
 
-    /// Makes the hourly sums of the oldest day before `before` that still has hours into sums of
-    /// that day; returns whether there was one. Nothing that was used is forgotten by it.
-    pub async fn roll_up(&self, before: DateTime<Utc>) -> Result<bool> {
-        let before = before.timestamp_micros();
-        let before = before - before.rem_euclid(DAY_US);
+    /// Takes away the roll-ups of a grain from before the day of `before`; true while there is
+    /// more. Those of longer buckets say the same, so that nothing that was used is forgotten;
+    /// days are never taken away.
+    pub async fn trim_rollups(&self, grain: Grain, before: DateTime<Utc>) -> Result<bool> {
+        if grain == Grain::Day {
+            return Ok(false);
+        }
+        let before = Grain::Day.floor(before.timestamp_micros());
         let tx = self.0.db.write().await?;
         let backend = tx.get_database_backend();
-        let find = "SELECT MIN(hour_us) FROM usage_statistics WHERE hour_us < $1 \
-                    AND hour_us % 86400000000 <> 0";
-        let found = Statement::from_sql_and_values(backend, find, [before.into()]);
-        let found = tx.query_one_raw(found).await?;
-        let hour = found.and_then(|row| row.try_get_by_index::<Option<i64>>(0).ok().flatten());
-        let Some(hour) = hour else { return Ok(false) };
-        let day = hour - hour.rem_euclid(DAY_US);
-        let range = || -> [Value; 2] { [day.into(), (day + DAY_US).into()] };
-        for sql in [ROLL_USAGE, ROLL_LATENCY] {
-            tx.execute_raw(Statement::from_sql_and_values(backend, sql, range())).await?;
+        let code = grain.code();
+        let run = async |sql: String, values: Vec<Value>| {
+            tx.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await
+        };
+        // Whoever asks from now on does not look for them.
+        let floor = format!(
+            "INSERT INTO rollup_floors (grain, from_us) VALUES ({code}, $1) ON CONFLICT (grain) \
+             DO UPDATE SET from_us = excluded.from_us WHERE rollup_floors.from_us < excluded.from_us"
+        );
+        run(floor, vec![before.into()]).await?;
+        let mut gone = 0;
+        for table in ["usage_rollups", "latency_rollups"] {
+            for breakdown in Breakdown::ALL.map(Breakdown::code) {
+                let first = format!(
+                    "SELECT MIN(bucket_us) FROM {table} WHERE grain = {code} \
+                     AND breakdown = {breakdown}"
+                );
+                let first = Statement::from_string(backend, first);
+                let first = tx.query_one_raw(first).await?;
+                let first = first.map(|row| row.try_get_by_index::<Option<i64>>(0)).transpose()?;
+                let Some(first) = first.flatten().filter(|first| *first < before) else { continue };
+                let sql = format!(
+                    "DELETE FROM {table} WHERE grain = {code} AND breakdown = {breakdown} \
+                     AND bucket_us >= $1 AND bucket_us < $2"
+                );
+                let to = first.saturating_add(grain.us() * BUCKETS).min(before);
+                gone += run(sql, vec![first.into(), to.into()]).await?.rows_affected();
+            }
         }
-        for table in ["usage_statistics", "latency_statistics"] {
-            let sql = format!("DELETE FROM {table} WHERE hour_us > $1 AND hour_us < $2");
-            tx.execute_raw(Statement::from_sql_and_values(backend, sql, range())).await?;
+        if grain == Grain::Minute {
+            let labels = "DELETE FROM rollup_labels WHERE day_us < $1".to_owned();
+            run(labels, vec![before.into()]).await?;
         }
         tx.commit().await?;
-        Ok(true)
+        Ok(gone > 0)
     }
 
     pub(crate) async fn delete_rows(&self, sql: &str, values: Vec<Value>) -> Result<u64> {
@@ -139,32 +160,3 @@ fn table(kind: Aged) -> Table {
     };
     Table { name, key, at, only }
 }
-
-const ROLL_USAGE: &str = "INSERT INTO usage_statistics (hour_us, upstream_id, provider_key_id, \
-    service_key_id, model, owner_id, requests, errors, input_tokens, cached_tokens, \
-    cache_written_tokens, output_tokens, reasoning_tokens, cost_nano, latency_us) \
-    SELECT MIN(hour_us) - MIN(hour_us) % 86400000000, upstream_id, provider_key_id, \
-    service_key_id, model, MIN(owner_id), CAST(SUM(requests) AS BIGINT), \
-    CAST(SUM(errors) AS BIGINT), CAST(SUM(input_tokens) AS BIGINT), \
-    CAST(SUM(cached_tokens) AS BIGINT), CAST(SUM(cache_written_tokens) AS BIGINT), \
-    CAST(SUM(output_tokens) AS BIGINT), CAST(SUM(reasoning_tokens) AS BIGINT), \
-    CAST(SUM(cost_nano) AS BIGINT), CAST(SUM(latency_us) AS BIGINT) FROM usage_statistics \
-    WHERE hour_us > $1 AND hour_us < $2 \
-    GROUP BY upstream_id, provider_key_id, service_key_id, model \
-    ON CONFLICT (hour_us, upstream_id, provider_key_id, service_key_id, model) DO UPDATE SET \
-    requests = usage_statistics.requests + excluded.requests, \
-    errors = usage_statistics.errors + excluded.errors, \
-    input_tokens = usage_statistics.input_tokens + excluded.input_tokens, \
-    cached_tokens = usage_statistics.cached_tokens + excluded.cached_tokens, \
-    cache_written_tokens = usage_statistics.cache_written_tokens + excluded.cache_written_tokens, \
-    output_tokens = usage_statistics.output_tokens + excluded.output_tokens, \
-    reasoning_tokens = usage_statistics.reasoning_tokens + excluded.reasoning_tokens, \
-    cost_nano = usage_statistics.cost_nano + excluded.cost_nano, \
-    latency_us = usage_statistics.latency_us + excluded.latency_us";
-
-const ROLL_LATENCY: &str = "INSERT INTO latency_statistics (hour_us, owner_id, upstream_id, class, \
-    requests) SELECT MIN(hour_us) - MIN(hour_us) % 86400000000, owner_id, upstream_id, class, \
-    CAST(SUM(requests) AS BIGINT) FROM latency_statistics WHERE hour_us > $1 AND hour_us < $2 \
-    GROUP BY owner_id, upstream_id, class \
-    ON CONFLICT (hour_us, owner_id, upstream_id, class) DO UPDATE SET \
-    requests = latency_statistics.requests + excluded.requests";

@@ -1,14 +1,17 @@
-//! What was used before a process began, from what log entries say: whole hours from the sums,
-//! the rest from the entries themselves. A question about a hundred thousand keys is one statement.
+//! What was used before a process began, from what log entries say: whole days and hours from the
+//! roll-ups, the rest from the entries themselves. A question about a hundred thousand keys is one statement.
 
 use std::collections::HashMap;
 
 use domain::{Seed, SeedQuestion, Unit, Whose};
 use sea_orm::{ConnectionTrait, Statement};
 
-use crate::{Result, Store, link::Transaction, logs::SUMMED_MAX, logs::hour_of, uncount};
-
-const HOUR_US: i64 = 3_600_000_000;
+use crate::{
+    Grain, Result, Store,
+    link::Transaction,
+    statistics::{Breakdown, SUMMED_MAX, floors, plan},
+    uncount,
+};
 
 /// By what use is told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,7 +102,7 @@ async fn used_since(
     until: i64,
 ) -> Result<HashMap<Who, Used>> {
     let mut used = HashMap::new();
-    let (first, last) = (hour_of(start.saturating_add(HOUR_US - 1)), hour_of(until));
+    let (first, last) = (Grain::Hour.ceil(start), Grain::Hour.floor(until));
     // Sums know the model that was used, not the one that was asked for.
     if by == By::Model || first >= last {
         add(tx, &entries(by), start, until, &mut used).await?;
@@ -108,7 +111,10 @@ async fn used_since(
     if start < first {
         add(tx, &entries(by), start, first, &mut used).await?;
     }
-    add(tx, &sums(by), first, last, &mut used).await?;
+    for segment in plan(first, last, Grain::Hour, Grain::Day, floors(tx).await?) {
+        let sql = sums(by, segment.grain);
+        add(tx, &sql, segment.from, segment.to, &mut used).await?;
+    }
     add(tx, &entries(by), last, until, &mut used).await?;
     Ok(used)
 }
@@ -148,13 +154,20 @@ fn who(by: By) -> (&'static str, &'static str) {
     }
 }
 
-fn sums(by: By) -> String {
-    let (id, model) = who(by);
+fn sums(by: By, grain: Grain) -> String {
+    let (breakdown, id) = match by {
+        By::Key => (Breakdown::Keys, "key_id"),
+        By::ServiceKey => (Breakdown::Callers, "key_id"),
+        By::User => (Breakdown::Callers, "owner_id"),
+        By::Upstream => (Breakdown::All, "upstream_id"),
+        By::Model | By::All => (Breakdown::All, "CAST(0 AS BIGINT)"),
+    };
+    let (grain, breakdown) = (grain.code(), breakdown.code());
     format!(
-        "SELECT {id}, {model}, CAST(SUM(requests - errors) AS BIGINT), \
+        "SELECT {id}, '', CAST(SUM(requests - errors) AS BIGINT), \
          CAST(SUM(input_tokens) AS BIGINT), CAST(SUM(output_tokens) AS BIGINT), \
-         CAST(SUM(cost_nano) AS BIGINT) FROM usage_statistics \
-         WHERE hour_us >= $1 AND hour_us < $2 GROUP BY 1, 2"
+         CAST(SUM(cost_nano) AS BIGINT) FROM usage_rollups WHERE grain = {grain} \
+         AND breakdown = {breakdown} AND bucket_us >= $1 AND bucket_us < $2 GROUP BY 1, 2"
     )
 }
 

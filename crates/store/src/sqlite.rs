@@ -27,11 +27,12 @@ const OLDEST: (u32, u32, u32) = (3, 51, 3);
 const CHECKED_UP_TO: u64 = 4 << 30;
 /// Tables that grow with the calls. After a crash they are checked while calls are served, so that
 /// the start takes as long after a year as on the first day.
-const GROWING: [&str; 11] = [
+const GROWING: [&str; 12] = [
     "request_logs",
     "recorded_bodies",
-    "usage_statistics",
-    "latency_statistics",
+    "usage_rollups",
+    "latency_rollups",
+    "rollup_labels",
     "key_transitions",
     "rule_triggers",
     "alerts",

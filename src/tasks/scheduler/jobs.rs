@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{TimeDelta, Utc};
 use domain::live::Live;
 use proxy::Gateway;
-use store::{Aged, Store};
+use store::{Aged, Grain, Store};
 
 /// Rows that are deleted at once.
 const PORTION: u64 = 1000;
@@ -14,8 +14,6 @@ const PORTION: u64 = 1000;
 const PROBES_MAX: usize = 500;
 /// The longest pause between two probes, in milliseconds.
 const PROBE_PAUSE_MS: u64 = 400;
-/// Retention of hourly sums; after that they are summed by day.
-const HOURS_KEPT: TimeDelta = TimeDelta::days(92);
 /// Retention of key transitions, rule triggers, alerts and breaker records.
 const HISTORY_KEPT: TimeDelta = TimeDelta::days(90);
 
@@ -36,6 +34,9 @@ pub(crate) struct Workshop {
 pub(crate) struct Keep {
     pub(crate) logs: TimeDelta,
     pub(crate) bodies: TimeDelta,
+    /// Of roll-ups by the minute and by the hour; those by the day are kept for ever.
+    pub(crate) minutes: TimeDelta,
+    pub(crate) hours: TimeDelta,
     /// The largest total size of log entries and bodies, in bytes.
     pub(crate) size: u64,
 }
@@ -92,7 +93,7 @@ impl Job {
             Job::SweepKeys => sweep(store, &["cooling", "disabled_auto"]).await,
             Job::ResetQuotas => sweep(store, &["exhausted"]).await,
             Job::ClearLogs => clear(store, workshop.keep).await,
-            Job::RollUp => roll_up(store).await,
+            Job::RollUp => roll_up(store, workshop.keep).await,
             Job::ForgetObjects => forget_objects(store).await,
             Job::ProbeKeys => match &workshop.gateway {
                 Some(gateway) => Ok(probe(gateway).await),
@@ -189,12 +190,11 @@ async fn forget_objects(store: &Store) -> store::Result<String> {
     }
 }
 
-async fn roll_up(store: &Store) -> store::Result<String> {
-    let mut days = 0;
-    while store.roll_up(Utc::now() - HOURS_KEPT).await? {
-        days += 1;
+async fn roll_up(store: &Store, keep: Keep) -> store::Result<String> {
+    for (grain, kept) in [(Grain::Minute, keep.minutes), (Grain::Hour, keep.hours)] {
+        while store.trim_rollups(grain, Utc::now() - kept).await? {}
     }
-    Ok(format!("{days} days were rolled up"))
+    Ok("minutes and hours that are old enough are kept as days only".to_owned())
 }
 
 /// Probes suspended keys one after the other with pauses, so that providers are not overloaded.

@@ -1,7 +1,7 @@
 //! A management plane in a temporary directory, and people who call it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     future::Future,
     net::SocketAddr,
     pin::Pin,
@@ -249,6 +249,7 @@ pub(crate) fn entry(service_key: i64, owner: UserId) -> LogEntry {
         client_ip: Some("198.51.100.4".to_owned()),
         decision: vec![Considered { candidate: "openai".to_owned(), passed_over: None }],
         tags: Vec::new(),
+        metadata: BTreeMap::new(),
         waited_us: 0,
         origin: Origin { session: Some("s1".to_owned()), ..Origin::default() },
         served: Served {

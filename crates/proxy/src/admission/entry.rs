@@ -1,6 +1,7 @@
 //! The log entry of a call while it goes on: what is noted of the call until its entry is written.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -93,6 +94,7 @@ impl Entry {
             client_ip: client.ip.and_then(|ip| masked(ip, settings)),
             decision,
             tags: Vec::new(),
+            metadata: BTreeMap::new(),
             waited_us: 0,
             origin: ClientProgram::origin(client.head.iter()),
             served: Served::default(),

@@ -1,6 +1,8 @@
 //! The intent: what is known of a call before any provider is asked. It becomes a log entry only
 //! when the process ends before the call does.
 
+use std::collections::BTreeMap;
+
 use domain::log::{LogEntry, Origin, Outcome, Served, Usage, UsageSource};
 use domain::{Dialect, ServiceKeyId, UserId};
 use uuid::Uuid;
@@ -162,6 +164,7 @@ impl<'a> Intent<'a> {
             client_ip: self.client_ip.map(str::to_owned),
             decision: Vec::new(),
             tags: Vec::new(),
+            metadata: BTreeMap::new(),
             waited_us: 0,
             origin: Origin { session, parent_session, agent, parent_agent, program, version },
             served: Served::default(),

@@ -36,9 +36,18 @@ struct Only {
     rules: Vec<RuleId>,
 }
 
+/// An only attempt that was answered and fired no rule: its start, its duration and its status.
+type Answered = (u64, u64, u16);
+/// The result of such an attempt.
+const ANSWERED: &str = "answered";
+
 /// Writes the attempts of `entry`.
 pub(super) fn write(entry: &LogEntry) -> String {
     match entry.attempts.as_slice() {
+        [only] if repeats(entry, only) && plainly_answered(only) => {
+            let (started, duration) = (only.started_us, only.duration_us);
+            format!("[{started},{duration},{}]", only.status.unwrap_or_default())
+        }
         [only] if repeats(entry, only) => json(&[Only {
             started_us: only.started_us,
             duration_us: only.duration_us,
@@ -56,7 +65,20 @@ pub(super) fn read(text: &str, entry: impl FnOnce() -> Repeated) -> Vec<Attempt>
     if let Ok(attempts) = serde_json::from_str(text) {
         return attempts;
     }
-    let Ok([only]) = serde_json::from_str::<[Only; 1]>(text) else { return Vec::new() };
+    let only = match serde_json::from_str::<Answered>(text) {
+        Ok((started_us, duration_us, status)) => Only {
+            started_us,
+            duration_us,
+            status: Some(status),
+            result: ANSWERED.to_owned(),
+            class: None,
+            rules: Vec::new(),
+        },
+        Err(_) => match serde_json::from_str::<[Only; 1]>(text) {
+            Ok([only]) => only,
+            Err(_) => return Vec::new(),
+        },
+    };
     let entry = entry();
     let Some((upstream, upstream_name)) = entry.upstream else { return Vec::new() };
     let (provider_key, provider_key_name) = entry.provider_key.unzip();
@@ -76,6 +98,14 @@ pub(super) fn read(text: &str, entry: impl FnOnce() -> Repeated) -> Vec<Attempt>
         usage_source: entry.usage_source,
         cost_nano: entry.cost_nano,
     }]
+}
+
+/// Whether there is no more to say of an attempt than when it was answered, and how.
+fn plainly_answered(only: &Attempt) -> bool {
+    only.status.is_some()
+        && only.result == ANSWERED
+        && only.class.is_none()
+        && only.rules.is_empty()
 }
 
 /// Whether all that an attempt says of where it went and what it used stands in its entry as well, in
@@ -157,6 +187,7 @@ mod tests {
         };
         check(vec![], false);
         check(vec![attempt()], true);
+        check(vec![Attempt { rules: vec![], ..attempt() }], true);
         check(vec![attempt(), attempt()], false);
         check(vec![Attempt { provider_request_id: None, status: None, ..attempt() }], true);
         check(vec![Attempt { upstream: UpstreamId(1), ..attempt() }], false);

@@ -48,7 +48,6 @@ pub(super) fn split(filter: &LogFilter, owner: Option<UserId>) -> Conditions {
     for (of, id) in [
         (Column::ServiceKeyId, filter.service_key.map(|id| id.0)),
         (Column::ProviderKeyId, filter.provider_key.map(|id| id.0)),
-        (Column::UpstreamId, filter.upstream.map(|id| id.0)),
         (Column::OwnerId, owner.map(|id| id.0)),
         (Column::OwnerId, filter.owner.map(|id| id.0)),
     ] {
@@ -57,6 +56,9 @@ pub(super) fn split(filter: &LogFilter, owner: Option<UserId>) -> Conditions {
             true => found.indexed = found.indexed.add(of.eq(id)),
             false => found.others = found.others.add(unindexed(column(of)).eq(id)),
         }
+    }
+    if let Some(id) = filter.upstream {
+        found.others = found.others.add(Column::UpstreamId.eq(id.0));
     }
     found.status(filter, leads);
     found.others = found

@@ -1,78 +1,192 @@
 //! A log entry and its row.
 
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use domain::{
     Dialect, ProviderKeyId, ServiceKeyId, UpstreamId, UserId,
-    log::{LogEntry, Origin, Outcome, Served, Usage, UsageSource},
+    log::{Considered, LogEntry, Origin, Outcome, Served, Usage, UsageSource},
 };
 use entity::request_logs::Model;
 
-use super::{
-    append::{SUMMED_MAX, failed},
-    attempts::{self, Repeated},
+use super::attempts::{self, Repeated};
+use crate::{
+    LogRow,
+    bulk::{Cell, Kind},
+    count, json, moment,
+    statistics::SUMMED_MAX,
+    text::cleaned,
+    uncount,
 };
-use crate::{LogRow, count, json, moment, text::clean, uncount};
 
-pub(super) fn write(entry: &LogEntry, now: i64, arrival: i64) -> Model {
-    let text = |text: &Option<String>| text.as_deref().map(clean);
-    let some = |number: u64| (number > 0).then(|| count(number));
-    Model {
-        id: entry.id,
-        request_id: clean(&entry.request_id),
-        started_us: entry.started_us,
-        service_key_id: entry.service_key.0,
-        service_key_name: clean(&entry.service_key_name),
-        owner_id: entry.owner.0,
-        upstream_id: entry.upstream.map(|id| id.0),
-        upstream_name: text(&entry.upstream_name),
-        provider_key_id: entry.provider_key.map(|id| id.0),
-        provider_key_name: text(&entry.provider_key_name),
-        model_asked: text(&entry.model_asked),
-        model_used: text(&entry.model_used),
-        dialect: entry.dialect.map(|dialect| dialect.to_string()),
-        method: clean(&entry.method),
-        path: clean(&entry.path),
-        status: i32::from(entry.status),
-        outcome: entry.outcome.as_str().to_owned(),
-        failed: failed(entry),
-        bytes_in: count(entry.bytes_in),
-        bytes_out: count(entry.bytes_out),
-        latency_us: count(Ord::min(entry.latency_us, SUMMED_MAX)),
-        first_byte_us: entry.first_byte_us.map(count),
-        streamed: entry.streamed,
-        input_tokens: count(entry.usage.input),
-        cached_tokens: count(entry.usage.cached),
-        cache_written_tokens: count(entry.usage.cache_written),
-        input_audio_tokens: count(entry.usage.input_audio),
-        output_tokens: count(entry.usage.output),
-        reasoning_tokens: count(entry.usage.reasoning),
-        output_audio_tokens: count(entry.usage.output_audio),
-        usage_source: entry.usage_source.as_str().to_owned(),
-        cost_nano: entry.cost_nano,
-        attempts: attempts::write(entry),
-        error: text(&entry.error),
-        client_ip: text(&entry.client_ip),
-        decision: json(&entry.decision),
-        stored_us: now,
-        tags: json(&entry.tags),
-        waited_us: count(entry.waited_us),
-        arrival,
-        session: text(&entry.origin.session),
-        parent_session: text(&entry.origin.parent_session),
-        agent: text(&entry.origin.agent),
-        parent_agent: text(&entry.origin.parent_agent),
-        client_program: text(&entry.origin.program),
-        client_version: text(&entry.origin.version),
-        model_served: text(&entry.served.model),
-        service_tier: text(&entry.served.tier),
-        provider_request_id: entry.provider_request_id().map(clean),
-        usage_reported: text(&entry.served.usage),
-        price_version: entry.price_version,
-        characters: some(entry.usage.characters),
-        images: some(entry.usage.images),
-        duration_ms: some(entry.usage.duration_ms),
+/// The decision of a call whose only candidate was its upstream.
+const ITS_UPSTREAM: &str = "1";
+
+/// The columns of a row, in the order in which [`write`] gives their values.
+pub(super) const COLUMNS: [(&str, Kind); 55] = [
+    ("id", Kind::Uuid),
+    ("request_id", Kind::Text),
+    ("started_us", Kind::Big),
+    ("service_key_id", Kind::Big),
+    ("service_key_name", Kind::Text),
+    ("owner_id", Kind::Big),
+    ("upstream_id", Kind::Big),
+    ("upstream_name", Kind::Text),
+    ("provider_key_id", Kind::Big),
+    ("provider_key_name", Kind::Text),
+    ("model_asked", Kind::Text),
+    ("model_used", Kind::Text),
+    ("dialect", Kind::Text),
+    ("method", Kind::Text),
+    ("path", Kind::Text),
+    ("status", Kind::Int),
+    ("outcome", Kind::Text),
+    ("failed", Kind::Bool),
+    ("bytes_in", Kind::Big),
+    ("bytes_out", Kind::Big),
+    ("latency_us", Kind::Big),
+    ("first_byte_us", Kind::Big),
+    ("streamed", Kind::Bool),
+    ("input_tokens", Kind::Big),
+    ("cached_tokens", Kind::Big),
+    ("cache_written_tokens", Kind::Big),
+    ("input_audio_tokens", Kind::Big),
+    ("output_tokens", Kind::Big),
+    ("reasoning_tokens", Kind::Big),
+    ("output_audio_tokens", Kind::Big),
+    ("usage_source", Kind::Text),
+    ("cost_nano", Kind::Big),
+    ("attempts", Kind::Text),
+    ("error", Kind::Text),
+    ("client_ip", Kind::Text),
+    ("decision", Kind::Text),
+    ("stored_us", Kind::Big),
+    ("tags", Kind::Text),
+    ("waited_us", Kind::Big),
+    ("arrival", Kind::Big),
+    ("session", Kind::Text),
+    ("parent_session", Kind::Text),
+    ("agent", Kind::Text),
+    ("parent_agent", Kind::Text),
+    ("client_program", Kind::Text),
+    ("client_version", Kind::Text),
+    ("model_served", Kind::Text),
+    ("service_tier", Kind::Text),
+    ("provider_request_id", Kind::Text),
+    ("usage_reported", Kind::Text),
+    ("price_version", Kind::Big),
+    ("characters", Kind::Big),
+    ("images", Kind::Big),
+    ("duration_ms", Kind::Big),
+    ("metadata", Kind::Text),
+];
+
+/// The values of the row of `entry`, in the order of [`COLUMNS`].
+pub(super) fn write<'a>(entry: &'a LogEntry, now: i64, arrival: i64, row: &mut Vec<Cell<'a>>) {
+    let text = |text: &'a Option<String>| Cell::maybe(text.as_deref().map(cleaned));
+    let number = |number: u64| Cell::Int(count(number));
+    let some = |number: u64| if number > 0 { Cell::Int(count(number)) } else { Cell::Null };
+    let usage = &entry.usage;
+    row.extend([
+        Cell::Uuid(entry.id),
+        Cell::Text(cleaned(&entry.request_id)),
+        Cell::Int(entry.started_us),
+        Cell::Int(entry.service_key.0),
+        Cell::Text(cleaned(&entry.service_key_name)),
+        Cell::Int(entry.owner.0),
+        Cell::maybe_int(entry.upstream.map(|id| id.0)),
+        text(&entry.upstream_name),
+        Cell::maybe_int(entry.provider_key.map(|id| id.0)),
+        text(&entry.provider_key_name),
+        text(&entry.model_asked),
+        text(&entry.model_used),
+        Cell::maybe(entry.dialect.map(|dialect| dialect.to_string())),
+        Cell::Text(cleaned(&entry.method)),
+        Cell::Text(cleaned(&entry.path)),
+        Cell::Int(entry.status.into()),
+        entry.outcome.as_str().into(),
+        Cell::Bool(entry.failed()),
+        number(entry.bytes_in),
+        number(entry.bytes_out),
+        number(Ord::min(entry.latency_us, SUMMED_MAX)),
+        Cell::maybe_int(entry.first_byte_us.map(count)),
+        Cell::Bool(entry.streamed),
+        number(usage.input),
+        number(usage.cached),
+        number(usage.cache_written),
+        number(usage.input_audio),
+        number(usage.output),
+        number(usage.reasoning),
+        number(usage.output_audio),
+        entry.usage_source.as_str().into(),
+        Cell::maybe_int(entry.cost_nano),
+        Cell::Text(attempts::write(entry).into()),
+        text(&entry.error),
+        text(&entry.client_ip),
+        Cell::Text(decision(entry)),
+        Cell::Int(now),
+        list(&entry.tags),
+        number(entry.waited_us),
+        Cell::Int(arrival),
+        text(&entry.origin.session),
+        text(&entry.origin.parent_session),
+        text(&entry.origin.agent),
+        text(&entry.origin.parent_agent),
+        text(&entry.origin.program),
+        text(&entry.origin.version),
+        Cell::maybe(served(entry)),
+        text(&entry.served.tier),
+        Cell::maybe(entry.provider_request_id().map(cleaned)),
+        text(&entry.served.usage),
+        Cell::maybe_int(entry.price_version),
+        some(usage.characters),
+        some(usage.images),
+        some(usage.duration_ms),
+        if entry.metadata.is_empty() {
+            Cell::Null
+        } else {
+            Cell::Text(json(&entry.metadata).into())
+        },
+    ]);
+}
+
+/// The decision of a call as JSON. Most calls have one candidate, which is where they went: that is
+/// stored as one of the words below.
+fn decision(entry: &LogEntry) -> Cow<'static, str> {
+    let [only] = entry.decision.as_slice() else { return list_text(&entry.decision) };
+    let upstream = entry.upstream_name.as_deref();
+    if only.passed_over.is_none() && upstream == Some(&only.candidate) && stays(&only.candidate) {
+        return Cow::Borrowed(ITS_UPSTREAM);
     }
+    json(&entry.decision).into()
+}
+
+/// The decision that [`decision`] wrote.
+fn read_decision(text: &str, upstream: Option<&str>) -> Vec<Considered> {
+    match (text, upstream) {
+        (ITS_UPSTREAM, Some(name)) => {
+            vec![Considered { candidate: name.to_owned(), passed_over: None }]
+        }
+        _ => serde_json::from_str(text).unwrap_or_default(),
+    }
+}
+
+/// The model that answered; empty where it is the one that was used.
+fn served(entry: &LogEntry) -> Option<Cow<'_, str>> {
+    let model = entry.served.model.as_deref().filter(|model| !model.is_empty())?;
+    Some(if entry.model_used.as_deref() == Some(model) { "".into() } else { cleaned(model) })
+}
+
+/// Whether a text is stored as it is.
+fn stays(text: &str) -> bool {
+    matches!(cleaned(text), Cow::Borrowed(_))
+}
+
+fn list<T: serde::Serialize>(list: &[T]) -> Cell<'static> {
+    Cell::Text(list_text(list))
+}
+
+fn list_text<T: serde::Serialize>(list: &[T]) -> Cow<'static, str> {
+    if list.is_empty() { "[]".into() } else { json(&list).into() }
 }
 
 /// The entry of a row. What this version has no word for is shown as the nearest that it has: a
@@ -101,6 +215,12 @@ pub(super) fn read(row: Model) -> LogRow {
         usage_source,
         cost_nano: row.cost_nano,
     });
+    let decision = read_decision(&row.decision, row.upstream_name.as_deref());
+    // An empty name stands for the one before it.
+    let served = match row.model_served {
+        Some(model) if model.is_empty() => row.model_used.clone(),
+        model => model,
+    };
     let entry = LogEntry {
         id: row.id,
         request_id: row.request_id,
@@ -131,8 +251,12 @@ pub(super) fn read(row: Model) -> LogRow {
         attempts,
         error: row.error,
         client_ip: row.client_ip,
-        decision: serde_json::from_str(&row.decision).unwrap_or_default(),
+        decision,
         tags: serde_json::from_str(&row.tags).unwrap_or_default(),
+        metadata: row
+            .metadata
+            .and_then(|metadata| serde_json::from_str(&metadata).ok())
+            .unwrap_or_default(),
         waited_us: uncount(row.waited_us),
         origin: Origin {
             session: row.session,
@@ -142,11 +266,7 @@ pub(super) fn read(row: Model) -> LogRow {
             program: row.client_program,
             version: row.client_version,
         },
-        served: Served {
-            model: row.model_served,
-            tier: row.service_tier,
-            usage: row.usage_reported,
-        },
+        served: Served { model: served, tier: row.service_tier, usage: row.usage_reported },
     };
     LogRow { entry, stored_at: moment(row.stored_us) }
 }

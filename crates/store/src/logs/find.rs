@@ -70,21 +70,22 @@ impl Store {
         Ok(Listed { items: rows.into_iter().map(convert::read).collect(), next_cursor })
     }
 
-    /// The last entry that is looked at for one page of what these conditions mean; none where all
-    /// of it is.
+    /// The end of what is looked at for one page of what these conditions mean; none where all of it
+    /// is. It is read from the index alone, so it is behind all entries of its moment.
     async fn edge(&self, indexed: &Condition, order: LogOrder) -> Result<Option<Place>> {
-        let direction = direction(order);
         let edge = request_logs::Entity::find()
             .select_only()
             .expr(sorted_by(order))
-            .column(Column::Id)
             .filter(indexed.clone())
-            .order_by(sorted_by(order), direction.clone())
-            .order_by(Column::Id, direction)
+            .order_by(sorted_by(order), direction(order))
             .limit(1)
             .offset(Self::LOGS_LOOKED_AT - 1);
-        let edge: Option<(i64, Uuid)> = edge.into_tuple().one(&self.0.db.reader().await?).await?;
-        Ok(edge.map(|(value, id)| Place { value, id }))
+        let edge: Option<i64> = edge.into_tuple().one(&self.0.db.reader().await?).await?;
+        let id = match direction(order) {
+            Order::Desc => Uuid::nil(),
+            _ => Uuid::max(),
+        };
+        Ok(edge.map(|value| Place { value, id }))
     }
 
     /// Where to read on when nothing has arrived after `place`.
@@ -149,15 +150,13 @@ impl Place {
         paging::behind(at, (column(Column::Id), self.id.into()), &direction(order))
     }
 
-    /// What comes before it in this order, and itself. The bound is said on its own too, so that the
-    /// index is not walked beyond it.
+    /// What comes before its moment in this order, and at it.
     fn up_to(self, order: LogOrder) -> Condition {
         let of = sorted_by(order);
-        let bound = match direction(order) {
+        Condition::all().add(match direction(order) {
             Order::Desc => of.gte(self.value),
             _ => of.lte(self.value),
-        };
-        Condition::all().add(bound).add(self.behind(order).not())
+        })
     }
 
     fn write(self, order: LogOrder) -> String {

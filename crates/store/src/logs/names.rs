@@ -3,23 +3,23 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::BuildHasher,
+    sync::LazyLock,
 };
 
 use domain::log::LogEntry;
 use entity::statistics_names::{self, Column};
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
-    sea_query::OnConflict,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
-use crate::{Result, link::Transaction, text::clean};
+use crate::{
+    Result,
+    bulk::{Bulk, Cell, Insert, Kind},
+    text::cleaned,
+};
 
 /// Most names that a process remembers to have stored; beyond that it stores them once more.
 const REMEMBERED: usize = 200_000;
-/// Most rows of one statement.
-const ROWS: usize = 1000;
 
 /// What has a name in statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,20 +91,20 @@ impl StoredNames {
     }
 }
 
+static STORE: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "statistics_names",
+        &[("kind", Kind::Text), ("id", Kind::Big), ("name", Kind::Text)],
+        "ON CONFLICT (kind, id) DO UPDATE SET name = excluded.name",
+    )
+});
+
 /// Stores names in the place of those before.
-pub(super) async fn store(tx: &Transaction, names: &Names<'_>) -> Result<()> {
-    let names: Vec<_> = names.iter().collect();
-    for part in names.chunks(ROWS) {
-        let rows = part.iter().map(|((kind, id), name)| statistics_names::ActiveModel {
-            kind: Set(kind.as_str().to_owned()),
-            id: Set(*id),
-            name: Set(clean(name)),
-        });
-        let again =
-            OnConflict::columns([Column::Kind, Column::Id]).update_column(Column::Name).to_owned();
-        let insert = statistics_names::Entity::insert_many(rows).on_conflict(again);
-        insert.exec_without_returning(tx).await?;
-    }
+pub(super) async fn store(tx: &mut Bulk, names: &Names<'_>) -> Result<()> {
+    let cells = names.iter().flat_map(|((kind, id), name)| {
+        [kind.as_str().into(), Cell::Int(*id), Cell::Text(cleaned(name))]
+    });
+    tx.insert(&STORE, cells.collect()).await?;
     Ok(())
 }
 

@@ -1,16 +1,18 @@
 //! The sums of sessions of client programs: raised together with the log entries that they sum up, so
 //! that a list of sessions reads no log entries. Entries without a session cost nothing here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use domain::log::{LogEntry, Outcome};
 use entity::{agent_session_parts, agent_sessions};
 
-use super::bulk;
-use crate::{Result, change::numbers, count, link::Transaction, text::clean};
+use crate::{
+    Result,
+    bulk::{Bulk, Cell, Insert, Kind},
+    count,
+    text::clean,
+};
 
-/// Most rows of one statement.
-const ROWS: usize = 256;
 /// What one entry may add to a sum, as for all statistics.
 const SUMMED_MAX: u64 = domain::log::Usage::MAX;
 /// The counter of the ids of sessions.
@@ -51,9 +53,10 @@ macro_rules! raise {
 }
 
 impl SessionSums {
-    /// Counts a call that was not entered before; `failed` if it counts as an error.
-    pub(super) fn add(&mut self, entry: &LogEntry, failed: bool) {
+    /// Counts a call that was not entered before.
+    pub(super) fn add(&mut self, entry: &LogEntry) {
         let Some(session) = entry.origin.session.as_deref().map(clean) else { return };
+        let failed = entry.failed();
         let text = |text: &Option<String>| text.as_deref().map(clean);
         let amount = |value: u64| count(value.min(SUMMED_MAX));
         let usage = &entry.usage;
@@ -126,30 +129,119 @@ impl SessionSums {
     }
 
     /// Adds it to what is stored.
-    pub(super) async fn store(self, tx: &Transaction) -> Result<()> {
-        let mut sessions: Vec<_> = self.sessions.into_values().collect();
-        for rows in sessions.chunks_mut(ROWS) {
-            let first = numbers(tx, COUNTER, rows.len()).await?;
-            (first..).zip(rows.iter_mut()).for_each(|(id, row)| row.id = id);
-            let known = on_conflict(
-                "agent_sessions",
-                "owner_id, session",
-                &["turns"],
-                &["parent_session", "client_program", "client_version", "service_key_id"],
-            );
-            let rows = rows.iter().cloned();
-            bulk::insert::<agent_sessions::Entity>(tx, rows, &known).await?;
+    pub(super) async fn store(self, tx: &mut Bulk) -> Result<()> {
+        if self.sessions.is_empty() {
+            return Ok(());
         }
-        let parts: Vec<_> = self.parts.into_values().collect();
-        for rows in parts.chunks(ROWS) {
-            let key = "owner_id, session, agent, model";
-            let known = on_conflict("agent_session_parts", key, &[], &["parent_agent"]);
-            let rows = rows.iter().cloned();
-            bulk::insert::<agent_session_parts::Entity>(tx, rows, &known).await?;
-        }
+        let first = tx.numbers(COUNTER, self.sessions.len()).await?;
+        let cells = (first..).zip(self.sessions.into_values()).flat_map(|(id, row)| {
+            [
+                id.into(),
+                row.owner_id.into(),
+                Cell::Text(row.session.into()),
+                Cell::maybe(row.parent_session),
+                row.service_key_id.into(),
+                Cell::maybe(row.client_program),
+                Cell::maybe(row.client_version),
+                row.first_us.into(),
+                row.last_us.into(),
+                row.calls.into(),
+                row.turns.into(),
+                row.errors.into(),
+                row.input_tokens.into(),
+                row.cached_tokens.into(),
+                row.cache_written_tokens.into(),
+                row.output_tokens.into(),
+                row.cost_nano.into(),
+                row.unpriced.into(),
+            ]
+        });
+        tx.insert(&SESSIONS, cells.collect()).await?;
+        let cells = self.parts.into_values().flat_map(|row| {
+            [
+                row.owner_id.into(),
+                Cell::Text(row.session.into()),
+                Cell::Text(row.agent.into()),
+                Cell::Text(row.model.into()),
+                Cell::maybe(row.parent_agent),
+                row.first_us.into(),
+                row.last_us.into(),
+                row.calls.into(),
+                row.errors.into(),
+                row.input_tokens.into(),
+                row.cached_tokens.into(),
+                row.cache_written_tokens.into(),
+                row.output_tokens.into(),
+                row.cost_nano.into(),
+                row.unpriced.into(),
+            ]
+        });
+        tx.insert(&PARTS, cells.collect()).await?;
         Ok(())
     }
 }
+
+static SESSIONS: LazyLock<Insert> = LazyLock::new(|| {
+    let known = on_conflict(
+        "agent_sessions",
+        "owner_id, session",
+        &["turns"],
+        &["parent_session", "client_program", "client_version", "service_key_id"],
+    );
+    Insert::new(
+        "agent_sessions",
+        &[
+            ("id", Kind::Big),
+            ("owner_id", Kind::Big),
+            ("session", Kind::Text),
+            ("parent_session", Kind::Text),
+            ("service_key_id", Kind::Big),
+            ("client_program", Kind::Text),
+            ("client_version", Kind::Text),
+            ("first_us", Kind::Big),
+            ("last_us", Kind::Big),
+            ("calls", Kind::Big),
+            ("turns", Kind::Big),
+            ("errors", Kind::Big),
+            ("input_tokens", Kind::Big),
+            ("cached_tokens", Kind::Big),
+            ("cache_written_tokens", Kind::Big),
+            ("output_tokens", Kind::Big),
+            ("cost_nano", Kind::Big),
+            ("unpriced", Kind::Big),
+        ],
+        known,
+    )
+});
+
+static PARTS: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "agent_session_parts",
+        &[
+            ("owner_id", Kind::Big),
+            ("session", Kind::Text),
+            ("agent", Kind::Text),
+            ("model", Kind::Text),
+            ("parent_agent", Kind::Text),
+            ("first_us", Kind::Big),
+            ("last_us", Kind::Big),
+            ("calls", Kind::Big),
+            ("errors", Kind::Big),
+            ("input_tokens", Kind::Big),
+            ("cached_tokens", Kind::Big),
+            ("cache_written_tokens", Kind::Big),
+            ("output_tokens", Kind::Big),
+            ("cost_nano", Kind::Big),
+            ("unpriced", Kind::Big),
+        ],
+        on_conflict(
+            "agent_session_parts",
+            "owner_id, session, agent, model",
+            &[],
+            &["parent_agent"],
+        ),
+    )
+});
 
 /// Sums that both tables have.
 const SUMS: [&str; 8] = [

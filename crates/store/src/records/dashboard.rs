@@ -46,10 +46,14 @@ pub struct Totals {
     pub requests: u64,
     /// Those that were not answered well: a status of 400 or more, or not completed.
     pub errors: u64,
+    /// Calls that used something whose price is not known: their cost is missing in `cost_nano`.
+    pub unpriced: u64,
     /// Tokens that went in.
     pub input_tokens: u64,
     /// Those read from a provider's cache.
     pub cached_tokens: u64,
+    /// Those written to a provider's cache.
+    pub cache_written_tokens: u64,
     /// Tokens that came out.
     pub output_tokens: u64,
     /// Those spent on reasoning.

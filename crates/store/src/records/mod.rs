@@ -9,6 +9,7 @@ mod limits;
 mod logs;
 mod paging;
 mod running;
+mod statistics;
 mod tasks;
 mod users;
 
@@ -25,6 +26,9 @@ pub use logs::{
 };
 pub use paging::{Listed, Page, Sort, SortBy, TagFilter};
 pub use running::{AlertFilter, AlertRow, AlertState, TransitionRow, TriggerFilter, TriggerRow};
+pub use statistics::{
+    Dimension, Grain, Group, Latencies, Statistics, StatsFilter, StatsQuestion, Value,
+};
 pub use tasks::{Aged, LogSize, TaskDue, TaskRow, TaskRun};
 pub use users::{
     AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, RefreshToken, RefusedKeyFilter,

@@ -1,6 +1,6 @@
 //! A store on a fresh database, and the things that most tests begin with.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use auth::{Actor, MasterKey, Role};
 use domain::{
@@ -213,6 +213,7 @@ pub(crate) fn entry(started_us: i64) -> LogEntry {
         client_ip: Some("203.0.113.0".into()),
         decision: Vec::new(),
         tags: Vec::new(),
+        metadata: BTreeMap::new(),
         waited_us: 0,
         origin: Origin::default(),
         served: Served::default(),

@@ -24,6 +24,7 @@ mod rules;
 mod running;
 mod seeds;
 mod sessions;
+mod statistics;
 mod tasks;
 mod upstreams;
 mod users;
