@@ -17,7 +17,7 @@ use domain::{
     Route, RouteId, RuleId, ServiceKey, ServiceKeyId, UpstreamEntry, UpstreamId, UserId,
 };
 use entity::{limits, provider_keys, routes, rules, service_keys, tombstones, upstreams, users};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
 use tracing::error;
 
@@ -34,6 +34,8 @@ pub(crate) const TOMBSTONES_KEPT: i64 = 100_000;
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// From this many secrets on they are opened beside the async threads.
 const MANY_SECRETS: usize = 256;
+/// Keys that are read at once of all there are.
+const PART: usize = 5000;
 
 impl Store {
     /// The number of the newest change; one cheap query. Another process may have raised it.
@@ -210,20 +212,41 @@ impl Work<'_> {
         sealer: &Sealer,
         keys: &mut Keys,
     ) -> Result<()> {
-        let changed = provider_keys::Entity::find();
-        let changed = changed.filter(provider_keys::Column::Revision.gt(self.since));
-        let rows = changed.all(db).await?;
+        use provider_keys::{Column, Entity};
+        if self.since == 0 {
+            return self.every_provider_key(db, sealer, keys).await;
+        }
+        let rows = Entity::find().filter(Column::Revision.gt(self.since)).all(db).await?;
         for row in &rows {
             self.note(Kind::ProviderKey, row.id, row.revision, Some(row));
         }
-        let opened = if rows.len() < MANY_SECRETS {
-            open(rows, sealer)
-        } else {
-            let sealer = sealer.clone();
-            let opening = tokio::task::spawn_blocking(move || open(rows, &sealer));
-            opening.await.map_err(|_| StoreError::Unavailable("shutting down".into()))?
-        };
-        keys.extend(opened);
+        keys.extend(opening(rows, sealer).await?);
+        Ok(())
+    }
+
+    /// Reads all keys in parts; the secrets of one part are opened while the next is read.
+    async fn every_provider_key(
+        &mut self,
+        db: &impl ConnectionTrait,
+        sealer: &Sealer,
+        keys: &mut Keys,
+    ) -> Result<()> {
+        use provider_keys::{Column, Entity};
+        let (mut last, mut more) = (i64::MIN, true);
+        let mut read = Vec::new();
+        while more {
+            let part = Entity::find().filter(Column::Id.gt(last)).order_by_asc(Column::Id);
+            let next = part.limit(PART as u64).all(db);
+            let (next, opened) = tokio::join!(next, opening(read, sealer));
+            keys.extend(opened?);
+            read = next?;
+            for row in &read {
+                self.note(Kind::ProviderKey, row.id, row.revision, Some(row));
+            }
+            last = read.last().map_or(last, |row| row.id);
+            more = read.len() == PART;
+        }
+        keys.extend(opening(read, sealer).await?);
         Ok(())
     }
 
@@ -305,6 +328,16 @@ impl Work<'_> {
             self.faults.add(format!("{place}.{}", fault.field), fault.message);
         }
     }
+}
+
+/// Opens secrets, many of them beside the async threads.
+async fn opening(rows: Vec<provider_keys::Model>, sealer: &Sealer) -> Result<Keys> {
+    if rows.len() < MANY_SECRETS {
+        return Ok(open(rows, sealer));
+    }
+    let sealer = sealer.clone();
+    let opening = tokio::task::spawn_blocking(move || open(rows, &sealer));
+    opening.await.map_err(|_| StoreError::Unavailable("shutting down".into()))
 }
 
 /// Opens secrets. One that does not open was sealed for another row or by another key: it is of no
