@@ -14,8 +14,14 @@ pub struct Model {
     pub user_id: i64,
     /// The user's epoch when it was opened.
     pub epoch: i64,
+    /// The address from which it was opened.
+    pub address: Option<String>,
+    /// What opened it, as its `User-Agent` says.
+    pub client: Option<String>,
     /// When it was opened.
     pub opened_us: i64,
+    /// When it was last used, to the minute; 0 where nothing is known of it.
+    pub seen_us: i64,
     /// When its last refresh token expires.
     pub expires_us: i64,
     /// When it was ended before that.

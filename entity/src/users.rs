@@ -1,10 +1,10 @@
 //! People who sign in to the management plane.
 
 use sea_orm::entity::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One row of `users`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, DeriveEntityModel)]
 #[sea_orm(table_name = "users")]
 pub struct Model {
     /// Its id.
@@ -16,6 +16,12 @@ pub struct Model {
     pub name_key: String,
     /// Where to write to.
     pub email: Option<String>,
+    /// What they want to be called.
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// The language of the pages that they see.
+    #[serde(default)]
+    pub language: Option<String>,
     /// The name of the role.
     pub role: String,
     /// The hash of the password.

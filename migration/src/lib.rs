@@ -30,6 +30,7 @@ mod m20261129_225500_tags;
 mod m20261130_064000_rollups;
 mod m20261130_064500_agent_sessions;
 mod m20261130_065500_key_indexes;
+mod m20261130_065500_people;
 
 /// Knows every migration, oldest first.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_064000_rollups::Migration),
             Box::new(m20261130_064500_agent_sessions::Migration),
             Box::new(m20261130_065500_key_indexes::Migration),
+            Box::new(m20261130_065500_people::Migration),
         ]
     }
 }

@@ -58,6 +58,14 @@ impl Actor {
         }
     }
 
+    /// Returns the address of a user, where it is known.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Actor::User { ip, .. } => *ip,
+            Actor::System => None,
+        }
+    }
+
     /// Returns the name in the audit: the user's name or `system`.
     pub fn name(&self) -> &str {
         match self {

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::Permissions;
 
 macro_rules! permissions {
-    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+    ($(#[doc = $doc:literal] $name:ident = $text:literal),+ $(,)?) => {
         /// A permission.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub enum Permission {$(
-            $(#[$doc])*
+            #[doc = $doc]
             #[serde(rename = $text)]
             $name,
         )+}
@@ -24,6 +24,11 @@ macro_rules! permissions {
             /// The name in the API.
             pub const fn as_str(self) -> &'static str {
                 match self {$(Permission::$name => $text),+}
+            }
+
+            /// What it allows, as one sentence.
+            pub const fn description(self) -> &'static str {
+                match self {$(Permission::$name => $doc.trim_ascii()),+}
             }
         }
     };
@@ -144,6 +149,21 @@ impl Role {
     /// Whether the role sees resources of all owners. Other roles see and change only their own.
     pub const fn sees_all(self) -> bool {
         !matches!(self, Role::Developer | Role::ServiceAccount)
+    }
+
+    /// Whom the role is for, as one sentence.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Role::SuperAdmin => "Has every permission.",
+            Role::Admin => {
+                "Runs the gateway and its users, but gives out no roles and sees no secret in clear."
+            }
+            Role::Operator => "Runs upstreams, keys, routes and rules.",
+            Role::SecurityAuditor => "Looks into everything that was done, and changes nothing.",
+            Role::Analyst => "Looks at numbers and log entries.",
+            Role::Developer => "Makes their own service keys and sees their own calls.",
+            Role::ServiceAccount => "A program that looks at its own keys, calls and numbers.",
+        }
     }
 
     /// The name in the API and in columns.

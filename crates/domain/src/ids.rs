@@ -32,6 +32,8 @@ macro_rules! ids {
 }
 
 ids! {
+    /// A role of users.
+    RoleId,
     /// A user of the management plane, and the owner of resources.
     UserId,
     /// A configured place to send calls.

@@ -50,7 +50,8 @@ pub use event::{
 pub use fault::{Fault, Faults};
 pub use file_address::FileAddress;
 pub use ids::{
-    AlertId, LimitId, ProviderKeyId, Revision, RouteId, RuleId, ServiceKeyId, UpstreamId, UserId,
+    AlertId, LimitId, ProviderKeyId, Revision, RoleId, RouteId, RuleId, ServiceKeyId, UpstreamId,
+    UserId,
 };
 pub use key_status::{Evidence, KeyStatus, Standing, Transition};
 pub use limit::{Algorithm, Limit, Scope};

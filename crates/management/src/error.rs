@@ -30,6 +30,8 @@ pub(crate) enum ApiError {
     ForeignOrigin,
     #[error("the permission `{0}` is required")]
     Forbidden(Permission),
+    #[error("it concerns permissions that you do not have")]
+    Stronger,
     #[error("no such {0}")]
     NotFound(&'static str),
     #[error("no such path")]
@@ -93,6 +95,7 @@ impl ApiError {
             Self::WrongSetupToken => ErrorCode::WrongSetupToken,
             Self::ForeignOrigin => ErrorCode::ForeignOrigin,
             Self::Forbidden(_) => ErrorCode::Forbidden,
+            Self::Stronger => ErrorCode::StrongerRole,
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::NoSuchPath => ErrorCode::NoSuchPath,
             Self::DataPlanePath(_) => ErrorCode::DataPlanePath,
@@ -167,6 +170,8 @@ impl From<StoreError> for ApiError {
                 faults.add(field, message);
                 Self::Conflict(faults)
             }
+            StoreError::Stronger => Self::Stronger,
+            StoreError::Forbidden(permission) => Self::Forbidden(permission),
             StoreError::Changed { updated_us } => Self::Changed(updated_us),
             StoreError::Unservable(faults) => Self::Invalid(faults),
             StoreError::Unavailable(detail) => Self::Unavailable(detail),

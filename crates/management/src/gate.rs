@@ -65,6 +65,9 @@ impl Management {
                 let ticket = self.session_cache.ticket();
                 let user = self.store.session_user(session.id).await?;
                 let user = user.ok_or(ApiError::SessionExpired)?;
+                if let Err(error) = self.store.note_session_use(session.id).await {
+                    tracing::debug!("the use of a session was not noted: {error}");
+                }
                 self.session_cache.write(ticket, session.id, user.clone());
                 user
             }

@@ -19,6 +19,7 @@ use utoipa::{
     PartialSchema,
     openapi::{RefOr, Schema},
 };
+use uuid::Uuid;
 
 use self::{
     form::Form,
@@ -145,6 +146,18 @@ impl FromRequestParts<Management> for Id {
 
     async fn from_request_parts(parts: &mut Parts, app: &Management) -> Result<Self, ApiError> {
         let id = Path::<i64>::from_request_parts(parts, app).await;
+        id.map(|Path(id)| Self(id)).map_err(|_| ApiError::NoSuchPath)
+    }
+}
+
+/// The id in the path, where ids are UUIDs.
+pub(crate) struct UuidInPath(pub(crate) Uuid);
+
+impl FromRequestParts<Management> for UuidInPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Management) -> Result<Self, ApiError> {
+        let id = Path::<Uuid>::from_request_parts(parts, app).await;
         id.map(|Path(id)| Self(id)).map_err(|_| ApiError::NoSuchPath)
     }
 }

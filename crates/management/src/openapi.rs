@@ -37,6 +37,8 @@ use crate::render::Failure;
     modifiers(&SecuritySchemes),
     tags(
         (name = "sign-in", description = "Sessions of administrators"),
+        (name = "users", description = "People and programs that use this API"),
+        (name = "roles", description = "What users may do"),
         (name = "upstreams", description = "Configured places to send calls"),
         (name = "provider keys", description = "Secrets that providers gave us"),
         (name = "service keys", description = "Secrets that we give to callers"),

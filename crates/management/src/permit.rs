@@ -37,6 +37,9 @@ macro_rules! needs {
 }
 
 needs! {
+    ReadUsers = UserRead,
+    ManageUsers = UserWrite,
+    AssignRoles = RoleAssign,
     ReadUpstreams = UpstreamRead,
     ManageUpstreams = UpstreamWrite,
     ReadProviderKeys = ProviderKeyRead,

@@ -274,7 +274,7 @@ mod tests {
         let user = app.store.create_user(&Actor::System, user).await.unwrap();
         let expires_at = chrono::Utc::now() + chrono::Duration::hours(1);
         let refresh = store::RefreshToken { digest: [1; 32], expires_at };
-        let session = app.store.open_session(&Actor::System, user, refresh).await.unwrap();
+        let session = app.store.open_session(&Actor::System, user, refresh, None).await.unwrap();
         let epoch = app.store.user(user).await.unwrap().epoch;
         let token = app.sessions.issue(session, user, epoch, chrono::Utc::now()).token;
         let router = Router::new()

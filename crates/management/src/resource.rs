@@ -63,6 +63,7 @@ const fn path(kind: Kind) -> &'static str {
         Kind::Rule => "/api/admin/rules",
         Kind::Limit => "/api/admin/limits",
         Kind::User => "/api/admin/users",
+        Kind::Role => "/api/admin/roles",
     }
 }
 

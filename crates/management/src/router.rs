@@ -24,8 +24,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     api::{
-        agent_sessions, alerts, auth, dashboard, health, home, limits, live, logs, presets,
-        provider_keys, refused_keys, route_test, routes, rules, service_keys, tasks, upstreams,
+        account, agent_sessions, alerts, auth, dashboard, health, home, limits, live, logs,
+        presets, provider_keys, refused_keys, roles, route_test, routes, rules, service_keys,
+        tasks, upstreams, user_sessions, users,
     },
     app::Management,
     error::ApiError,
@@ -80,6 +81,15 @@ fn admin() -> OpenApiRouter<Management> {
         .routes(routes!(rules::past::test_stored_rule))
         .routes(routes!(rules::triggers::list_triggers_of_rule))
         .routes(routes!(rules::triggers::list_triggers))
+        .routes(routes!(users::list_users, users::create_user))
+        .routes(routes!(users::read_user, users::edit_user, users::delete_user))
+        .routes(routes!(users::user_history))
+        .routes(routes!(user_sessions::list_user_sessions, user_sessions::end_user_sessions))
+        .routes(routes!(user_sessions::end_user_session))
+        .routes(routes!(roles::list_roles, roles::create_role))
+        .routes(routes!(roles::read_role, roles::edit_role, roles::delete_role))
+        .routes(routes!(roles::role_history))
+        .routes(routes!(roles::list_permissions))
         .routes(routes!(limits::list_limits, limits::create_limit))
         .routes(routes!(limits::read_limit, limits::edit_limit, limits::delete_limit))
         .routes(routes!(limits::limit_history))
@@ -106,7 +116,10 @@ fn open() -> OpenApiRouter<Management> {
         .routes(routes!(auth::setup))
         .routes(routes!(auth::refresh))
         .routes(routes!(auth::logout))
-        .routes(routes!(auth::me))
+        .routes(routes!(auth::me, account::edit_me))
+        .routes(routes!(account::change_password))
+        .routes(routes!(account::list_sessions, account::end_other_sessions))
+        .routes(routes!(account::end_session))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))

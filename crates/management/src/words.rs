@@ -208,6 +208,32 @@ words! {
         Warning = "warning",
         Critical = "critical",
     }
+    /// What a role allows.
+    Permission = auth::Permission {
+        UserRead = "user.read",
+        UserWrite = "user.write",
+        RoleAssign = "role.assign",
+        UpstreamRead = "upstream.read",
+        UpstreamWrite = "upstream.write",
+        ProviderKeyRead = "providerkey.read",
+        ProviderKeyWrite = "providerkey.write",
+        ProviderKeyReveal = "providerkey.reveal",
+        ServiceKeyRead = "servicekey.read",
+        ServiceKeyWrite = "servicekey.write",
+        RuleWrite = "rule.write",
+        LogRead = "log.read",
+        LogBody = "log.body",
+        StatsRead = "stats.read",
+        ConfigWrite = "config.write",
+        CertWrite = "cert.write",
+        AuditRead = "audit.read",
+    }
+    /// Whose resources the permissions of a role concern: those that its user owns, or those of
+    /// everybody.
+    DataScope = auth::DataScope {
+        Own = "own",
+        All = "all",
+    }
     /// Whose calls count together towards the threshold of a rule.
     Per = domain::rule::Per {
         Key = "key",
@@ -241,6 +267,8 @@ mod tests {
         check::<_, Period>(&domain::Period::ALL);
         check::<_, ErrorClass>(&domain::ErrorClass::ALL);
         check::<_, KeyFault>(&domain::KeyFault::ALL);
+        check::<_, Permission>(&auth::Permission::ALL);
+        check::<_, DataScope>(&auth::DataScope::ALL);
         for action in domain::rule::Action::ALL {
             let spelled = serde_json::to_value(RuleAction::from(action)).unwrap();
             assert_eq!(spelled, action.as_str());

@@ -97,10 +97,7 @@ pub(crate) async fn append(
         Some(row) => (row.id + 1, link_of(&row.link)?),
         None => (1, AuditChain::ROOT),
     };
-    let ip = match by {
-        Actor::User { ip, .. } => ip.map(|ip| ip.to_string()),
-        Actor::System => None,
-    };
+    let ip = by.ip().map(|ip| ip.to_string());
     let mut row = audit::Model {
         id,
         at_us: now_us,

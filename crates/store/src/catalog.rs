@@ -6,18 +6,22 @@
 //! with the catalog before.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use auth::{Grant, Role, Sealer};
+use auth::{Grant, Sealer};
 use domain::{
     Catalog, CompiledRule, Faults, Limit, LimitId, Owner, ProviderKey, ProviderKeyId, Revision,
     Route, RouteId, RuleId, ServiceKey, ServiceKeyId, UpstreamEntry, UpstreamId, UserId,
 };
-use entity::{limits, provider_keys, routes, rules, service_keys, tombstones, upstreams, users};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use entity::{
+    limits, provider_keys, roles, routes, rules, service_keys, tombstones, upstreams, users,
+};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use serde::Serialize;
 use tracing::error;
 
@@ -185,6 +189,8 @@ impl Work<'_> {
                 Kind::Limit => drop(next.limits.remove(&LimitId(id))),
                 Kind::Rule => drop(next.rules.remove(&RuleId(id))),
                 Kind::User => drop(next.owners.remove(&UserId(id))),
+                // The grants of its users are in their own entries.
+                Kind::Role => {}
             }
         }
         Ok(())
@@ -309,16 +315,24 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Users that were changed, and those whose role was.
     async fn owners(&mut self, db: &impl ConnectionTrait, next: &mut Catalog) -> Result<()> {
-        let changed = users::Entity::find().filter(users::Column::Revision.gt(self.since));
-        for row in changed.all(db).await? {
-            self.rows += 1;
-            let grant = row.role.parse::<Role>().map(Grant::from);
-            let owner = Owner {
-                active: row.active,
-                uses_all_upstreams: grant.is_ok_and(|grant| grant.uses_all_upstreams()),
-            };
-            next.owners.insert(UserId(row.id), owner);
+        let changed = roles::Entity::find().filter(roles::Column::Revision.gt(self.since));
+        let changed = changed.all(db).await?;
+        for row in &changed {
+            self.note(Kind::Role, row.id, row.revision, Some(row));
+        }
+        let named = changed.into_iter().map(|row| row.name);
+        let wanted = Condition::any()
+            .add(users::Column::Revision.gt(self.since))
+            .add(users::Column::Role.is_in(named));
+        let rows = users::Entity::find().filter(wanted).all(db).await?;
+        let names: BTreeSet<&str> = rows.iter().map(|row| row.role.as_str()).collect();
+        let grants = crate::grants::grants(db, names).await?;
+        for row in rows {
+            self.note(Kind::User, row.id, row.revision, Some(&row));
+            let uses_all_upstreams = grants.get(&row.role).is_some_and(Grant::uses_all_upstreams);
+            next.owners.insert(UserId(row.id), Owner { active: row.active, uses_all_upstreams });
         }
         Ok(())
     }

@@ -16,6 +16,12 @@ pub enum StoreError {
         /// What it clashes with.
         message: String,
     },
+    /// It concerns permissions or a data scope that whoever makes the change does not have.
+    #[error("it concerns permissions that whoever makes the change does not have")]
+    Stronger,
+    /// Whoever makes the change lacks this permission.
+    #[error("the permission `{0}` is required")]
+    Forbidden(auth::Permission),
     /// It was changed after whoever asks for this change read it.
     #[error("it was changed meanwhile")]
     Changed {

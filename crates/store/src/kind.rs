@@ -18,11 +18,13 @@ pub enum Kind {
     Limit,
     /// A person who signs in.
     User,
+    /// What users may do.
+    Role,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 8] = [
         Kind::Upstream,
         Kind::ProviderKey,
         Kind::ServiceKey,
@@ -30,6 +32,7 @@ impl Kind {
         Kind::Rule,
         Kind::Limit,
         Kind::User,
+        Kind::Role,
     ];
 
     /// One of them, as the audit trail and error messages name it.
@@ -42,6 +45,7 @@ impl Kind {
             Kind::Rule => "rule",
             Kind::Limit => "limit",
             Kind::User => "user",
+            Kind::Role => "role",
         }
     }
 
@@ -55,6 +59,7 @@ impl Kind {
             Kind::Rule => "rules",
             Kind::Limit => "limits",
             Kind::User => "users",
+            Kind::Role => "roles",
         }
     }
 

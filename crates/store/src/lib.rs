@@ -18,6 +18,7 @@ mod columns;
 mod dashboard;
 mod database;
 mod error;
+mod grants;
 mod history;
 mod kind;
 mod limits;
@@ -25,6 +26,7 @@ mod link;
 mod loaded;
 mod logs;
 mod migrations;
+mod open_sessions;
 mod paging;
 mod postgres;
 mod provider_keys;
@@ -32,6 +34,7 @@ mod records;
 mod refused_keys;
 mod resource;
 mod retention;
+mod roles;
 mod routes;
 mod rules;
 mod running;
@@ -58,11 +61,11 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use auth::{AuditChain, Fingerprints, MasterKey, Place, Role, Sealer};
+use auth::{AuditChain, Fingerprints, MasterKey, Place, Sealer};
 use chrono::{DateTime, Utc};
 use domain::{OutboundPolicy, Revision};
-use entity::{master_key_check, provider_keys as provider_keys_table, roles};
-use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait, sea_query::OnConflict};
+use entity::{master_key_check, provider_keys as provider_keys_table};
+use sea_orm::{ActiveValue::Set, EntityTrait, PaginatorTrait};
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -199,7 +202,7 @@ impl Store {
 async fn prepare(db: &Database, sealer: &Sealer) -> Result<Revision> {
     let tx = db.opening().await?;
     check_master_key(&tx, sealer).await?;
-    write_roles(&tx).await?;
+    grants::write_built_in(&tx).await?;
     let revision = loaded::revision(&tx).await?;
     tx.commit().await?;
     Ok(revision)
@@ -227,19 +230,6 @@ async fn check_master_key(tx: &Transaction, sealer: &Sealer) -> Result<()> {
         sealed: Set(sealer.seal(&CHECK_PLACE, CHECK.as_bytes())),
     };
     master_key_check::Entity::insert(row).exec_without_returning(tx).await?;
-    Ok(())
-}
-
-/// The code says what a role may do; the table repeats it for reports.
-async fn write_roles(tx: &Transaction) -> Result<()> {
-    let rows = Role::ALL.map(|role| {
-        let permissions = json(&role.permissions());
-        roles::ActiveModel { name: Set(role.to_string()), permissions: Set(permissions) }
-    });
-    let again = OnConflict::column(roles::Column::Name)
-        .update_column(roles::Column::Permissions)
-        .to_owned();
-    roles::Entity::insert_many(rows).on_conflict(again).exec_without_returning(tx).await?;
     Ok(())
 }
 

@@ -72,6 +72,7 @@ paged! {
     rules owner OwnerId,
     limits owner OwnerId,
     users owner Id,
+    roles owner Id,
 }
 
 /// Where a page ended.

@@ -20,11 +20,13 @@ const FAILURES_LAST_US: i64 = 24 * 3600 * 1_000_000;
 
 impl Store {
     /// Opens a session of `user` with its first refresh token, and notes it in the audit trail.
+    /// `client` is what opens it, as it calls itself.
     pub async fn open_session(
         &self,
         by: &Actor,
         user: UserId,
         token: RefreshToken,
+        client: Option<String>,
     ) -> Result<Uuid> {
         let (id, now) = (Uuid::now_v7(), now_us());
         let tx = self.0.db.write().await?;
@@ -38,7 +40,10 @@ impl Store {
             id: Set(id),
             user_id: Set(user.0),
             epoch: Set(row.epoch),
+            address: Set(by.ip().map(|ip| ip.to_string())),
+            client: Set(client),
             opened_us: Set(now),
+            seen_us: Set(now),
             expires_us: Set(token.expires_at.timestamp_micros()),
             ended_us: Set(None),
         };
@@ -203,7 +208,10 @@ async fn alive(db: &impl ConnectionTrait, session: Uuid, now: i64) -> Result<Opt
         return Ok(None);
     };
     let user = users::Entity::find_by_id(row.user_id).one(db).await?;
-    user.filter(|user| user.active && user.epoch == row.epoch).map(read).transpose()
+    match user.filter(|user| user.active && user.epoch == row.epoch) {
+        Some(user) => Ok(Some(read(user, db).await?)),
+        None => Ok(None),
+    }
 }
 
 fn counted(row: &login_throttle::Model) -> LoginFailures {

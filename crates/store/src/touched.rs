@@ -38,7 +38,7 @@ impl Touched {
         revision: i64,
         row: Option<&impl Serialize>,
     ) {
-        if revision != self.revision || kind == Kind::User {
+        if revision != self.revision {
             return;
         }
         let rows = self.rows.entry(kind.table()).or_default();

@@ -1,119 +1,246 @@
-//! Users: made, changed, read, deleted.
+//! Users: how they lie in their table, and what is checked of them. Hashes of passwords only go in;
+//! nothing but a sign-in ever reads one.
 
-use auth::{Actor, Role};
-use domain::{Fault, Faults, Revision, Scope, UserId};
+use auth::{Actor, Grant, Permission, Role};
+use domain::{Faults, Revision, Scope, UserId};
 use entity::{provider_keys, routes, service_keys, upstreams, users};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
-    sea_query::Expr,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait,
+    QueryFilter, QuerySelect, sea_query::Expr,
 };
+use secrecy::{ExposeSecret, SecretString};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
-    Credentials, Kind, Listed, NewUser, Page, Result, Store, StoreError, UserEdit, UserRow,
-    change::{Change, What, fields},
-    limits, moment, paging,
+    Credentials, Kind, NewUser, Page, Result, Store, StoreError, User, UserEdit, UserFilter,
+    UserRow,
+    change::Change,
+    grants::grant,
+    limits, moment,
+    paging::Stamp,
+    resource::{EditOptions, Resource},
+    roles::covered,
 };
 
 const KIND: Kind = Kind::User;
 
-impl Store {
-    /// Makes a user.
-    pub async fn create_user(&self, by: &Actor, new: NewUser) -> Result<UserId> {
-        let change = self.begin(by).await?;
-        let id = add(&change, new).await?;
-        let row = find(&change, id).await?;
-        change.commit(What::created(KIND, id.0, fields(&row))).await?;
-        Ok(id)
+impl Resource for User {
+    const KIND: Kind = KIND;
+    type Id = UserId;
+    type Filter = UserFilter;
+    type Extra = ();
+    type Entity = users::Entity;
+    type Model = users::Model;
+    type Parts = ();
+
+    fn id(&self) -> UserId {
+        self.id
     }
 
-    /// Changes what `edit` names and leaves the rest. The last active super administrator stays
-    /// one.
-    pub async fn edit_user(&self, by: &Actor, id: UserId, edit: UserEdit) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let before = find(&change, id).await?;
-        let mut row = before.clone();
-        if let Some(name) = edit.name {
-            row.name_key = folded(&name);
-            row.name = name;
-        }
-        if let Some(email) = edit.email {
-            row.email = email;
-        }
-        if let Some(role) = edit.role {
-            row.role = role.to_string();
-        }
-        if let Some(active) = edit.active {
-            row.active = active;
-        }
-        let password = edit.password_hash.is_some();
-        if password {
-            row.password_hash = edit.password_hash;
-        }
-        faults(&row).none_or(())?;
-        if password || row.role != before.role || row.active != before.active {
-            row.epoch += 1;
-        }
-        row.updated_us = change.now_us;
-        row.revision = change.revision;
-        let active: users::ActiveModel = row.clone().into();
-        active.reset_all().update(change.tx()).await?;
-        if rules(&before) && !rules(&row) {
-            someone_rules(&change).await?;
-        }
-        let replaced = password.then_some("password");
-        change
-            .commit(What::edited("edited", KIND, id.0, fields(&before), fields(&row), replaced))
-            .await
+    /// Everybody is their own.
+    fn owner(&self) -> UserId {
+        self.id
     }
 
-    /// Deletes a user with their service keys and sessions. Refused for the last active super
-    /// administrator, and while the user owns upstreams, provider keys or routes.
-    pub async fn delete_user(&self, by: &Actor, id: UserId) -> Result<Revision> {
-        let change = self.begin(by).await?;
-        let row = find(&change, id).await?;
-        owns_nothing(&change, id).await?;
-        let theirs = service_keys::Column::OwnerId.eq(id.0);
+    fn identify(&mut self, id: UserId, _: UserId) {
+        self.id = id;
+    }
+
+    fn faults(&self) -> Faults {
+        let mut faults = Faults::default();
+        let visible = |text: &str| !text.chars().any(char::is_control);
+        if folded(&self.name).is_empty() || self.name.len() > 128 || !visible(&self.name) {
+            faults.add("name", "must be 1 to 128 bytes without control characters");
+        }
+        let address = |e: &String| e.len() <= 254 && e.contains('@') && visible(e);
+        if !self.email.as_ref().is_none_or(address) {
+            faults.add("email", "must be an address");
+        }
+        let shown = |name: &String| (1..=128).contains(&name.trim().len()) && visible(name);
+        if !self.display_name.as_ref().is_none_or(shown) {
+            faults.add("display_name", "must be 1 to 128 bytes without control characters");
+        }
+        let tag = |tag: &String| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            (2..=35).contains(&tag.len()) && tag.chars().all(plain)
+        };
+        if !self.language.as_ref().is_none_or(tag) {
+            faults.add("language", "must be a language tag such as `en` or `zh-CN`");
+        }
+        faults
+    }
+
+    /// Nobody makes or changes somebody who may more than they do, and only who may give out roles
+    /// gives somebody another one. The last active super administrator stays one.
+    async fn check(&self, before: Option<&Self>, change: &Change<'_>) -> Result<Faults> {
+        let mut faults = Faults::default();
+        let new = grant(change.tx(), &self.role).await?;
+        if !known(&new) && before.is_none_or(|before| before.role != self.role) {
+            faults.add("role", "there is no such role");
+            return Ok(faults);
+        }
+        covered(change, &new)?;
+        let Some(before) = before else { return Ok(faults) };
+        if before.role != self.role {
+            if !change.by().may(Permission::RoleAssign) {
+                return Err(StoreError::Forbidden(Permission::RoleAssign));
+            }
+            covered(change, &grant(change.tx(), &before.role).await?)?;
+        }
+        if rules(before) && !rules(self) {
+            someone_else_rules(change, self.id).await?;
+        }
+        Ok(faults)
+    }
+
+    fn read(row: users::Model, (): ()) -> Result<(Self, Faults), Faults> {
+        let user = User {
+            id: UserId(row.id),
+            name: row.name,
+            email: row.email,
+            display_name: row.display_name,
+            language: row.language,
+            role: row.role,
+            active: row.active,
+            password_hash: None,
+        };
+        Ok((user, Faults::default()))
+    }
+
+    /// A new epoch ends all sessions: whose role, password or state has changed signs in again.
+    fn write(&self, before: Option<&users::Model>, stamp: Stamp, _: &Change<'_>) -> users::Model {
+        let replaced = self.password_hash.as_ref().map(|hash| hash.expose_secret().to_owned());
+        let anew = before.is_some_and(|before| {
+            replaced.is_some() || before.role != self.role || before.active != self.active
+        });
+        users::Model {
+            id: self.id.0,
+            name: self.name.clone(),
+            name_key: folded(&self.name),
+            email: self.email.clone(),
+            display_name: self.display_name.clone(),
+            language: self.language.clone(),
+            role: self.role.clone(),
+            password_hash: replaced.or(before.and_then(|before| before.password_hash.clone())),
+            epoch: before.map_or(1, |before| before.epoch + i64::from(anew)),
+            active: self.active,
+            created_us: stamp.created_us,
+            updated_us: stamp.updated_us,
+            revision: stamp.revision,
+        }
+    }
+
+    fn replaced(&self) -> Option<&'static str> {
+        self.password_hash.as_ref().map(|_| "password")
+    }
+
+    /// Their service keys go with them. Who owns upstreams, provider keys or routes stays, and so
+    /// does the last active super administrator.
+    async fn deleting(&self, change: &Change<'_>) -> Result<()> {
+        covered(change, &grant(change.tx(), &self.role).await?)?;
+        owns_nothing(change, self.id).await?;
+        if rules(self) {
+            someone_else_rules(change, self.id).await?;
+        }
+        let theirs = service_keys::Column::OwnerId.eq(self.id.0);
         let keys = service_keys::Entity::find().filter(theirs.clone());
         let keys = keys.select_only().column(service_keys::Column::Id);
         let keys: Vec<i64> = keys.into_tuple().all(change.tx()).await?;
         service_keys::Entity::delete_many().filter(theirs).exec(change.tx()).await?;
-        users::Entity::delete_by_id(id.0).exec(change.tx()).await?;
-        if rules(&row) {
-            someone_rules(&change).await?;
-        }
-        limits::delete_of(&change, &Scope::ServiceKey(None), &keys).await?;
-        limits::delete_of(&change, &Scope::User(None), &[id.0]).await?;
-        change.bury(Kind::ServiceKey, keys).await?;
-        change.bury(KIND, [id.0]).await?;
-        change.commit(What::deleted(KIND, id.0, fields(&row))).await
+        limits::delete_of(change, &Scope::ServiceKey(None), &keys).await?;
+        limits::delete_of(change, &Scope::User(None), &[self.id.0]).await?;
+        change.bury(Kind::ServiceKey, keys).await
     }
 
-    /// One user.
+    fn wanted(filter: &UserFilter, _: &mut Page, _: &Store) -> Result<Condition> {
+        let role = filter.role.as_ref().map(|role| users::Column::Role.eq(role));
+        let active = filter.active.map(|active| users::Column::Active.eq(active));
+        Ok(Condition::all().add_option(role).add_option(active))
+    }
+}
+
+impl Store {
+    /// Makes a user.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::create`].
+    pub async fn create_user(&self, by: &Actor, new: NewUser) -> Result<UserId> {
+        let fresh = |id, _| User::of(id, new);
+        Ok(self.create(by, fresh, |_| Ok(())).await?.value.id)
+    }
+
+    /// Changes what `edit` names and leaves the rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::edit`].
+    pub async fn edit_user(&self, by: &Actor, id: UserId, edit: UserEdit) -> Result<Revision> {
+        let apply = |user: &mut User| {
+            if let Some(name) = edit.name {
+                user.name = name;
+            }
+            if let Some(email) = edit.email {
+                user.email = email;
+            }
+            if let Some(role) = edit.role {
+                user.role = role.to_string();
+            }
+            if let Some(active) = edit.active {
+                user.active = active;
+            }
+            user.password_hash = edit.password_hash.map(SecretString::from);
+            Ok(EditOptions::default())
+        };
+        Ok(self.edit_with(by, id, apply).await?.revision)
+    }
+
+    /// Deletes a user with their service keys and sessions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::delete`].
+    pub async fn delete_user(&self, by: &Actor, id: UserId) -> Result<Revision> {
+        self.delete::<User>(by, id).await
+    }
+
+    /// One user, with what their role allows.
+    ///
+    /// # Errors
+    ///
+    /// There is no such user.
     pub async fn user(&self, id: UserId) -> Result<UserRow> {
-        let row = users::Entity::find_by_id(id.0).one(&self.0.db.reader().await?).await?;
-        read(row.ok_or(StoreError::NotFound(KIND.as_str()))?)
-    }
-
-    /// A page of users.
-    pub async fn users(&self, page: Page) -> Result<Listed<UserRow>> {
         let db = self.0.db.reader().await?;
-        let (rows, next_cursor) = paging::page(users::Entity::find(), &page, &db).await?;
-        Ok(Listed { items: rows.into_iter().map(read).collect::<Result<_>>()?, next_cursor })
+        let row = users::Entity::find_by_id(id.0).one(&db).await?;
+        read(row.ok_or(StoreError::NotFound(KIND.as_str()))?, &db).await
     }
 
     /// What a sign-in as `name` is checked against; none when nobody is called so.
+    ///
+    /// # Errors
+    ///
+    /// The database does not answer.
     pub async fn credentials(&self, name: &str) -> Result<Option<Credentials>> {
         let named = users::Column::NameKey.eq(folded(name));
         let db = self.0.db.reader().await?;
-        let Some(mut row) = users::Entity::find().filter(named).one(&db).await? else {
-            return Ok(None);
-        };
-        let password_hash = row.password_hash.take();
-        Ok(Some(Credentials { user: read(row)?, password_hash }))
+        credentials(users::Entity::find().filter(named).one(&db).await?, &db).await
+    }
+
+    /// What a user's password is checked against, by the id.
+    ///
+    /// # Errors
+    ///
+    /// The database does not answer.
+    pub async fn credentials_of(&self, id: UserId) -> Result<Option<Credentials>> {
+        let db = self.0.db.reader().await?;
+        credentials(users::Entity::find_by_id(id.0).one(&db).await?, &db).await
     }
 
     /// Stores the same password under a newer hash, as an upgrade at sign-in. Ends no session.
+    ///
+    /// # Errors
+    ///
+    /// There is no such user.
     pub async fn rehash_password(&self, id: UserId, password_hash: String) -> Result<()> {
         let tx = self.0.db.write().await?;
         let done = users::Entity::update_many()
@@ -126,26 +253,23 @@ impl Store {
     }
 }
 
-/// Adds a user inside a change.
+/// Adds the first user inside a change.
 pub(crate) async fn add(change: &Change<'_>, new: NewUser) -> Result<UserId> {
-    let row = users::Model {
-        id: change.ids(KIND, 1).await?,
-        name_key: folded(&new.name),
-        name: new.name,
-        email: new.email,
-        role: new.role.to_string(),
-        password_hash: new.password_hash,
-        epoch: 1,
-        active: true,
-        created_us: change.now_us,
-        updated_us: change.now_us,
-        revision: change.revision,
-    };
-    faults(&row).none_or(())?;
-    let id = UserId(row.id);
-    let row: users::ActiveModel = row.into();
+    let user = User::of(UserId(change.ids(KIND, 1).await?), new);
+    user.faults().none_or(())?;
+    let row: users::ActiveModel = user.write(None, change.stamp(None), change).into();
     users::Entity::insert(row.reset_all()).exec_without_returning(change.tx()).await?;
-    Ok(id)
+    Ok(user.id)
+}
+
+impl User {
+    fn of(id: UserId, new: NewUser) -> Self {
+        Self {
+            email: new.email,
+            password_hash: new.password_hash.map(SecretString::from),
+            ..Self::new(id, new.name, new.role.to_string())
+        }
+    }
 }
 
 /// A name as it is compared: no second account by case, spacing or another spelling in Unicode.
@@ -153,25 +277,20 @@ fn folded(name: &str) -> String {
     name.trim().nfkc().collect::<String>().to_lowercase().nfkc().collect()
 }
 
-fn faults(row: &users::Model) -> Faults {
-    let mut faults = Faults::default();
-    let visible = |text: &str| !text.chars().any(char::is_control);
-    if row.name_key.is_empty() || row.name.len() > 128 || !visible(&row.name) {
-        faults.add("name", "must be 1 to 128 bytes without control characters");
-    }
-    if row.email.as_ref().is_some_and(|e| e.len() > 254 || !e.contains('@') || !visible(e)) {
-        faults.add("email", "must be an address");
-    }
-    faults
+/// Whether there is a role of this name. A grant without permissions is that of no role that is
+/// built in, and a role that administrators define has at least one.
+fn known(grant: &Grant) -> bool {
+    grant.permissions != auth::Permissions::NONE
 }
 
-fn rules(row: &users::Model) -> bool {
-    row.active && row.role == Role::SuperAdmin.as_str()
+fn rules(user: &User) -> bool {
+    user.active && user.role == Role::SuperAdmin.as_str()
 }
 
-/// Somebody must be left who may do everything.
-async fn someone_rules(change: &Change<'_>) -> Result<()> {
+/// Somebody else must be left who may do everything.
+async fn someone_else_rules(change: &Change<'_>, id: UserId) -> Result<()> {
     let left = users::Entity::find()
+        .filter(users::Column::Id.ne(id.0))
         .filter(users::Column::Active.eq(true))
         .filter(users::Column::Role.eq(Role::SuperAdmin.as_str()))
         .count(change.tx())
@@ -198,20 +317,24 @@ async fn owns_nothing(change: &Change<'_>, id: UserId) -> Result<()> {
     }
 }
 
-async fn find(change: &Change<'_>, id: UserId) -> Result<users::Model> {
-    let row = users::Entity::find_by_id(id.0).one(change.tx()).await?;
-    row.ok_or(StoreError::NotFound(KIND.as_str()))
+async fn credentials(
+    row: Option<users::Model>,
+    db: &impl ConnectionTrait,
+) -> Result<Option<Credentials>> {
+    let Some(mut row) = row else { return Ok(None) };
+    let password_hash = row.password_hash.take();
+    Ok(Some(Credentials { user: read(row, db).await?, password_hash }))
 }
 
-/// The user of a row.
-pub(crate) fn read(row: users::Model) -> Result<UserRow> {
-    let role = row.role.parse::<Role>();
-    let role = role.map_err(|fault: Fault| StoreError::Unexpected(fault.message))?;
+/// The user of a row, with what their role allows.
+pub(crate) async fn read(row: users::Model, db: &impl ConnectionTrait) -> Result<UserRow> {
     Ok(UserRow {
         id: UserId(row.id),
+        grant: grant(db, &row.role).await?,
         name: row.name,
         email: row.email,
-        grant: role.into(),
+        display_name: row.display_name,
+        language: row.language,
         active: row.active,
         epoch: row.epoch,
         created_at: moment(row.created_us),

@@ -6,7 +6,7 @@ use ::auth::{Actor, Opaque, OpaqueKind, Passwords, Permissions, Role, Sessions, 
 use axum::{
     Json as Answer,
     extract::{FromRequestParts, State},
-    http::{HeaderMap, StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use chrono::Utc;
 use domain::Faults;
@@ -16,6 +16,7 @@ use store::{NewUser, RefreshToken, Renewal, Spent, StoreError, UserRow};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::users::check_username;
 use crate::{
     app::Management,
     error::ApiError,
@@ -79,8 +80,14 @@ pub(crate) struct Me {
     id: i64,
     /// The name to sign in with.
     username: String,
+    /// What they want to be called.
+    #[schema(example = "Lin Wei")]
+    display_name: Option<String>,
     /// Where to write to.
     email: Option<String>,
+    /// The language of the pages that they see.
+    #[schema(example = "zh-CN")]
+    language: Option<String>,
     /// The name of the role.
     #[schema(example = "operator")]
     role: String,
@@ -266,14 +273,29 @@ pub(crate) async fn me(who: SignedIn) -> Answer<Me> {
 pub(crate) struct Caller {
     ip: Option<IpAddr>,
     secure_cookies: bool,
+    /// What it calls itself.
+    client: Option<String>,
 }
 
 impl FromRequestParts<Management> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Management) -> Result<Self, ApiError> {
-        Ok(Self { ip: app.client_ip(parts), secure_cookies: app.secure_cookies(parts) })
+        Ok(Self {
+            ip: app.client_ip(parts),
+            secure_cookies: app.secure_cookies(parts),
+            client: user_agent(parts),
+        })
     }
+}
+
+/// Most characters of a `User-Agent` that are kept.
+const CLIENT_MAX: usize = 200;
+
+fn user_agent(parts: &Parts) -> Option<String> {
+    let said = parts.headers.get(header::USER_AGENT)?.to_str().ok()?;
+    let said: String = said.chars().filter(|c| !c.is_control()).take(CLIENT_MAX).collect();
+    (!said.is_empty()).then_some(said)
 }
 
 impl Input for Login {}
@@ -282,13 +304,13 @@ impl Input for Setup {
     fn faults(&self) -> Faults {
         let username = self.username.as_deref().unwrap_or(USERNAME);
         let mut faults = Passwords::faults(username, &self.password);
-        check_username(username, &mut faults);
+        check_username("username", username, &mut faults);
         faults
     }
 }
 
 impl Management {
-    async fn open_session(
+    pub(super) async fn open_session(
         &self,
         user: UserRow,
         caller: &Caller,
@@ -296,7 +318,8 @@ impl Management {
         let (refresh, stored) = self.mint_refresh();
         let (name, grant, ip) = (user.name.clone(), user.grant.clone(), caller.ip);
         let actor = Actor::User { id: user.id, name, grant, ip };
-        let session = self.store.open_session(&actor, user.id, stored).await?;
+        let session =
+            self.store.open_session(&actor, user.id, stored, caller.client.clone()).await?;
         Ok(self.session_answer(user, caller.secure_cookies, session, &refresh))
     }
 
@@ -327,19 +350,13 @@ impl Management {
     }
 }
 
-/// Names are shown in lists and in the audit: no white space, nothing that cannot be seen.
-fn check_username(name: &str, faults: &mut Faults) {
-    let plain = |c: char| c.is_alphanumeric() || "._-@+".contains(c);
-    if !(1..=64).contains(&name.chars().count()) || !name.chars().all(plain) {
-        faults.add("username", "must be 1 to 64 letters, digits, `.`, `_`, `-`, `@` or `+`");
-    }
-}
-
 impl From<UserRow> for Me {
     fn from(user: UserRow) -> Self {
         Self {
             id: user.id.0,
             username: user.name,
+            display_name: user.display_name,
+            language: user.language,
             email: user.email,
             role: user.grant.role,
             permissions: user.grant.permissions,

@@ -2,6 +2,7 @@
 //! needs, does one thing, and knows neither SQL nor notices.
 
 mod access;
+pub(crate) mod account;
 pub(crate) mod agent_sessions;
 pub(crate) mod alerts;
 mod amounts;
@@ -20,6 +21,7 @@ mod profiles;
 pub(crate) mod provider_keys;
 mod quotas;
 pub(crate) mod refused_keys;
+pub(crate) mod roles;
 pub(crate) mod route_test;
 pub(crate) mod routes;
 pub(crate) mod rules;
@@ -27,6 +29,8 @@ pub(crate) mod service_keys;
 mod sticky;
 pub(crate) mod tasks;
 pub(crate) mod upstreams;
+pub(crate) mod user_sessions;
+pub(crate) mod users;
 mod values;
 
 pub(crate) use values::all;

@@ -53,6 +53,7 @@ codes! {
     WrongSetupToken "wrong_setup_token" FORBIDDEN "The setup token is wrong, used or expired";
     ForeignOrigin "foreign_origin" FORBIDDEN "The request comes from a page of another site";
     Forbidden "forbidden" FORBIDDEN "The role of the user lacks the permission that the message names";
+    StrongerRole "stronger_role" FORBIDDEN "The role, or the role of the user, allows what whoever asks may not do themselves";
     NotFound "not_found" NOT_FOUND "No such resource, or it is not visible to the user";
     NoSuchPath "no_such_path" NOT_FOUND "The API has no such path";
     DataPlanePath "data_plane_path" NOT_FOUND "The path belongs to the data plane, on the port that the message names";

@@ -9,11 +9,13 @@ use crate::{
     api::{
         limits::EditLimit,
         provider_keys::EditProviderKey,
+        roles::EditRole,
         route_test,
         routes::EditRoute,
         rules::EditRule,
         service_keys::{self, EditServiceKey},
         upstreams::EditUpstream,
+        users::EditUser,
     },
     input::Input,
 };
@@ -41,6 +43,8 @@ pub(super) fn add(document: &mut Value) {
         ("EditRoute", EditRoute::REQUIRED),
         ("EditRule", EditRule::REQUIRED),
         ("EditLimit", EditLimit::REQUIRED),
+        ("EditUser", EditUser::REQUIRED),
+        ("EditRole", EditRole::REQUIRED),
     ] {
         for field in required {
             property(schemas, schema, field).map(without_null);

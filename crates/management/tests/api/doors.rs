@@ -53,6 +53,22 @@ const DOORS: &[(&str, &str, Option<Permission>)] = &[
     ("POST", "/api/admin/rules/{id}/test", Some(Permission::RuleWrite)),
     ("GET", "/api/admin/rules/{id}/triggers", Some(Permission::UpstreamRead)),
     ("GET", "/api/admin/rule-triggers", Some(Permission::UpstreamRead)),
+    ("GET", "/api/admin/users", Some(Permission::UserRead)),
+    ("POST", "/api/admin/users", Some(Permission::UserWrite)),
+    ("GET", "/api/admin/users/{id}", Some(Permission::UserRead)),
+    ("PATCH", "/api/admin/users/{id}", Some(Permission::UserWrite)),
+    ("DELETE", "/api/admin/users/{id}", Some(Permission::UserWrite)),
+    ("GET", "/api/admin/users/{id}/history", Some(Permission::UserRead)),
+    ("GET", "/api/admin/users/{id}/sessions", Some(Permission::UserRead)),
+    ("DELETE", "/api/admin/users/{id}/sessions", Some(Permission::UserWrite)),
+    ("DELETE", "/api/admin/users/{id}/sessions/{session}", Some(Permission::UserWrite)),
+    ("GET", "/api/admin/roles", Some(Permission::UserRead)),
+    ("POST", "/api/admin/roles", Some(Permission::RoleAssign)),
+    ("GET", "/api/admin/roles/{id}", Some(Permission::UserRead)),
+    ("PATCH", "/api/admin/roles/{id}", Some(Permission::RoleAssign)),
+    ("DELETE", "/api/admin/roles/{id}", Some(Permission::RoleAssign)),
+    ("GET", "/api/admin/roles/{id}/history", Some(Permission::UserRead)),
+    ("GET", "/api/admin/permissions", Some(Permission::UserRead)),
     ("GET", "/api/admin/limits", Some(Permission::ServiceKeyRead)),
     ("POST", "/api/admin/limits", Some(Permission::RuleWrite)),
     ("GET", "/api/admin/limits/{id}", Some(Permission::ServiceKeyRead)),
@@ -78,6 +94,11 @@ const DOORS: &[(&str, &str, Option<Permission>)] = &[
     ("POST", "/api/auth/refresh", None),
     ("POST", "/api/auth/logout", None),
     ("GET", "/api/auth/me", None),
+    ("PATCH", "/api/auth/me", None),
+    ("POST", "/api/auth/password", None),
+    ("GET", "/api/auth/sessions", None),
+    ("DELETE", "/api/auth/sessions", None),
+    ("DELETE", "/api/auth/sessions/{id}", None),
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
     ("GET", "/healthz", None),
@@ -88,6 +109,7 @@ async fn knock(client: &Client, method: &str, path: &str) -> u16 {
     let body = matches!(method, "POST" | "PATCH").then(|| "{}".to_owned());
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let path = path.replace("{id}", id).replace("{name}", "nothing");
+    let path = path.replace("{session}", "0198c0de-0000-7000-8000-000000000000");
     client.send(method, &path, body).await.status.as_u16()
 }
 

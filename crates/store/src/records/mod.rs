@@ -31,6 +31,6 @@ pub use statistics::{
 };
 pub use tasks::{Aged, LogSize, TaskDue, TaskRow, TaskRun};
 pub use users::{
-    AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, RefreshToken, RefusedKeyFilter,
-    Renewal, Spent, UserEdit, UserRow,
+    AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, OpenSession, RefreshToken,
+    RefusedKeyFilter, Renewal, RoleDefinition, Spent, User, UserEdit, UserFilter, UserRow,
 };

@@ -3,9 +3,94 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use auth::{DataScope, Grant, Permissions};
 use chrono::{DateTime, Utc};
-use domain::{KeyFault, UserId};
+use domain::{KeyFault, RoleId, UserId};
+use secrecy::SecretString;
 use uuid::Uuid;
+
+/// A user, as administrators and they themselves edit one.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// Their id.
+    pub id: UserId,
+    /// The name to sign in with; unique whatever its case, spacing at the ends or spelling in
+    /// Unicode.
+    pub name: String,
+    /// Where to write to.
+    pub email: Option<String>,
+    /// What they want to be called, 1 to 128 bytes.
+    pub display_name: Option<String>,
+    /// The language of the pages that they see, as a language tag.
+    pub language: Option<String>,
+    /// The name of their role.
+    pub role: String,
+    /// Whether they may sign in, and their service keys are accepted.
+    pub active: bool,
+    /// The hash of a new password, where an edit sets one. It is never read back.
+    pub password_hash: Option<SecretString>,
+}
+
+impl User {
+    /// A user who may sign in, without a password yet.
+    pub fn new(id: UserId, name: String, role: String) -> Self {
+        Self {
+            id,
+            name,
+            email: None,
+            display_name: None,
+            language: None,
+            role,
+            active: true,
+            password_hash: None,
+        }
+    }
+}
+
+/// Which users are wanted; `None` wants all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// Those with the role of this name.
+    pub role: Option<String>,
+    /// Those who may sign in, or those who may not.
+    pub active: Option<bool>,
+}
+
+/// What users may do: a role that is built in, or one that an administrator defined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleDefinition {
+    /// Its id.
+    pub id: RoleId,
+    /// The name that users carry; it never changes.
+    pub name: String,
+    /// Whom it is for; at most [`RoleDefinition::DESCRIPTION_MAX`] bytes.
+    pub description: String,
+    /// What it allows.
+    pub permissions: Permissions,
+    /// Whose resources the permissions concern.
+    pub scope: DataScope,
+}
+
+impl RoleDefinition {
+    /// Most bytes of a description.
+    pub const DESCRIPTION_MAX: usize = 500;
+
+    /// A role that allows nothing yet.
+    pub fn new(id: RoleId, name: String) -> Self {
+        let (permissions, scope) = (Permissions::NONE, DataScope::Own);
+        Self { id, name, description: String::new(), permissions, scope }
+    }
+
+    /// Whether the code defines it.
+    pub fn built_in(&self) -> bool {
+        self.name.parse::<auth::Role>().is_ok()
+    }
+
+    /// What its users may do.
+    pub fn grant(&self) -> Grant {
+        Grant { role: self.name.clone(), permissions: self.permissions, scope: self.scope }
+    }
+}
 
 /// A user to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +130,10 @@ pub struct UserRow {
     pub name: String,
     /// Where to write to.
     pub email: Option<String>,
+    /// What they want to be called.
+    pub display_name: Option<String>,
+    /// The language of the pages that they see.
+    pub language: Option<String>,
     /// Their role, and what it allows.
     pub grant: auth::Grant,
     /// Whether they may sign in.
@@ -64,6 +153,23 @@ pub struct Credentials {
     pub user: UserRow,
     /// The hash of their password.
     pub password_hash: Option<String>,
+}
+
+/// An open session, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSession {
+    /// Its id.
+    pub id: Uuid,
+    /// The address from which it was opened.
+    pub address: Option<String>,
+    /// What opened it, as its `User-Agent` says.
+    pub client: Option<String>,
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
+    /// When it was last used, to the minute.
+    pub seen_at: DateTime<Utc>,
+    /// When it ends unless it is renewed.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// A refresh token to be remembered: the digest of it, never the token.

@@ -4,7 +4,8 @@ use auth::Role;
 use domain::{ServiceKey, Upstream};
 use rstest::rstest;
 use store::{
-    Listed, MaskedKey, Page, ProviderKeyFilter, Sort, SortBy, StoreError, Stored, TagFilter,
+    Listed, MaskedKey, Page, ProviderKeyFilter, Sort, SortBy, StoreError, Stored, TagFilter, User,
+    UserFilter,
 };
 
 use crate::{
@@ -64,10 +65,11 @@ async fn a_search_takes_every_character_for_itself(#[values(Sqlite, Pg)] on: On)
     for name in ["100% free", "1000 free", "a_b", "axb", "back\\slash", "O'Brien", "Ärger"] {
         store.add_user(name, Role::Analyst).await;
     }
+    let by = admin();
     let found = async |text: &str| {
         let page = Page { search: Some(text.into()), ..Page::default() };
-        let users = store.users(page).await.unwrap().items;
-        users.into_iter().map(|user| user.name).collect::<Vec<_>>()
+        let users = store.seen_by(&by).list::<User>(&UserFilter::default(), page).await;
+        users.unwrap().items.into_iter().map(|user| user.value.name).collect::<Vec<_>>()
     };
     assert_eq!(found("0%").await, ["100% free"]);
     assert_eq!(found("a_b").await, ["a_b"]);

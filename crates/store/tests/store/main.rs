@@ -19,6 +19,7 @@ mod opening;
 mod pools;
 mod refused_keys;
 mod retention;
+mod roles;
 mod routes;
 mod rules;
 mod running;

@@ -32,7 +32,7 @@ async fn signed_in(on: On) -> (Fixture, UserId, Uuid) {
     let store = Fixture::new(on).await;
     let user = store.add_user("lin", Role::Admin).await;
     let by = actor(user, Role::Admin);
-    let session = store.open_session(&by, user, token(1)).await.unwrap();
+    let session = store.open_session(&by, user, token(1), None).await.unwrap();
     (store, user, session)
 }
 
@@ -110,13 +110,13 @@ async fn a_session_ends_by_sign_out_by_its_token_or_with_its_time(#[values(Sqlit
     assert_eq!(store.session_user(session).await.unwrap(), None);
     assert_eq!(spend(&store, 1, 9).await, Spent::Refused);
 
-    let by_token = store.open_session(&admin(), user, token(2)).await.unwrap();
+    let by_token = store.open_session(&admin(), user, token(2), None).await.unwrap();
     store.end_session_of_token(&[2; 32]).await.unwrap();
     store.end_session_of_token(&[77; 32]).await.unwrap();
     assert_eq!(store.session_user(by_token).await.unwrap(), None);
 
     let old = RefreshToken { expires_at: Utc::now() - TimeDelta::seconds(1), ..token(3) };
-    let late = store.open_session(&admin(), user, old).await.unwrap();
+    let late = store.open_session(&admin(), user, old, None).await.unwrap();
     assert_eq!(store.session_user(late).await.unwrap(), None);
     assert_eq!(spend(&store, 3, 4).await, Spent::Refused);
     assert_eq!(store.session_user(Uuid::nil()).await.unwrap(), None);
@@ -134,7 +134,7 @@ async fn a_session_does_not_outlive_what_it_stands_on(#[values(Sqlite, Pg)] on: 
     assert_eq!(spend(&store, 1, 2).await, Spent::Refused);
     let edit = UserEdit { active: Some(false), ..UserEdit::default() };
     store.edit_user(&admin(), user, edit).await.unwrap();
-    let inactive = store.open_session(&admin(), user, token(5)).await;
+    let inactive = store.open_session(&admin(), user, token(5), None).await;
     assert!(matches!(inactive, Err(StoreError::NotFound("user"))));
 }
 

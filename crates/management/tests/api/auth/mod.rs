@@ -1,5 +1,6 @@
 //! `/api/auth`
 
+mod account;
 mod login;
 mod logout;
 mod me;
@@ -46,7 +47,7 @@ impl Browser {
     }
 }
 
-async fn login(client: &Client, username: &str, password: &str) -> Answer {
+pub(crate) async fn login(client: &Client, username: &str, password: &str) -> Answer {
     client.post("/api/auth/login", credentials(username, password)).await
 }
 
