@@ -1,10 +1,78 @@
-//! Sets of permissions.
+//! The 17 permissions, and sets of them.
 
 use std::{fmt, ops::BitAnd};
 
 use serde::{Serialize, Serializer};
 
-use crate::Permission;
+macro_rules! permissions {
+    ($(#[doc = $doc:literal] $name:ident = $text:literal),+ $(,)?) => {
+        /// A permission.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub enum Permission {$(
+            #[doc = $doc]
+            #[serde(rename = $text)]
+            $name,
+        )+}
+
+        impl Permission {
+            /// All permissions, in the order in which they are listed to people.
+            pub const ALL: [Permission; 17] = [$(Permission::$name),+];
+
+            /// The name in the API.
+            pub const fn as_str(self) -> &'static str {
+                match self {$(Permission::$name => $text),+}
+            }
+
+            /// What it allows, as one sentence.
+            pub const fn description(self) -> &'static str {
+                match self {$(Permission::$name => $doc.trim_ascii()),+}
+            }
+        }
+    };
+}
+
+permissions! {
+    /// See the users.
+    UserRead = "user.read",
+    /// Make, change, disable and delete users.
+    UserWrite = "user.write",
+    /// Give a user another role.
+    RoleAssign = "role.assign",
+    /// See upstreams and routes.
+    UpstreamRead = "upstream.read",
+    /// Make, change and delete upstreams and routes.
+    UpstreamWrite = "upstream.write",
+    /// See provider keys, masked.
+    ProviderKeyRead = "providerkey.read",
+    /// Enter, change and delete provider keys.
+    ProviderKeyWrite = "providerkey.write",
+    /// See a provider key in clear.
+    ProviderKeyReveal = "providerkey.reveal",
+    /// See service keys, which are never in clear.
+    ServiceKeyRead = "servicekey.read",
+    /// Make, change and delete service keys.
+    ServiceKeyWrite = "servicekey.write",
+    /// Make, change and delete rules.
+    RuleWrite = "rule.write",
+    /// See log entries.
+    LogRead = "log.read",
+    /// See recorded bodies.
+    LogBody = "log.body",
+    /// See numbers: dashboard, usage, cost.
+    StatsRead = "stats.read",
+    /// Change the settings of the gateway.
+    ConfigWrite = "config.write",
+    /// Manage certificates.
+    CertWrite = "cert.write",
+    /// Read the audit.
+    AuditRead = "audit.read",
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// A set of permissions. In JSON it is the list of their names, in the order of
 /// [`Permission::ALL`].

@@ -1,75 +1,11 @@
-//! The 7 roles, the 17 permissions, and the permissions of each role.
+//! The 7 built-in roles and the permissions of each.
 
 use std::{fmt, str::FromStr};
 
 use domain::Fault;
 use serde::{Deserialize, Serialize};
 
-use crate::Permissions;
-
-macro_rules! permissions {
-    ($(#[doc = $doc:literal] $name:ident = $text:literal),+ $(,)?) => {
-        /// A permission.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        pub enum Permission {$(
-            #[doc = $doc]
-            #[serde(rename = $text)]
-            $name,
-        )+}
-
-        impl Permission {
-            /// All permissions, in the order in which they are listed to people.
-            pub const ALL: [Permission; 17] = [$(Permission::$name),+];
-
-            /// The name in the API.
-            pub const fn as_str(self) -> &'static str {
-                match self {$(Permission::$name => $text),+}
-            }
-
-            /// What it allows, as one sentence.
-            pub const fn description(self) -> &'static str {
-                match self {$(Permission::$name => $doc.trim_ascii()),+}
-            }
-        }
-    };
-}
-
-permissions! {
-    /// See the users.
-    UserRead = "user.read",
-    /// Make, change, disable and delete users.
-    UserWrite = "user.write",
-    /// Give a user another role.
-    RoleAssign = "role.assign",
-    /// See upstreams and routes.
-    UpstreamRead = "upstream.read",
-    /// Make, change and delete upstreams and routes.
-    UpstreamWrite = "upstream.write",
-    /// See provider keys, masked.
-    ProviderKeyRead = "providerkey.read",
-    /// Enter, change and delete provider keys.
-    ProviderKeyWrite = "providerkey.write",
-    /// See a provider key in clear.
-    ProviderKeyReveal = "providerkey.reveal",
-    /// See service keys, which are never in clear.
-    ServiceKeyRead = "servicekey.read",
-    /// Make, change and delete service keys.
-    ServiceKeyWrite = "servicekey.write",
-    /// Make, change and delete rules.
-    RuleWrite = "rule.write",
-    /// See log entries.
-    LogRead = "log.read",
-    /// See recorded bodies.
-    LogBody = "log.body",
-    /// See numbers: dashboard, usage, cost.
-    StatsRead = "stats.read",
-    /// Change the settings of the gateway.
-    ConfigWrite = "config.write",
-    /// Manage certificates.
-    CertWrite = "cert.write",
-    /// Read the audit.
-    AuditRead = "audit.read",
-}
+use crate::{Permission, Permissions};
 
 /// The role of a user, which determines the permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -186,12 +122,6 @@ impl FromStr for Permission {
     fn from_str(text: &str) -> Result<Self, Fault> {
         let known = Permission::ALL.into_iter().find(|permission| permission.as_str() == text);
         known.ok_or_else(|| Fault::new("permissions", "unknown permission"))
-    }
-}
-
-impl fmt::Display for Permission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
