@@ -8,7 +8,7 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, sea_query::OnConflict,
 };
 
-use crate::{Result, json, link::Transaction, now_us};
+use crate::{Result, link::Transaction};
 
 /// The permissions of a column. One that this program does not know allows nothing.
 pub(crate) fn permissions(column: &str) -> Permissions {
@@ -52,13 +52,12 @@ pub(crate) async fn grant(db: &impl ConnectionTrait, role: &str) -> Result<Grant
 
 /// Writes what the code says of the roles that are built in: the table repeats it for lists and
 /// reports.
-pub(crate) async fn write_built_in(tx: &Transaction) -> Result<()> {
-    let now = now_us();
+pub(crate) async fn write_built_in(tx: &Transaction, now: i64) -> Result<()> {
     let row = |(id, role): (i64, Role)| roles::ActiveModel {
         name: Set(role.to_string()),
         id: Set(id),
         description: Set(role.description().to_owned()),
-        permissions: Set(json(&role.permissions())),
+        permissions: Set(serde_json::json!(role.permissions()).to_string()),
         data_scope: Set(Grant::from(role).scope.to_string()),
         created_us: Set(now),
         updated_us: Set(now),

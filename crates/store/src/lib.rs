@@ -202,7 +202,7 @@ impl Store {
 async fn prepare(db: &Database, sealer: &Sealer) -> Result<Revision> {
     let tx = db.opening().await?;
     check_master_key(&tx, sealer).await?;
-    grants::write_built_in(&tx).await?;
+    grants::write_built_in(&tx, now_us()).await?;
     let revision = loaded::revision(&tx).await?;
     tx.commit().await?;
     Ok(revision)
