@@ -32,6 +32,9 @@ pub(crate) enum Command {
     /// Create an administrator or reset a password; works while nothing else runs
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Check the audit trail
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show or migrate the database
     #[command(subcommand)]
     Migrate(MigrateCommand),
@@ -134,6 +137,13 @@ pub(crate) struct AdminArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Follow the chain of the audit trail and print the first line that was changed or removed;
+    /// exits with 1 if there is one
+    Verify(ConfigArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! The commands. Longer ones have a file of their own.
 
 mod admin;
+mod audit;
 mod demo;
 mod healthcheck;
 
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Mock(args) => mock_providers(args.addr, args.pace),
         Command::Demo(args) => demo::run(args.keep),
         Command::Admin(command) => admin::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Migrate(command) => migrate(command),
         Command::Healthcheck(args) => healthcheck::run(&Config::load(Flags::from(args.serve))?),
         Command::Openapi => {

@@ -28,6 +28,14 @@ pub struct Model {
     pub detail: String,
     /// HMAC over the link before and this line.
     pub link: Vec<u8>,
+    /// What the thing was called then.
+    pub name: Option<String>,
+    /// What became of it: `done` or `refused`. Lines from before there was this column have none.
+    pub result: Option<String>,
+    /// Why, as whoever did it said.
+    pub comment: Option<String>,
+    /// The change of the configuration that it was.
+    pub revision: Option<i64>,
 }
 
 /// Rows are joined by hand where that is needed at all.

@@ -22,6 +22,7 @@ pub mod refresh_tokens;
 pub mod refused_keys;
 pub mod request_logs;
 pub mod revision;
+pub mod revisions;
 pub mod roles;
 pub mod route_targets;
 pub mod routes;

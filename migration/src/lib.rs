@@ -27,6 +27,7 @@ mod m20261129_193700_list_indexes;
 mod m20261129_195100_statistics_names;
 mod m20261129_224500_history;
 mod m20261129_225500_tags;
+mod m20261130_063000_changes_told;
 mod m20261130_064000_rollups;
 mod m20261130_064500_agent_sessions;
 mod m20261130_065500_key_indexes;
@@ -58,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_195100_statistics_names::Migration),
             Box::new(m20261129_224500_history::Migration),
             Box::new(m20261129_225500_tags::Migration),
+            Box::new(m20261130_063000_changes_told::Migration),
             Box::new(m20261130_064000_rollups::Migration),
             Box::new(m20261130_064500_agent_sessions::Migration),
             Box::new(m20261130_065500_key_indexes::Migration),

@@ -224,3 +224,16 @@ async fn a_second_data_plane_on_one_database_is_refused() {
     assert_eq!(code(&second), 1);
     assert!(err(&second).contains("another data plane runs on"), "{}", err(&second));
 }
+
+#[tokio::test]
+async fn the_audit_trail_is_verified_beside_the_running_gateway() {
+    let mut gateway = Gateway::new(TOLLGATE);
+    gateway.start().await;
+    let data = gateway.data_dir();
+    let dir = tempfile::tempdir().unwrap();
+    let verify = ["audit", "verify", "--data-dir", data.to_str().unwrap()];
+    let verified = tollgate(dir.path(), &verify);
+    assert_eq!(code(&verified), 0, "{}", err(&verified));
+    assert!(out(&verified).contains("lines are whole"), "{}", out(&verified));
+    gateway.stop().await;
+}

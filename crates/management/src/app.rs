@@ -13,7 +13,10 @@ use axum::Router;
 use domain::live::Live;
 use store::Store;
 
-use crate::{Settings, error::ApiError, feed::Feed, gate::SessionCache, hashing::Hashing, router};
+use crate::{
+    Settings, error::ApiError, feed::Feed, gate::SessionCache, hashing::Hashing, refused::Refusals,
+    router,
+};
 
 /// What the management plane is made of.
 pub struct Parts {
@@ -67,6 +70,7 @@ pub struct Inner {
     pub(crate) live: Option<Arc<dyn Live>>,
     pub(crate) session_cache: SessionCache,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) refusals: Refusals,
     draining: AtomicBool,
 }
 
@@ -84,6 +88,7 @@ impl Management {
             live: parts.live,
             session_cache: SessionCache::default(),
             feed: Arc::default(),
+            refusals: Refusals::default(),
             draining: AtomicBool::new(false),
         }))
     }

@@ -18,6 +18,7 @@ mod listing;
 mod openapi;
 mod peer;
 mod permit;
+mod refused;
 mod render;
 mod resource;
 mod router;

@@ -46,6 +46,7 @@ use crate::render::Failure;
         (name = "rules", description = "Actions on provider answers that meet conditions"),
         (name = "limits", description = "Rate limits, quotas and budgets of callers"),
         (name = "logs", description = "The request log"),
+        (name = "audit", description = "Who did what, and what was refused"),
         (name = "alerts", description = "Events that need attention"),
         (name = "tasks", description = "Scheduled tasks"),
         (name = "dashboard", description = "Figures for the dashboard"),

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{app::Management, error::ApiError, gate::SignedIn};
+use crate::{app::Management, error::ApiError, gate::SignedIn, refused::Asked};
 
 /// Names a permission as a type.
 pub(crate) trait Needs: Send + Sync {
@@ -109,10 +109,15 @@ pub(crate) async fn guard(
     let (mut parts, body) = request.into_parts();
     let who = app.signed_in(&parts).await?;
     let checked = Checked::default();
-    parts.extensions.insert(who);
+    parts.extensions.insert(who.clone());
     parts.extensions.insert(checked.clone());
-    let path = parts.uri.path().to_owned();
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(ApiError::Forbidden(permission)) = response.extensions().get::<ApiError>() {
+        let asked = Asked { method, path: path.clone() };
+        let by = (&who.actor(), who.ip);
+        app.refusals.forbidden(&app.store, by, *permission, asked).await;
+    }
     if response.status().is_success() && !checked.0.load(Ordering::Relaxed) {
         let forgotten = format!("the route of {path} asks for no permission");
         return Ok(ApiError::Internal(forgotten).into_response());

@@ -24,7 +24,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     api::{
-        account, agent_sessions, alerts, auth, dashboard, health, home, limits, live, logs,
+        account, agent_sessions, alerts, audit, auth, dashboard, health, home, limits, live, logs,
         presets, provider_keys, refused_keys, roles, route_test, routes, rules, service_keys,
         tasks, upstreams, user_sessions, users,
     },
@@ -106,6 +106,8 @@ fn admin() -> OpenApiRouter<Management> {
         .routes(routes!(alerts::resolve_alert))
         .routes(routes!(tasks::list_tasks))
         .routes(routes!(tasks::run_task))
+        .routes(routes!(audit::list_audit))
+        .routes(routes!(audit::export::export_audit))
         .routes(routes!(dashboard::dashboard_stats))
 }
 

@@ -1,41 +1,47 @@
 //! The audit trail: who did what, from where. Only ever added to, and each line is chained to the
-//! one before by an HMAC, so that a line that was changed or taken out is noticed.
+//! one before by an HMAC, so that a line that was changed or taken out is noticed. Lists of it are in
+//! `find`.
+
+mod find;
+mod words;
+
+use std::net::IpAddr;
 
 use auth::{Actor, AuditChain};
-use domain::UserId;
 use entity::audit;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
 
-use crate::{
-    AuditRow, AuditVerdict, Listed, Page, Result, Store, StoreError, change::What,
-    link::Transaction, moment, now_us, paging,
-};
+use crate::{AuditVerdict, Result, Store, StoreError, change::What, link::Transaction, now_us};
+
+/// Something that changed no configuration and is told in the audit trail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditEvent {
+    /// What was done, in the past: `signed_in`, `revealed`.
+    pub action: &'static str,
+    /// To which kind of thing.
+    pub subject: &'static str,
+    /// To which one.
+    pub id: Option<i64>,
+    /// What that is called.
+    pub name: Option<String>,
+    /// Whether it was refused.
+    pub refused: bool,
+    /// What else there is to tell, without secrets.
+    pub detail: serde_json::Value,
+}
+
+impl AuditEvent {
+    /// Something that was done, of which there is no more to tell.
+    pub fn done(action: &'static str, subject: &'static str) -> Self {
+        let detail = serde_json::json!({});
+        Self { action, subject, id: None, name: None, refused: false, detail }
+    }
+}
 
 impl Store {
-    /// A page of the audit trail, newest first. `search` is looked for in the actor's name.
-    pub async fn audit(&self, page: Page) -> Result<Listed<AuditRow>> {
-        let mut select = audit::Entity::find();
-        if let Some(cursor) = &page.cursor {
-            let before = cursor.parse::<i64>().map_err(|_| paging::bad_cursor())?;
-            select = select.filter(audit::Column::Id.lt(before));
-        }
-        if let Some(text) = &page.search {
-            select = select.filter(paging::contains(audit::Column::Actor, text)?);
-        }
-        if let Some(UserId(owner)) = page.owner {
-            select = select.filter(audit::Column::UserId.eq(owner));
-        }
-        let rows = select.order_by_desc(audit::Column::Id).limit(page.rows() + 1);
-        let mut rows = rows.all(&self.0.db.reader().await?).await?;
-        let more = rows.len() as u64 > page.rows();
-        rows.truncate(usize::try_from(page.rows()).unwrap_or(usize::MAX));
-        let next_cursor = rows.last().filter(|_| more).map(|row| row.id.to_string());
-        Ok(Listed { items: rows.into_iter().map(line).collect(), next_cursor })
-    }
-
     /// Notes something that changed no configuration: a sign-in, a secret that was shown.
     pub async fn note(
         &self,
@@ -44,9 +50,25 @@ impl Store {
         subject: &'static str,
         subject_id: Option<i64>,
     ) -> Result<()> {
-        let mut what = What::about(action, subject, serde_json::json!({}));
-        what.id = subject_id;
-        self.note_about(by, what).await
+        self.note_event(by, AuditEvent { id: subject_id, ..AuditEvent::done(action, subject) })
+            .await
+    }
+
+    /// Notes something that changed no configuration, or that was refused.
+    pub async fn note_event(&self, by: &Actor, event: AuditEvent) -> Result<()> {
+        self.note_about(by, event.into()).await
+    }
+
+    /// Notes what somebody did who is not signed in: under the name they gave, from their address.
+    pub async fn note_stranger(
+        &self,
+        name: &str,
+        ip: Option<IpAddr>,
+        event: AuditEvent,
+    ) -> Result<()> {
+        let mut what = What::from(event);
+        what.stranger = Some((name.to_owned(), ip.map(|ip| ip.to_string())));
+        self.note_about(&Actor::System, what).await
     }
 
     /// Notes something that changed no configuration, with what there is to tell of it.
@@ -71,12 +93,13 @@ impl Store {
                 let expected = self.0.chain.link(&link, &spelled(&row));
                 if row.id != lines + 1 || row.link != expected {
                     let lines = u64::try_from(lines).unwrap_or_default();
-                    return Ok(AuditVerdict { lines, broken_at: Some(row.id) });
+                    return Ok(AuditVerdict { lines, broken_at: Some(row.id), head: link });
                 }
                 (lines, link) = (row.id, expected);
             }
         }
-        Ok(AuditVerdict { lines: u64::try_from(lines).unwrap_or_default(), broken_at: None })
+        let lines = u64::try_from(lines).unwrap_or_default();
+        Ok(AuditVerdict { lines, broken_at: None, head: link })
     }
 }
 
@@ -97,18 +120,25 @@ pub(crate) async fn append(
         Some(row) => (row.id + 1, link_of(&row.link)?),
         None => (1, AuditChain::ROOT),
     };
-    let ip = by.ip().map(|ip| ip.to_string());
+    let (actor, ip) = match &what.stranger {
+        Some((name, ip)) => (name.clone(), ip.clone()),
+        None => (by.name().to_owned(), by.ip().map(|ip| ip.to_string())),
+    };
     let mut row = audit::Model {
         id,
         at_us: now_us,
         user_id: by.user().map(|user| user.0),
-        actor: by.name().to_owned(),
+        actor,
         ip,
         action: what.action.to_owned(),
         subject: what.subject.to_owned(),
         subject_id: what.id,
         detail: what.detail.to_string(),
         link: Vec::new(),
+        name: what.name.clone(),
+        result: Some(if what.refused { REFUSED } else { DONE }.to_owned()),
+        comment: what.comment.as_deref().map(str::to_owned),
+        revision: what.revision,
     };
     row.link = chain.link(&previous, &spelled(&row)).to_vec();
     let row: audit::ActiveModel = row.into();
@@ -116,29 +146,33 @@ pub(crate) async fn append(
     Ok(())
 }
 
-/// The bytes of a line that its link vouches for.
+impl From<AuditEvent> for What {
+    fn from(event: AuditEvent) -> Self {
+        let AuditEvent { action, subject, id, name, refused, detail } = event;
+        let mut what = Self::about(action, subject, detail);
+        (what.id, what.name, what.refused) = (id, name, refused);
+        what
+    }
+}
+
+/// What became of what was done.
+const DONE: &str = "done";
+const REFUSED: &str = "refused";
+
+/// The bytes of a line that its link vouches for. Lines from before there were results have fewer.
 fn spelled(row: &audit::Model) -> Vec<u8> {
     let (id, at, user, actor) = (row.id, row.at_us, row.user_id, &row.actor);
     let line =
         (id, at, user, actor, &row.ip, &row.action, &row.subject, row.subject_id, &row.detail);
-    serde_json::to_vec(&line).expect("plain values have a JSON form")
+    let further = (&row.name, &row.result, &row.comment, row.revision);
+    let spelled = match further {
+        (None, None, None, None) => serde_json::to_vec(&line),
+        further => serde_json::to_vec(&(line, further)),
+    };
+    spelled.expect("plain values have a JSON form")
 }
 
 fn link_of(bytes: &[u8]) -> Result<[u8; 32]> {
     let link = bytes.try_into();
     link.map_err(|_| StoreError::Unexpected("a link of the audit trail has a wrong length".into()))
-}
-
-fn line(row: audit::Model) -> AuditRow {
-    AuditRow {
-        id: row.id,
-        at: moment(row.at_us),
-        user: row.user_id.map(UserId),
-        actor: row.actor,
-        ip: row.ip.and_then(|ip| ip.parse().ok()),
-        action: row.action,
-        subject: row.subject,
-        subject_id: row.subject_id,
-        detail: serde_json::from_str(&row.detail).unwrap_or_default(),
-    }
 }

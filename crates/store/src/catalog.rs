@@ -125,7 +125,10 @@ pub(crate) async fn load(
     }
     work.upstreams(db, &mut next).await?;
     match known.filter(|_| behind == 1) {
-        Some(known) => keys.extend(known),
+        Some(known) => {
+            work.touch(known.len());
+            keys.extend(known);
+        }
         None => work.provider_keys(db, sealer, &mut keys).await?,
     }
     place_keys(&mut next, keys);
@@ -160,6 +163,13 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Counts rows that the change touched and that are not read.
+    fn touch(&mut self, rows: usize) {
+        if let Some(touched) = &mut self.touched {
+            touched.count(rows);
+        }
+    }
+
     /// Notes a row that was read; none where it was deleted.
     fn note(&mut self, kind: Kind, id: i64, revision: i64, row: Option<&impl Serialize>) {
         self.rows += 1;

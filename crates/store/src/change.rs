@@ -8,16 +8,17 @@ use std::sync::{Arc, atomic::Ordering};
 
 use auth::Actor;
 use domain::{Catalog, Fault, Faults, Revision, Snapshot, UserId};
-use entity::{revision, tombstones};
+use entity::{revision, revisions, tombstones};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, Statement,
-    sea_query::Expr,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait,
+    IntoActiveModel, QueryFilter, Statement, sea_query::Expr,
 };
 use serde_json::{Map, Value};
 
 use crate::{
-    Kind, Result, Store, StoreError, audit,
+    ChangeOptions, Kind, Result, Store, StoreError, audit,
     catalog::{self, Keys},
+    count,
     link::Transaction,
     now_us,
     paging::Stamp,
@@ -43,11 +44,34 @@ pub(crate) struct What {
     pub(crate) subject: &'static str,
     pub(crate) id: Option<i64>,
     pub(crate) detail: Value,
+    /// What the thing is called.
+    pub(crate) name: Option<String>,
+    /// Whether it was refused.
+    pub(crate) refused: bool,
+    /// Name and address of who did it, where it was nobody that is signed in.
+    pub(crate) stranger: Option<(String, Option<String>)>,
+    /// Why, as whoever did it said.
+    pub(crate) comment: Option<Arc<str>>,
+    /// The change that it was.
+    pub(crate) revision: Option<i64>,
     /// The thing as field paths of the compiler begin with it: `upstreams[3]`.
     place: String,
 }
 
 impl Store {
+    /// The same store, whose changes are made in this way.
+    pub fn with(&self, options: ChangeOptions) -> Store {
+        Store(self.0.clone(), Arc::new(options))
+    }
+
+    /// The same store for a change of one thing that is refused with
+    /// [`StoreError::Changed`](crate::StoreError::Changed) unless the thing was last changed at one of
+    /// these moments, in microseconds since 1970.
+    pub fn if_last_changed(&self, at_us: impl IntoIterator<Item = i64>) -> Store {
+        let if_last_changed = Some(at_us.into_iter().collect());
+        self.with(ChangeOptions { if_last_changed, ..ChangeOptions::clone(&self.1) })
+    }
+
     /// Opens a change.
     pub(crate) async fn begin<'a>(&'a self, by: &'a Actor) -> Result<Change<'a>> {
         // What others changed is loaded before the lock is taken, so that under it only this
@@ -114,7 +138,7 @@ impl Change<'_> {
 
     /// Refuses to go on when the thing was changed after whoever asks for this change read it.
     pub(crate) fn expects(&self, updated_us: i64) -> Result<()> {
-        match &self.store.1 {
+        match &self.store.1.if_last_changed {
             Some(read) if !read.contains(&updated_us) => Err(StoreError::Changed { updated_us }),
             _ => Ok(()),
         }
@@ -145,6 +169,26 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Adds the row of this change, which touched so many rows of the catalog.
+    async fn record(&self, what: &What, objects: u64) -> Result<()> {
+        let row = revisions::Model {
+            revision: self.revision,
+            at_us: self.now_us,
+            user_id: self.by.user().map(|user| user.0),
+            actor: self.by.name().to_owned(),
+            ip: self.by.ip().map(|ip| ip.to_string()),
+            action: what.action.to_owned(),
+            kind: Some(what.subject.to_owned()),
+            object_id: what.id,
+            name: what.name.clone(),
+            comment: what.comment.as_deref().map(str::to_owned),
+            objects: count(objects),
+        };
+        let row = row.into_active_model().reset_all();
+        revisions::Entity::insert(row).exec_without_returning(&self.tx).await?;
+        Ok(())
+    }
+
     /// Keeps the change, with a version of each row that it touched, if what it makes of the
     /// configuration can be served.
     pub(crate) async fn commit(self, what: What) -> Result<Revision> {
@@ -161,10 +205,12 @@ impl Change<'_> {
     /// `base`: they are not read back.
     pub(crate) async fn commit_knowing(
         self,
-        what: What,
+        mut what: What,
         base: &Arc<Catalog>,
         known: Option<Keys>,
     ) -> Result<Revision> {
+        what.comment.clone_from(&self.store.1.comment);
+        what.revision = Some(self.revision);
         audit::append(&self.tx, &self.store.0.chain, self.by, self.now_us, &what).await?;
         self.clear_graves().await?;
         let mut touched = Touched::by(self.revision);
@@ -174,6 +220,7 @@ impl Change<'_> {
             self.tx.rollback().await?;
             return Err(StoreError::Unservable(own(faults, &what.place)));
         }
+        self.record(&what, touched.objects()).await?;
         touched.keep(&self.tx, self.now_us, self.by.name(), what.action).await?;
         let committing = self.store.0.committing.write().await;
         self.tx.commit().await?;
@@ -212,7 +259,12 @@ fn own(faults: Faults, place: &str) -> Faults {
 impl What {
     fn new(action: &'static str, kind: Kind, id: i64, detail: Value) -> Self {
         let place = format!("{}[{id}]", kind.table());
-        Self { action, subject: kind.as_str(), id: Some(id), detail, place }
+        Self { id: Some(id), place, ..Self::about(action, kind.as_str(), detail) }
+    }
+
+    /// The same about a thing that is called so.
+    pub(crate) fn named(self, name: &str) -> Self {
+        Self { name: (!name.is_empty()).then(|| name.to_owned()), ..self }
     }
 
     pub(crate) fn created(kind: Kind, id: i64, after: Map<String, Value>) -> Self {
@@ -244,7 +296,18 @@ impl What {
 
     /// Something about many rows, or about none.
     pub(crate) fn about(action: &'static str, subject: &'static str, detail: Value) -> Self {
-        Self { action, subject, id: None, detail, place: String::new() }
+        Self {
+            action,
+            subject,
+            id: None,
+            detail,
+            name: None,
+            refused: false,
+            stranger: None,
+            comment: None,
+            revision: None,
+            place: String::new(),
+        }
     }
 }
 

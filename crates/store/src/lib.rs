@@ -27,6 +27,7 @@ mod loaded;
 mod logs;
 mod migrations;
 mod open_sessions;
+mod options;
 mod paging;
 mod postgres;
 mod provider_keys;
@@ -74,10 +75,12 @@ use database::Database;
 use link::Transaction;
 use loaded::Loaded;
 
+pub use audit::AuditEvent;
 pub use error::{Result, StoreError};
 pub use history::Version;
 pub use kind::Kind;
 pub use migrations::{Migration, migrations};
+pub use options::ChangeOptions;
 pub use records::*;
 pub use resource::{EditOptions, Resource, Stored};
 pub use settings::Settings;
@@ -85,7 +88,7 @@ pub use view::View;
 
 /// The one database, opened. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Inner>, Option<Arc<[i64]>>);
+pub struct Store(Arc<Inner>, Arc<ChangeOptions>);
 
 #[derive(Debug)]
 struct Inner {
@@ -145,14 +148,8 @@ impl Store {
                 committed: watch::Sender::new(revision),
                 origin: Uuid::new_v4().simple().to_string(),
             }),
-            None,
+            Arc::default(),
         ))
-    }
-
-    /// The same store for a change of one thing that is refused with [`StoreError::Changed`] unless
-    /// the thing was last changed at one of these moments, in microseconds since 1970.
-    pub fn if_last_changed(&self, at_us: impl IntoIterator<Item = i64>) -> Store {
-        Store(self.0.clone(), Some(at_us.into_iter().collect()))
     }
 
     /// Whether a database holds the value that its master key is checked with: no other key can be

@@ -231,7 +231,7 @@ impl Store {
         let active = row.clone().into_active_model().reset_all();
         R::Entity::insert(active).exec_without_returning(change.tx()).await?;
         value.saved(None, EditOptions::default(), &change).await?;
-        let what = What::created(R::KIND, id.into(), value.told(&row));
+        let what = What::created(R::KIND, id.into(), value.told(&row)).named(name_of::<R>(&row));
         kept(row, change, what).await
     }
 
@@ -282,6 +282,7 @@ impl Store {
         let (old, new) = (before.told(&old_row), value.told(&row));
         let secret = value.replaced();
         let what = What::edited(options.action, R::KIND, id.into(), old, new, secret);
+        let what = what.named(name_of::<R>(&row));
         kept(row, change, what).await
     }
 
@@ -297,8 +298,14 @@ impl Store {
         let this = R::Entity::delete_many().filter(R::Entity::ID.eq(id.into()));
         this.exec(change.tx()).await?;
         change.bury(R::KIND, [id.into()]).await?;
-        change.commit(What::deleted(R::KIND, id.into(), value.told(&row))).await
+        let what = What::deleted(R::KIND, id.into(), value.told(&row)).named(name_of::<R>(&row));
+        change.commit(what).await
     }
+}
+
+/// What the thing of a row is called.
+fn name_of<R: Resource>(row: &R::Model) -> &str {
+    R::Entity::key(row).1
 }
 
 /// The row of a resource that whoever makes the change may see, its value, and what of it cannot be

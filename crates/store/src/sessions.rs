@@ -49,7 +49,7 @@ impl Store {
         };
         sessions::Entity::insert(session).exec_without_returning(&tx).await?;
         remember(&tx, id, token).await?;
-        let mut what = What::about("signed_in", "user", serde_json::json!({}));
+        let mut what = What::about("signed_in", "user", serde_json::json!({})).named(&row.name);
         what.id = Some(user.0);
         audit::append(&tx, &self.0.chain, by, now, &what).await?;
         tx.commit().await?;

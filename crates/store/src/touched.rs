@@ -22,12 +22,19 @@ const ROWS: usize = 500;
 pub(crate) struct Touched {
     revision: i64,
     rows: BTreeMap<&'static str, Vec<(i64, Option<String>)>>,
+    /// How many rows the change touched, whether their versions are kept or not.
+    objects: u64,
 }
 
 impl Touched {
     /// Nothing yet.
     pub(crate) fn by(revision: i64) -> Self {
-        Self { revision, rows: BTreeMap::new() }
+        Self { revision, rows: BTreeMap::new(), objects: 0 }
+    }
+
+    /// Counts rows of which no version is kept.
+    pub(crate) fn count(&mut self, rows: usize) {
+        self.objects += rows as u64;
     }
 
     /// Notes a row if the change touched it; none where it was deleted.
@@ -41,11 +48,17 @@ impl Touched {
         if revision != self.revision {
             return;
         }
+        self.objects += 1;
         let rows = self.rows.entry(kind.table()).or_default();
         // One more than are kept tells that there are more.
         if rows.len() <= MOST {
             rows.push((id, row.map(json)));
         }
+    }
+
+    /// How many rows the change touched.
+    pub(crate) fn objects(&self) -> u64 {
+        self.objects
     }
 
     /// Writes a version of each.

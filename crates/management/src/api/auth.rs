@@ -129,6 +129,7 @@ async fn sign_in(
     let verdict = turn.compare(login.password.clone(), stored).await?;
     let Some(user) = user.filter(|user| user.active && verdict != Verdict::Wrong) else {
         throttle.failed().await?;
+        app.refusals.failed_login(&app.store, &login.username, caller.ip).await;
         tracing::info!(client.ip = ?caller.ip, "a sign-in failed");
         return Err(ApiError::WrongCredentials);
     };
@@ -247,7 +248,10 @@ pub(crate) async fn logout(
 ) -> Result<(StatusCode, HeaderMap), ApiError> {
     let cookie = app.refresh_cookie(&parts);
     match app.signed_in(&parts).await {
-        Ok(who) => app.store.end_session(who.session.id).await?,
+        Ok(who) => {
+            app.store.end_session(who.session.id).await?;
+            app.store.note(&who.actor(), "signed_out", "user", Some(who.user.id.0)).await?;
+        }
         Err(refused) => {
             let Some((session, token)) = cookie else { return Err(refused) };
             app.own_page(&parts, session)?;

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use domain::{Faults, ProviderKeyId, ServiceKeyId, UpstreamId, UserId, log};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{LogFilter, LogOrder, LogRow, Page, RecordedBody, StatusClass};
+use store::{AuditEvent, LogFilter, LogOrder, LogRow, Page, RecordedBody, StatusClass};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -352,6 +352,11 @@ pub(crate) async fn read_bodies(
     let row = app.store.log_entry(id).await?;
     seen(&actor, row.entry.owner, ())?;
     let recorded = app.store.recorded_bodies(id).await?;
+    if !recorded.is_empty() {
+        let name = Some(id.to_string());
+        let event = AuditEvent { name, ..AuditEvent::done("bodies_read", "log") };
+        app.store.note_event(&actor, event).await?;
+    }
     Ok(Answer(Bodies { items: recorded.into_iter().map(Body::from).collect() }))
 }
 

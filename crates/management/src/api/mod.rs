@@ -6,6 +6,7 @@ pub(crate) mod account;
 pub(crate) mod agent_sessions;
 pub(crate) mod alerts;
 mod amounts;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod dashboard;
 mod evidence;

@@ -2,7 +2,7 @@
 
 mod defaults;
 mod export;
-mod formula;
+pub(crate) mod formula;
 mod history;
 mod import;
 mod many;

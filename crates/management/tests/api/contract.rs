@@ -42,7 +42,8 @@ pub(crate) fn check(
     let kind = kind.split(';').next().unwrap();
     let schema = &answer["content"][kind]["schema"];
     assert!(schema.is_object(), "{place}: {kind} is not described");
-    if kind.ends_with("json") && !headers.contains_key(header::CONTENT_ENCODING) {
+    let json = kind.ends_with("/json") || kind.ends_with("+json");
+    if json && !headers.contains_key(header::CONTENT_ENCODING) {
         let value = serde_json::from_str(text).unwrap();
         if let Err(wrong) = fits(schema, &value, false) {
             panic!("{place}: {wrong}, in {text}");

@@ -88,6 +88,8 @@ const DOORS: &[(&str, &str, Option<Permission>)] = &[
     ("POST", "/api/admin/alerts/{id}/resolve", Some(Permission::RuleWrite)),
     ("GET", "/api/admin/tasks", Some(Permission::UpstreamRead)),
     ("POST", "/api/admin/tasks/{name}/run", Some(Permission::ConfigWrite)),
+    ("GET", "/api/admin/audit", Some(Permission::AuditRead)),
+    ("GET", "/api/admin/audit/export", Some(Permission::AuditRead)),
     ("GET", "/api/admin/dashboard/stats", Some(Permission::StatsRead)),
     ("POST", "/api/auth/login", None),
     ("POST", "/api/auth/setup", None),

@@ -31,6 +31,7 @@ pub use statistics::{
 };
 pub use tasks::{Aged, LogSize, TaskDue, TaskRow, TaskRun};
 pub use users::{
-    AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, OpenSession, RefreshToken,
-    RefusedKeyFilter, Renewal, RoleDefinition, Spent, User, UserEdit, UserFilter, UserRow,
+    AuditFilter, AuditRow, AuditVerdict, Credentials, LoginFailures, NewUser, OpenSession,
+    RefreshToken, RefusedKeyFilter, Renewal, RoleDefinition, Spent, User, UserEdit, UserFilter,
+    UserRow,
 };

@@ -252,8 +252,41 @@ pub struct AuditRow {
     pub subject: String,
     /// To which one.
     pub subject_id: Option<i64>,
+    /// What was done as the API calls it: `upstream.edit`, `auth.login`.
+    pub called: String,
+    /// What the thing was called then.
+    pub name: Option<String>,
+    /// Whether it was refused.
+    pub refused: bool,
+    /// Why, as whoever did it said.
+    pub comment: Option<String>,
+    /// The change of the configuration that it was.
+    pub revision: Option<i64>,
     /// Before and after, field by field; secrets only as `changed`.
     pub detail: serde_json::Value,
+}
+
+/// Which lines of the audit trail are wanted; `None` wants all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// By this user.
+    pub user: Option<UserId>,
+    /// By whoever has these characters in the name.
+    pub actor: Option<String>,
+    /// From this address.
+    pub ip: Option<IpAddr>,
+    /// Of this action, as the API calls it: `upstream.edit`.
+    pub action: Option<String>,
+    /// About this kind of thing.
+    pub subject: Option<String>,
+    /// About the thing with this id.
+    pub subject_id: Option<i64>,
+    /// Not before this moment.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this moment.
+    pub to: Option<DateTime<Utc>>,
+    /// Whether it was refused.
+    pub refused: Option<bool>,
 }
 
 /// What became of checking the audit trail from end to end.
@@ -263,4 +296,7 @@ pub struct AuditVerdict {
     pub lines: u64,
     /// The first line that is not as it was written, or before which one is missing.
     pub broken_at: Option<i64>,
+    /// The link of the last line that is whole. Who notes it elsewhere can tell later whether lines
+    /// were taken away at the end.
+    pub head: [u8; 32],
 }

@@ -5,7 +5,7 @@ use domain::{Upstream, UserId};
 use entity::audit;
 use rstest::rstest;
 use sea_orm::{ConnectionTrait, Database, EntityTrait};
-use store::{AuditVerdict, MaskedKey, Page};
+use store::{AuditEvent, AuditFilter, AuditVerdict, ChangeOptions, MaskedKey, Page};
 
 use crate::fixture::{Fixture, On, Pg, Sqlite, actor, admin};
 
@@ -96,7 +96,7 @@ async fn it_is_read_page_by_page_newest_first(#[values(Sqlite, Pg)] on: On) {
 async fn a_whole_chain_is_found_whole(#[values(Sqlite, Pg)] on: On) {
     let store = Fixture::new(on).await;
     let empty = store.verify_audit().await.unwrap();
-    assert_eq!(empty, AuditVerdict { lines: 0, broken_at: None });
+    assert_eq!(empty, AuditVerdict { lines: 0, broken_at: None, head: [0; 32] });
     let other = store.again().await;
     let writing = (0..20).map(|i| {
         let store = if i % 2 == 0 { store.store.clone() } else { other.clone() };
@@ -106,12 +106,18 @@ async fn a_whole_chain_is_found_whole(#[values(Sqlite, Pg)] on: On) {
         written.await.unwrap().unwrap();
     }
     let verdict = store.verify_audit().await.unwrap();
-    assert_eq!(verdict, AuditVerdict { lines: 20, broken_at: None });
+    assert_eq!((verdict.lines, verdict.broken_at), (20, None));
+    assert_ne!(verdict.head, [0; 32]);
 }
 
 #[rstest]
 #[case::changed("UPDATE audit SET actor = 'nobody' WHERE id = 3", 3)]
 #[case::moved_in_time("UPDATE audit SET at_us = at_us + 1 WHERE id = 3", 3)]
+#[case::another_comment("UPDATE audit SET comment = 'no reason' WHERE id = 3", 3)]
+#[case::told_as_before(
+    "UPDATE audit SET result = NULL, name = NULL, revision = NULL WHERE id = 3",
+    3
+)]
 #[case::taken_out("DELETE FROM audit WHERE id = 3", 4)]
 #[tokio::test]
 async fn what_was_tampered_with_is_found(
@@ -138,4 +144,49 @@ async fn a_line_with_a_damaged_link_is_not_followed(#[values(Sqlite, Pg)] on: On
     assert!(store.note(&admin(), "noted", "thing", None).await.is_err());
     let db = Database::connect(store.address()).await.unwrap();
     assert_eq!(audit::Entity::find().all(&db).await.unwrap().len(), 1);
+}
+
+#[rstest]
+#[tokio::test]
+async fn lines_are_found_by_who_what_about_what_and_when(#[values(Sqlite, Pg)] on: On) {
+    let store = Fixture::new(on).await;
+    let upstream = store.add_upstream("openai").await;
+    let lin = actor(UserId(7), Role::Operator);
+    let why = ChangeOptions { comment: Some("too slow".into()), ..ChangeOptions::default() };
+    let edit = |upstream: &mut Upstream| {
+        upstream.enabled = false;
+        Ok(())
+    };
+    store.with(why).edit(&lin, upstream, edit).await.unwrap();
+    let failed = AuditEvent { refused: true, ..AuditEvent::done("login_failed", "auth") };
+    let from = "198.51.100.9".parse().unwrap();
+    store.note_stranger("root", Some(from), failed).await.unwrap();
+
+    let found = async |filter: AuditFilter| {
+        let page = store.find_audit(&filter, Page::default()).await.unwrap();
+        let after = store.audit_after(&filter, 0).await.unwrap();
+        assert_eq!(after.len(), page.items.len());
+        page.items.into_iter().map(|line| (line.id, line.called)).collect::<Vec<_>>()
+    };
+    let all = || AuditFilter::default();
+    let edited = vec![(2, "upstream.edit".to_owned())];
+    let tried = vec![(3, "auth.login_failed".to_owned())];
+    assert_eq!(found(AuditFilter { user: Some(UserId(7)), ..all() }).await, edited);
+    assert_eq!(found(AuditFilter { action: Some("upstream.edit".into()), ..all() }).await, edited);
+    assert_eq!(found(AuditFilter { actor: Some("ROOT".into()), ..all() }).await, tried);
+    assert_eq!(found(AuditFilter { ip: Some(from), ..all() }).await, tried);
+    assert_eq!(found(AuditFilter { refused: Some(true), ..all() }).await, tried);
+    assert_eq!(found(AuditFilter { refused: Some(false), ..all() }).await.len(), 2);
+    let about = AuditFilter { subject: Some("upstream".into()), subject_id: Some(1), ..all() };
+    assert_eq!(found(about).await.len(), 2);
+    let now = chrono::Utc::now();
+    assert_eq!(found(AuditFilter { from: Some(now), ..all() }).await, []);
+    assert_eq!(found(AuditFilter { to: Some(now), ..all() }).await.len(), 3);
+    let odd = AuditFilter { action: Some("edited".into()), ..all() };
+    assert!(store.find_audit(&odd, Page::default()).await.is_err());
+
+    let line = store.audit(Page::first(2)).await.unwrap().items.remove(1);
+    assert_eq!((line.name.as_deref(), line.comment.as_deref()), (Some("openai"), Some("too slow")));
+    assert_eq!(line.revision, Some(2));
+    assert_eq!(store.verify_audit().await.unwrap().broken_at, None);
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 const BEGINNINGS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\''];
 
 /// The text as it stands in the file.
-pub(super) fn escaped(text: &str) -> Cow<'_, str> {
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if text.starts_with(BEGINNINGS) {
         return format!("'{text}").into();
     }
@@ -16,7 +16,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// The text that stands so in a file.
-pub(super) fn unescaped(text: &str) -> &str {
+pub(crate) fn unescaped(text: &str) -> &str {
     match text.strip_prefix('\'') {
         Some(rest) if rest.starts_with(BEGINNINGS) => rest,
         _ => text,

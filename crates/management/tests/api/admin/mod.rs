@@ -2,6 +2,7 @@
 
 mod agent_sessions;
 mod alerts;
+mod audit;
 mod bounds;
 mod dashboard;
 mod edits;
