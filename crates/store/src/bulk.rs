@@ -308,11 +308,11 @@ fn arrays(into: &Insert, cells: &[Cell<'_>]) -> Result<PgArguments> {
                 arguments.add(column.map(truth).collect::<Vec<_>>())
             }
             Kind::Text => {
-                let text = |cell| match cell {
-                    &Cell::Text(ref text) => Some(text.as_ref()),
+                let texts = column.map(|cell| match cell {
+                    Cell::Text(text) => Some(text.as_ref()),
                     _ => None,
-                };
-                arguments.add(column.map(text).collect::<Vec<Option<&str>>>())
+                });
+                arguments.add(texts.collect::<Vec<Option<&str>>>())
             }
             Kind::Uuid => {
                 let id = |cell: &Cell<'_>| if let Cell::Uuid(id) = cell { Some(*id) } else { None };

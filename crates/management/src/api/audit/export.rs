@@ -138,7 +138,7 @@ fn ndjson(text: &mut String, line: &AuditLine) {
 fn csv(text: &mut String, line: &AuditLine) {
     let number = |number: Option<i64>| number.map(|it| it.to_string()).unwrap_or_default();
     let fields = |fields: &Option<serde_json::Map<_, _>>| {
-        let json = fields.as_ref().map(|it| serde_json::to_string(it));
+        let json = fields.as_ref().map(serde_json::to_string);
         json.map(|json| json.expect("fields have a JSON form")).unwrap_or_default()
     };
     let result = match line.result {
