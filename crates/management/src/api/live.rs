@@ -279,7 +279,7 @@ async fn said(socket: &mut WebSocket) -> Option<Result<Asked, String>> {
     loop {
         match socket.recv().await?.ok()? {
             Message::Text(text) => {
-                return Some(serde_json::from_str(&text).map_err(|error| error.to_string()));
+                return Some(Asked::read(&text).map_err(|error| error.to_string()));
             }
             Message::Binary(_) => return Some(Err("a message is text".to_owned())),
             Message::Close(_) => return None,

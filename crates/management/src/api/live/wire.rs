@@ -41,8 +41,21 @@ pub(super) struct Tail {
     errors: bool,
 }
 
+impl Asked {
+    /// Reads a message.
+    ///
+    /// # Errors
+    ///
+    /// Says in words why it is not one. A list is none: its items would be taken for the fields.
+    pub(super) fn read(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_value(Value::Object(serde_json::from_str(text)?))
+    }
+}
+
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Tail>>, D::Error> {
-    Option::deserialize(from).map(Some)
+    let fields: Option<Map<String, Value>> = Option::deserialize(from)?;
+    let tail = fields.map(|fields| serde_json::from_value(Value::Object(fields)));
+    tail.transpose().map(Some).map_err(serde::de::Error::custom)
 }
 
 fn cursor<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
@@ -214,11 +227,17 @@ mod tests {
 
     #[test]
     fn a_message_says_what_it_wants_and_nothing_else() {
-        let read = |text: &str| serde_json::from_str::<Asked>(text);
+        let read = Asked::read;
         assert!(read("{}").unwrap().tail.is_none());
         assert!(matches!(read(r#"{"tail": null}"#).unwrap().tail, Some(None)));
         assert!(matches!(read(r#"{"tail": {}, "cursor": "7"}"#).unwrap().tail, Some(Some(_))));
-        for wrong in [r#"{"cursor": "x"}"#, r#"{"tail": {"key": 1}}"#, r#"{"what": 1}"#, "[]"] {
+        for wrong in [
+            r#"{"cursor": "x"}"#,
+            r#"{"tail": {"key": 1}}"#,
+            r#"{"what": 1}"#,
+            r#"{"tail": []}"#,
+            "[]",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }
