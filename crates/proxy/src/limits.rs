@@ -32,7 +32,7 @@ pub(crate) use self::{
     keys::{Bound, asks_of_key, uses_of_key},
     own::OwnUse,
     prepared::{Who, counters_of},
-    refused::{LimitRefused, Why, push_headers},
+    refused::{LimitRefused, Why, dollars, push_headers},
     reserved::{Reserved, Used},
     seeds::seedings,
 };

@@ -1,4 +1,4 @@
-//! How a change is made, as whoever asks for it says: on which version, why, for real or not.
+//! How a change is made, as whoever asks for it says: on which version, and why.
 
 use std::sync::Arc;
 
@@ -10,9 +10,4 @@ pub struct ChangeOptions {
     pub if_last_changed: Option<Vec<i64>>,
     /// Why the change is made: it stands in the history and the audit trail.
     pub comment: Option<Arc<str>>,
-}
-
-impl ChangeOptions {
-    /// Longest comment, in bytes.
-    pub const COMMENT_MAX: usize = 500;
 }

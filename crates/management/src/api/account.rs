@@ -1,6 +1,7 @@
 //! `/api/auth/me`, `/api/auth/password` and `/api/auth/sessions`: what people do with their own
 //! account. Whom they are and what they may do they cannot change here.
 
+use auth::Passwords;
 use axum::{
     Json as Answer,
     extract::State,
@@ -128,8 +129,8 @@ async fn change_to(
     caller: &Caller,
     change: ChangePassword,
 ) -> Result<(HeaderMap, Answer<SessionAnswer>), ApiError> {
-    let hash = app.hash_of(&who.user.name, Some(change.password)).await?;
-    let hash = hash.map_err(ApiError::Invalid)?;
+    let password = change.password;
+    Passwords::faults(&who.user.name, &password).none_or(()).map_err(ApiError::Invalid)?;
     let throttle = Throttle::new(&app.store, Some(&who.user.name), who.ip);
     throttle.check(Utc::now()).await?;
     let stored = app.store.credentials_of(who.user.id).await?;
@@ -140,8 +141,9 @@ async fn change_to(
         return Err(ApiError::field("current_password", "is not the password of this user"));
     }
     throttle.succeeded().await?;
+    let hash = app.hashing.turn().await?.hash(password).await?;
     let apply = |user: &mut store::User| {
-        user.password_hash = hash;
+        user.password_hash = Some(hash.into());
         Ok(())
     };
     app.store.edit(&who.actor(), who.user.id, apply).await?;

@@ -108,8 +108,7 @@ pub(crate) async fn list_audit(
     State(app): State<Management>,
     Query(query): Query<AuditQuery>,
 ) -> Result<Answer<ListOf<AuditLine>>, ApiError> {
-    let page = PageQuery { cursor: query.cursor.clone(), limit: query.limit }.page()?;
-    let mut page = page;
+    let mut page = PageQuery { cursor: query.cursor.clone(), limit: query.limit }.page()?;
     page.owner = actor.confined_to();
     let found = app.store.find_audit(&query.filter()?, page).await?;
     Ok(Answer(ListOf::of(found, AuditLine::from)))

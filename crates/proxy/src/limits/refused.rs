@@ -118,8 +118,7 @@ impl fmt::Display for Named<'_> {
 pub(super) fn amount(unit: Unit, amount: u64) -> String {
     match unit {
         Unit::Cost => {
-            let text = format!("{}.{:09}", amount / 1_000_000_000, amount % 1_000_000_000);
-            let text = text.trim_end_matches('0').trim_end_matches('.');
+            let text = dollars(amount);
             format!("{text} dollar{}", if text == "1" { "" } else { "s" })
         }
         Unit::Requests => counted(amount, "request"),
@@ -128,6 +127,12 @@ pub(super) fn amount(unit: Unit, amount: u64) -> String {
         Unit::Tokens => counted(amount, "token"),
         Unit::Concurrency => format!("{} at once", counted(amount, "call")),
     }
+}
+
+/// Billionths of a dollar as decimal text.
+pub(crate) fn dollars(nano: u64) -> String {
+    let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// So many of a thing; one stands in the singular.

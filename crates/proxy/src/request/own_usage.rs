@@ -12,7 +12,7 @@ use crate::{
     clock::moment,
     gateway::{Gateway, World},
     headers::percent_decode,
-    limits::{OwnUse, Who},
+    limits::{OwnUse, Who, dollars},
 };
 
 /// Most limits of one answer.
@@ -105,12 +105,6 @@ fn percent(used: u64, limit: u64) -> u64 {
         0 => 100,
         _ => u64::try_from(u128::from(used) * 100 / u128::from(limit)).unwrap_or(u64::MAX),
     }
-}
-
-/// Billionths of a dollar as decimal text.
-fn dollars(nano: u64) -> String {
-    let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod memory;
 mod metering;
 mod model_routes;
 mod models_asked;
+mod pool_rules;
 mod pools;
 mod redirects;
 mod relay;

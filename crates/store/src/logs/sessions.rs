@@ -10,11 +10,10 @@ use crate::{
     Result,
     bulk::{Bulk, Cell, Insert, Kind},
     count,
+    statistics::SUMMED_MAX,
     text::clean,
 };
 
-/// What one entry may add to a sum, as for all statistics.
-const SUMMED_MAX: u64 = domain::log::Usage::MAX;
 /// The counter of the ids of sessions.
 const COUNTER: &str = "agent_sessions";
 
@@ -50,6 +49,25 @@ macro_rules! raise {
         row.cost_nano += added.cost_nano;
         row.unpriced += added.unpriced;
     }};
+}
+
+/// The cells of what both tables sum, in the order of their last columns.
+macro_rules! sums {
+    ($row:expr) => {
+        [
+            $row.first_us,
+            $row.last_us,
+            $row.calls,
+            $row.errors,
+            $row.input_tokens,
+            $row.cached_tokens,
+            $row.cache_written_tokens,
+            $row.output_tokens,
+            $row.cost_nano,
+            $row.unpriced,
+        ]
+        .map(Cell::Int)
+    };
 }
 
 impl SessionSums {
@@ -135,7 +153,7 @@ impl SessionSums {
         }
         let first = tx.numbers(COUNTER, self.sessions.len()).await?;
         let cells = (first..).zip(self.sessions.into_values()).flat_map(|(id, row)| {
-            [
+            let key = [
                 id.into(),
                 row.owner_id.into(),
                 Cell::Text(row.session.into()),
@@ -143,38 +161,20 @@ impl SessionSums {
                 row.service_key_id.into(),
                 Cell::maybe(row.client_program),
                 Cell::maybe(row.client_version),
-                row.first_us.into(),
-                row.last_us.into(),
-                row.calls.into(),
                 row.turns.into(),
-                row.errors.into(),
-                row.input_tokens.into(),
-                row.cached_tokens.into(),
-                row.cache_written_tokens.into(),
-                row.output_tokens.into(),
-                row.cost_nano.into(),
-                row.unpriced.into(),
-            ]
+            ];
+            key.into_iter().chain(sums!(row))
         });
         tx.insert(&SESSIONS, cells.collect()).await?;
         let cells = self.parts.into_values().flat_map(|row| {
-            [
+            let key = [
                 row.owner_id.into(),
                 Cell::Text(row.session.into()),
                 Cell::Text(row.agent.into()),
                 Cell::Text(row.model.into()),
                 Cell::maybe(row.parent_agent),
-                row.first_us.into(),
-                row.last_us.into(),
-                row.calls.into(),
-                row.errors.into(),
-                row.input_tokens.into(),
-                row.cached_tokens.into(),
-                row.cache_written_tokens.into(),
-                row.output_tokens.into(),
-                row.cost_nano.into(),
-                row.unpriced.into(),
-            ]
+            ];
+            key.into_iter().chain(sums!(row))
         });
         tx.insert(&PARTS, cells.collect()).await?;
         Ok(())
@@ -198,10 +198,10 @@ static SESSIONS: LazyLock<Insert> = LazyLock::new(|| {
             ("service_key_id", Kind::Big),
             ("client_program", Kind::Text),
             ("client_version", Kind::Text),
+            ("turns", Kind::Big),
             ("first_us", Kind::Big),
             ("last_us", Kind::Big),
             ("calls", Kind::Big),
-            ("turns", Kind::Big),
             ("errors", Kind::Big),
             ("input_tokens", Kind::Big),
             ("cached_tokens", Kind::Big),

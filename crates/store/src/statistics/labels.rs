@@ -58,13 +58,8 @@ impl Kind {
     }
 }
 
-/// The labels of one day and kind.
-#[derive(Debug, Clone, Default)]
-struct Known {
-    labels: HashSet<Arc<str>>,
-}
-
-type Days = BTreeMap<(i64, Kind), Arc<Known>>;
+/// The labels of each day and kind.
+type Days = BTreeMap<(i64, Kind), Arc<HashSet<Arc<str>>>>;
 
 /// The labels that this process knows to be stored.
 #[derive(Debug, Default)]
@@ -151,7 +146,7 @@ impl Resolved {
 
     fn find(&self, day: i64, kind: Kind, label: &str) -> Option<&str> {
         let known = self.days.get(&(day, kind))?;
-        known.labels.get(label).map(|label| &**label)
+        known.get(label).map(|label| &**label)
     }
 
     fn holds(&self, day: i64, kind: Kind, label: &str) -> bool {
@@ -167,7 +162,7 @@ impl Resolved {
         wanted: BTreeSet<Cow<'_, str>>,
     ) -> Result<()> {
         let at = self.days.entry((day, kind)).or_default();
-        if at.labels.len() >= kind.most() {
+        if at.len() >= kind.most() {
             return Ok(());
         }
         let stored: Vec<String> = tx.ask(question(kind), &[day]).await?;
@@ -180,7 +175,7 @@ impl Resolved {
             labels.insert(Arc::from(&*label));
             cells.extend([day.into(), kind.as_str().into(), Cell::Text(label.into_owned().into())]);
         }
-        *at = Arc::new(Known { labels });
+        *at = Arc::new(labels);
         tx.insert(&STORE, cells).await?;
         Ok(())
     }

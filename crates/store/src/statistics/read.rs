@@ -17,6 +17,8 @@ use crate::{
 
 /// Longest range: ten years.
 const LONGEST_US: i64 = 3660 * Grain::Day.us();
+/// Most rows of one statement: latencies have several for each group.
+const ROWS_MAX: usize = StatsQuestion::GROUPS_MAX * 10;
 /// Most buckets of one answer.
 const BUCKETS_MAX: i64 = 11_000;
 
@@ -134,11 +136,12 @@ fn no_latency() -> StoreError {
 }
 
 fn few(groups: usize) -> Result<()> {
-    if groups <= StatsQuestion::GROUPS_MAX {
-        return Ok(());
-    }
+    if groups > StatsQuestion::GROUPS_MAX { Err(too_many()) } else { Ok(()) }
+}
+
+fn too_many() -> StoreError {
     let most = StatsQuestion::GROUPS_MAX;
-    Err(StoreError::fault("by", format!("makes more than {most} groups; filter, or ask for less")))
+    StoreError::fault("by", format!("makes more than {most} groups; filter, or ask for less"))
 }
 
 /// The rows that answer a question.
@@ -152,9 +155,8 @@ async fn segments(
         return Err(StoreError::fault("to", "must be after `from`, by ten years at most"));
     }
     let every = question.every;
-    if let Some(every) = every.filter(|every| (to - from) / every.us() > BUCKETS_MAX) {
+    if every.is_some_and(|every| (to - from) / every.us() > BUCKETS_MAX) {
         let words = format!("makes more than {BUCKETS_MAX} buckets; ask for longer ones");
-        let _ = every;
         return Err(StoreError::fault("interval", words));
     }
     let finest = every.map_or(finest, |every| Ord::max(every, finest));
@@ -244,11 +246,12 @@ impl Ask<'_> {
             dimensions.join(", "),
             segment.grain.code(),
             self.breakdown.code(),
-            // Latencies have several rows for each group.
-            StatsQuestion::GROUPS_MAX * 10,
+            // One more tells that there are more: a part of them would be a wrong sum.
+            ROWS_MAX + 1,
         );
         let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
-        Ok(tx.query_all_raw(statement).await?)
+        let rows = tx.query_all_raw(statement).await?;
+        if rows.len() > ROWS_MAX { Err(too_many()) } else { Ok(rows) }
     }
 
     fn filter(&self, filter: &StatsFilter, conditions: &mut String, values: &mut Vec<Bound>) {

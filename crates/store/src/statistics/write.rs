@@ -1,6 +1,6 @@
 //! Raises the rows of roll-ups by what a batch adds.
 
-use std::{cmp::Ordering, sync::LazyLock};
+use std::{borrow::Cow, cmp::Ordering, sync::LazyLock};
 
 use super::{
     dimensions::Breakdown,
@@ -65,10 +65,11 @@ fn raising(table: &'static str, columns: &'static [(&'static str, Kind)]) -> Ins
 
 /// Raises the sums of each grain.
 pub(crate) async fn write(tx: &mut Bulk, fold: &Fold<'_>) -> Result<()> {
-    let (mut usage, mut latency) = (fold.usage.clone(), fold.latency.clone());
+    let (mut usage, mut latency) = (Cow::Borrowed(&fold.usage), Cow::Borrowed(&fold.latency));
     for grain in Grain::ALL {
         if grain != Grain::Minute {
-            (usage, latency) = (usage.coarser(grain), latency.coarser(grain));
+            usage = Cow::Owned(usage.coarser(grain));
+            latency = Cow::Owned(latency.coarser(grain));
         }
         let mut cells = Vec::with_capacity(usage.len() * USAGE_COLUMNS.len());
         for (key, sums) in sorted(fold, &usage) {

@@ -14,6 +14,7 @@ mod fixture;
 mod history;
 mod keys;
 mod lists;
+mod log_filters;
 mod logs;
 mod opening;
 mod pools;
