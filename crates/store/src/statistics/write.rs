@@ -63,29 +63,28 @@ fn raising(table: &'static str, columns: &'static [(&'static str, Kind)]) -> Ins
     Insert::new(table, columns, format!("ON CONFLICT ({KEY}) DO UPDATE SET {raised}"))
 }
 
-/// Raises the sums of each grain.
+/// Raises the sums of each grain, those of all grains with one statement a table.
 pub(crate) async fn write(tx: &mut Bulk, fold: &Fold<'_>) -> Result<()> {
     let (mut usage, mut latency) = (Cow::Borrowed(&fold.usage), Cow::Borrowed(&fold.latency));
+    let (mut usage_cells, mut latency_cells) = (Vec::new(), Vec::new());
     for grain in Grain::ALL {
         if grain != Grain::Minute {
             usage = Cow::Owned(usage.coarser(grain));
             latency = Cow::Owned(latency.coarser(grain));
         }
-        let mut cells = Vec::with_capacity(usage.len() * USAGE_COLUMNS.len());
         for (key, sums) in sorted(fold, &usage) {
-            head(&mut cells, fold, grain, key);
-            cells.extend(values(sums).map(Cell::Int));
+            head(&mut usage_cells, fold, grain, key);
+            usage_cells.extend(values(sums).map(Cell::Int));
         }
-        tx.insert(&USAGE, cells).await?;
-        let mut cells = Vec::with_capacity(latency.len() * LATENCY_COLUMNS.len());
         // Of single callers latencies by the minute would be a row for nearly every call.
         let kept = |key: &Key| grain != Grain::Minute || key.breakdown == Breakdown::All;
         for (key, calls) in sorted(fold, &latency).into_iter().filter(|(key, _)| kept(key)) {
-            head(&mut cells, fold, grain, key);
-            cells.push(Cell::Int(*calls));
+            head(&mut latency_cells, fold, grain, key);
+            latency_cells.push(Cell::Int(*calls));
         }
-        tx.insert(&LATENCY, cells).await?;
     }
+    tx.insert(&USAGE, usage_cells).await?;
+    tx.insert(&LATENCY, latency_cells).await?;
     Ok(())
 }
 
